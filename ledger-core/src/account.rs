@@ -1,0 +1,211 @@
+//! The chart of accounts: typed ids with a readable text form.
+
+use crate::ids::{AgencyId, PersonId, WithdrawalId};
+use crate::money::Asset;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de};
+use std::{fmt, str::FromStr};
+
+/// A payment gateway that money comes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Gateway {
+    Razorpay,
+}
+
+impl Gateway {
+    pub fn name(self) -> &'static str {
+        match self {
+            Gateway::Razorpay => "razorpay",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Gateway> {
+        (name == "razorpay").then_some(Gateway::Razorpay)
+    }
+}
+
+/// Where value stands. The key of a balance is the pair (account, asset).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Account {
+    /// Coins that a user bought: spendable, never withdrawable.
+    UserPurchased(PersonId),
+    /// Coins that a user was given: spendable, spent first.
+    UserBonus(PersonId),
+    /// Coins that a host earned: withdrawable, never spendable.
+    HostEarnings(PersonId),
+    AgencyEarnings(AgencyId),
+    /// Coins of a withdrawal that waits for its payout.
+    WithdrawalHeld(WithdrawalId),
+    PlatformRevenue,
+    /// What bonus coins cost the platform.
+    PlatformPromotions,
+    /// The other side of adjustments.
+    PlatformAdjustments,
+    /// The bank account that payouts leave from.
+    PlatformBank,
+    /// Holds a charge between its debit and its split; zero at each unit boundary.
+    ClearingCharges,
+    /// Where value changes from coins to fiat and back; held in both assets.
+    ExchangeCoins,
+    /// Fiat that a gateway collected for us.
+    Gateway(Gateway),
+    /// Fiat that came or went through a gateway and fits no open case.
+    Suspense(Gateway),
+}
+
+/// On which side an account's balance normally stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormalSide {
+    /// What the platform has or has spent.
+    Debit,
+    /// What the platform owes or has earned.
+    Credit,
+    /// Either.
+    Both,
+}
+
+impl Account {
+    pub fn normal_side(&self) -> NormalSide {
+        match self {
+            Account::UserPurchased(_)
+            | Account::UserBonus(_)
+            | Account::HostEarnings(_)
+            | Account::AgencyEarnings(_)
+            | Account::WithdrawalHeld(_)
+            | Account::PlatformRevenue => NormalSide::Credit,
+            Account::PlatformPromotions | Account::Gateway(_) => NormalSide::Debit,
+            Account::PlatformAdjustments
+            | Account::PlatformBank
+            | Account::ClearingCharges
+            | Account::ExchangeCoins
+            | Account::Suspense(_) => NormalSide::Both,
+        }
+    }
+
+    /// A signed balance (debit positive) as the account's owner reads it: what a user has is a
+    /// credit, and positive to them.
+    pub fn natural_balance(&self, balance: i64) -> i64 {
+        match self.normal_side() {
+            NormalSide::Credit => -balance,
+            NormalSide::Debit | NormalSide::Both => balance,
+        }
+    }
+
+    /// Whether the account belongs to somebody and may never be overdrawn.
+    pub fn is_owned(&self) -> bool {
+        matches!(
+            self,
+            Account::UserPurchased(_)
+                | Account::UserBonus(_)
+                | Account::HostEarnings(_)
+                | Account::AgencyEarnings(_)
+                | Account::WithdrawalHeld(_)
+        )
+    }
+
+    /// The person whose wallet the account is part of.
+    pub fn person(&self) -> Option<PersonId> {
+        match self {
+            Account::UserPurchased(person) | Account::UserBonus(person) | Account::HostEarnings(person) => {
+                Some(*person)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Account::UserPurchased(id) => write!(f, "user:{id}:purchased"),
+            Account::UserBonus(id) => write!(f, "user:{id}:bonus"),
+            Account::HostEarnings(id) => write!(f, "host:{id}:earnings"),
+            Account::AgencyEarnings(id) => write!(f, "agency:{id}:earnings"),
+            Account::WithdrawalHeld(id) => write!(f, "withdrawal:{id}:held"),
+            Account::PlatformRevenue => f.write_str("platform:revenue"),
+            Account::PlatformPromotions => f.write_str("platform:promotions"),
+            Account::PlatformAdjustments => f.write_str("platform:adjustments"),
+            Account::PlatformBank => f.write_str("platform:bank"),
+            Account::ClearingCharges => f.write_str("clearing:charges"),
+            Account::ExchangeCoins => f.write_str("exchange:coins"),
+            Account::Gateway(gateway) => write!(f, "gateway:{}", gateway.name()),
+            Account::Suspense(gateway) => write!(f, "suspense:{}", gateway.name()),
+        }
+    }
+}
+
+/// A text that is not an account such as `user:<uuid>:purchased`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an account: {0:?}")]
+pub struct BadAccount(pub String);
+
+impl FromStr for Account {
+    type Err = BadAccount;
+
+    fn from_str(text: &str) -> Result<Self, BadAccount> {
+        let bad = || BadAccount(text.to_owned());
+        let parts: Vec<&str> = text.split(':').collect();
+        let account = match parts[..] {
+            ["user", id, "purchased"] => Account::UserPurchased(id.parse().map_err(|_| bad())?),
+            ["user", id, "bonus"] => Account::UserBonus(id.parse().map_err(|_| bad())?),
+            ["host", id, "earnings"] => Account::HostEarnings(id.parse().map_err(|_| bad())?),
+            ["agency", id, "earnings"] => Account::AgencyEarnings(id.parse().map_err(|_| bad())?),
+            ["withdrawal", id, "held"] => Account::WithdrawalHeld(id.parse().map_err(|_| bad())?),
+            ["platform", "revenue"] => Account::PlatformRevenue,
+            ["platform", "promotions"] => Account::PlatformPromotions,
+            ["platform", "adjustments"] => Account::PlatformAdjustments,
+            ["platform", "bank"] => Account::PlatformBank,
+            ["clearing", "charges"] => Account::ClearingCharges,
+            ["exchange", "coins"] => Account::ExchangeCoins,
+            ["gateway", name] => Account::Gateway(Gateway::from_name(name).ok_or_else(bad)?),
+            ["suspense", name] => Account::Suspense(Gateway::from_name(name).ok_or_else(bad)?),
+            _ => return Err(bad()),
+        };
+        // One account has one text: other spellings of a UUID are refused.
+        if account.to_string() == text { Ok(account) } else { Err(bad()) }
+    }
+}
+
+impl Serialize for Account {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Account {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Account".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[a-z]+(:[0-9a-f-]{36})?:[a-z]+$",
+            "description": "An account of the chart of accounts, such as user:<uuid>:purchased"
+        })
+    }
+}
+
+/// One leg of an entry: debit positive, credit negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Posting {
+    pub account: Account,
+    pub asset: Asset,
+    /// In the asset's smallest unit, never zero.
+    pub amount: i64,
+}
+
+/// The two legs that move `amount` between two accounts; none when it is zero.
+pub fn legs(asset: Asset, debit: Account, credit: Account, amount: i64) -> Vec<Posting> {
+    if amount == 0 {
+        return Vec::new();
+    }
+    vec![Posting { account: debit, asset, amount }, Posting { account: credit, asset, amount: -amount }]
+}

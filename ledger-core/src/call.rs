@@ -1,0 +1,144 @@
+//! A metered call: connected time, increments, and what they cost.
+
+use crate::command::{Command, Ending};
+use crate::event::{CommissionRule, Medium};
+use crate::ids::{CallId, PersonId};
+use crate::money::share;
+use crate::time::Timestamp;
+use serde::Serialize;
+
+/// A call as the ledger sees it: from acceptance to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Call {
+    pub payer: PersonId,
+    pub host: PersonId,
+    pub medium: Medium,
+    pub price_milli_per_minute: i64,
+    pub increment_seconds: u32,
+    pub free_seconds: u32,
+    pub grace_seconds: u32,
+    pub earnings_hold_seconds: u32,
+    pub commission: CommissionRule,
+    pub started_at: Timestamp,
+    /// Increments that have begun.
+    pub ticks: u32,
+    pub charged_milli: i64,
+    pub phase: Phase,
+}
+
+/// Whether time runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Phase {
+    /// Both sides are connected: `connected_ms` had run at `since`.
+    Running {
+        connected_ms: i64,
+        since: Timestamp,
+    },
+    /// A side is away; lost from `lost_at` on.
+    Paused {
+        connected_ms: i64,
+        lost_at: Timestamp,
+    },
+    Ended,
+}
+
+impl Call {
+    pub fn is_active(&self) -> bool {
+        self.phase != Phase::Ended
+    }
+
+    pub fn includes(&self, person: PersonId) -> bool {
+        self.payer == person || self.host == person
+    }
+
+    /// The connected time that `ticks` increments last.
+    fn paid_ms(&self) -> i64 {
+        i64::from(self.ticks) * i64::from(self.increment_seconds) * 1_000
+    }
+
+    /// The connected time at `at`: never more than the increments that have begun.
+    pub(crate) fn connected_ms(&self, at: Timestamp) -> i64 {
+        match self.phase {
+            Phase::Running { connected_ms, since } => {
+                connected_ms.saturating_add(at.since(since).max(0)).min(self.paid_ms())
+            }
+            Phase::Paused { connected_ms, .. } => connected_ms,
+            Phase::Ended => self.paid_ms(),
+        }
+    }
+
+    /// The connected time at the end of the last increment that has begun: where a call goes on
+    /// after an outage.
+    pub(crate) fn connected_ms_after_outage(&self) -> i64 {
+        match self.phase {
+            Phase::Running { .. } => self.paid_ms(),
+            Phase::Paused { connected_ms, .. } => connected_ms,
+            Phase::Ended => self.paid_ms(),
+        }
+    }
+
+    /// When the next increment begins; `None` while no time runs.
+    pub fn next_tick_at(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Running { connected_ms, since } => Some(since.plus_ms(self.paid_ms() - connected_ms)),
+            Phase::Paused { .. } | Phase::Ended => None,
+        }
+    }
+
+    /// What has to be done about the call next, and when; `None` once it has ended.
+    pub fn next_due(&self, call: CallId) -> Option<(Timestamp, Command)> {
+        match self.phase {
+            Phase::Running { .. } => {
+                Some((self.next_tick_at()?, Command::TickCall { call, number: self.ticks + 1 }))
+            }
+            Phase::Paused { lost_at, .. } => Some((lost_at, Command::EndCall { call, by: Ending::Lost })),
+            Phase::Ended => None,
+        }
+    }
+
+    /// What `ticks` increments cost in all. `None` when it is more than an amount can be.
+    pub(crate) fn total_milli(&self, ticks: u32) -> Option<i64> {
+        total_milli(self.price_milli_per_minute, self.increment_seconds, self.free_seconds, ticks)
+    }
+}
+
+/// What `ticks` increments cost in all: price times charged seconds over sixty, rounded down. A
+/// tick charges the difference to the total so far, so any way of ticking charges the same.
+pub fn total_milli(
+    price_milli_per_minute: i64,
+    increment_seconds: u32,
+    free_seconds: u32,
+    ticks: u32,
+) -> Option<i64> {
+    let seconds = i64::from(ticks) * i64::from(increment_seconds) - i64::from(free_seconds);
+    share(price_milli_per_minute, seconds.max(0), 60)
+}
+
+/// A split of a gross amount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    pub host_milli: i64,
+    pub agency_milli: i64,
+    pub platform_milli: i64,
+}
+
+/// The shares of `gross_milli` in all: platform against the rest, then host against agency within
+/// the rest, each rounded down. Each share grows with the gross, so no part of a later split is
+/// ever negative.
+pub fn shares(gross_milli: i64, rule: &CommissionRule) -> Option<Shares> {
+    let earned_bps = i64::from(rule.host_bps) + i64::from(rule.agency_bps);
+    let platform_milli = share(gross_milli, 10_000 - earned_bps, 10_000)?;
+    let rest = gross_milli - platform_milli;
+    let host_milli = if earned_bps == 0 { 0 } else { share(rest, i64::from(rule.host_bps), earned_bps)? };
+    Some(Shares { host_milli, agency_milli: rest - host_milli, platform_milli })
+}
+
+/// The shares of the charge that brings a gross total from `before_milli` to `after_milli`.
+pub fn shares_between(before_milli: i64, after_milli: i64, rule: &CommissionRule) -> Option<Shares> {
+    let (before, after) = (shares(before_milli, rule)?, shares(after_milli, rule)?);
+    Some(Shares {
+        host_milli: after.host_milli - before.host_milli,
+        agency_milli: after.agency_milli - before.agency_milli,
+        platform_milli: after.platform_milli - before.platform_milli,
+    })
+}

@@ -1,0 +1,66 @@
+//! The identities that the journal speaks of: bare UUIDs, told apart by type.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+    )*};
+}
+
+id! {
+    /// One human being. The same id whether they act as user or as host: this is how paying
+    /// oneself is seen.
+    PersonId,
+    AgencyId,
+    /// Names one journal for ever; checkpoints and receipts carry it.
+    JournalId,
+    CommandId,
+    /// One call from ring to end.
+    CallId,
+    PlanId,
+    PurchaseId,
+    /// Coins that came in together, with one origin and one expiry.
+    LotId,
+    /// An item of the gift catalogue.
+    GiftId,
+    /// One sending of a gift.
+    GiftSendingId,
+    WithdrawalId,
+    AdjustmentId,
+    /// A note kept outside the journal, where its words can be erased.
+    NoteId,
+}
+
+impl CommandId {
+    /// The id of a thing that this command creates: the same at each retry.
+    pub fn derive<T: From<Uuid>>(self, what: &str) -> T {
+        T::from(Uuid::new_v5(&self.0, what.as_bytes()))
+    }
+}

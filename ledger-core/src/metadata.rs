@@ -1,0 +1,161 @@
+//! What is known of each event beside what happened: who, when, by which command.
+
+use crate::account::Gateway;
+use crate::event::{DecodeError, Event};
+use crate::ids::{CommandId, PersonId};
+use crate::time::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de};
+use sha2::{Digest, Sha256};
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
+
+/// Who gave a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Actor {
+    Person(PersonId),
+    /// A gateway, through its signed webhook.
+    Gateway(Gateway),
+    /// The server itself: metering, recovery, expiry, opening the journal.
+    System,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Actor::Person(id) => write!(f, "person:{id}"),
+            Actor::Gateway(gateway) => write!(f, "gateway:{}", gateway.name()),
+            Actor::System => f.write_str("system"),
+        }
+    }
+}
+
+impl FromStr for Actor {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "system" => Ok(Actor::System),
+            Some(("gateway", "razorpay")) => Ok(Actor::Gateway(Gateway::Razorpay)),
+            Some(("person", id)) => {
+                id.parse().map(Actor::Person).map_err(|_| format!("not an actor: {text:?}"))
+            }
+            _ => Err(format!("not an actor: {text:?}")),
+        }
+    }
+}
+
+impl Serialize for Actor {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Actor {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The content of a command in 128 bits: tells a retry from another request under the same key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestHash(pub [u8; 16]);
+
+impl RequestHash {
+    pub fn of(command: &impl Serialize) -> RequestHash {
+        let bytes = serde_json::to_vec(command).expect("a command holds strings, integers and lists only");
+        let digest = Sha256::digest(&bytes);
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest[..16]);
+        RequestHash(half)
+    }
+}
+
+impl fmt::Debug for RequestHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl Serialize for RequestHash {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&format_args!("{self:?}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestHash {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        match u128::from_str_radix(&text, 16) {
+            Ok(number) if text.len() == 32 => Ok(RequestHash(number.to_be_bytes())),
+            _ => Err(de::Error::custom("not a request hash")),
+        }
+    }
+}
+
+/// Recorded beside each event. The revision and the event's own id stand in the store's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    pub schema_version: u32,
+    pub recorded_at: Timestamp,
+    pub command_id: CommandId,
+    #[schemars(with = "String")]
+    pub request_hash: RequestHash,
+    /// The moment in the client's key, after which the command is forgotten; absent when it is
+    /// remembered for ever.
+    pub key_at: Option<Timestamp>,
+    /// Whether the ledger remembers the command id, or its state alone refuses a repeat.
+    pub remembered: bool,
+    /// The place of the event in its unit, from zero.
+    pub index: u32,
+    /// How many events the unit has.
+    pub count: u32,
+    #[schemars(with = "String")]
+    pub actor: Actor,
+    /// Who pays, where it is not the actor.
+    pub payer: Option<PersonId>,
+    pub correlation: Option<Uuid>,
+}
+
+impl Metadata {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("metadata holds strings and integers only, which JSON always takes")
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Metadata, DecodeError> {
+        serde_json::from_slice(bytes)
+            .map_err(|fault| DecodeError::Malformed("Metadata".to_owned(), fault.to_string()))
+    }
+
+    pub fn closes_unit(&self) -> bool {
+        self.index + 1 == self.count
+    }
+}
+
+/// An event of the journal, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub revision: u64,
+    pub event_id: Uuid,
+    pub metadata: Metadata,
+    pub event: Event,
+}
+
+impl Recorded {
+    /// Reads what a store holds under `revision`.
+    pub fn decode(
+        revision: u64,
+        event_id: Uuid,
+        kind: &str,
+        data: &[u8],
+        metadata: &[u8],
+    ) -> Result<Recorded, DecodeError> {
+        Ok(Recorded {
+            revision,
+            event_id,
+            metadata: Metadata::decode(metadata)?,
+            event: Event::decode(kind, data)?,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! A map that can take back its last changes.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::borrow::Borrow;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+/// A hash map that remembers, for each change since the last [`Table::settle`], what stood there
+/// before, under the revision of the event that made the change.
+///
+/// It offers no iteration in hash order: whatever leaves it in bulk is sorted first.
+#[derive(Clone, Debug)]
+pub(crate) struct Table<K, V> {
+    rows: HashMap<K, V>,
+    before: VecDeque<(u64, K, Option<V>)>,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Table { rows: HashMap::new(), before: VecDeque::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.rows.get(key)
+    }
+
+    /// Sets or (`None`) removes a row, in the name of the event at `revision`.
+    pub fn set(&mut self, revision: u64, key: K, value: Option<V>) {
+        let old = match value {
+            Some(value) => self.rows.insert(key.clone(), value),
+            None => self.rows.remove(&key),
+        };
+        self.before.push_back((revision, key, old));
+    }
+
+    /// Takes back every change made at a revision of `from` or later.
+    pub fn undo_from(&mut self, from: u64) {
+        while let Some((_, key, old)) = self.before.pop_back_if(|(revision, ..)| *revision >= from) {
+            match old {
+                Some(old) => self.rows.insert(key, old),
+                None => self.rows.remove(&key),
+            };
+        }
+    }
+
+    /// Makes every change up to and including `revision` final.
+    pub fn settle(&mut self, revision: u64) {
+        while self.before.front().is_some_and(|(changed, ..)| *changed <= revision) {
+            self.before.pop_front();
+        }
+    }
+
+    /// The rows in the order of their keys.
+    pub fn sorted(&self) -> Vec<(&K, &V)> {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        rows
+    }
+
+    /// Removes a row for good: undo does not bring it back.
+    pub fn forget(&mut self, key: &K) {
+        self.rows.remove(key);
+    }
+
+    /// Adds the rows to a hash of the state, in the order of their keys.
+    pub fn digest(&self, name: &str, into: &mut Sha256) {
+        self.digest_where(name, into, |_| true);
+    }
+
+    /// Adds the rows that still count to a hash of the state, in the order of their keys.
+    pub fn digest_where(&self, name: &str, into: &mut Sha256, counts: impl Fn(&V) -> bool) {
+        into.update(name.as_bytes());
+        for row in self.sorted().into_iter().filter(|(_, value)| counts(value)) {
+            let bytes = serde_json::to_vec(&row).expect("rows hold strings, integers and lists only");
+            into.update((bytes.len() as u64).to_be_bytes());
+            into.update(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undo_brings_back_what_stood_before_and_settle_makes_it_final() {
+        let mut table: Table<u32, &str> = Table::default();
+        table.set(1, 7, Some("one"));
+        table.set(2, 7, Some("two"));
+        table.set(2, 8, Some("new"));
+        table.set(3, 7, None);
+        table.undo_from(3);
+        assert_eq!(table.sorted(), [(&7, &"two"), (&8, &"new")]);
+        table.undo_from(2);
+        assert_eq!(table.sorted(), [(&7, &"one")]);
+        table.set(2, 7, Some("other"));
+        table.settle(2);
+        table.undo_from(0);
+        assert_eq!(table.sorted(), [(&7, &"other")]);
+    }
+}
