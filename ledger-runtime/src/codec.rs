@@ -1,0 +1,64 @@
+//! Between the store's bytes and the core's events.
+
+use event_store::{EventStore, NewEvent, ReadError, RecordedEvent};
+use ledger_core::Recorded;
+use ledger_core::event::DecodeError;
+use uuid::Uuid;
+
+/// Why the journal cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A newer program wrote it, or the bytes are not what this program wrote.
+    #[error("at revision {revision}: {fault}")]
+    Decode { revision: u64, fault: DecodeError },
+    /// The event breaks an invariant of the ledger.
+    #[error("the event at revision {revision} breaks an invariant: {fault}")]
+    Invariant { revision: u64, fault: String },
+}
+
+pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, JournalError> {
+    Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)
+        .map_err(|fault| JournalError::Decode { revision: event.revision, fault })
+}
+
+pub(crate) fn encode(recorded: &Recorded) -> NewEvent {
+    NewEvent {
+        id: recorded.event_id,
+        kind: recorded.event.kind().to_owned(),
+        data: recorded.event.encode(),
+        metadata: recorded.metadata.encode(),
+    }
+}
+
+/// Up to `max` events of the journal in order, from revision `from` on.
+///
+/// # Errors
+/// When the store cannot be read, or holds what this program does not know.
+pub async fn read_journal(
+    store: &dyn EventStore,
+    from: u64,
+    max: usize,
+) -> Result<Vec<Recorded>, JournalError> {
+    store.read(from, max).await?.iter().map(decode).collect()
+}
+
+/// Ids for events: a random epoch of this writer and a counter, so that two writers never give the
+/// same one and a retried batch keeps its ids.
+pub(crate) struct EventIds {
+    epoch: u64,
+    counter: u64,
+}
+
+impl EventIds {
+    #[expect(clippy::disallowed_methods, reason = "the epoch must differ from every other writer's")]
+    pub fn new() -> EventIds {
+        EventIds { epoch: rand::random(), counter: 0 }
+    }
+
+    pub fn next(&mut self) -> Uuid {
+        self.counter += 1;
+        Uuid::new_v8((u128::from(self.epoch) << 64 | u128::from(self.counter)).to_be_bytes())
+    }
+}

@@ -1,0 +1,171 @@
+//! The handle that commands go through.
+
+use crate::clock::Clock;
+use crate::codec::EventIds;
+use crate::follower::Follower;
+use crate::replay::{OpenError, replay};
+use crate::writer::{Request, Writer};
+use event_store::EventStore;
+use ledger_core::{CommandId, Envelope, JournalId, Recorded, Rejection, State, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// How long a caller waits for a reply before it hears that the outcome is unknown.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commands that may wait to be decided; further callers wait to get in.
+const QUEUE: usize = 4_096;
+/// Durable batches that a follower may lag behind before it reads from the store.
+const FOLLOW_BATCHES: usize = 1_024;
+
+/// What an accepted command is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub journal: JournalId,
+    pub command_id: CommandId,
+    /// The revision of the command's last event: a read model that has come this far shows it.
+    pub revision: u64,
+    /// Whether the command had been accepted before.
+    pub duplicate: bool,
+}
+
+/// Why a command was not answered with a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecuteError {
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// A fault of this program; nothing was recorded. Other commands go on.
+    #[error("this command met a fault of the server; nothing was recorded")]
+    Fault,
+    /// The ledger takes no commands; nothing was recorded.
+    #[error("the ledger has stopped: {0}")]
+    Stopped(String),
+    /// The command may or may not be recorded: send it again under the same key.
+    #[error("it is not known yet whether the command was recorded; send it again with the same key")]
+    OutcomeUnknown,
+}
+
+/// Whether the ledger takes commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    /// The store does not confirm a batch; it is sent again until it does.
+    Stalled(String),
+    /// A fault that a person must look at. Reads go on.
+    Stopped(String),
+}
+
+/// The one way to the journal: commands go in, receipts come out once they are durable.
+#[derive(Clone)]
+pub struct Ledger {
+    requests: mpsc::Sender<Request>,
+    store: Arc<dyn EventStore>,
+    live: broadcast::Sender<Arc<[Recorded]>>,
+    durable: watch::Receiver<u64>,
+    status: watch::Receiver<Status>,
+    clock: Clock,
+    journal: JournalId,
+}
+
+impl Ledger {
+    /// Replays the journal in `store` (or begins one called `new_journal`, if it is empty) and
+    /// starts the writer. `progress` hears how many events of how many have been replayed.
+    ///
+    /// The writer ends when the last handle is dropped; the task's end says so.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or explained.
+    pub async fn open(
+        store: Arc<dyn EventStore>,
+        clock: Clock,
+        new_journal: JournalId,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<(Ledger, JoinHandle<()>), OpenError> {
+        let mut state = replay(store.as_ref(), progress).await?;
+        let mut ids = EventIds::new();
+        if state.journal().is_none() {
+            crate::writer::begin_journal(store.as_ref(), &mut state, &clock, new_journal, &mut ids).await?;
+        }
+        let journal = state.journal().ok_or_else(|| OpenError::Begin("it has no first event".to_owned()))?;
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let (live, _) = broadcast::channel(FOLLOW_BATCHES);
+        let (durable_in, durable) = watch::channel(state.next_revision());
+        let (status_in, status) = watch::channel(Status::Running);
+        let writer =
+            Writer::new(store.clone(), clock.clone(), state, ids, inbox, live.clone(), durable_in, status_in);
+        let task = tokio::spawn(writer.run());
+        Ok((Ledger { requests, store, live, durable, status, clock, journal }, task))
+    }
+
+    /// Decides and, when it is accepted, records a command; answers once the answer is durable.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]; only `OutcomeUnknown` leaves open whether something was recorded.
+    pub async fn execute(&self, envelope: Envelope) -> Result<Receipt, ExecuteError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Execute { envelope: Box::new(envelope), reply }).await?;
+        match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(ExecuteError::OutcomeUnknown),
+        }
+    }
+
+    /// Asks the state, in line with the commands; answers once what was seen is durable.
+    ///
+    /// `ask` may run more than once, if another node wrote meanwhile.
+    ///
+    /// # Errors
+    /// `Stopped` or `OutcomeUnknown` when the ledger cannot tell.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&State, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, ExecuteError> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Box::new(move |state: &State, at: Timestamp| -> Box<dyn std::any::Any + Send> {
+            Box::new(ask(state, at))
+        });
+        self.send(Request::Query { ask, reply }).await?;
+        let outcome = match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
+            Ok(Ok(outcome)) => outcome?,
+            Ok(Err(_)) | Err(_) => return Err(ExecuteError::OutcomeUnknown),
+        };
+        outcome.downcast().map(|answer| *answer).map_err(|_| ExecuteError::Fault)
+    }
+
+    async fn send(&self, request: Request) -> Result<(), ExecuteError> {
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| ExecuteError::Stopped("the server is shutting down".to_owned()))
+    }
+
+    pub fn journal(&self) -> JournalId {
+        self.journal
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// The revision of the last durable event.
+    pub fn durable_revision(&self) -> u64 {
+        self.durable.borrow().saturating_sub(1)
+    }
+
+    /// All durable events from now on.
+    pub fn follow(&self) -> Follower {
+        // Subscribed before the end is read: what comes between is dropped as already seen.
+        let live = self.live.subscribe();
+        let next = *self.durable.borrow();
+        Follower::new(self.store.clone(), live, next)
+    }
+}

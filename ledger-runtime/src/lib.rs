@@ -1,0 +1,17 @@
+//! Runs the pure core on a store: one writer with group commit, replay at the start, followers of
+//! the durable events, and the driver that keeps the time of calls.
+
+mod clock;
+mod codec;
+mod follower;
+mod ledger;
+mod metering;
+mod replay;
+mod writer;
+
+pub use clock::Clock;
+pub use codec::{JournalError, read_journal};
+pub use follower::Follower;
+pub use ledger::{ExecuteError, Ledger, Receipt, Status};
+pub use metering::Metering;
+pub use replay::OpenError;

@@ -1,0 +1,67 @@
+//! From an empty state to the journal's end.
+
+use crate::codec::{JournalError, read_journal};
+use event_store::{EventStore, ReadError};
+use ledger_core::{Recorded, State, evolve};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Events that are read at once.
+const CHUNK: usize = 2_000;
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("the new journal could not be opened: {0}")]
+    Begin(String),
+}
+
+impl From<ReadError> for OpenError {
+    fn from(fault: ReadError) -> Self {
+        OpenError::Journal(fault.into())
+    }
+}
+
+/// Replays the whole journal; `progress` hears how many events of how many are done.
+pub(crate) async fn replay(
+    store: &dyn EventStore,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<State, JournalError> {
+    let mut state = State::new();
+    let total = store.head().await?.map_or(0, |head| head + 1);
+    loop {
+        let events = catch_up(store, &mut state, CHUNK).await?;
+        if events.is_empty() {
+            return Ok(state);
+        }
+        progress(state.next_revision(), total.max(state.next_revision()));
+    }
+}
+
+/// Evolves up to `max` more events of the store, makes them final, and answers them.
+pub(crate) async fn catch_up(
+    store: &dyn EventStore,
+    state: &mut State,
+    max: usize,
+) -> Result<Vec<Recorded>, JournalError> {
+    let events = read_journal(store, state.next_revision(), max).await?;
+    for event in &events {
+        evolve_checked(state, event)?;
+        state.settle(event.revision);
+    }
+    Ok(events)
+}
+
+/// Evolves, and turns a broken invariant into an error.
+pub(crate) fn evolve_checked(state: &mut State, event: &Recorded) -> Result<(), JournalError> {
+    catch_unwind(AssertUnwindSafe(|| evolve(state, event))).map_err(|panic| JournalError::Invariant {
+        revision: event.revision,
+        fault: panic_text(panic.as_ref()),
+    })
+}
+
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
+}
