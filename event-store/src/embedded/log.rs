@@ -1,0 +1,260 @@
+//! What is known of a log's files: where it ends, and a sparse index to find a revision.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::acknowledged::End;
+use super::error::{Damage, OpenError};
+use super::frame::{self, Frames, Header, Step};
+use crate::RecordedEvent;
+
+/// A place is kept in the index once in so many bytes: a read skips at most this much, and a
+/// journal of 10 GB has an index of some 8 MB.
+const INDEX_EVERY_BYTES: u64 = 32 * 1024;
+
+pub(super) struct Log {
+    folder: PathBuf,
+    /// In order of revision. Each segment's first frame is in it.
+    index: Vec<Mark>,
+    pub(super) end: End,
+    /// Where the last frame of the segment in `end` begins, if it has one.
+    pub(super) last_frame: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    revision: u64,
+    segment: u64,
+    offset: u64,
+}
+
+/// What a read needs of the log, copied out, so that it reads the files without a lock.
+pub(super) struct Window {
+    folder: PathBuf,
+    start: Mark,
+    end: End,
+}
+
+impl Log {
+    pub(super) fn new(folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self { folder, index: Vec::new(), end: End::default(), last_frame: None }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        segment_path(&self.folder, self.end.segment)
+    }
+
+    /// Goes on at the start of the segment that begins where the log ends.
+    pub(super) fn enter_next_segment(&mut self) {
+        self.end.segment = self.end.next_revision;
+        self.end.offset = 0;
+        self.last_frame = None;
+    }
+
+    /// Moves the end beyond the frame that stands there.
+    pub(super) fn push(&mut self, header: &Header) {
+        let End { segment, offset, .. } = self.end;
+        let far = self.index.last().is_none_or(|mark| {
+            mark.segment != segment || offset.saturating_sub(mark.offset) >= INDEX_EVERY_BYTES
+        });
+        if far {
+            self.index.push(Mark { revision: header.first_revision, segment, offset });
+        }
+        self.last_frame = Some(offset);
+        self.end.offset = offset.saturating_add(header.frame_bytes());
+        self.end.next_revision = header.next_revision();
+        self.end.chain = header.crc;
+    }
+
+    /// Takes in the frames from the end on, in the segment of the end, up to `limit`, and answers
+    /// what came instead of a frame. `passed` hears of each place that the end has been.
+    pub(super) fn scan_segment(
+        &mut self,
+        limit: Option<u64>,
+        mut passed: impl FnMut(&End),
+    ) -> Result<Step, OpenError> {
+        let path = self.path();
+        let (file, bytes) = open_segment(&path)?;
+        let limit = limit.unwrap_or(bytes).min(bytes);
+        let mut frames = Frames::new(file, self.end.offset, limit).map_err(OpenError::io("read", &path))?;
+        passed(&self.end);
+        loop {
+            let step = frames.step().map_err(OpenError::io("read", &path))?;
+            if let Step::Frame(header) | Step::BadBody(header) = &step {
+                self.check_chain(header)?;
+            }
+            let Step::Frame(header) = step else {
+                return Ok(step);
+            };
+            self.push(&header);
+            passed(&self.end);
+        }
+    }
+
+    fn check_chain(&self, header: &Header) -> Result<(), OpenError> {
+        if header.first_revision != self.end.next_revision {
+            let found = header.first_revision;
+            return Err(self.damage(format!("the batch there begins with revision {found}")));
+        }
+        if header.previous != self.end.chain {
+            return Err(self.damage("the batch there does not belong to the batch before it"));
+        }
+        Ok(())
+    }
+
+    /// Follows the log to an end that its writer acknowledged.
+    pub(super) fn extend_to(&mut self, to: &End, mut passed: impl FnMut(&End)) -> Result<(), OpenError> {
+        while self.end != *to {
+            let limit = (self.end.segment == to.segment).then_some(to.offset);
+            let step = self.scan_segment(limit, &mut passed)?;
+            if self.end == *to {
+                break;
+            }
+            if step != Step::Blank {
+                return Err(self.damage(describe(&step)));
+            }
+            // An empty segment would be entered again for ever.
+            if limit.is_some() || self.end.segment == self.end.next_revision {
+                let acknowledged = to.next_revision;
+                return Err(self.damage(format!(
+                    "the log ends here, but is acknowledged up to revision {acknowledged}"
+                )));
+            }
+            self.enter_next_segment();
+        }
+        Ok(())
+    }
+
+    /// Damage at the end.
+    pub(super) fn damage(&self, what: impl Into<String>) -> OpenError {
+        OpenError::Damaged(Damage {
+            segment: self.path(),
+            offset: self.end.offset,
+            revision: self.end.next_revision,
+            what: what.into(),
+        })
+    }
+
+    /// `None` where nothing is recorded from `from` on.
+    pub(super) fn window(&self, from: u64) -> Option<Window> {
+        if from >= self.end.next_revision {
+            return None;
+        }
+        let after = self.index.partition_point(|mark| mark.revision <= from);
+        let start = *self.index.get(after.checked_sub(1)?)?;
+        Some(Window { folder: self.folder.clone(), start, end: self.end })
+    }
+}
+
+impl Window {
+    pub(super) fn read(self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, OpenError> {
+        let Self { folder, start, end } = self;
+        let mut reading = Log { folder, index: Vec::new(), end, last_frame: None };
+        reading.end.segment = start.segment;
+        reading.end.offset = start.offset;
+        reading.end.next_revision = start.revision;
+
+        let mut events = Vec::new();
+        while reading.end.next_revision < end.next_revision && events.len() < max {
+            let in_last = reading.end.segment == end.segment;
+            let path = reading.path();
+            let (file, bytes) = open_segment(&path)?;
+            let limit = if in_last { end.offset.min(bytes) } else { bytes };
+            let mut frames =
+                Frames::new(file, reading.end.offset, limit).map_err(OpenError::io("read", &path))?;
+            while events.len() < max {
+                match frames.step().map_err(OpenError::io("read", &path))? {
+                    Step::Frame(header) if header.first_revision == reading.end.next_revision => {
+                        if header.next_revision() > from {
+                            let Some(batch) = frame::decode_body(&header, frames.body()) else {
+                                return Err(reading.damage("the batch there is not readable"));
+                            };
+                            let room = max - events.len();
+                            let wanted = batch.into_iter().filter(|event| event.revision >= from);
+                            events.extend(wanted.take(room));
+                        }
+                        reading.push(&header);
+                    }
+                    Step::Frame(_) => return Err(reading.damage("another batch stands there")),
+                    Step::Blank if !in_last && reading.end.offset > 0 => {
+                        reading.enter_next_segment();
+                        break;
+                    }
+                    Step::Blank if reading.end.next_revision == end.next_revision => break,
+                    step => return Err(reading.damage(describe(&step))),
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+pub(super) fn describe(step: &Step) -> &'static str {
+    match step {
+        Step::Frame(_) => "a batch stands there that should not",
+        Step::Blank => "a batch is missing there",
+        Step::BadHeader => "the header of the batch there is damaged",
+        Step::BadBody(_) => "the contents of the batch there are cut or damaged",
+    }
+}
+
+pub(super) fn segment_path(folder: &Path, first_revision: u64) -> PathBuf {
+    folder.join(format!("{first_revision:020}.segment"))
+}
+
+/// The first revisions of the segments in the folder, in order.
+pub(super) fn list_segments(folder: &Path) -> Result<Vec<u64>, OpenError> {
+    let entries = folder.read_dir().map_err(OpenError::io("read the folder", folder))?;
+    let mut segments = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(OpenError::io("read the folder", folder))?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(".segment"));
+        let digits = digits.filter(|digits| digits.len() == 20);
+        segments.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// The length of the segments up to `end`, with what is written ahead in those that are full.
+pub(super) fn bytes_up_to(folder: &Path, end: &End) -> Result<u64, OpenError> {
+    let mut bytes = end.offset;
+    for first in list_segments(folder)?.into_iter().filter(|first| *first < end.segment) {
+        let path = segment_path(folder, first);
+        bytes += path.metadata().map_err(OpenError::io("read", &path))?.len();
+    }
+    Ok(bytes)
+}
+
+/// Counts what a scan has passed, and says so once a MiB.
+#[derive(Default)]
+pub(super) struct BytesChecked {
+    bytes: u64,
+    reported: u64,
+    last_offset: u64,
+}
+
+impl BytesChecked {
+    pub(super) fn passed(&mut self, end: &End) -> Option<u64> {
+        // An offset that goes back is that of the next segment.
+        let before = if end.offset < self.last_offset { 0 } else { self.last_offset };
+        self.bytes += end.offset - before;
+        self.last_offset = end.offset;
+        let due = self.bytes - self.reported >= 1024 * 1024;
+        if due {
+            self.reported = self.bytes;
+        }
+        due.then_some(self.bytes)
+    }
+}
+
+fn open_segment(path: &Path) -> Result<(File, u64), OpenError> {
+    let open = || -> io::Result<_> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok((file, bytes))
+    };
+    open().map_err(OpenError::io("read", path))
+}

@@ -1,0 +1,572 @@
+//! The embedded store on real files, and what crashes and damage do to them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use futures_util::{FutureExt, TryStreamExt};
+use proptest::prelude::*;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::acknowledged::{AcknowledgedFile, End};
+use super::frame::{FRAME_LIMIT_BYTES, HEADER_BYTES, Header};
+use super::*;
+use crate::follow;
+
+const SMALL: Options = Options { segment_bytes: 1000 };
+
+struct Journal {
+    folder: TempDir,
+    options: Options,
+}
+
+impl Journal {
+    fn new(options: Options) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), options }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn try_open(&self) -> Result<EmbeddedStore, OpenError> {
+        EmbeddedStore::open_with(self.path(), self.options, |_, _| {})
+    }
+
+    fn open(&self) -> EmbeddedStore {
+        self.try_open().unwrap()
+    }
+
+    fn segment(&self, first_revision: u64) -> PathBuf {
+        log::segment_path(self.path(), first_revision)
+    }
+
+    fn last_segment(&self) -> PathBuf {
+        self.segment(*log::list_segments(self.path()).unwrap().last().unwrap())
+    }
+
+    fn end(&self) -> End {
+        acknowledged::read(self.path()).unwrap().unwrap()
+    }
+
+    /// Puts `acknowledged` back to what it was, as a crash right before it was written leaves it.
+    fn forget_acknowledged_after(&self, end: &End) {
+        AcknowledgedFile::open(self.path()).unwrap().write(end).unwrap();
+    }
+
+    fn damage(&self) -> Damage {
+        match self.try_open() {
+            Err(OpenError::Damaged(damage)) => damage,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("opened"),
+        }
+    }
+}
+
+fn batch(number: u64, events: usize) -> Vec<NewEvent> {
+    (0..events)
+        .map(|index| NewEvent {
+            id: Uuid::from_u64_pair(number, index as u64),
+            kind: "GiftSent".into(),
+            data: format!("{{\"number\":{number}}}").repeat(1 + index % 3).into_bytes(),
+            metadata: b"{}".to_vec(),
+        })
+        .collect()
+}
+
+/// Appends `events` at the end, whatever that is.
+async fn append(store: &EmbeddedStore, events: &[NewEvent]) {
+    let head = store.head().await.unwrap();
+    store.append(head, events).await.unwrap();
+}
+
+async fn ids(store: &dyn EventStore) -> Vec<Uuid> {
+    let events = store.read(0, usize::MAX).await.unwrap();
+    assert!(events.iter().map(|event| event.revision).eq(0..events.len() as u64));
+    events.iter().map(|event| event.id).collect()
+}
+
+fn ids_of(batches: &[Vec<NewEvent>]) -> Vec<Uuid> {
+    batches.iter().flatten().map(|event| event.id).collect()
+}
+
+/// A journal of `batches`, closed.
+async fn journal_of(options: Options, batches: &[Vec<NewEvent>]) -> Journal {
+    let journal = Journal::new(options);
+    let store = journal.open();
+    for events in batches {
+        append(&store, events).await;
+    }
+    journal
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_reads_the_same_after_it_was_opened_again() {
+    let batches = (0..40).map(|number| batch(number, 1 + number as usize % 5)).collect::<Vec<_>>();
+    let journal = journal_of(Options::default(), &batches).await;
+    let before = journal.open().read(0, usize::MAX).await.unwrap();
+    let store = journal.open();
+    assert_eq!(store.read(0, usize::MAX).await.unwrap(), before);
+    assert_eq!(ids(&store).await, ids_of(&batches));
+    assert_eq!(store.head().await.unwrap(), Some(before.len() as u64 - 1));
+    append(&store, &batch(99, 2)).await;
+    drop(store);
+    assert_eq!(journal.open().head().await.unwrap(), Some(before.len() as u64 + 1));
+}
+
+#[tokio::test]
+async fn a_batch_sent_again_after_a_restart_answers_its_first_outcome() {
+    let batches = [batch(1, 3), batch(2, 2)];
+    let journal = journal_of(SMALL, &batches).await;
+    let store = journal.open();
+    assert_eq!(store.append(None, &batches[0]).await.unwrap(), 2);
+    assert_eq!(store.append(Some(2), &batches[1]).await.unwrap(), 4);
+    assert_eq!(ids(&store).await, ids_of(&batches));
+}
+
+#[tokio::test]
+async fn segments_roll_over_and_no_frame_straddles_two() {
+    let mut batches = (0..60).map(|number| batch(number, 1 + number as usize % 7)).collect::<Vec<_>>();
+    batches.push(batch(60, 200));
+    batches.push(batch(61, 1));
+    let journal = journal_of(SMALL, &batches).await;
+
+    let segments = log::list_segments(journal.path()).unwrap();
+    assert!(segments.len() > 10, "{segments:?}");
+    for first in &segments {
+        let bytes = fs::read(journal.segment(*first)).unwrap();
+        let header = Header::decode(bytes[..HEADER_BYTES].try_into().unwrap()).unwrap();
+        assert_eq!(header.first_revision, *first);
+        assert!(bytes.len() <= 1000 || header.events == 200, "{}", bytes.len());
+    }
+    let store = journal.open();
+    let all = ids_of(&batches);
+    assert_eq!(ids(&store).await, all);
+    for from in (0..all.len()).step_by(13) {
+        let read = store.read(from as u64, 30).await.unwrap();
+        let wanted = &all[from..all.len().min(from + 30)];
+        assert!(read.iter().map(|event| event.id).eq(wanted.iter().copied()), "from {from}");
+    }
+}
+
+#[tokio::test]
+async fn the_sparse_index_finds_every_revision_of_a_long_segment() {
+    let batches = (0..300)
+        .map(|number| {
+            let mut events = batch(number, 2);
+            events[0].data = vec![b'x'; 1000];
+            events
+        })
+        .collect::<Vec<_>>();
+    let journal = journal_of(Options::default(), &batches).await;
+    let (store, all) = (journal.open(), ids_of(&batches));
+    for (revision, id) in all.iter().enumerate() {
+        let read = store.read(revision as u64, 1).await.unwrap();
+        assert_eq!((read[0].revision, read[0].id), (revision as u64, *id));
+    }
+}
+
+#[tokio::test]
+async fn progress_of_the_start_grows_up_to_the_whole() {
+    let big = (0..8)
+        .map(|number| {
+            let mut events = batch(number, 1);
+            events[0].data = vec![b'x'; 900_000];
+            events
+        })
+        .collect::<Vec<_>>();
+    let journal = journal_of(Options { segment_bytes: 3_000_000 }, &big).await;
+    let mut writer = Vec::new();
+    EmbeddedStore::open_with_progress(journal.path(), |done, total| writer.push((done, total))).unwrap();
+    let mut reader = Vec::new();
+    EmbeddedReader::open_with_progress(journal.path(), |done, total| reader.push((done, total))).unwrap();
+    for reports in [writer, reader] {
+        assert!(reports.len() >= 4, "{reports:?}");
+        assert!(reports.is_sorted(), "{reports:?}");
+        let (done, total) = *reports.last().unwrap();
+        assert!(done == total && total >= 7_200_000, "{reports:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused_until_the_first_has_gone() {
+    let journal = Journal::new(SMALL);
+    let first = journal.open();
+    let error = journal.try_open().err().unwrap();
+    assert!(matches!(error, OpenError::Locked { .. }));
+    assert!(error.to_string().contains("another process is writing"), "{error}");
+    drop(first);
+    journal.open();
+}
+
+#[tokio::test]
+async fn a_torn_tail_of_any_length_is_cut_and_the_rest_is_intact() {
+    for ahead in [true, false] {
+        let batches = [batch(1, 3), batch(2, 1)];
+        let last = batch(3, 2);
+        let journal = journal_of(SMALL, &batches).await;
+        let before = journal.end();
+        append(&journal.open(), &last).await;
+        let after = journal.end();
+        let whole = fs::read(journal.last_segment()).unwrap();
+        for length in before.offset..=after.offset {
+            let mut torn = whole[..length as usize].to_vec();
+            if ahead {
+                torn.resize(whole.len(), 0);
+            }
+            fs::write(journal.last_segment(), torn).unwrap();
+            journal.forget_acknowledged_after(&before);
+            let mut recorded = batches.to_vec();
+            if length == after.offset {
+                recorded.push(last.clone());
+            }
+            let store = journal.open();
+            assert_eq!(ids(&store).await, ids_of(&recorded), "{length} of {after:?}");
+            // The journal goes on from there, and the batch can be sent again.
+            assert_eq!(store.append(Some(3), &last).await.unwrap(), 5);
+            append(&store, &batch(4, 1)).await;
+            drop(store);
+            recorded.truncate(2);
+            recorded.extend([last.clone(), batch(4, 1)]);
+            assert_eq!(ids(&journal.open()).await, ids_of(&recorded));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_torn_tail_whose_first_block_was_lost_is_cut() {
+    let journal = journal_of(SMALL, &[batch(1, 3)]).await;
+    let before = journal.end();
+    append(&journal.open(), &batch(2, 3)).await;
+    let after = journal.end();
+    for lost in 1..after.offset - before.offset {
+        change(&journal.last_segment(), |bytes| {
+            bytes[before.offset as usize..][..lost as usize].fill(0);
+        });
+        journal.forget_acknowledged_after(&before);
+        let store = journal.open();
+        assert_eq!(ids(&store).await, ids_of(&[batch(1, 3)]), "{lost} bytes lost");
+        assert_eq!(store.append(Some(2), &batch(2, 3)).await.unwrap(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_tail_that_is_longer_than_any_batch_is_no_torn_tail() {
+    for (bytes, torn) in [(FRAME_LIMIT_BYTES, true), (FRAME_LIMIT_BYTES + 1, false)] {
+        let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+        let offset = journal.end().offset;
+        change(&journal.last_segment(), |segment| {
+            segment.truncate(offset as usize);
+            segment.resize(offset as usize + bytes, b'x');
+        });
+        if torn {
+            assert_eq!(ids(&journal.open()).await, ids_of(&[batch(1, 2)]));
+        } else {
+            assert_eq!((journal.damage().offset, journal.damage().revision), (offset, 2));
+        }
+    }
+}
+
+/// For every byte of the journal: which batch it belongs to decides what a flip must do.
+#[tokio::test]
+async fn a_flipped_byte_before_the_last_frame_refuses_to_open_and_says_where() {
+    let batches = (0..9).map(|number| batch(number, 1 + number as usize % 3)).collect::<Vec<_>>();
+    let journal = Journal::new(SMALL);
+    let store = journal.open();
+    // The place of each frame: segment, offset of its start and of its end, first revision.
+    let mut frames = Vec::new();
+    for events in &batches {
+        let first = store.head().await.unwrap().map_or(0, |head| head + 1);
+        append(&store, events).await;
+        let end = journal.end();
+        let bytes = HEADER_BYTES + events.iter().map(NewEvent::stored_bytes).sum::<usize>();
+        frames.push((end.segment, end.offset - bytes as u64, end.offset, first));
+    }
+    drop(store);
+    assert!(log::list_segments(journal.path()).unwrap().len() >= 2);
+    let acknowledged = fs::read(acknowledged::path(journal.path())).unwrap();
+
+    // With the acknowledged end, damage to the last frame is seen too; without, it is a torn tail.
+    for (known, frames) in [(true, &frames[..]), (false, &frames[..frames.len() - 1])] {
+        for (segment, start, end, first) in frames {
+            for offset in *start..*end {
+                let path = journal.segment(*segment);
+                let flip = |bytes: &mut Vec<u8>| bytes[offset as usize] ^= 1 << (offset % 8);
+                change(&path, flip);
+                if known {
+                    fs::write(acknowledged::path(journal.path()), &acknowledged).unwrap();
+                } else {
+                    let _ = fs::remove_file(acknowledged::path(journal.path()));
+                }
+                let damaged = fs::read(&path).unwrap();
+                let Damage { segment, offset: place, revision, .. } = journal.damage();
+                assert_eq!((&segment, place, revision), (&path, *start, *first), "at {offset}");
+                assert_eq!(fs::read(&path).unwrap(), damaged, "a refused start changes nothing");
+                change(&path, flip);
+            }
+        }
+    }
+    fs::write(acknowledged::path(journal.path()), &acknowledged).unwrap();
+    assert_eq!(ids(&journal.open()).await, ids_of(&batches));
+}
+
+#[tokio::test]
+async fn a_flipped_byte_after_the_last_frame_of_a_full_segment_is_seen() {
+    let batches = (0..30).map(|number| batch(number, 3)).collect::<Vec<_>>();
+    let journal = journal_of(SMALL, &batches).await;
+    change(&journal.segment(0), |bytes| *bytes.last_mut().unwrap() = 1);
+    assert_eq!(journal.damage().segment, journal.segment(0));
+}
+
+#[tokio::test]
+async fn a_missing_segment_refuses_to_open() {
+    let batches = (0..30).map(|number| batch(number, 3)).collect::<Vec<_>>();
+    let journal = journal_of(SMALL, &batches).await;
+    let segments = log::list_segments(journal.path()).unwrap();
+    for missing in &segments {
+        let path = journal.segment(*missing);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let damage = journal.damage();
+        assert!(damage.revision <= *missing, "{damage}");
+        if *missing > 0 && missing != segments.last().unwrap() {
+            assert_eq!(damage.revision, *missing, "{damage}");
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+    journal.open();
+}
+
+#[tokio::test]
+async fn a_frame_of_another_journal_breaks_the_chain() {
+    let ours = journal_of(SMALL, &[batch(1, 2), batch(2, 2), batch(3, 2)]).await;
+    let theirs = journal_of(SMALL, &[batch(5, 2), batch(6, 2), batch(7, 2)]).await;
+    let bytes = HEADER_BYTES + batch(1, 2).iter().map(NewEvent::stored_bytes).sum::<usize>();
+    let other = fs::read(theirs.segment(0)).unwrap();
+    change(&ours.segment(0), |ours| ours[bytes..2 * bytes].copy_from_slice(&other[bytes..2 * bytes]));
+    let damage = ours.damage();
+    assert_eq!((damage.offset, damage.revision), (bytes as u64, 2));
+    assert!(damage.what.contains("does not belong"), "{damage}");
+}
+
+#[tokio::test]
+async fn a_log_that_ends_before_its_acknowledged_end_refuses_to_open() {
+    let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+    let before = journal.end();
+    append(&journal.open(), &batch(2, 2)).await;
+    change(&journal.last_segment(), |bytes| bytes[before.offset as usize..].fill(0));
+    let damage = journal.damage();
+    assert_eq!((damage.offset, damage.revision), (before.offset, 2));
+    let reader = EmbeddedReader::open(journal.path()).err().unwrap();
+    assert!(matches!(reader, OpenError::Damaged(found) if found.revision == 2));
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_the_outcome_unknown_until_the_store_is_opened_again() {
+    let journal = Journal::new(SMALL);
+    std::os::unix::fs::symlink("/dev/full", journal.segment(0)).unwrap();
+    let store = journal.open();
+    for earlier in [false, true] {
+        let error = store.append(None, &batch(1, 1)).await.unwrap_err();
+        assert_eq!(error.to_string().contains("an earlier write failed"), earlier, "{error}");
+        assert!(matches!(&error, AppendError::OutcomeUnknown(_)), "{error:?}");
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert!(error.to_string().contains("free some space"), "{error}");
+    }
+    assert_eq!(store.head().await.unwrap(), None);
+    drop(store);
+    fs::remove_file(journal.segment(0)).unwrap();
+    assert_eq!(journal.open().append(None, &batch(1, 1)).await.unwrap(), 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_told_with_its_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = EmbeddedStore::open(file.join("journal")).err().unwrap().to_string();
+    assert!(error.contains("make the folder") && error.contains("check the path"), "{error}");
+    let error = EmbeddedReader::open(folder.path().join("nowhere")).err().unwrap().to_string();
+    assert!(error.contains("there is no journal in"), "{error}");
+
+    let closed = folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o500)).unwrap();
+    // A superuser is not stopped by permissions.
+    if let Err(error) = EmbeddedStore::open(&closed) {
+        assert!(error.to_string().contains("give this user the right"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_beside_a_writer_follows_the_acknowledged_end() {
+    let journal = Journal::new(SMALL);
+    let store = journal.open();
+    let reader = Arc::new(EmbeddedReader::open(journal.path()).unwrap());
+    assert_eq!(reader.head().await.unwrap(), None);
+    let refused = reader.append(None, &batch(1, 1)).await;
+    assert!(matches!(refused, Err(AppendError::Refused(_))));
+
+    let mut follower = Box::pin(follow(Arc::clone(&reader) as Arc<dyn EventStore>, 0, 5));
+    let mut seen = Vec::new();
+    for number in 0..30 {
+        append(&store, &batch(number, 1 + number as usize % 4)).await;
+        assert_eq!(reader.head().await.unwrap(), store.head().await.unwrap());
+        let head = store.head().await.unwrap().unwrap();
+        while seen.len() as u64 <= head {
+            seen.extend(follower.try_next().await.unwrap().unwrap());
+        }
+    }
+    assert_eq!(seen, store.read(0, usize::MAX).await.unwrap());
+    let (head, _) = tokio::join!(reader.wait_beyond(Some(seen.len() as u64 - 1)), async {
+        append(&store, &batch(30, 2)).await;
+    });
+    assert_eq!(head.unwrap(), seen.len() as u64 + 1);
+}
+
+#[tokio::test]
+async fn a_reader_stops_at_the_acknowledged_end_though_more_is_in_the_file() {
+    let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+    let before = journal.end();
+    append(&journal.open(), &batch(2, 3)).await;
+    let after = journal.end();
+    journal.forget_acknowledged_after(&before);
+    let reader = EmbeddedReader::open(journal.path()).unwrap();
+    assert_eq!(ids(&reader).await, ids_of(&[batch(1, 2)]));
+    assert!(reader.wait_beyond(Some(1)).now_or_never().is_none());
+    journal.forget_acknowledged_after(&after);
+    assert_eq!(reader.wait_beyond(Some(1)).await.unwrap(), 4);
+    assert_eq!(ids(&reader).await, ids_of(&[batch(1, 2), batch(2, 3)]));
+}
+
+#[tokio::test]
+async fn an_unreadable_acknowledged_file_costs_nothing_but_the_readers_view() {
+    for content in [&b""[..], b"mja1", &[7; 36], &[0; 500]] {
+        let journal = journal_of(SMALL, &[batch(1, 2), batch(2, 3)]).await;
+        fs::write(acknowledged::path(journal.path()), content).unwrap();
+        assert_eq!(EmbeddedReader::open(journal.path()).unwrap().head().await.unwrap(), None);
+        assert_eq!(journal.open().head().await.unwrap(), Some(4));
+        assert_eq!(EmbeddedReader::open(journal.path()).unwrap().head().await.unwrap(), Some(4));
+    }
+}
+
+/// Random histories of appends and crashes; after each crash the journal holds all that was
+/// acknowledged, and of the batch in flight all or nothing.
+#[tokio::test]
+async fn after_any_crash_the_journal_is_what_was_acknowledged() {
+    for seed in 0..150 {
+        let told = std::panic::AssertUnwindSafe(live_and_crash(seed)).catch_unwind().await;
+        assert!(told.is_ok(), "seed {seed}");
+    }
+}
+
+async fn live_and_crash(seed: u64) {
+    let mut random = Random(seed);
+    let journal = Journal::new(Options { segment_bytes: 300 + random.below(3000) });
+    let mut model: Vec<Vec<NewEvent>> = Vec::new();
+    let mut number = 0;
+    for _ in 0..8 {
+        let store = journal.open();
+        assert_eq!(ids(&store).await, ids_of(&model));
+        let mut acknowledged = vec![journal.end()];
+        for _ in 0..=random.below(6) {
+            number += 1;
+            model.push(batch(number, 1 + random.below(6) as usize));
+            append(&store, model.last().unwrap()).await;
+            acknowledged.push(journal.end());
+        }
+        drop(store);
+
+        // The crash comes in the last append: of its frame anything may be on the disk, and of the
+        // acknowledged end any that was written before.
+        let before = acknowledged[acknowledged.len() - 2];
+        let known = acknowledged[random.below(acknowledged.len() as u64 - 1) as usize];
+        let start = if journal.end().segment == before.segment { before.offset } else { 0 };
+        let bytes = journal.end().offset - start;
+        let part = random.below(bytes) as usize;
+        let mut whole = false;
+        change(&journal.last_segment(), |segment| {
+            let frame = &mut segment[start as usize..][..bytes as usize];
+            let intact = frame.to_vec();
+            match random.below(5) {
+                0 => frame[part..].fill(0),
+                1 => frame[..=part].fill(0),
+                2 => frame[part..].iter_mut().for_each(|byte| *byte = random.next() as u8),
+                3 => frame.iter_mut().for_each(|byte| *byte = random.next() as u8),
+                _ => {}
+            }
+            whole = frame == intact;
+            if random.below(3) == 0 {
+                segment.truncate(start as usize + bytes as usize);
+            }
+            if random.below(3) == 0 {
+                whole = false;
+                segment.truncate(start as usize + part);
+            }
+        });
+        journal.forget_acknowledged_after(&known);
+        let in_flight = model.pop().unwrap();
+        let store = journal.open();
+        let expected = (ids_of(&model).len() as u64).checked_sub(1);
+        let mut recorded = model.clone();
+        recorded.extend(whole.then(|| in_flight.clone()));
+        assert_eq!(ids(&store).await, ids_of(&recorded));
+        // The caller was told nothing and sends the batch again, or dies with the machine.
+        if whole || random.below(2) == 0 {
+            let last = expected.map_or(0, |revision| revision + 1) + in_flight.len() as u64 - 1;
+            assert_eq!(store.append(expected, &in_flight).await.unwrap(), last);
+            model.push(in_flight);
+        }
+    }
+}
+
+/// SplitMix64: a seed makes the same history on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_start_panic(
+        segment in proptest::collection::vec(any::<u8>(), 0..300),
+        lengths in any::<(u32, u32, u64)>(),
+        sealed in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = segment;
+        if sealed && bytes.len() > HEADER_BYTES {
+            // A header that passes its crc, with any numbers in it.
+            let (body_bytes, events, first) = lengths;
+            Header::seal(&mut bytes, 0, first % 2, events % 8, 0);
+            bytes[4..8].copy_from_slice(&(body_bytes % 400).to_le_bytes());
+            let crc = crc32fast::hash(&bytes[..28]);
+            bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+            let body = &bytes[HEADER_BYTES..(HEADER_BYTES + body_bytes as usize % 400).min(bytes.len())];
+            prop_assert!(Header::decode(bytes[..HEADER_BYTES].try_into().unwrap())
+                .is_none_or(|header| frame::decode_body(&header, body).is_none_or(|events| !events.is_empty())));
+        }
+        fs::write(log::segment_path(folder.path(), 0), bytes).unwrap();
+        match EmbeddedStore::open_with(folder.path(), SMALL, |_, _| {}) {
+            Ok(_) | Err(OpenError::Damaged(_)) => {}
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+}
