@@ -1,0 +1,67 @@
+//! The gift catalogue: names and pictures here, prices in the ledger.
+
+use crate::commands::CommandError;
+use crate::validation::{FieldError, text};
+use chrono::{DateTime, Utc};
+use ledger_core::GiftId;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct GiftCard {
+    pub id: Uuid,
+    pub name: String,
+    pub image_url: String,
+    pub position: i32,
+}
+
+#[derive(Clone)]
+pub struct Gifts {
+    pool: PgPool,
+}
+
+impl Gifts {
+    pub fn new(pool: PgPool) -> Gifts {
+        Gifts { pool }
+    }
+
+    /// The whole catalogue, those withdrawn from sale too, in the order in which it is shown.
+    pub async fn list(&self) -> Result<Vec<GiftCard>, CommandError> {
+        let rows =
+            sqlx::query_as("SELECT id, name, image_url, position FROM app.gifts ORDER BY position, id");
+        Ok(rows.fetch_all(&self.pool).await?)
+    }
+
+    /// Adds a gift or changes how it is shown.
+    pub async fn put(
+        &self,
+        gift: GiftId,
+        name: &str,
+        image_url: &str,
+        position: i32,
+        now: DateTime<Utc>,
+    ) -> Result<(), CommandError> {
+        let name = text("name", name, 1..=60, false)?;
+        if !(image_url.starts_with("https://") || image_url.starts_with('/')) || image_url.len() > 500 {
+            return Err(FieldError::new(
+                "image_url",
+                "must be an https address or a path, of at most 500 characters",
+            )
+            .into());
+        }
+        sqlx::query(
+            "INSERT INTO app.gifts (id, name, image_url, position, updated_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (id) DO UPDATE
+             SET name = excluded.name, image_url = excluded.image_url, position = excluded.position,
+                 updated_at = excluded.updated_at",
+        )
+        .bind(gift.0)
+        .bind(name)
+        .bind(image_url)
+        .bind(position)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

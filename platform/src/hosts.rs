@@ -1,0 +1,337 @@
+//! Hosts: an application, a decision, a profile. Prices are ledger events.
+
+use crate::{
+    identity::people::{Role, grant},
+    validation::{self, FieldError},
+};
+use chrono::{DateTime, Utc};
+use ledger_core::PersonId;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use std::str::FromStr;
+use uuid::Uuid;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostStatus {
+    Applied,
+    Approved,
+    Rejected,
+}
+
+/// What a host says of themselves. `display_name` 2 to 40 characters, `bio` up to 500; 1 to 10 `categories`
+/// of 2 to 30 characters, 1 to 10 `languages` of 2 to 30.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostProfile {
+    pub display_name: String,
+    pub bio: String,
+    pub categories: Vec<String>,
+    pub languages: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub person: PersonId,
+    pub profile: HostProfile,
+    pub status: HostStatus,
+    /// When the host came into this status.
+    pub status_since: DateTime<Utc>,
+    pub reject_reason: Option<String>,
+    pub decided_by: Option<PersonId>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPage {
+    pub hosts: Vec<Host>,
+    /// What to ask for next; None at the end.
+    pub next: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    #[error("no such host")]
+    NotFound,
+    #[error("no such person")]
+    PersonNotFound,
+    #[error("this person is a host already")]
+    AlreadyApproved,
+    #[error("the application was decided already")]
+    AlreadyDecided,
+    #[error("the cursor is not one of ours")]
+    CursorInvalid,
+    #[error("the database is unavailable: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl HostError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => FieldError::CODE,
+            Self::NotFound => "host_not_found",
+            Self::PersonNotFound => "person_not_found",
+            Self::AlreadyApproved => "host_already_approved",
+            Self::AlreadyDecided => "host_already_decided",
+            Self::CursorInvalid => "cursor_invalid",
+            Self::Database(_) => "unavailable",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Hosts {
+    pool: PgPool,
+}
+
+pub const MAX_PAGE: u32 = 100;
+
+impl Hosts {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Applies to become a host. Applying again before the decision changes the application; after a rejection
+    /// it is a new one.
+    pub async fn apply(
+        &self,
+        person: PersonId,
+        profile: &HostProfile,
+        now: DateTime<Utc>,
+    ) -> Result<Host, HostError> {
+        let profile = profile.checked()?;
+        let row = sqlx::query_as::<_, HostRow>(
+            "INSERT INTO app.hosts (person, display_name, bio, categories, languages, status, status_since)
+             VALUES ($1, $2, $3, $4, $5, 'applied', $6)
+             ON CONFLICT (person) DO UPDATE
+             SET display_name = excluded.display_name, bio = excluded.bio, categories = excluded.categories,
+                 languages = excluded.languages, status = 'applied', reject_reason = NULL, decided_by = NULL,
+                 decided_at = NULL,
+                 status_since = CASE hosts.status WHEN 'applied' THEN hosts.status_since
+                                                  ELSE excluded.status_since END
+             WHERE hosts.status <> 'approved'
+             RETURNING *",
+        )
+        .bind(person.0)
+        .bind(profile.display_name)
+        .bind(profile.bio)
+        .bind(profile.categories)
+        .bind(profile.languages)
+        .bind(now)
+        .fetch_optional(&self.pool)
+        .await;
+        match row {
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                Err(HostError::PersonNotFound)
+            }
+            row => Ok(row?.ok_or(HostError::AlreadyApproved)?.into()),
+        }
+    }
+
+    /// Makes the applicant a host, with the role.
+    pub async fn approve(
+        &self,
+        person: PersonId,
+        by: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<Host, HostError> {
+        let mut tx = self.pool.begin().await?;
+        let row: Option<HostRow> = sqlx::query_as(
+            "UPDATE app.hosts SET status = 'approved', status_since = $3, decided_by = $2, decided_at = $3
+             WHERE person = $1 AND status = 'applied' RETURNING *",
+        )
+        .bind(person.0)
+        .bind(by.0)
+        .bind(now)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else {
+            drop(tx);
+            return Err(self.why_not_decided(person).await);
+        };
+        grant(&mut tx, person, Role::Host, now).await?;
+        tx.commit().await?;
+        Ok(row.into())
+    }
+
+    /// `reason` has 1 to 300 characters; the applicant sees it.
+    pub async fn reject(
+        &self,
+        person: PersonId,
+        reason: &str,
+        by: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<Host, HostError> {
+        let reason = validation::text("reason", reason, 1..=300, true)?;
+        let row: Option<HostRow> = sqlx::query_as(
+            "UPDATE app.hosts SET status = 'rejected', status_since = $4, reject_reason = $2, decided_by = $3,
+                 decided_at = $4
+             WHERE person = $1 AND status = 'applied' RETURNING *",
+        )
+        .bind(person.0)
+        .bind(reason)
+        .bind(by.0)
+        .bind(now)
+        .fetch_optional(&self.pool)
+        .await?;
+        match row {
+            Some(row) => Ok(row.into()),
+            None => Err(self.why_not_decided(person).await),
+        }
+    }
+
+    /// The host or applicant, whatever the status.
+    pub async fn get(&self, person: PersonId) -> Result<Host, HostError> {
+        let row: Option<HostRow> = sqlx::query_as("SELECT * FROM app.hosts WHERE person = $1")
+            .bind(person.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(Host::from).ok_or(HostError::NotFound)
+    }
+
+    /// Those of `people` who are approved hosts, in no order of meaning.
+    pub async fn get_approved(&self, people: &[PersonId]) -> Result<Vec<Host>, HostError> {
+        let ids: Vec<Uuid> = people.iter().map(|person| person.0).collect();
+        let rows: Vec<HostRow> =
+            sqlx::query_as("SELECT * FROM app.hosts WHERE person = ANY($1) AND status = 'approved'")
+                .bind(ids)
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(Host::from).collect())
+    }
+
+    /// One page, those longest in the status first: the applications that wait, or the approved hosts.
+    /// `cursor` is the last page's `next`; `limit` is brought within 1 to [`MAX_PAGE`].
+    pub async fn list(
+        &self,
+        status: HostStatus,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<HostPage, HostError> {
+        let Cursor { since, person } = cursor.map_or(Ok(Cursor::START), str::parse)?;
+        let limit = limit.clamp(1, MAX_PAGE) as usize;
+        // One more than asked for tells whether there is another page.
+        let rows: Vec<HostRow> = sqlx::query_as(
+            "SELECT * FROM app.hosts WHERE status = $1 AND (status_since, person) > ($2, $3)
+             ORDER BY status_since, person LIMIT $4",
+        )
+        .bind(status.as_str())
+        .bind(since)
+        .bind(person)
+        .bind(limit as i64 + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let more = rows.len() > limit;
+        let hosts: Vec<Host> = rows.into_iter().take(limit).map(Host::from).collect();
+        let next = hosts.last().filter(|_| more).map(|last| Cursor::after(last).to_string());
+        Ok(HostPage { hosts, next })
+    }
+
+    async fn why_not_decided(&self, person: PersonId) -> HostError {
+        match self.get(person).await {
+            Ok(_) => HostError::AlreadyDecided,
+            Err(error) => error,
+        }
+    }
+}
+
+impl HostProfile {
+    fn checked(&self) -> Result<HostProfile, FieldError> {
+        Ok(HostProfile {
+            display_name: validation::text("display_name", &self.display_name, 2..=40, false)?,
+            bio: validation::text("bio", &self.bio, 0..=500, true)?,
+            categories: validation::texts("categories", &self.categories, 1..=10, 2..=30)?,
+            languages: validation::texts("languages", &self.languages, 1..=10, 2..=30)?,
+        })
+    }
+}
+
+impl HostStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The place of a row in a list: microseconds and id, 48 hex digits.
+struct Cursor {
+    since: DateTime<Utc>,
+    person: Uuid,
+}
+
+impl Cursor {
+    const START: Cursor = Cursor { since: DateTime::UNIX_EPOCH, person: Uuid::nil() };
+
+    fn after(host: &Host) -> Cursor {
+        Cursor { since: host.status_since, person: host.person.0 }
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}{}", self.since.timestamp_micros(), self.person.simple())
+    }
+}
+
+const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
+
+impl FromStr for Cursor {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let read = || {
+            let bytes: [u8; 24] = hex::decode(text).ok()?.try_into().ok()?;
+            let (since, person) = bytes.split_at(8);
+            let micros = i64::from_be_bytes(since.try_into().ok()?);
+            // Later times fit our type but not Postgres'.
+            (0..YEAR_10000_MICROS).contains(&micros).then_some(())?;
+            Some(Cursor {
+                since: DateTime::from_timestamp_micros(micros)?,
+                person: Uuid::from_slice(person).ok()?,
+            })
+        };
+        read().ok_or(HostError::CursorInvalid)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct HostRow {
+    person: Uuid,
+    display_name: String,
+    bio: String,
+    categories: Vec<String>,
+    languages: Vec<String>,
+    status: String,
+    status_since: DateTime<Utc>,
+    reject_reason: Option<String>,
+    decided_by: Option<Uuid>,
+    decided_at: Option<DateTime<Utc>>,
+}
+
+impl From<HostRow> for Host {
+    fn from(row: HostRow) -> Self {
+        Host {
+            person: PersonId(row.person),
+            profile: HostProfile {
+                display_name: row.display_name,
+                bio: row.bio,
+                categories: row.categories,
+                languages: row.languages,
+            },
+            // The table allows these three alone.
+            status: match row.status.as_str() {
+                "approved" => HostStatus::Approved,
+                "rejected" => HostStatus::Rejected,
+                _ => HostStatus::Applied,
+            },
+            status_since: row.status_since,
+            reject_reason: row.reject_reason,
+            decided_by: row.decided_by.map(PersonId),
+            decided_at: row.decided_at,
+        }
+    }
+}

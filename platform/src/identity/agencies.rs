@@ -1,0 +1,153 @@
+//! Agencies: organisations that hosts work under. Who belongs to which is in the ledger; here is who they are.
+
+use super::people::{Role, grant};
+use crate::{
+    entropy,
+    validation::{self, FieldError},
+};
+use chrono::{DateTime, Utc};
+use ledger_core::{AgencyId, PersonId};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agency {
+    pub id: AgencyId,
+    pub name: String,
+    /// What a host types in to join.
+    pub code: String,
+    pub owner: PersonId,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AgencyError {
+    #[error("no such agency")]
+    NotFound,
+    #[error("another agency has this code")]
+    CodeTaken,
+    #[error("the owner is not a person we know")]
+    OwnerNotFound,
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    #[error("the database is unavailable: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl AgencyError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "agency_not_found",
+            Self::CodeTaken => "agency_code_taken",
+            Self::OwnerNotFound => "person_not_found",
+            Self::Invalid(_) => FieldError::CODE,
+            Self::Database(_) => "unavailable",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Agencies {
+    pool: PgPool,
+}
+
+impl Agencies {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Makes an agency and gives its owner the role. `name` has 2 to 60 characters; `code` 3 to 20 of capital
+    /// letters, digits and `-`.
+    pub async fn create(
+        &self,
+        name: &str,
+        code: &str,
+        owner: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<Agency, AgencyError> {
+        let name = validation::text("name", name, 2..=60, false)?;
+        if !is_code(code) {
+            return Err(FieldError::new("code", "must have 3 to 20 capital letters, digits and -").into());
+        }
+        let mut tx = self.pool.begin().await?;
+        let made = sqlx::query_as::<_, AgencyRow>(
+            "INSERT INTO app.agencies (id, name, code, owner, created_at) VALUES ($1, $2, $3, $4, $5)
+             RETURNING id, name, code, owner, created_at",
+        )
+        .bind(entropy::uuid_v7())
+        .bind(name)
+        .bind(code)
+        .bind(owner.0)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await;
+        let agency = match made {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(AgencyError::CodeTaken),
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                Err(AgencyError::OwnerNotFound)
+            }
+            made => Ok(made?),
+        }?;
+        grant(&mut tx, owner, Role::Agency, now).await?;
+        tx.commit().await?;
+        Ok(agency.into())
+    }
+
+    pub async fn get(&self, agency: AgencyId) -> Result<Agency, AgencyError> {
+        let row: Option<AgencyRow> =
+            sqlx::query_as("SELECT id, name, code, owner, created_at FROM app.agencies WHERE id = $1")
+                .bind(agency.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        row.map(Agency::from).ok_or(AgencyError::NotFound)
+    }
+
+    pub async fn get_by_code(&self, code: &str) -> Result<Agency, AgencyError> {
+        if !is_code(code) {
+            return Err(AgencyError::NotFound);
+        }
+        let row: Option<AgencyRow> =
+            sqlx::query_as("SELECT id, name, code, owner, created_at FROM app.agencies WHERE code = $1")
+                .bind(code)
+                .fetch_optional(&self.pool)
+                .await?;
+        row.map(Agency::from).ok_or(AgencyError::NotFound)
+    }
+
+    /// The agencies that this person owns: whose money they may see.
+    pub async fn owned_by(&self, person: PersonId) -> Result<Vec<Agency>, AgencyError> {
+        let rows: Vec<AgencyRow> = sqlx::query_as(
+            "SELECT id, name, code, owner, created_at FROM app.agencies WHERE owner = $1 ORDER BY id",
+        )
+        .bind(person.0)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Agency::from).collect())
+    }
+}
+
+fn is_code(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+    (3..=20).contains(&text.len()) && text.bytes().all(fits)
+}
+
+#[derive(sqlx::FromRow)]
+struct AgencyRow {
+    id: Uuid,
+    name: String,
+    code: String,
+    owner: Uuid,
+    created_at: DateTime<Utc>,
+}
+
+impl From<AgencyRow> for Agency {
+    fn from(row: AgencyRow) -> Self {
+        Agency {
+            id: AgencyId(row.id),
+            name: row.name,
+            code: row.code,
+            owner: PersonId(row.owner),
+            created_at: row.created_at,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Who somebody is: a phone number proved by a one-time password, a session, and the roles that go with it.
+
+pub mod agencies;
+pub mod otp;
+pub mod people;
+pub mod phone;
+pub mod sessions;
+pub mod tokens;
+
+pub use agencies::{Agencies, Agency, AgencyError};
+pub use otp::{Otp, OtpConfig, OtpError, OtpStarted};
+pub use people::{People, PeopleError, Person, Role};
+pub use phone::{Phone, PhoneInvalid, PhoneVault};
+pub use sessions::{AuthError, Caller, EndReason, Sessions, TokenPair};
+pub use tokens::{AccessTokens, Claims, KeyError, SessionId};

@@ -1,0 +1,244 @@
+//! People: an account for each proved phone number, and the roles that it has.
+
+use super::phone::{Phone, PhoneVault, SealBroken};
+use crate::{
+    entropy,
+    validation::{self, FieldError},
+};
+use chrono::{DateTime, Utc};
+use ledger_core::PersonId;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// What somebody may act as. One person may have several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    User,
+    Host,
+    Agency,
+    Admin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub id: PersonId,
+    pub name: Option<String>,
+    /// In the order of [`Role`].
+    pub roles: Vec<Role>,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    #[error("no such person")]
+    NotFound,
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    #[error(transparent)]
+    Sealed(#[from] SealBroken),
+    #[error("the database is unavailable: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl PeopleError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "person_not_found",
+            Self::Invalid(_) => FieldError::CODE,
+            Self::Sealed(_) => "phone_unreadable",
+            Self::Database(_) => "unavailable",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct People {
+    pool: PgPool,
+    vault: PhoneVault,
+}
+
+const BY_ID: &str = "SELECT id, name, created_at,
+        ARRAY(SELECT role FROM app.person_roles WHERE person = people.id) AS roles
+     FROM app.people WHERE id = $1";
+
+impl People {
+    pub fn new(pool: PgPool, vault: PhoneVault) -> Self {
+        Self { pool, vault }
+    }
+
+    pub async fn get(&self, person: PersonId) -> Result<Person, PeopleError> {
+        let row: Option<PersonRow> = sqlx::query_as(BY_ID).bind(person.0).fetch_optional(&self.pool).await?;
+        row.map(Person::from).ok_or(PeopleError::NotFound)
+    }
+
+    /// Those of `people` who exist, in no order of meaning: for the names beside ids in a list.
+    pub async fn get_many(&self, people: &[PersonId]) -> Result<Vec<Person>, PeopleError> {
+        let ids: Vec<Uuid> = people.iter().map(|person| person.0).collect();
+        let rows: Vec<PersonRow> = sqlx::query_as(
+            "SELECT id, name, created_at,
+                ARRAY(SELECT role FROM app.person_roles WHERE person = people.id) AS roles
+             FROM app.people WHERE id = ANY($1)",
+        )
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Person::from).collect())
+    }
+
+    /// The person of a phone number, with the account made if there is none. Whoever calls this vouches for
+    /// the number: it was proved by a code, or an operator names it.
+    pub async fn ensure(&self, phone: &Phone, now: DateTime<Utc>) -> Result<Person, PeopleError> {
+        let mut tx = self.pool.begin().await?;
+        let person = self.ensure_in(&mut tx, phone, now).await?;
+        tx.commit().await?;
+        Ok(person)
+    }
+
+    pub(super) async fn ensure_in(
+        &self,
+        tx: &mut PgConnection,
+        phone: &Phone,
+        now: DateTime<Utc>,
+    ) -> Result<Person, PeopleError> {
+        let fresh = PersonId(entropy::uuid_v7());
+        // The update that changes nothing makes the row come back when the number is known already, and waits
+        // for a first sign-in of the same number that is under way.
+        let id: Uuid = sqlx::query_scalar(
+            "INSERT INTO app.people (id, phone_hash, phone_sealed, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (phone_hash) DO UPDATE SET phone_hash = excluded.phone_hash
+             RETURNING id",
+        )
+        .bind(fresh.0)
+        .bind(self.vault.hash(phone))
+        .bind(self.vault.seal(phone, fresh)?)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await?;
+        if id == fresh.0 {
+            grant(tx, fresh, Role::User, now).await?;
+        }
+        let row: PersonRow = sqlx::query_as(BY_ID).bind(id).fetch_one(tx).await?;
+        Ok(row.into())
+    }
+
+    /// The person's own number, for themselves and for admins only.
+    pub async fn phone(&self, person: PersonId) -> Result<Phone, PeopleError> {
+        let sealed: Option<Vec<u8>> = sqlx::query_scalar("SELECT phone_sealed FROM app.people WHERE id = $1")
+            .bind(person.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(self.vault.open(&sealed.ok_or(PeopleError::NotFound)?, person)?)
+    }
+
+    /// `name` has 1 to 60 characters.
+    pub async fn set_name(&self, person: PersonId, name: &str) -> Result<(), PeopleError> {
+        let name = validation::text("name", name, 1..=60, false)?;
+        let changed = sqlx::query("UPDATE app.people SET name = $2 WHERE id = $1")
+            .bind(person.0)
+            .bind(name)
+            .execute(&self.pool)
+            .await?;
+        if changed.rows_affected() == 1 { Ok(()) } else { Err(PeopleError::NotFound) }
+    }
+
+    /// Granting twice is granting once.
+    pub async fn grant_role(
+        &self,
+        person: PersonId,
+        role: Role,
+        now: DateTime<Utc>,
+    ) -> Result<(), PeopleError> {
+        let mut connection = self.pool.acquire().await?;
+        match grant(&mut connection, person, role, now).await {
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                Err(PeopleError::NotFound)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    pub async fn revoke_role(&self, person: PersonId, role: Role) -> Result<(), PeopleError> {
+        sqlx::query("DELETE FROM app.person_roles WHERE person = $1 AND role = $2")
+            .bind(person.0)
+            .bind(role.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) fn vault(&self) -> &PhoneVault {
+        &self.vault
+    }
+}
+
+/// Grants inside a transaction of the caller, so that a role comes with what earned it or not at all.
+pub(crate) async fn grant(
+    tx: &mut PgConnection,
+    person: PersonId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO app.person_roles (person, role, granted_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(person.0)
+    .bind(role.as_str())
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+impl Role {
+    pub const ALL: [Role; 4] = [Role::User, Role::Host, Role::Agency, Role::Admin];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Host => "host",
+            Role::Agency => "agency",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// Roles as Postgres keeps them. One that this program does not know gives no rights.
+    pub(super) fn known(stored: &[String]) -> Vec<Role> {
+        let mut roles: Vec<Role> = stored.iter().filter_map(|role| role.parse().ok()).collect();
+        roles.sort();
+        roles
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a role: user, host, agency or admin")]
+pub struct UnknownRole;
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        Role::ALL.into_iter().find(|role| role.as_str() == text).ok_or(UnknownRole)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct PersonRow {
+    id: Uuid,
+    name: Option<String>,
+    created_at: DateTime<Utc>,
+    roles: Vec<String>,
+}
+
+impl From<PersonRow> for Person {
+    fn from(row: PersonRow) -> Self {
+        Person {
+            id: PersonId(row.id),
+            name: row.name,
+            roles: Role::known(&row.roles),
+            created_at: row.created_at,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Sessions: a sign-in on one device, kept alive by refresh tokens that are good once.
+//!
+//! **A lost answer.** A client whose refresh was carried out but whose answer was lost asks again with the
+//! same token. Within [`GRACE_SECONDS`], and as long as the successor was not used, it gets *the same
+//! successor* again, which is derived from the token and a stored salt. So a retry, or two tabs that refresh
+//! at once, end with one live token. Any other second use means that two parties hold the token: the whole
+//! session ends. A thief who is quick gets no branch of their own: the next use by the other side ends both.
+
+use super::{
+    people::Role,
+    tokens::{ACCESS_SECONDS, AccessTokens, SessionId},
+};
+use crate::entropy;
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use ledger_core::PersonId;
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+pub const REFRESH_DAYS: i64 = 30;
+pub const GRACE_SECONDS: i64 = 30;
+
+/// What a client holds after a sign-in or a refresh. No `Debug`: both tokens are secrets.
+#[derive(Clone)]
+pub struct TokenPair {
+    pub person: PersonId,
+    pub session: SessionId,
+    pub access_token: String,
+    pub access_expires_in_seconds: i64,
+    /// 64 hex characters; good once.
+    pub refresh_token: String,
+    pub refresh_expires_at: DateTime<Utc>,
+}
+
+/// Who is asking, as the database has it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub person: PersonId,
+    pub session: SessionId,
+    /// In the order of [`Role`].
+    pub roles: Vec<Role>,
+}
+
+impl Caller {
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error("sign in first")]
+    TokenMissing,
+    /// Not a token of ours: forged, of another algorithm or key, or never given out.
+    #[error("the token is not valid")]
+    TokenInvalid,
+    #[error("the token has expired")]
+    TokenExpired,
+    /// Logged out, or ended because a refresh token was used twice.
+    #[error("the session has ended")]
+    SessionEnded,
+    #[error("the database is unavailable: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl AuthError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TokenMissing => "token_missing",
+            Self::TokenInvalid => "token_invalid",
+            Self::TokenExpired => "token_expired",
+            Self::SessionEnded => "session_ended",
+            Self::Database(_) => "unavailable",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    Logout,
+    LogoutEverywhere,
+    RefreshReused,
+}
+
+#[derive(Clone)]
+pub struct Sessions {
+    pool: PgPool,
+    tokens: AccessTokens,
+}
+
+impl Sessions {
+    pub fn new(pool: PgPool, tokens: AccessTokens) -> Self {
+        Self { pool, tokens }
+    }
+
+    /// A new session beside those that the person may have on other devices.
+    pub async fn open(&self, person: PersonId, now: DateTime<Utc>) -> Result<TokenPair, AuthError> {
+        let session = SessionId(entropy::uuid_v7());
+        let refresh_token = hex::encode(entropy::bytes::<32>());
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("INSERT INTO app.sessions (id, person, created_at) VALUES ($1, $2, $3)")
+            .bind(session.0)
+            .bind(person.0)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        let refresh_expires_at = add_token(&mut tx, session, &refresh_token, now).await?;
+        tx.commit().await?;
+        Ok(self.pair(person, session, refresh_token, refresh_expires_at, now))
+    }
+
+    /// Exchanges a refresh token for a new pair. See the head of this file for a token that comes twice.
+    pub async fn refresh(&self, refresh_token: &str, now: DateTime<Utc>) -> Result<TokenPair, AuthError> {
+        let mut tx = self.pool.begin().await?;
+        let (person, session) = lock_session(&mut tx, refresh_token).await?;
+        let token = read_token(&mut tx, refresh_token).await?;
+        if now >= token.expires_at {
+            return Err(AuthError::TokenExpired);
+        }
+        let (successor, expires_at) = match (token.rotated_at, token.successor_salt) {
+            (None, _) => rotate(&mut tx, session, refresh_token, now).await?,
+            (Some(rotated_at), Some(salt)) if now < rotated_at + TimeDelta::seconds(GRACE_SECONDS) => {
+                let successor = derive_successor(refresh_token, &salt);
+                let expires_at = read_token(&mut tx, &successor).await?.expires_at;
+                (successor, expires_at)
+            }
+            (Some(_), _) => {
+                tracing::warn!(%person, %session, "a refresh token was used twice: the session ends");
+                end(&mut tx, session, EndReason::RefreshReused, now).await?;
+                tx.commit().await?;
+                return Err(AuthError::SessionEnded);
+            }
+        };
+        tx.commit().await?;
+        Ok(self.pair(person, session, successor, expires_at, now))
+    }
+
+    /// Ends this session; ending it twice is ending it once.
+    pub async fn logout(&self, session: SessionId, now: DateTime<Utc>) -> Result<(), AuthError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(end(&mut connection, session, EndReason::Logout, now).await?)
+    }
+
+    /// Ends all sessions of a person and names those that were alive, so that their sockets can be closed.
+    pub async fn logout_everywhere(
+        &self,
+        person: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SessionId>, AuthError> {
+        let ended: Vec<Uuid> = sqlx::query_scalar(
+            "UPDATE app.sessions SET ended_at = $2, end_reason = $3 WHERE person = $1 AND ended_at IS NULL
+             RETURNING id",
+        )
+        .bind(person.0)
+        .bind(now)
+        .bind(EndReason::LogoutEverywhere.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ended.into_iter().map(SessionId).collect())
+    }
+
+    /// Who holds this access token, if it is ours, still good, and its session lives.
+    pub async fn authenticate(&self, token: &str, now: DateTime<Utc>) -> Result<Caller, AuthError> {
+        if token.is_empty() {
+            return Err(AuthError::TokenMissing);
+        }
+        let claims = self.tokens.verify(token, now)?;
+        self.caller(claims.sub, claims.sid).await
+    }
+
+    /// As [`Self::authenticate`] for one who was authenticated before and is still there, such as a socket.
+    pub async fn caller(&self, person: PersonId, session: SessionId) -> Result<Caller, AuthError> {
+        let alive: Option<Vec<String>> = sqlx::query_scalar(
+            "SELECT ARRAY(SELECT role FROM app.person_roles WHERE person = sessions.person)
+             FROM app.sessions WHERE id = $1 AND person = $2 AND ended_at IS NULL",
+        )
+        .bind(session.0)
+        .bind(person.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        let roles = Role::known(&alive.ok_or(AuthError::SessionEnded)?);
+        Ok(Caller { person, session, roles })
+    }
+
+    fn pair(
+        &self,
+        person: PersonId,
+        session: SessionId,
+        refresh_token: String,
+        refresh_expires_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> TokenPair {
+        TokenPair {
+            person,
+            session,
+            access_token: self.tokens.issue(person, session, now),
+            access_expires_in_seconds: ACCESS_SECONDS,
+            refresh_token,
+            refresh_expires_at,
+        }
+    }
+}
+
+impl EndReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::LogoutEverywhere => "logout_everywhere",
+            Self::RefreshReused => "refresh_reused",
+        }
+    }
+}
+
+/// Whoever changes the tokens of a session holds its row first, so refreshes of one session come one by one.
+async fn lock_session(tx: &mut PgConnection, token: &str) -> Result<(PersonId, SessionId), AuthError> {
+    let found: Option<(Uuid, Uuid, bool)> = sqlx::query_as(
+        "SELECT person, id, ended_at IS NULL FROM app.sessions
+         WHERE id = (SELECT session FROM app.refresh_tokens WHERE token_hash = $1) FOR UPDATE",
+    )
+    .bind(hash(token))
+    .fetch_optional(tx)
+    .await?;
+    match found {
+        None => Err(AuthError::TokenInvalid),
+        Some((_, _, false)) => Err(AuthError::SessionEnded),
+        Some((person, session, true)) => Ok((PersonId(person), SessionId(session))),
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TokenRow {
+    expires_at: DateTime<Utc>,
+    rotated_at: Option<DateTime<Utc>>,
+    successor_salt: Option<Vec<u8>>,
+}
+
+async fn read_token(tx: &mut PgConnection, token: &str) -> Result<TokenRow, AuthError> {
+    let row = sqlx::query_as(
+        "SELECT expires_at, rotated_at, successor_salt FROM app.refresh_tokens WHERE token_hash = $1",
+    )
+    .bind(hash(token))
+    .fetch_optional(tx)
+    .await?;
+    // Swept by another refresh between the lock and the look.
+    row.ok_or(AuthError::TokenInvalid)
+}
+
+async fn rotate(
+    tx: &mut PgConnection,
+    session: SessionId,
+    token: &str,
+    now: DateTime<Utc>,
+) -> Result<(String, DateTime<Utc>), AuthError> {
+    // Using this token proves that its answer arrived: nothing before it can be asked for again. Tokens past
+    // their expiry are refused without a row just as well.
+    sqlx::query(
+        "UPDATE app.refresh_tokens SET successor_salt = NULL WHERE session = $1 AND successor_salt IS NOT NULL",
+    )
+    .bind(session.0)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("DELETE FROM app.refresh_tokens WHERE session = $1 AND expires_at <= $2")
+        .bind(session.0)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    let salt = entropy::bytes::<32>();
+    sqlx::query("UPDATE app.refresh_tokens SET rotated_at = $2, successor_salt = $3 WHERE token_hash = $1")
+        .bind(hash(token))
+        .bind(now)
+        .bind(salt)
+        .execute(&mut *tx)
+        .await?;
+    let successor = derive_successor(token, &salt);
+    let expires_at = add_token(tx, session, &successor, now).await?;
+    Ok((successor, expires_at))
+}
+
+async fn add_token(
+    tx: &mut PgConnection,
+    session: SessionId,
+    token: &str,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO app.refresh_tokens (token_hash, session, expires_at) VALUES ($1, $2, $3)
+         RETURNING expires_at",
+    )
+    .bind(hash(token))
+    .bind(session.0)
+    .bind(now + TimeDelta::days(REFRESH_DAYS))
+    .fetch_one(tx)
+    .await
+}
+
+async fn end(
+    tx: &mut PgConnection,
+    session: SessionId,
+    reason: EndReason,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE app.sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL")
+        .bind(session.0)
+        .bind(now)
+        .bind(reason.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The token is the key and the salt is fresh: neither alone tells anything of the successor.
+fn derive_successor(token: &str, salt: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(token.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(salt);
+    hex::encode(mac.finalize().into_bytes())
+}

@@ -1,0 +1,24 @@
+//! What is not money: who people are and may do, hosts, presence, limits and settings. SQL in schema `app`,
+//! Redis for what may be forgotten. Amounts and prices that decide a charge are in the ledger, not here.
+//!
+//! Functions take the time as `now`; the edge reads it from [`clock`].
+
+pub mod app;
+pub mod attendance;
+pub mod calls;
+pub mod clock;
+pub mod commands;
+pub mod entropy;
+pub mod gifts;
+pub mod hosts;
+pub mod identity;
+pub mod notes;
+pub mod presence;
+pub mod purchases;
+pub mod push;
+pub mod rate_limit;
+pub mod settings;
+pub mod validation;
+
+/// The tables of schema `app`. The read models are not among them: they are made by the projector.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -1,0 +1,177 @@
+//! What an admin may change while the server runs. A call pins the metering values that it started with, so a
+//! change touches later calls only.
+
+use crate::validation::{FieldError, within};
+use chrono::{DateTime, Utc};
+use ledger_core::PersonId;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::{PgPool, types::Json};
+
+/// How calls are metered. A field that a stored value does not have takes its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MeteringSettings {
+    /// What is charged at a time, 1 to 3600.
+    pub increment_seconds: u32,
+    /// Connected time before the first charge, 0 to 3600.
+    pub free_seconds: u32,
+    /// How long a side may be away before the call ends as lost, 1 to 600.
+    pub grace_seconds: u32,
+    /// How long an invitation rings, 1 to 300.
+    pub ring_seconds: u32,
+    /// How long before the coins run out the payer is warned, 0 to 3600.
+    pub warning_seconds: u32,
+}
+
+impl Default for MeteringSettings {
+    fn default() -> Self {
+        Self {
+            increment_seconds: 10,
+            free_seconds: 0,
+            grace_seconds: 30,
+            ring_seconds: 30,
+            warning_seconds: 60,
+        }
+    }
+}
+
+/// How earnings become rupees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PayoutSettings {
+    /// Rupees for one coin: above 0, at most 1,000,000, at most 6 decimals. Written as text.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub rate: Decimal,
+    /// Thousandths of a coin, 1 or more.
+    pub minimum_withdrawal_milli: i64,
+    /// How long earnings wait before they can be withdrawn, at most 90 days.
+    pub earnings_hold_seconds: u32,
+}
+
+impl Default for PayoutSettings {
+    fn default() -> Self {
+        Self { rate: Decimal::new(100, 2), minimum_withdrawal_milli: 1_000, earnings_hold_seconds: 0 }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    /// Somebody changed the row by hand.
+    #[error("the stored setting {key} cannot be read: {problem}")]
+    Unreadable { key: &'static str, problem: String },
+    #[error("the database is unavailable: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl SettingsError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => FieldError::CODE,
+            Self::Unreadable { .. } => "setting_unreadable",
+            Self::Database(_) => "unavailable",
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Settings {
+    pool: PgPool,
+}
+
+const METERING: &str = "metering";
+const PAYOUT: &str = "payout";
+
+impl Settings {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The values in force; the defaults as long as nobody set any.
+    pub async fn metering(&self) -> Result<MeteringSettings, SettingsError> {
+        self.get(METERING).await
+    }
+
+    pub async fn set_metering(
+        &self,
+        settings: &MeteringSettings,
+        by: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<(), SettingsError> {
+        settings.validate()?;
+        self.set(METERING, settings, by, now).await
+    }
+
+    /// The values in force; the defaults as long as nobody set any.
+    pub async fn payout(&self) -> Result<PayoutSettings, SettingsError> {
+        self.get(PAYOUT).await
+    }
+
+    pub async fn set_payout(
+        &self,
+        settings: &PayoutSettings,
+        by: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<(), SettingsError> {
+        settings.validate()?;
+        self.set(PAYOUT, settings, by, now).await
+    }
+
+    async fn get<T: DeserializeOwned + Default>(&self, key: &'static str) -> Result<T, SettingsError> {
+        let stored: Option<serde_json::Value> =
+            sqlx::query_scalar("SELECT value FROM app.settings WHERE key = $1")
+                .bind(key)
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some(value) = stored else {
+            return Ok(T::default());
+        };
+        serde_json::from_value(value)
+            .map_err(|error| SettingsError::Unreadable { key, problem: error.to_string() })
+    }
+
+    async fn set<T: Serialize + Sync>(
+        &self,
+        key: &'static str,
+        value: &T,
+        by: PersonId,
+        now: DateTime<Utc>,
+    ) -> Result<(), SettingsError> {
+        sqlx::query(
+            "INSERT INTO app.settings (key, value, changed_by, changed_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value, changed_by = excluded.changed_by,
+                 changed_at = excluded.changed_at",
+        )
+        .bind(key)
+        .bind(Json(value))
+        .bind(by.0)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+impl MeteringSettings {
+    pub fn validate(&self) -> Result<(), FieldError> {
+        within("increment_seconds", self.increment_seconds, 1..=3_600)?;
+        within("free_seconds", self.free_seconds, 0..=3_600)?;
+        within("grace_seconds", self.grace_seconds, 1..=600)?;
+        within("ring_seconds", self.ring_seconds, 1..=300)?;
+        within("warning_seconds", self.warning_seconds, 0..=3_600)
+    }
+}
+
+impl PayoutSettings {
+    pub fn validate(&self) -> Result<(), FieldError> {
+        let smallest = Decimal::new(1, 6);
+        within("rate", self.rate, smallest..=Decimal::from(1_000_000))?;
+        if self.rate.normalize().scale() > 6 {
+            return Err(FieldError::new("rate", "must have at most 6 decimals"));
+        }
+        within("minimum_withdrawal_milli", self.minimum_withdrawal_milli, 1..=ledger_core::MAX_AMOUNT)?;
+        within("earnings_hold_seconds", self.earnings_hold_seconds, 0..=90 * 24 * 3_600)
+    }
+}

@@ -1,0 +1,139 @@
+use crate::{at, people, person};
+use ledger_core::PersonId;
+use platform::{
+    hosts::{HostError, HostProfile, HostStatus, Hosts},
+    identity::Role,
+};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+fn profile(name: &str) -> HostProfile {
+    HostProfile {
+        display_name: name.into(),
+        bio: "Tarot and\nastrology".into(),
+        categories: vec!["astrology".into(), " tarot ".into(), "tarot".into()],
+        languages: vec!["hi".into(), "en".into()],
+    }
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
+    let applied = hosts.apply(meera, &profile(" Meera "), at(1)).await.unwrap();
+    assert_eq!((applied.status, applied.status_since), (HostStatus::Applied, at(1)));
+    assert_eq!(applied.profile.display_name, "Meera");
+    assert_eq!(applied.profile.categories, ["astrology", "tarot"]);
+    assert!(hosts.get_approved(&[meera]).await.unwrap().is_empty());
+
+    let approved = hosts.approve(meera, admin, at(2)).await.unwrap();
+    assert_eq!(
+        (approved.status, approved.decided_by, approved.decided_at),
+        (HostStatus::Approved, Some(admin), Some(at(2)))
+    );
+    assert_eq!(hosts.get(meera).await.unwrap(), approved);
+    assert_eq!(hosts.get_approved(&[meera, admin]).await.unwrap(), [approved]);
+    assert_eq!(people(&pool).get(meera).await.unwrap().roles, [Role::User, Role::Host]);
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_decision_is_made_once(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
+    assert_eq!(hosts.approve(meera, admin, at(0)).await.unwrap_err().code(), "host_not_found");
+    hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
+    hosts.approve(meera, admin, at(2)).await.unwrap();
+    assert_eq!(hosts.approve(meera, admin, at(3)).await.unwrap_err().code(), "host_already_decided");
+    assert_eq!(hosts.reject(meera, "no", admin, at(3)).await.unwrap_err().code(), "host_already_decided");
+    assert_eq!(
+        hosts.apply(meera, &profile("Meera"), at(4)).await.unwrap_err().code(),
+        "host_already_approved"
+    );
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_rejected_applicant_learns_why_and_may_apply_again(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
+    hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
+    let rejected = hosts.reject(meera, "Please add a bio.", admin, at(2)).await.unwrap();
+    assert_eq!(
+        (rejected.status, rejected.reject_reason.as_deref()),
+        (HostStatus::Rejected, Some("Please add a bio."))
+    );
+    assert_eq!(people(&pool).get(meera).await.unwrap().roles, [Role::User]);
+
+    let again = hosts.apply(meera, &profile("Meera"), at(3)).await.unwrap();
+    assert_eq!((again.status, again.status_since, again.reject_reason), (HostStatus::Applied, at(3), None));
+    let changed = hosts.apply(meera, &profile("Meera Rao"), at(4)).await.unwrap();
+    assert_eq!(
+        (changed.profile.display_name.as_str(), changed.status_since),
+        ("Meera Rao", at(3)),
+        "keeps its place"
+    );
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn each_field_out_of_bounds_is_named(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    let meera = person(&pool, "+919800000001").await;
+    let many = |count: usize| (0..count).map(|number| format!("entry {number}")).collect::<Vec<_>>();
+    let good = profile("Meera");
+    for (field, bad) in [
+        ("display_name", HostProfile { display_name: "M".into(), ..good.clone() }),
+        ("display_name", HostProfile { display_name: "x".repeat(41), ..good.clone() }),
+        ("display_name", HostProfile { display_name: "Mee\nra".into(), ..good.clone() }),
+        ("bio", HostProfile { bio: "x".repeat(501), ..good.clone() }),
+        ("bio", HostProfile { bio: "nul \0".into(), ..good.clone() }),
+        ("categories", HostProfile { categories: vec![], ..good.clone() }),
+        ("categories", HostProfile { categories: many(11), ..good.clone() }),
+        ("categories", HostProfile { categories: vec!["x".repeat(31)], ..good.clone() }),
+        ("languages", HostProfile { languages: vec![" ".into()], ..good.clone() }),
+    ] {
+        match hosts.apply(meera, &bad, at(0)).await {
+            Err(HostError::Invalid(error)) => assert_eq!(error.field, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    let nobody = PersonId(Uuid::nil());
+    assert_eq!(hosts.apply(nobody, &good, at(0)).await.unwrap_err().code(), "person_not_found");
+    assert_eq!(hosts.get(meera).await.unwrap_err().code(), "host_not_found");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn pages_show_every_host_once_in_order(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    let admin = person(&pool, "+919800000099").await;
+    let mut expected = Vec::new();
+    for number in 0..7 {
+        let who = person(&pool, &format!("+9198000000{number:02}")).await;
+        hosts.apply(who, &profile("Host"), at(number)).await.unwrap();
+        // Three were approved in the same moment: the id breaks the tie.
+        hosts.approve(who, admin, at(100 + number.min(4))).await.unwrap();
+        expected.push(who);
+    }
+    let mut seen = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = hosts.list(HostStatus::Approved, cursor.as_deref(), 3).await.unwrap();
+        assert!(page.hosts.len() <= 3);
+        seen.extend(page.hosts.iter().map(|host| host.person));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, expected);
+    assert!(hosts.list(HostStatus::Applied, None, 3).await.unwrap().hosts.is_empty());
+    let whole = hosts.list(HostStatus::Approved, None, 7).await.unwrap();
+    assert_eq!((whole.hosts.len(), whole.next), (7, None));
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_cursor_of_somebody_elses_making_is_refused(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    for cursor in ["", "x", "00", &"f".repeat(48), &format!("7{}", "f".repeat(47)), &"0".repeat(50)] {
+        let error = hosts.list(HostStatus::Approved, Some(cursor), 3).await.unwrap_err();
+        assert_eq!(error.code(), "cursor_invalid", "{cursor:?}");
+    }
+}

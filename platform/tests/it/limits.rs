@@ -1,0 +1,60 @@
+use crate::{at, prefix, redis};
+use platform::rate_limit::{Limit, RateLimitError, RateLimiter};
+
+async fn limiter() -> RateLimiter {
+    RateLimiter::new(redis().await, &prefix())
+}
+
+fn wait(result: Result<(), RateLimitError>) -> Option<u32> {
+    match result {
+        Ok(()) => None,
+        Err(RateLimitError::Limited { retry_after_seconds }) => Some(retry_after_seconds),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_window_begins_at_the_first_hit_and_says_when_it_ends() {
+    let limiter = limiter().await;
+    for seconds in [7, 8, 66] {
+        assert_eq!(wait(limiter.check("b", "k", 3, 60, at(seconds)).await), None);
+    }
+    assert_eq!(wait(limiter.check("b", "k", 3, 60, at(66)).await), Some(1));
+    assert_eq!(wait(limiter.check("b", "k", 3, 60, at(67)).await), None, "a new window");
+    assert_eq!(wait(limiter.check("b", "other", 1, 60, at(66)).await), None);
+    assert_eq!(wait(limiter.check("other", "k", 1, 60, at(66)).await), None);
+}
+
+#[tokio::test]
+async fn hits_at_once_never_pass_the_limit() {
+    let limiter = limiter().await;
+    let tries: Vec<_> = (0..40)
+        .map(|_| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { wait(limiter.check("b", "k", 10, 60, at(0)).await).is_none() })
+        })
+        .collect();
+    let mut passed = 0;
+    for result in tries {
+        passed += usize::from(result.await.unwrap());
+    }
+    assert_eq!(passed, 10);
+}
+
+#[tokio::test]
+async fn a_hit_that_one_limit_refuses_counts_against_none() {
+    let limiter = limiter().await;
+    let tight = Limit { bucket: "tight", key: "k", limit: 1, window_seconds: 10 };
+    let wide = Limit { bucket: "wide", key: "k", limit: 2, window_seconds: 100 };
+    assert_eq!(wait(limiter.check_all(&[wide, tight], at(0)).await), None);
+    assert_eq!(wait(limiter.check_all(&[wide, tight], at(1)).await), Some(9));
+    assert_eq!(wait(limiter.check_all(&[wide, tight], at(10)).await), None);
+    assert_eq!(wait(limiter.check_all(&[wide, tight], at(11)).await), Some(89), "the longest wait");
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_behind_is_limited_too() {
+    let limiter = limiter().await;
+    assert_eq!(wait(limiter.check("b", "k", 1, 60, at(10)).await), None);
+    assert_eq!(wait(limiter.check("b", "k", 1, 60, at(8)).await), Some(62));
+}

@@ -1,0 +1,162 @@
+use crate::{at, people, person, warm};
+use platform::identity::{AccessTokens, AuthError, Caller, Role, SessionId, Sessions, TokenPair};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+const DAY: i64 = 24 * 3_600;
+
+fn sessions(pool: &PgPool) -> Sessions {
+    let tokens = AccessTokens::new(&[("k1".into(), vec![7; 32])]).unwrap();
+    Sessions::new(pool.clone(), tokens)
+}
+
+fn code<T>(result: Result<T, AuthError>) -> &'static str {
+    result.err().map_or("ok", |error| error.code())
+}
+
+async fn refresh(sessions: &Sessions, pair: &TokenPair, seconds: i64) -> TokenPair {
+    sessions.refresh(&pair.refresh_token, at(seconds)).await.unwrap()
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn an_access_token_names_its_caller_with_the_roles_of_now(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let pair = sessions.open(asha, at(0)).await.unwrap();
+    let caller = sessions.authenticate(&pair.access_token, at(1)).await.unwrap();
+    assert_eq!(caller, Caller { person: asha, session: pair.session, roles: vec![Role::User] });
+
+    people(&pool).grant_role(asha, Role::Admin, at(2)).await.unwrap();
+    assert!(sessions.authenticate(&pair.access_token, at(3)).await.unwrap().has(Role::Admin));
+    people(&pool).revoke_role(asha, Role::Admin).await.unwrap();
+    assert!(!sessions.authenticate(&pair.access_token, at(4)).await.unwrap().has(Role::Admin));
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn missing_forged_expired_and_ended_are_told_apart(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let pair = sessions.open(asha, at(0)).await.unwrap();
+    assert_eq!(pair.access_expires_in_seconds, 900);
+    assert_eq!(code(sessions.authenticate("", at(1)).await), "token_missing");
+    assert_eq!(code(sessions.authenticate("forged", at(1)).await), "token_invalid");
+    assert_eq!(code(sessions.authenticate(&pair.refresh_token, at(1)).await), "token_invalid");
+    assert_eq!(code(sessions.authenticate(&pair.access_token, at(899)).await), "ok");
+    assert_eq!(code(sessions.authenticate(&pair.access_token, at(900)).await), "token_expired");
+    sessions.logout(pair.session, at(2)).await.unwrap();
+    sessions.logout(pair.session, at(3)).await.unwrap();
+    assert_eq!(code(sessions.authenticate(&pair.access_token, at(4)).await), "session_ended");
+    assert_eq!(code(sessions.refresh(&pair.refresh_token, at(4)).await), "session_ended");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_session_belongs_to_its_person(pool: PgPool) {
+    let sessions = sessions(&pool);
+    let (asha, ravi) = (person(&pool, "+919800000001").await, person(&pool, "+919800000002").await);
+    let pair = sessions.open(asha, at(0)).await.unwrap();
+    assert_eq!(code(sessions.caller(asha, pair.session).await), "ok");
+    assert_eq!(code(sessions.caller(ravi, pair.session).await), "session_ended");
+    assert_eq!(code(sessions.caller(asha, SessionId(Uuid::nil())).await), "session_ended");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn each_refresh_gives_a_new_token_and_thirty_more_days(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let first = sessions.open(asha, at(0)).await.unwrap();
+    assert_eq!(first.refresh_expires_at, at(30 * DAY));
+    let second = refresh(&sessions, &first, 29 * DAY).await;
+    assert_ne!(second.refresh_token, first.refresh_token);
+    assert_eq!((second.session, second.refresh_expires_at), (first.session, at(59 * DAY)));
+    assert_eq!(code(sessions.authenticate(&second.access_token, at(29 * DAY + 1)).await), "ok");
+    let third = refresh(&sessions, &second, 58 * DAY).await;
+    assert_eq!(code(sessions.refresh(&third.refresh_token, at(88 * DAY)).await), "token_expired");
+    assert_eq!(code(sessions.refresh("never given out", at(0)).await), "token_invalid");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_client_that_lost_the_answer_gets_the_same_token_again(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let first = sessions.open(asha, at(0)).await.unwrap();
+    let lost = refresh(&sessions, &first, 10).await;
+    let retried = refresh(&sessions, &first, 39).await;
+    assert_eq!(retried.refresh_token, lost.refresh_token);
+    assert_eq!(retried.refresh_expires_at, lost.refresh_expires_at);
+    refresh(&sessions, &retried, 40).await;
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn two_tabs_that_refresh_at_once_end_with_one_token(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let first = sessions.open(asha, at(0)).await.unwrap();
+    warm(&pool).await;
+    let tries: Vec<_> = (0..6)
+        .map(|_| {
+            let (sessions, token) = (sessions.clone(), first.refresh_token.clone());
+            tokio::spawn(async move { sessions.refresh(&token, at(10)).await.unwrap().refresh_token })
+        })
+        .collect();
+    let mut tokens = Vec::new();
+    for token in tries {
+        tokens.push(token.await.unwrap());
+    }
+    tokens.dedup();
+    assert_eq!(tokens.len(), 1);
+    assert_eq!(code(sessions.refresh(&tokens[0], at(11)).await), "ok");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_token_used_again_after_the_grace_ends_the_whole_session(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let other = sessions.open(asha, at(0)).await.unwrap();
+    let first = sessions.open(asha, at(0)).await.unwrap();
+    let second = refresh(&sessions, &first, 10).await;
+    assert_eq!(code(sessions.refresh(&first.refresh_token, at(40)).await), "session_ended");
+    assert_eq!(code(sessions.refresh(&second.refresh_token, at(41)).await), "session_ended");
+    assert_eq!(code(sessions.authenticate(&second.access_token, at(41)).await), "session_ended");
+    assert_eq!(code(sessions.authenticate(&other.access_token, at(41)).await), "ok", "other devices stay");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_token_used_again_after_its_successor_was_used_ends_the_session_at_once(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let first = sessions.open(asha, at(0)).await.unwrap();
+    let second = refresh(&sessions, &first, 10).await;
+    let third = refresh(&sessions, &second, 11).await;
+    assert_eq!(code(sessions.refresh(&first.refresh_token, at(12)).await), "session_ended");
+    assert_eq!(code(sessions.refresh(&third.refresh_token, at(13)).await), "session_ended");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn logout_ends_one_device_and_logout_everywhere_all(pool: PgPool) {
+    let sessions = sessions(&pool);
+    let (asha, ravi) = (person(&pool, "+919800000001").await, person(&pool, "+919800000002").await);
+    let mut pairs = Vec::new();
+    for who in [asha, asha, asha, ravi] {
+        pairs.push(sessions.open(who, at(0)).await.unwrap());
+    }
+    let mut alive = Vec::new();
+    sessions.logout(pairs[0].session, at(1)).await.unwrap();
+    for pair in &pairs {
+        alive.push(code(sessions.authenticate(&pair.access_token, at(2)).await));
+    }
+    assert_eq!(alive, ["session_ended", "ok", "ok", "ok"]);
+
+    let mut ended = sessions.logout_everywhere(asha, at(3)).await.unwrap();
+    ended.sort_by_key(|session| session.0);
+    assert_eq!(ended, [pairs[1].session, pairs[2].session]);
+    assert_eq!(code(sessions.authenticate(&pairs[2].access_token, at(4)).await), "session_ended");
+    assert_eq!(code(sessions.authenticate(&pairs[3].access_token, at(4)).await), "ok");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn the_table_holds_no_refresh_token(pool: PgPool) {
+    let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
+    let first = sessions.open(asha, at(0)).await.unwrap();
+    let second = refresh(&sessions, &first, 1).await;
+    let stored: String = sqlx::query_scalar("SELECT string_agg(t::text, '') FROM app.refresh_tokens t")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    for pair in [first, second] {
+        assert_eq!(pair.refresh_token.len(), 64);
+        assert!(!stored.contains(&pair.refresh_token));
+    }
+}

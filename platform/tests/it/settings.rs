@@ -1,0 +1,93 @@
+use crate::{at, person};
+use platform::settings::{MeteringSettings, PayoutSettings, Settings, SettingsError};
+use sqlx::PgPool;
+
+fn field<T>(result: Result<T, SettingsError>) -> &'static str {
+    match result {
+        Err(SettingsError::Invalid(error)) => error.field,
+        Err(error) => panic!("{error}"),
+        Ok(_) => "",
+    }
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn nobody_set_anything_yet_so_the_defaults_hold(pool: PgPool) {
+    let settings = Settings::new(pool);
+    let metering = settings.metering().await.unwrap();
+    let MeteringSettings { increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds } =
+        metering;
+    assert_eq!(
+        (increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds),
+        (10, 0, 30, 30, 60)
+    );
+    let payout = settings.payout().await.unwrap();
+    assert_eq!(payout.rate.to_string(), "1.00");
+    assert_eq!((payout.minimum_withdrawal_milli, payout.earnings_hold_seconds), (1_000, 0));
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
+    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    for increment_seconds in [1, 60] {
+        let metering =
+            MeteringSettings { increment_seconds, warning_seconds: 3, ..MeteringSettings::default() };
+        settings.set_metering(&metering, admin, at(0)).await.unwrap();
+        assert_eq!(settings.metering().await.unwrap(), metering);
+    }
+    let payout = PayoutSettings {
+        rate: "0.333333".parse().unwrap(),
+        minimum_withdrawal_milli: 500_000,
+        earnings_hold_seconds: 86_400,
+    };
+    settings.set_payout(&payout, admin, at(0)).await.unwrap();
+    assert_eq!(settings.payout().await.unwrap(), payout);
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn each_value_out_of_bounds_is_named_and_nothing_is_stored(pool: PgPool) {
+    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    let good = MeteringSettings::default();
+    for (expected, bad) in [
+        ("increment_seconds", MeteringSettings { increment_seconds: 0, ..good.clone() }),
+        ("increment_seconds", MeteringSettings { increment_seconds: 3_601, ..good.clone() }),
+        ("free_seconds", MeteringSettings { free_seconds: 3_601, ..good.clone() }),
+        ("grace_seconds", MeteringSettings { grace_seconds: 0, ..good.clone() }),
+        ("ring_seconds", MeteringSettings { ring_seconds: 0, ..good.clone() }),
+        ("warning_seconds", MeteringSettings { warning_seconds: 3_601, ..good.clone() }),
+    ] {
+        assert_eq!(field(settings.set_metering(&bad, admin, at(0)).await), expected);
+    }
+    let good = PayoutSettings::default();
+    for (expected, bad) in [
+        ("rate", PayoutSettings { rate: "0".parse().unwrap(), ..good.clone() }),
+        ("rate", PayoutSettings { rate: "-1".parse().unwrap(), ..good.clone() }),
+        ("rate", PayoutSettings { rate: "1000000.1".parse().unwrap(), ..good.clone() }),
+        ("rate", PayoutSettings { rate: "1.0000001".parse().unwrap(), ..good.clone() }),
+        ("minimum_withdrawal_milli", PayoutSettings { minimum_withdrawal_milli: 0, ..good.clone() }),
+        ("minimum_withdrawal_milli", PayoutSettings { minimum_withdrawal_milli: 1 << 53, ..good.clone() }),
+        ("earnings_hold_seconds", PayoutSettings { earnings_hold_seconds: 90 * 86_400 + 1, ..good.clone() }),
+    ] {
+        assert_eq!(field(settings.set_payout(&bad, admin, at(0)).await), expected);
+    }
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM app.settings").fetch_one(&pool).await.unwrap();
+    assert_eq!(stored, 0);
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_field_that_a_stored_value_lacks_takes_its_default(pool: PgPool) {
+    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    sqlx::query("INSERT INTO app.settings VALUES ('metering', '{\"increment_seconds\": 5}', $1, $2)")
+        .bind(admin.0)
+        .bind(at(0))
+        .execute(&pool)
+        .await
+        .unwrap();
+    let expected = MeteringSettings { increment_seconds: 5, ..MeteringSettings::default() };
+    assert_eq!(settings.metering().await.unwrap(), expected);
+
+    sqlx::query("UPDATE app.settings SET value = '{\"increment_seconds\": \"x\"}'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(settings.metering().await.unwrap_err().code(), "setting_unreadable");
+}
