@@ -1,0 +1,9 @@
+//! The one program: wires the parts together, and holds the operator's commands.
+
+pub mod config;
+pub mod demo;
+pub mod dev;
+pub mod operator;
+pub mod progress;
+pub mod seed;
+pub mod serve;

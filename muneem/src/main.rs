@@ -1,0 +1,129 @@
+//! The command line.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use muneem::config::{Config, Mode};
+use muneem::serve::Server;
+use muneem::{demo, operator};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// The bookkeeper: backend of apps that sell minutes.
+///
+/// Settings come from the environment (DATABASE_URL, REDIS_URL, MUNEEM_DATA_DIR, MUNEEM_MODE, ...) or
+/// from muneem.toml; docs/operations.md lists them. `make run` sets all of them for you.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API and the WebSocket gateway until Ctrl-C.
+    Serve,
+    /// Tell the main job as a story against the running server (development mode): sign in, buy coins,
+    /// call, gift, exhaustion, split, withdrawal, books. Exits 1 if a figure is not what it should be.
+    Demo(demo::Options),
+    /// Replay the journal and compare the read models with it. Works beside a running server.
+    /// Exits 1 and names the first difference (account and revision).
+    Verify(operator::VerifyOptions),
+    /// Drop the read models and make them anew from the journal. Works beside a running server.
+    Rebuild,
+    /// Print the journal, filtered. Works beside a running server.
+    Events(operator::EventsOptions),
+    /// Check the settings and the reach of PostgreSQL, Redis, store, clock and disk; say the mend.
+    Doctor(operator::DoctorOptions),
+    /// Write the generated schemas (events, OpenAPI, AsyncAPI), or check that they are up to date.
+    Schemas(operator::SchemasOptions),
+    /// Give a person a role, by phone number; for the first admin of a deployment.
+    GrantRole(operator::GrantRoleOptions),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command).await {
+        Ok(code) => code,
+        Err(fault) => {
+            eprintln!("muneem: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Schemas(options) = &command {
+        return operator::schemas(options);
+    }
+    let config = Config::load()?;
+    match command {
+        Command::Serve => serve(config).await,
+        Command::Demo(options) => demo::run(config, &options).await,
+        Command::Verify(options) => operator::verify(&config, &options).await,
+        Command::Rebuild => operator::rebuild(&config).await,
+        Command::Events(options) => operator::events(&config, &options).await,
+        Command::Doctor(options) => operator::doctor(&config, &options).await,
+        Command::Schemas(options) => operator::schemas(&options),
+        Command::GrantRole(options) => operator::grant_role(config, &options).await,
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    start_logging(&config);
+    let mode = config.mode;
+    let data = config.data_dir.display().to_string();
+    let server = Server::start(config).await?;
+    print!("{}", welcome(mode, &format!("http://{}", server.address), &data));
+    server.run(stop_signal()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_logging(config: &Config) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,tower_http=warn"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format.as_str() {
+        "json" => logs.json().init(),
+        _ => logs.init(),
+    }
+}
+
+/// Ready on Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("SIGTERM") {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+fn welcome(mode: Mode, url: &str, data: &str) -> String {
+    let mut text = format!(
+        "\nMuneem serves on {url}\n\
+         \x20 API pages          {url}/docs\n\
+         \x20 OpenAPI            {url}/v1/openapi.json\n\
+         \x20 WebSocket          {}/v1/ws\n\
+         \x20 health, metrics    {url}/health/ready  {url}/metrics\n\
+         \x20 journal            {data}/journal\n",
+        url.replacen("http", "ws", 1)
+    );
+    if mode == Mode::Development {
+        text.push_str(&format!(
+            "\nDevelopment mode: codes are shown at {url}/dev/otp/<phone>, Razorpay is a stand-in on loopback,\n\
+             and the admin signs in as {}.\n\
+             \nTry next, in another terminal:\n\
+             \x20 make demo      the main job as a story, with its books\n\
+             \x20 make verify    replay the journal and compare the read models\n\
+             \x20 curl {url}/v1/coin-plans\n\
+             \nCtrl-C stops everything that was started; the data stay.\n\n",
+            muneem::seed::ADMIN_PHONE
+        ));
+    }
+    text
+}

@@ -1,0 +1,132 @@
+//! `muneem doctor`: is everything there that a server needs, and if not, the mend.
+
+use super::open_journal;
+use crate::config::{Config, Mode};
+use crate::serve::{connect_postgres, connect_redis};
+use clap::Args;
+use comfy_table::Table;
+use event_store::EventStore;
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// Below this a journal and a database soon have no room.
+const LEAST_FREE_BYTES: u64 = 1 << 30;
+/// A clock that differs from the database's by more is wrong on one of them.
+const CLOCK_SKEW_MS: i64 = 2_000;
+
+#[derive(Args)]
+pub struct DoctorOptions {
+    /// The findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    /// What was seen, or what to do.
+    says: String,
+}
+
+/// Exits 1 when something is amiss.
+///
+/// # Errors
+/// When the findings cannot be printed.
+pub async fn doctor(config: &Config, options: &DoctorOptions) -> anyhow::Result<ExitCode> {
+    let (postgres, clock) = postgres_and_clock(config).await;
+    let findings = [
+        settings(config),
+        postgres,
+        clock,
+        redis(config).await,
+        journal(config).await,
+        disk(config),
+    ];
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        let mut table = Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        for finding in &findings {
+            table.add_row([if finding.ok { "ok" } else { "AMISS" }, finding.what, &finding.says]);
+        }
+        println!("{table}");
+    }
+    Ok(if findings.iter().all(|it| it.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn finding(what: &'static str, outcome: Result<String, String>) -> Finding {
+    let ok = outcome.is_ok();
+    Finding { what, ok, says: outcome.unwrap_or_else(|mend| mend) }
+}
+
+fn settings(config: &Config) -> Finding {
+    let checked = config.clone().with_secrets().and_then(|config| {
+        config.jwt_keys()?;
+        config.phone_keys()?;
+        Ok(())
+    });
+    let mode = match config.mode {
+        Mode::Development => "development: secrets are made up, Razorpay is a stand-in",
+        Mode::Production => "production",
+    };
+    finding("settings", checked.map(|()| mode.to_owned()).map_err(|fault| format!("{fault:#}")))
+}
+
+async fn postgres_and_clock(config: &Config) -> (Finding, Finding) {
+    let asked = async {
+        let pool = connect_postgres(config).await?;
+        let row: (String, chrono::DateTime<chrono::Utc>) =
+            sqlx::query_as("SELECT current_setting('server_version'), clock_timestamp()").fetch_one(&pool).await?;
+        anyhow::Ok(row)
+    };
+    match asked.await {
+        Ok((version, theirs)) => {
+            let skew = (platform::clock::now() - theirs).num_milliseconds();
+            let clock = match skew.abs() {
+                ..=CLOCK_SKEW_MS => Ok(format!("within {CLOCK_SKEW_MS} ms of the database's")),
+                _ => Err(format!("{skew} ms off the database's; set both by NTP")),
+            };
+            (finding("PostgreSQL", Ok(format!("version {version}"))), finding("clock", clock))
+        }
+        Err(fault) => (
+            finding("PostgreSQL", Err(format!("{fault:#}"))),
+            finding("clock", Err("cannot be compared without the database".to_owned())),
+        ),
+    }
+}
+
+async fn redis(config: &Config) -> Finding {
+    let asked = async {
+        let mut redis = connect_redis(config).await?;
+        let pong: String = redis::cmd("PING").query_async(&mut redis).await?;
+        anyhow::Ok(pong)
+    };
+    finding("Redis", asked.await.map_err(|fault| format!("{fault:#}")))
+}
+
+async fn journal(config: &Config) -> Finding {
+    let asked = async {
+        let store = open_journal(config).await?;
+        let head = store.head().await?;
+        anyhow::Ok(format!("{} events in {}", head.map_or(0, |head| head + 1), config.journal_dir().display()))
+    };
+    finding("journal", asked.await.map_err(|fault| format!("{fault:#}")))
+}
+
+fn disk(config: &Config) -> Finding {
+    // `df` knows every kind of file system; its absence is worth a line of its own.
+    let folder = config.data_dir.ancestors().find(|it| it.exists() && !it.as_os_str().is_empty());
+    let folder = folder.unwrap_or(std::path::Path::new("."));
+    let asked = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(folder).output();
+    let free = asked.ok().and_then(|it| String::from_utf8(it.stdout).ok()?.lines().nth(1)?.trim().parse::<u64>().ok());
+    let outcome = match free {
+        None => Err(format!("the free space of {} is not known: is `df` there?", folder.display())),
+        Some(free) if free < LEAST_FREE_BYTES => {
+            Err(format!("{} MiB free in {}; make room", free >> 20, folder.display()))
+        }
+        Some(free) => Ok(format!("{} GiB free in {}", free >> 30, folder.display())),
+    };
+    finding("disk", outcome)
+}

@@ -1,0 +1,35 @@
+//! `muneem grant-role`: how the first admin of a deployment comes to be.
+
+use crate::config::Config;
+use crate::serve::connect_postgres;
+use anyhow::Context;
+use clap::Args;
+use platform::identity::{People, Phone, PhoneVault, Role};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct GrantRoleOptions {
+    /// The phone number with its country code, such as +919000000001.
+    #[arg(long)]
+    phone: String,
+    /// user, host, agency or admin.
+    #[arg(long)]
+    role: String,
+}
+
+/// # Errors
+/// When the database cannot be reached or an option is none.
+pub async fn grant_role(config: Config, options: &GrantRoleOptions) -> anyhow::Result<ExitCode> {
+    let config = config.with_secrets()?;
+    let phone: Phone = options.phone.parse().ok().context("--phone is a number such as +919000000001")?;
+    let role: Role = options.role.parse().ok().context("--role is user, host, agency or admin")?;
+    let pool = connect_postgres(&config).await?;
+    platform::MIGRATOR.run(&pool).await.context("the database cannot be migrated")?;
+    let (pepper, sealing_key) = config.phone_keys()?;
+    let people = People::new(pool, PhoneVault::new(pepper, sealing_key));
+    let now = platform::clock::now();
+    let person = people.ensure(&phone, now).await?;
+    people.grant_role(person.id, role, now).await?;
+    println!("{} is {} now; it takes effect at the next request", person.id, options.role);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,22 @@
+//! `muneem rebuild`: the read models anew from the journal.
+
+use super::open_journal;
+use crate::config::Config;
+use crate::progress::Bar;
+use crate::serve::connect_postgres;
+use anyhow::Context;
+use std::process::ExitCode;
+
+/// # Errors
+/// When the database or the journal cannot be reached.
+pub async fn rebuild(config: &Config) -> anyhow::Result<ExitCode> {
+    let store = open_journal(config).await?;
+    let pool = connect_postgres(config).await?;
+    let bar = Bar::count("making the read models anew");
+    let rebuilt = projections::rebuild(&pool, store, |done, total| bar.show(done, total)).await;
+    bar.end();
+    let revision = rebuilt.context("the read models could not be made anew; the journal is untouched, run it again")?;
+    let events = revision.map_or(0, |revision| revision + 1);
+    println!("the read models are made anew from {events} events");
+    Ok(ExitCode::SUCCESS)
+}

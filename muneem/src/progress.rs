@@ -1,0 +1,32 @@
+//! Long work shows how far it is, on a terminal as a bar.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar on standard error; nothing where that is no terminal.
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// Counts things.
+    pub fn count(what: &'static str) -> Bar {
+        Bar::styled(what, "{msg} [{bar:30}] {human_pos}/{human_len} ({eta})")
+    }
+
+    /// Counts bytes.
+    pub fn bytes(what: &'static str) -> Bar {
+        Bar::styled(what, "{msg} [{bar:30}] {bytes}/{total_bytes} ({eta})")
+    }
+
+    fn styled(what: &'static str, template: &str) -> Bar {
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Bar(ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_message(what))
+    }
+
+    pub fn show(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    pub fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}

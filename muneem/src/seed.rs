@@ -1,0 +1,64 @@
+//! A small demo world, made on the first start in development mode through the same commands that
+//! an admin would give.
+
+use chrono::{DateTime, Utc};
+use ledger_core::event::CommissionScope;
+use ledger_core::{Actor, Asset, Command, GiftId, Key, PlanId};
+use platform::app::App;
+use platform::identity::Role;
+use uuid::Uuid;
+
+/// The phone that signs in as admin in development.
+pub const ADMIN_PHONE: &str = "+919000000001";
+
+const NAMESPACE: Uuid = Uuid::from_u128(0x6465_6d6f_776f_4c72_8d00_5eed_0000_0001);
+
+struct Plan {
+    name: &'static str,
+    coins: i64,
+    bonus: i64,
+    rupees: i64,
+}
+
+const PLANS: [Plan; 3] = [
+    Plan { name: "small", coins: 100, bonus: 0, rupees: 99 },
+    Plan { name: "medium", coins: 500, bonus: 25, rupees: 449 },
+    Plan { name: "large", coins: 2_000, bonus: 200, rupees: 1_699 },
+];
+
+const GIFTS: [(&str, i64); 4] = [("Rose", 5), ("Chai", 10), ("Diya", 25), ("Crown", 500)];
+
+/// Makes what is missing of the demo world; all of it again changes nothing.
+///
+/// # Errors
+/// When a part of the platform does not answer.
+pub async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
+    let phone = ADMIN_PHONE.parse().map_err(|_| anyhow::anyhow!("the admin's phone number is not one"))?;
+    let admin = app.people.ensure(&phone, now).await?;
+    app.people.grant_role(admin.id, Role::Admin, now).await?;
+    let give = async |what: String, command: Command| {
+        app.commands.give_as(Actor::System, Key::Natural(format!("seed:{what}")), command).await
+    };
+    for plan in &PLANS {
+        let command = Command::SetCoinPlan {
+            plan: PlanId(Uuid::new_v5(&NAMESPACE, plan.name.as_bytes())),
+            coins_milli: plan.coins * 1_000,
+            bonus_milli: plan.bonus * 1_000,
+            bonus_valid_seconds: (plan.bonus > 0).then_some(30 * 24 * 3_600),
+            price_minor: plan.rupees * 100,
+            price_asset: Asset::INR,
+            active: true,
+        };
+        give(format!("plan:{}", plan.name), command).await?;
+    }
+    for (position, (name, coins)) in (1..).zip(GIFTS) {
+        let gift = GiftId(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
+        let image = format!("/gifts/{}.webp", name.to_lowercase());
+        app.gifts.put(gift, name, &image, position, now).await?;
+        give(format!("gift:{name}"), Command::SetGiftPrice { gift, price_milli: Some(coins * 1_000) }).await?;
+    }
+    let scope = CommissionScope::Global;
+    let command = Command::SetCommissionRate { scope, host_bps: 5_000, agency_bps: 500, effective_from: None };
+    give("commission".to_owned(), command).await?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! `muneem serve`: puts the parts together, and takes them apart again in order.
+
+use crate::config::{Config, Mode};
+use crate::dev::{self, Dev, LoopbackRazorpay};
+use crate::progress::Bar;
+use crate::seed;
+use anyhow::Context;
+use event_store::{EmbeddedStore, EventStore};
+use integrations::otp_sender::{OtpOutbox, OtpSender};
+use integrations::razorpay::Razorpay;
+use ledger_core::JournalId;
+use ledger_runtime::{Clock, Ledger, Metering};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use platform::app::{App, Parts};
+use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
+use projections::{Projector, ReadModels};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tracing::info;
+use websocket_gateway::Gateway;
+
+/// How long requests and sockets that are under way may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running server; it serves while `run` is polled.
+pub struct Server {
+    pub address: SocketAddr,
+    pub app: App,
+    pub read: ReadModels,
+    /// In development, the window on what stands in for the world.
+    pub dev: Option<Dev>,
+    listener: TcpListener,
+    router: axum::Router,
+    gateway: Gateway,
+    work: JoinSet<()>,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Connects, migrates, replays and listens; nothing is served before `run`.
+    ///
+    /// # Errors
+    /// When a part cannot be reached; the text says which, and the mend.
+    pub async fn start(config: Config) -> anyhow::Result<Server> {
+        // Two libraries bring a TLS provider each; a bare configuration would not know which to take.
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        let config = config.with_secrets()?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("{} cannot be listened on; is it taken? Another one: MUNEEM_LISTEN=127.0.0.1:8090", config.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let pool = connect_postgres(&config).await?;
+        platform::MIGRATOR.run(&pool).await.context("the database cannot be migrated")?;
+        let redis = connect_redis(&config).await?;
+        let store = open_store(&config).await?;
+        let (ledger, writer) = open_ledger(store.clone()).await?;
+        let mut work = JoinSet::new();
+
+        let read = ReadModels::open(pool.clone()).await.context("the read models cannot be opened")?;
+        let projector = Projector::new(pool.clone(), store.clone());
+        let read = read.following(projector.progress());
+        work.spawn(async move {
+            if let Err(fault) = projector.run(std::future::pending()).await {
+                tracing::error!(alert = "projector_stopped", %fault, "the read models are no longer kept up to date");
+            }
+        });
+
+        let outbox = OtpOutbox::default();
+        let (razorpay, dev) = razorpay(&config, &outbox, address, &mut work).await?;
+        let (pepper, sealing_key) = config.phone_keys()?;
+        let (app, background) = App::new(Parts {
+            ledger: ledger.clone(),
+            pool: pool.clone(),
+            redis,
+            redis_prefix: config.redis_prefix.clone(),
+            vault: PhoneVault::new(pepper, sealing_key),
+            tokens: AccessTokens::new(&config.jwt_keys()?).context("MUNEEM_JWT_KEYS cannot be used")?,
+            otp: otp_limits(config.mode),
+            otp_sender: OtpSender::Console(outbox),
+            razorpay,
+        });
+        app.calls.recover(platform::clock::now()).await.context("rings of before the stop cannot be closed")?;
+        if config.mode == Mode::Development && app.ledger.query(|state, _| state.plans().is_empty()).await? {
+            info!("first start in development: making a small demo world");
+            seed::seed(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
+        }
+        let metering = Metering::recover(ledger).await.context("calls under way cannot be taken over")?;
+        work.spawn(metering.run());
+        for part in background {
+            work.spawn(part);
+        }
+
+        let (gateway, fan_out) = Gateway::new(app.clone(), websocket_gateway::Config::default());
+        work.spawn(fan_out);
+        let api = api::Api::new(app.clone(), read.clone(), api::Config {
+            cors_origins: config.cors_origins.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect(),
+            metrics: metrics_recorder(),
+        });
+        let mut router = api::router(api).merge(websocket_gateway::router(gateway.clone()));
+        if let Some(dev) = &dev {
+            router = router.merge(dev::router(dev.clone()));
+        }
+        Ok(Server { address, app, read, dev, listener, router, gateway, work, writer })
+    }
+
+    /// Serves until `stop` is ready, then lets what is under way end.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let Server { listener, router, gateway, mut work, writer, app, read, .. } = self;
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serve = axum::serve(listener, service).with_graceful_shutdown(async move {
+            stop.await;
+            info!("stopping: no new requests; closing sockets");
+            gateway.close_all();
+            drop(stopping);
+        });
+        let drained = async {
+            // Ends when `stopping` is dropped, and then grants what is under way its time.
+            let _ = stopped.await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            outcome = async { serve.await } => outcome.context("the listener failed")?,
+            () = drained => tracing::warn!("some requests did not end in time"),
+        }
+        work.shutdown().await;
+        drop((app, read));
+        // The writer ends once the last handle is gone, with everything durable that was accepted.
+        if tokio::time::timeout(DRAIN, writer).await.is_err() {
+            tracing::warn!("the ledger's writer did not end in time; the journal is whole all the same");
+        }
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// # Errors
+/// When it cannot be reached; the text says where it was looked for, without the password.
+pub async fn connect_postgres(config: &Config) -> anyhow::Result<PgPool> {
+    let url = config.require_postgres()?;
+    let connect = PgPoolOptions::new()
+        .max_connections(config.database_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect(url)
+        .await;
+    connect.with_context(|| format!("PostgreSQL cannot be reached at {} (DATABASE_URL)", without_password(url)))
+}
+
+/// # Errors
+/// When it cannot be reached.
+pub async fn connect_redis(config: &Config) -> anyhow::Result<redis::aio::ConnectionManager> {
+    let url = config.require_redis()?;
+    let client = redis::Client::open(url).context("REDIS_URL is not a Redis address")?;
+    let connect = tokio::time::timeout(Duration::from_secs(10), client.get_connection_manager()).await;
+    let place = without_password(url);
+    connect.ok().transpose().ok().flatten().with_context(|| format!("Redis cannot be reached at {place} (REDIS_URL)"))
+}
+
+/// An address as it may be printed.
+pub fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &url[..scheme], &url[at + 1..]),
+        _ => url.to_owned(),
+    }
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
+    let folder = config.journal_dir();
+    std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    let open = tokio::task::spawn_blocking(move || {
+        let bar = Bar::bytes("checking the journal");
+        let store = EmbeddedStore::open_with_progress(&folder, |done, total| bar.show(done, total));
+        bar.end();
+        store
+    });
+    Ok(Arc::new(open.await.context("the journal could not be opened")??))
+}
+
+async fn open_ledger(store: Arc<dyn EventStore>) -> anyhow::Result<(Ledger, tokio::task::JoinHandle<()>)> {
+    let bar = Bar::count("replaying the journal");
+    let journal = JournalId(platform::entropy::uuid_v7());
+    let opened = Ledger::open(store, Clock::System, journal, |done, total| bar.show(done, total)).await;
+    bar.end();
+    let (ledger, writer) = opened.context("the ledger cannot be opened")?;
+    info!(journal = %ledger.journal(), events = ledger.durable_revision() + 1, "the ledger is open");
+    Ok((ledger, writer))
+}
+
+async fn razorpay(
+    config: &Config,
+    outbox: &OtpOutbox,
+    address: SocketAddr,
+    work: &mut JoinSet<()>,
+) -> anyhow::Result<(Razorpay, Option<Dev>)> {
+    let mut settings = integrations::razorpay::Config {
+        base_url: config.razorpay_url.clone(),
+        key_id: config.razorpay_key_id.clone(),
+        key_secret: config.razorpay_key_secret.clone(),
+        webhook_secrets: config.razorpay_webhook_secret.split(',').map(str::to_owned).collect(),
+    };
+    let mut dev = None;
+    if config.mode == Mode::Development {
+        let (stand_in, serve) =
+            LoopbackRazorpay::start(&settings.key_id, &settings.key_secret, &settings.webhook_secrets[0]).await?;
+        work.spawn(serve);
+        settings.base_url = stand_in.base_url();
+        stand_in.send_webhooks_to(format!("http://{address}/v1/webhooks/razorpay"));
+        dev = Some(Dev { outbox: outbox.clone(), razorpay: stand_in });
+    }
+    Ok((Razorpay::new(settings)?, dev))
+}
+
+/// Development is one machine on which stories sign in over and over; limits stay, but wide.
+fn otp_limits(mode: Mode) -> OtpConfig {
+    match mode {
+        Mode::Production => OtpConfig::default(),
+        Mode::Development => {
+            OtpConfig { resend_seconds: 1, per_phone_per_hour: 1_000, per_address_per_hour: 10_000, ..OtpConfig::default() }
+        }
+    }
+}
+
+/// The process has one recorder, however many servers a test starts in it.
+fn metrics_recorder() -> Option<PrometheusHandle> {
+    static RECORDER: std::sync::OnceLock<Option<PrometheusHandle>> = std::sync::OnceLock::new();
+    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).clone()
+}
