@@ -110,7 +110,7 @@ pub fn total_milli(
     free_seconds: u32,
     ticks: u32,
 ) -> Option<i64> {
-    let seconds = i64::from(ticks) * i64::from(increment_seconds) - i64::from(free_seconds);
+    let seconds = i64::from(ticks).saturating_mul(i64::from(increment_seconds)) - i64::from(free_seconds);
     share(price_milli_per_minute, seconds.max(0), 60)
 }
 

@@ -184,6 +184,22 @@ commands! {
     }
 }
 
+impl Command {
+    /// Whether the state alone refuses a repeat. Everything else makes or moves something each time
+    /// it is decided, and must be remembered whatever its key.
+    pub(crate) fn repeats_are_refused_by_state(&self) -> bool {
+        matches!(
+            self,
+            Command::OpenJournal { .. }
+                | Command::TickCall { .. }
+                | Command::PauseCall { .. }
+                | Command::ResumeCall { .. }
+                | Command::EndCall { .. }
+                | Command::ExpireBonus { .. }
+        )
+    }
+}
+
 /// Who or what ends a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Ending {

@@ -20,7 +20,7 @@ pub mod time;
 
 pub use account::{Account, Gateway, NormalSide, Posting};
 pub use command::{Command, Ending, Envelope, Key, Policy, command_id};
-pub use decide::{Decision, Unit, decide};
+pub use decide::{Decision, Unit, check_key, decide};
 pub use event::{Event, Medium};
 pub use evolve::evolve;
 pub use ids::*;

@@ -41,6 +41,7 @@ rejections! {
 
     UnknownPlan = "unknown_plan", "there is no such coin plan";
     PlanInactive = "plan_inactive", "this coin plan is no longer sold";
+    PriceInCoins = "price_in_coins", "coins are sold for money";
     UnknownPurchase = "unknown_purchase", "there is no such purchase";
     PurchaseNotOpen = "purchase_not_open", "this purchase has been captured already";
     PurchaseNotCaptured = "purchase_not_captured", "this purchase has not been captured";

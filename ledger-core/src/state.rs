@@ -412,9 +412,11 @@ impl State {
     }
 
     /// Forgets commands whose keys have expired: they are refused by the age of the key alone, so
-    /// it makes no difference when this happens.
+    /// it makes no difference when this happens. The age is taken at the last settled event: time
+    /// that is taken back with later events must not have forgotten anything.
     fn forget_expired_commands(&mut self) {
-        let horizon = self.head.at.plus_ms(-KEY_LIFE_MS);
+        let settled = self.heads_before.front().map_or(self.head, |(_, head)| *head);
+        let horizon = settled.at.plus_ms(-KEY_LIFE_MS);
         while let Some((key_at, command)) = self.forgettable.first().copied()
             && key_at < horizon
         {

@@ -104,7 +104,9 @@ impl Config {
     /// Names the missing setting and the mend.
     pub fn require_postgres(&self) -> anyhow::Result<&str> {
         if self.database_url.is_empty() {
-            bail!("DATABASE_URL is not set; `make run` starts a database of its own, `make verify` and the like use it");
+            bail!(
+                "DATABASE_URL is not set; `make run` starts a database of its own, `make verify` and the like use it"
+            );
         }
         Ok(&self.database_url)
     }
@@ -132,14 +134,20 @@ impl Config {
             ("MUNEEM_PHONE_PEPPER", &mut self.phone_pepper, |it| it.phone_pepper.clone()),
             ("MUNEEM_SEALING_KEY", &mut self.sealing_key, |it| it.sealing_key.clone()),
             ("MUNEEM_RAZORPAY_KEY_ID", &mut self.razorpay_key_id, |_| "rzp_test_development".to_owned()),
-            ("MUNEEM_RAZORPAY_KEY_SECRET", &mut self.razorpay_key_secret, |it| it.razorpay_key_secret.clone()),
-            ("MUNEEM_RAZORPAY_WEBHOOK_SECRET", &mut self.razorpay_webhook_secret, |it| it.razorpay_webhook_secret.clone()),
+            ("MUNEEM_RAZORPAY_KEY_SECRET", &mut self.razorpay_key_secret, |it| {
+                it.razorpay_key_secret.clone()
+            }),
+            ("MUNEEM_RAZORPAY_WEBHOOK_SECRET", &mut self.razorpay_webhook_secret, |it| {
+                it.razorpay_webhook_secret.clone()
+            }),
         ];
         for (name, value, make_up) in wanted {
             match &made_up {
                 _ if !value.is_empty() => {}
                 Some(secrets) => *value = make_up(secrets),
-                None => bail!("{name} is not set; in production every secret is given (docs/operations.md has the list)"),
+                None => bail!(
+                    "{name} is not set; in production every secret is given (docs/operations.md has the list)"
+                ),
             }
         }
         Ok(self)
@@ -160,7 +168,10 @@ impl Config {
     /// # Errors
     /// When a key is not 32 bytes in hex.
     pub fn phone_keys(&self) -> anyhow::Result<([u8; 32], [u8; 32])> {
-        Ok((key_32("MUNEEM_PHONE_PEPPER", &self.phone_pepper)?, key_32("MUNEEM_SEALING_KEY", &self.sealing_key)?))
+        Ok((
+            key_32("MUNEEM_PHONE_PEPPER", &self.phone_pepper)?,
+            key_32("MUNEEM_SEALING_KEY", &self.sealing_key)?,
+        ))
     }
 }
 
@@ -182,8 +193,9 @@ impl DevelopmentSecrets {
     fn load_or_make(data_dir: &Path) -> anyhow::Result<DevelopmentSecrets> {
         let path = data_dir.join("development-secrets.json");
         if let Ok(text) = std::fs::read_to_string(&path) {
-            return serde_json::from_str(&text)
-                .with_context(|| format!("{} is damaged; remove it with all data: make clean-data", path.display()));
+            return serde_json::from_str(&text).with_context(|| {
+                format!("{} is damaged; remove it with all data: make clean-data", path.display())
+            });
         }
         let secret = || hex::encode(platform::entropy::bytes::<32>());
         let secrets = DevelopmentSecrets {

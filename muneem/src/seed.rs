@@ -55,10 +55,12 @@ pub async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
         let gift = GiftId(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
         let image = format!("/gifts/{}.webp", name.to_lowercase());
         app.gifts.put(gift, name, &image, position, now).await?;
-        give(format!("gift:{name}"), Command::SetGiftPrice { gift, price_milli: Some(coins * 1_000) }).await?;
+        give(format!("gift:{name}"), Command::SetGiftPrice { gift, price_milli: Some(coins * 1_000) })
+            .await?;
     }
     let scope = CommissionScope::Global;
-    let command = Command::SetCommissionRate { scope, host_bps: 5_000, agency_bps: 500, effective_from: None };
+    let command =
+        Command::SetCommissionRate { scope, host_bps: 5_000, agency_bps: 500, effective_from: None };
     give("commission".to_owned(), command).await?;
     Ok(())
 }

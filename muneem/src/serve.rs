@@ -52,7 +52,10 @@ impl Server {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let config = config.with_secrets()?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
-            format!("{} cannot be listened on; is it taken? Another one: MUNEEM_LISTEN=127.0.0.1:8090", config.listen)
+            format!(
+                "{} cannot be listened on; is it taken? Another one: MUNEEM_LISTEN=127.0.0.1:8090",
+                config.listen
+            )
         })?;
         let address = listener.local_addr()?;
         let pool = connect_postgres(&config).await?;
@@ -85,7 +88,10 @@ impl Server {
             otp_sender: OtpSender::Console(outbox),
             razorpay,
         });
-        app.calls.recover(platform::clock::now()).await.context("rings of before the stop cannot be closed")?;
+        app.calls
+            .recover(platform::clock::now())
+            .await
+            .context("rings of before the stop cannot be closed")?;
         if config.mode == Mode::Development && app.ledger.query(|state, _| state.plans().is_empty()).await? {
             info!("first start in development: making a small demo world");
             seed::seed(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
@@ -98,10 +104,19 @@ impl Server {
 
         let (gateway, fan_out) = Gateway::new(app.clone(), websocket_gateway::Config::default());
         work.spawn(fan_out);
-        let api = api::Api::new(app.clone(), read.clone(), api::Config {
-            cors_origins: config.cors_origins.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect(),
-            metrics: metrics_recorder(),
-        });
+        let api = api::Api::new(
+            app.clone(),
+            read.clone(),
+            api::Config {
+                cors_origins: config
+                    .cors_origins
+                    .split(',')
+                    .filter(|it| !it.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+                metrics: metrics_recorder(),
+            },
+        );
         let mut router = api::router(api).merge(websocket_gateway::router(gateway.clone()));
         if let Some(dev) = &dev {
             router = router.merge(dev::router(dev.clone()));
@@ -152,7 +167,8 @@ pub async fn connect_postgres(config: &Config) -> anyhow::Result<PgPool> {
         .acquire_timeout(Duration::from_secs(10))
         .connect(url)
         .await;
-    connect.with_context(|| format!("PostgreSQL cannot be reached at {} (DATABASE_URL)", without_password(url)))
+    connect
+        .with_context(|| format!("PostgreSQL cannot be reached at {} (DATABASE_URL)", without_password(url)))
 }
 
 /// # Errors
@@ -162,7 +178,12 @@ pub async fn connect_redis(config: &Config) -> anyhow::Result<redis::aio::Connec
     let client = redis::Client::open(url).context("REDIS_URL is not a Redis address")?;
     let connect = tokio::time::timeout(Duration::from_secs(10), client.get_connection_manager()).await;
     let place = without_password(url);
-    connect.ok().transpose().ok().flatten().with_context(|| format!("Redis cannot be reached at {place} (REDIS_URL)"))
+    connect
+        .ok()
+        .transpose()
+        .ok()
+        .flatten()
+        .with_context(|| format!("Redis cannot be reached at {place} (REDIS_URL)"))
 }
 
 /// An address as it may be printed.
@@ -175,7 +196,8 @@ pub fn without_password(url: &str) -> String {
 
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
     let folder = config.journal_dir();
-    std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let open = tokio::task::spawn_blocking(move || {
         let bar = Bar::bytes("checking the journal");
         let store = EmbeddedStore::open_with_progress(&folder, |done, total| bar.show(done, total));
@@ -210,7 +232,8 @@ async fn razorpay(
     let mut dev = None;
     if config.mode == Mode::Development {
         let (stand_in, serve) =
-            LoopbackRazorpay::start(&settings.key_id, &settings.key_secret, &settings.webhook_secrets[0]).await?;
+            LoopbackRazorpay::start(&settings.key_id, &settings.key_secret, &settings.webhook_secrets[0])
+                .await?;
         work.spawn(serve);
         settings.base_url = stand_in.base_url();
         stand_in.send_webhooks_to(format!("http://{address}/v1/webhooks/razorpay"));
@@ -223,9 +246,12 @@ async fn razorpay(
 fn otp_limits(mode: Mode) -> OtpConfig {
     match mode {
         Mode::Production => OtpConfig::default(),
-        Mode::Development => {
-            OtpConfig { resend_seconds: 1, per_phone_per_hour: 1_000, per_address_per_hour: 10_000, ..OtpConfig::default() }
-        }
+        Mode::Development => OtpConfig {
+            resend_seconds: 1,
+            per_phone_per_hour: 1_000,
+            per_address_per_hour: 10_000,
+            ..OtpConfig::default()
+        },
     }
 }
 

@@ -319,6 +319,7 @@ impl Purchases {
 
     /// Gives the ledger a command in the gateway's name. What it refuses for good is done with.
     async fn tell(&self, key: Key, command: Command) -> Result<Outcome, CommandError> {
+        let moves_money = matches!(command, Command::CapturePurchase { .. } | Command::RecordRefund { .. });
         match self.commands.give_as(Actor::Gateway(GATEWAY), key, command).await {
             Ok(Receipt { duplicate: true, .. }) => Ok(Outcome::Done("duplicate")),
             Ok(receipt) => {
@@ -326,8 +327,9 @@ impl Purchases {
                 Ok(Outcome::Done("recorded"))
             }
             Err(CommandError::Execute(ExecuteError::Rejected(rejection))) => {
-                if rejection == Rejection::KeyReused {
-                    error!(alert = "webhook_conflict", "the gateway tells two stories of one payment");
+                // What moved money and is not recorded wants a person; the delivery is kept.
+                if moves_money && rejection != Rejection::RefundKnown {
+                    error!(alert = "webhook_conflict", %rejection, "money that the gateway moved is not recorded");
                 }
                 Ok(Outcome::Done(rejection.code()))
             }

@@ -1,7 +1,7 @@
 //! Metered calls.
 
 use super::spending::Charge;
-use super::{Context, check_amount};
+use super::{Context, audit, check_amount};
 use crate::call::{Call, Phase};
 use crate::command::Ending;
 use crate::event::*;
@@ -92,7 +92,9 @@ impl Context<'_> {
         // that nobody watched is not billed.
         let late = self.at.since(due) >= i64::from(call.increment_seconds) * 1_000;
         let begun_at = if late { self.at } else { due };
-        match self.increment(id, call, begun_at) {
+        // An increment that no account could take up must end the call as well: it would be tried for ever.
+        let increment = self.increment(id, call, begun_at);
+        match increment.and_then(|events| audit(self.state, &events).map(|()| events)) {
             Ok(events) => Ok(events),
             Err(_) => Ok(vec![self.ended(id, call, EndReason::Exhausted, None)]),
         }

@@ -3,7 +3,7 @@
 use super::{Context, check_amount};
 use crate::event::*;
 use crate::ids::{AgencyId, GiftId, PersonId};
-use crate::money::MAX_AMOUNT;
+use crate::money::{Asset, MAX_AMOUNT};
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
 
@@ -15,6 +15,12 @@ impl Context<'_> {
             ..0 => return Err(Rejection::AmountNotPositive { field: "bonus_milli" }),
             bonus if bonus > MAX_AMOUNT => return Err(Rejection::AmountTooLarge { field: "bonus_milli" }),
             _ => {}
+        }
+        if plan.price_asset == Asset::COIN {
+            return Err(Rejection::PriceInCoins);
+        }
+        if plan.bonus_valid_seconds == Some(0) {
+            return Err(Rejection::AmountNotPositive { field: "bonus_valid_seconds" });
         }
         Ok(vec![plan.into()])
     }

@@ -101,14 +101,18 @@ pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decis
         events,
         request_hash,
         key_at,
-        remembered: !matches!(envelope.key, Key::State(_)),
+        remembered: !(matches!(envelope.key, Key::State(_))
+            && envelope.command.repeats_are_refused_by_state()),
         actor: envelope.actor,
         payer,
     }))
 }
 
-/// Checks a client's key; answers the moment in it, after which the command can be forgotten.
-fn check_key(key: &Key, at: Timestamp) -> Result<Option<Timestamp>, Rejection> {
+/// Checks a client's key at the moment `at`; answers the moment in it, by which it is forgotten later.
+///
+/// # Errors
+/// `KeyNotV7`, `KeyExpired` or `KeyInFuture`.
+pub fn check_key(key: &Key, at: Timestamp) -> Result<Option<Timestamp>, Rejection> {
     let Key::Client(key) = key else { return Ok(None) };
     if key.get_version_num() != 7 {
         return Err(Rejection::KeyNotV7);
@@ -127,23 +131,25 @@ fn check_key(key: &Key, at: Timestamp) -> Result<Option<Timestamp>, Rejection> {
 /// The invariants of a unit, checked before anything is appended.
 fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
     assert!(!events.is_empty(), "an accepted command leads to at least one event");
-    let mut changes: Vec<(Account, Asset, i128)> = Vec::new();
+    let mut changed: Vec<(Account, Asset, i128)> = Vec::new();
     for event in events {
         assert_balanced(event.postings());
+        // Posting by posting, as evolve will do it: what passes here cannot stop the ledger there.
         for Posting { account, asset, amount } in event.postings().iter().copied() {
-            match changes.iter_mut().find(|(a, b, _)| (*a, *b) == (account, asset)) {
-                Some((.., sum)) => *sum += i128::from(amount),
-                None => changes.push((account, asset, i128::from(amount))),
+            let before = match changed.iter().position(|(a, b, _)| (*a, *b) == (account, asset)) {
+                Some(place) => changed.swap_remove(place).2,
+                None => i128::from(state.balance(account, asset)),
+            };
+            let after = before + i128::from(amount);
+            assert!(after <= 0 || !account.is_owned(), "{account} would be overdrawn");
+            if after.abs() > i128::from(MAX_AMOUNT) {
+                return Err(Rejection::AmountTooLarge { field: "amount" });
             }
+            changed.push((account, asset, after));
         }
     }
-    for (account, asset, change) in changes {
-        let after = i128::from(state.balance(account, asset)) + change;
-        assert!(after <= 0 || !account.is_owned(), "{account} would be overdrawn");
+    for (account, _, after) in changed {
         assert!(after == 0 || account != Account::ClearingCharges, "clearing:charges would not be empty");
-        if after.abs() > i128::from(MAX_AMOUNT) {
-            return Err(Rejection::AmountTooLarge { field: "amount" });
-        }
     }
     Ok(())
 }

@@ -160,8 +160,8 @@ impl Context<'_> {
             return Err(Rejection::RefundExceedsCaptured { refundable_minor });
         }
         let part = self.refundable(row, captured, amount_minor);
-        if part.coins_milli < part.due_milli {
-            return Err(Rejection::RefundExceedsUnspent { unspent_milli: part.coins_milli });
+        if part.is_short() {
+            return Err(Rejection::RefundExceedsUnspent { unspent_milli: part.left_milli });
         }
         Ok(vec![refunded(purchase, row, captured, refund_ref, amount_minor, part)])
     }
@@ -178,6 +178,7 @@ impl Context<'_> {
         RefundedCoins {
             due_milli,
             coins_milli: due_milli.min(left(captured.lot)),
+            left_milli: left(captured.lot),
             bonus_milli: captured.bonus_lot.map_or(0, |lot| due(row.bonus_milli).min(left(lot))),
         }
     }
@@ -235,7 +236,17 @@ struct RefundedCoins {
     due_milli: i64,
     /// What of it is unspent.
     coins_milli: i64,
+    /// All that is unspent of the purchase.
+    left_milli: i64,
     bonus_milli: i64,
+}
+
+impl RefundedCoins {
+    /// Whether coins that the money bought are spent. A refund too small to be worth a coin's
+    /// smallest part must not pass for covered: many of them would refund what was spent.
+    fn is_short(&self) -> bool {
+        self.coins_milli < self.due_milli || self.left_milli == 0
+    }
 }
 
 fn refunded(
@@ -246,10 +257,12 @@ fn refunded(
     amount_minor: i64,
     part: RefundedCoins,
 ) -> Event {
-    let RefundedCoins { due_milli, coins_milli, bonus_milli } = part;
+    let RefundedCoins { due_milli, coins_milli, bonus_milli, .. } = part;
     // Money whose coins are spent went back all the same: it waits in suspense for a person.
-    let covered_minor =
-        if due_milli == 0 { amount_minor } else { share(amount_minor, coins_milli, due_milli).unwrap_or(0) };
+    let covered_minor = match part.is_short() {
+        true => share(amount_minor, coins_milli, due_milli).unwrap_or(0),
+        false => amount_minor,
+    };
     let uncovered_minor = amount_minor - covered_minor;
     let (asset, gateway) = (row.price_asset, Account::Gateway(row.gateway));
     let postings: Vec<Posting> = [

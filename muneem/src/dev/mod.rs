@@ -49,6 +49,8 @@ async fn last_code(State(dev): State<Dev>, Path(phone): Path<String>) -> (Status
 async fn pay(State(dev): State<Dev>, Json(pay): Json<Pay>) -> (StatusCode, Json<Value>) {
     match dev.razorpay.pay(&pay.order_id, pay.amount_minor, pay.fails).await {
         Ok(payment_id) => (StatusCode::OK, Json(json!({ "payment_id": payment_id }))),
-        Err(fault) => (StatusCode::NOT_FOUND, Json(json!({ "code": "payment_not_made", "detail": fault.to_string() }))),
+        Err(fault) => {
+            (StatusCode::NOT_FOUND, Json(json!({ "code": "payment_not_made", "detail": fault.to_string() })))
+        }
     }
 }

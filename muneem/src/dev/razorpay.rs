@@ -54,7 +54,9 @@ impl LoopbackRazorpay {
         key_secret: &str,
         webhook_secret: &str,
     ) -> anyhow::Result<(LoopbackRazorpay, impl Future<Output = ()> + Send + use<>)> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no loopback port for the stand-in of Razorpay")?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("no loopback port for the stand-in of Razorpay")?;
         let razorpay = LoopbackRazorpay(Arc::new(Inner {
             address: listener.local_addr()?,
             basic: format!("Basic {}", base64(format!("{key_id}:{key_secret}").as_bytes())),
@@ -162,7 +164,9 @@ async fn create_order(State(razorpay): State<LoopbackRazorpay>, Json(new): Json<
     if new.amount < 100 {
         return refusal(StatusCode::BAD_REQUEST, "The amount must be at least INR 1.00");
     }
-    if new.receipt.is_some() && orders.values().any(|order| order["receipt"].as_str() == new.receipt.as_deref()) {
+    if new.receipt.is_some()
+        && orders.values().any(|order| order["receipt"].as_str() == new.receipt.as_deref())
+    {
         return refusal(StatusCode::BAD_REQUEST, "Receipt should be unique");
     }
     let id = format!("order_{}", short_id());
@@ -177,7 +181,8 @@ async fn create_order(State(razorpay): State<LoopbackRazorpay>, Json(new): Json<
 
 async fn find_orders(State(razorpay): State<LoopbackRazorpay>, Query(search): Query<Search>) -> Json<Value> {
     let orders = razorpay.orders();
-    let fits = |order: &&Value| search.receipt.is_none() || order["receipt"].as_str() == search.receipt.as_deref();
+    let fits =
+        |order: &&Value| search.receipt.is_none() || order["receipt"].as_str() == search.receipt.as_deref();
     let items: Vec<&Value> = orders.values().filter(fits).collect();
     Json(json!({ "entity": "collection", "count": items.len(), "items": items }))
 }

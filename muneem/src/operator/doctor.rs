@@ -35,14 +35,8 @@ struct Finding {
 /// When the findings cannot be printed.
 pub async fn doctor(config: &Config, options: &DoctorOptions) -> anyhow::Result<ExitCode> {
     let (postgres, clock) = postgres_and_clock(config).await;
-    let findings = [
-        settings(config),
-        postgres,
-        clock,
-        redis(config).await,
-        journal(config).await,
-        disk(config),
-    ];
+    let findings =
+        [settings(config), postgres, clock, redis(config).await, journal(config).await, disk(config)];
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -78,7 +72,9 @@ async fn postgres_and_clock(config: &Config) -> (Finding, Finding) {
     let asked = async {
         let pool = connect_postgres(config).await?;
         let row: (String, chrono::DateTime<chrono::Utc>) =
-            sqlx::query_as("SELECT current_setting('server_version'), clock_timestamp()").fetch_one(&pool).await?;
+            sqlx::query_as("SELECT current_setting('server_version'), clock_timestamp()")
+                .fetch_one(&pool)
+                .await?;
         anyhow::Ok(row)
     };
     match asked.await {
@@ -110,7 +106,11 @@ async fn journal(config: &Config) -> Finding {
     let asked = async {
         let store = open_journal(config).await?;
         let head = store.head().await?;
-        anyhow::Ok(format!("{} events in {}", head.map_or(0, |head| head + 1), config.journal_dir().display()))
+        anyhow::Ok(format!(
+            "{} events in {}",
+            head.map_or(0, |head| head + 1),
+            config.journal_dir().display()
+        ))
     };
     finding("journal", asked.await.map_err(|fault| format!("{fault:#}")))
 }
@@ -120,7 +120,9 @@ fn disk(config: &Config) -> Finding {
     let folder = config.data_dir.ancestors().find(|it| it.exists() && !it.as_os_str().is_empty());
     let folder = folder.unwrap_or(std::path::Path::new("."));
     let asked = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(folder).output();
-    let free = asked.ok().and_then(|it| String::from_utf8(it.stdout).ok()?.lines().nth(1)?.trim().parse::<u64>().ok());
+    let free = asked
+        .ok()
+        .and_then(|it| String::from_utf8(it.stdout).ok()?.lines().nth(1)?.trim().parse::<u64>().ok());
     let outcome = match free {
         None => Err(format!("the free space of {} is not known: is `df` there?", folder.display())),
         Some(free) if free < LEAST_FREE_BYTES => {

@@ -67,7 +67,9 @@ pub async fn events(config: &Config, options: &EventsOptions) -> anyhow::Result<
         }
         match batch.last() {
             Some(last) => next = last.revision + 1,
-            None if options.follow => drop(store.wait_beyond(next.checked_sub(1)).await.context("the journal is gone")?),
+            None if options.follow => {
+                drop(store.wait_beyond(next.checked_sub(1)).await.context("the journal is gone")?)
+            }
             None => return Ok(ExitCode::SUCCESS),
         }
     }
@@ -106,7 +108,11 @@ fn print(out: &mut impl Write, recorded: &Recorded, as_json: bool) -> std::io::R
         metadata.count,
         metadata.actor
     )?;
-    let fields = data.as_object().into_iter().flatten().filter(|(name, value)| *name != "postings" && !value.is_null());
+    let fields = data
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| *name != "postings" && !value.is_null());
     for (name, value) in fields {
         writeln!(out, "{:>12}{name}: {value}", "")?;
     }

@@ -15,7 +15,8 @@ pub async fn rebuild(config: &Config) -> anyhow::Result<ExitCode> {
     let bar = Bar::count("making the read models anew");
     let rebuilt = projections::rebuild(&pool, store, |done, total| bar.show(done, total)).await;
     bar.end();
-    let revision = rebuilt.context("the read models could not be made anew; the journal is untouched, run it again")?;
+    let revision =
+        rebuilt.context("the read models could not be made anew; the journal is untouched, run it again")?;
     let events = revision.map_or(0, |revision| revision + 1);
     println!("the read models are made anew from {events} events");
     Ok(ExitCode::SUCCESS)

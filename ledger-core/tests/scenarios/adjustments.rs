@@ -1,0 +1,85 @@
+//! Corrections by people of the platform.
+
+use crate::world::*;
+use ledger_core::*;
+
+#[test]
+fn an_adjustment_adds_to_any_persons_account_and_takes_from_it() {
+    for account in [
+        Account::UserPurchased(USER),
+        Account::UserBonus(USER),
+        Account::HostEarnings(HOST),
+        Account::AgencyEarnings(AGENCY),
+    ] {
+        let text = account.to_string();
+        World::new()
+            .check(adjust(account, 5_000), "adjusted 5000")
+            .check(adjust(account, 3_000), "adjusted 3000")
+            .stands(&text, Asset::COIN, -8_000)
+            .stands("platform:adjustments", Asset::COIN, 8_000)
+            .refuse(adjust(account, -8_001), Rejection::AdjustmentOverdraws { balance_milli: 8_000 })
+            .given(adjust(account, -6_000))
+            .stands(&text, Asset::COIN, -2_000)
+            .given(adjust(account, -2_000))
+            .stands(&text, Asset::COIN, 0)
+            .stands("platform:adjustments", Asset::COIN, 0);
+    }
+}
+
+#[test]
+fn coins_of_an_adjustment_are_spent_as_what_they_are() {
+    World::new()
+        .given(adjust(Account::UserPurchased(USER), 4_000))
+        .given(adjust(Account::UserBonus(USER), 2_000))
+        .wallet(USER, [4_000, 2_000, 6_000, 0, 0])
+        .check(rose(), "gift: 5000 (2000+3000); split 3000/0/2000")
+        .wallet(USER, [1_000, 0, 1_000, 0, 0]);
+}
+
+#[test]
+fn an_adjustment_takes_from_several_lots_and_from_expired_ones() {
+    let mut world = World::new();
+    world.bonus(1_000, Some(60));
+    world.bonus(1_000, None);
+    world
+        .at(61)
+        .wallet(USER, [0, 2_000, 1_000, 0, 0])
+        .check(adjust(Account::UserBonus(USER), -1_500), "adjusted -1500 (1000+500)")
+        .wallet(USER, [0, 500, 500, 0, 0]);
+}
+
+#[test]
+fn accounts_of_nobody_are_not_adjusted() {
+    let mut world = World::with_earnings(9_000);
+    let withdrawal = world.request_withdrawal(9_000);
+    for account in [
+        Account::WithdrawalHeld(withdrawal),
+        Account::PlatformRevenue,
+        Account::PlatformPromotions,
+        Account::PlatformAdjustments,
+        Account::PlatformBank,
+        Account::ClearingCharges,
+        Account::ExchangeCoins,
+        Account::Gateway(Gateway::Razorpay),
+        Account::Suspense(Gateway::Razorpay),
+    ] {
+        world
+            .refuse(adjust(account, 1), Rejection::AccountNotAdjustable)
+            .refuse(adjust(account, -1), Rejection::AccountNotAdjustable);
+    }
+}
+
+#[test]
+fn a_reason_is_a_code_and_never_words() {
+    let mut world = World::new();
+    let because = |reason: &str| Command::PostAdjustment {
+        account: Account::UserBonus(USER),
+        amount_milli: 1,
+        reason: reason.to_owned(),
+        note: Some(NoteId(uuid::Uuid::from_u128(7))),
+    };
+    for reason in ["", "Goodwill", "sorry for that", "größe", &"a".repeat(65)] {
+        world.refuse(because(reason), Rejection::ReasonInvalid { field: "reason" });
+    }
+    world.check(because(&"a".repeat(64)), "adjusted 1").check(because("refund_2_of_3"), "adjusted 1");
+}

@@ -1,0 +1,174 @@
+//! The bytes that are stored.
+
+use crate::world::*;
+use ledger_core::event::{CommissionScope, DecodeError};
+use ledger_core::*;
+use serde_json::{Map, Value};
+
+/// A story in which everything happens that can: one event of each type, in the types' order.
+pub fn every_event() -> Vec<Recorded> {
+    let mut world = World::new();
+    world.policy.payout_rate = "0.45".parse().expect("a rate");
+    world.given(plan(100_000, 20_000, Some(2_592_000)));
+    let first = world.order(USER);
+    world.given(fail(first, "pay_Nb1"));
+    world.given(capture(Some(first), "pay_Nb2", 10_000));
+    world.given(capture(Some(first), "pay_Nb3", 10_000));
+    world.given(refund(first, "rfnd_Nb4", 2_500));
+    let expiring = world.bonus(3_000, Some(30));
+    world.at(31).given(Command::ExpireBonus { lot: expiring });
+    let agency_scope = CommissionScope::Agency(AGENCY);
+    world.given(Command::JoinAgency { host: HOST, agency: AGENCY }).given(commission(
+        agency_scope,
+        6_000,
+        1_000,
+    ));
+    world.at(40).given(start()).at(50).given(tick(2)).at(53).given(pause()).at(60).given(resume());
+    world.given(gift(USER, HOST, Some(CALL), 5_000)).at(65).given(hang_up(USER));
+    world.given(Command::LeaveAgency { host: HOST });
+    world.given(Command::ClearCommissionRate { scope: agency_scope, effective_from: None });
+    let note = Some(NoteId(uuid::Uuid::from_u128(0x9a)));
+    let (account, reason) = (Account::HostEarnings(HOST), "late_credit".to_owned());
+    world.given(Command::PostAdjustment { account, amount_milli: 50_000, reason, note });
+    let [one, two, three, four] = [(); 4].map(|()| world.request_withdrawal(10_000));
+    world.given(approve(one)).given(reject(two)).given(cancel(three, HOST)).given(paid(one));
+    world.given(approve(four)).given(payout_failed(four));
+    let first_of = |kind| world.journal.iter().find(|it| it.event.kind() == kind).cloned();
+    Event::KINDS.iter().map(|kind| first_of(*kind).unwrap_or_else(|| panic!("{kind} happens"))).collect()
+}
+
+#[test]
+fn every_event_and_its_metadata_read_back_as_they_were() {
+    for it in every_event() {
+        let bytes = it.event.encode();
+        let read = Event::decode(it.event.kind(), &bytes).expect("decodes");
+        assert_eq!((&read, read.encode()), (&it.event, bytes));
+        let bytes = it.metadata.encode();
+        let read = Metadata::decode(&bytes).expect("decodes");
+        assert_eq!((&read, read.encode()), (&it.metadata, bytes));
+    }
+}
+
+fn object(bytes: &[u8]) -> Map<String, Value> {
+    serde_json::from_slice(bytes).expect("an object")
+}
+
+#[test]
+fn the_bytes_hold_no_white_space_and_no_fraction() {
+    fn no_fraction(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => number.is_i64() || number.is_u64(),
+            Value::Array(items) => items.iter().all(no_fraction),
+            Value::Object(fields) => fields.values().all(no_fraction),
+            _ => true,
+        }
+    }
+    for it in every_event() {
+        for bytes in [it.event.encode(), it.metadata.encode()] {
+            assert!(!bytes.iter().any(u8::is_ascii_whitespace), "{}", it.event.kind());
+            assert!(object(&bytes).values().all(no_fraction), "{}", it.event.kind());
+        }
+    }
+}
+
+#[test]
+fn fields_that_nobody_knows_are_refused_at_every_depth() {
+    /// All objects within a value get one more field, one at a time.
+    fn spoiled(value: &Value) -> Vec<Value> {
+        let mut all = vec![];
+        if let Value::Object(fields) = value {
+            let mut more = fields.clone();
+            more.insert("unheard_of".to_owned(), Value::Null);
+            all.push(Value::Object(more));
+            for (name, field) in fields {
+                all.extend(spoiled(field).into_iter().map(|bad| {
+                    let mut copy = fields.clone();
+                    copy.insert(name.clone(), bad);
+                    Value::Object(copy)
+                }));
+            }
+        }
+        if let Value::Array(items) = value {
+            for (place, item) in items.iter().enumerate() {
+                all.extend(spoiled(item).into_iter().map(|bad| {
+                    let mut copy = items.clone();
+                    copy[place] = bad;
+                    Value::Array(copy)
+                }));
+            }
+        }
+        all
+    }
+    for it in every_event() {
+        for bad in spoiled(&Value::Object(object(&it.event.encode()))) {
+            let read = Event::decode(it.event.kind(), bad.to_string().as_bytes());
+            assert!(matches!(read, Err(DecodeError::Malformed(..))), "{}: {bad}", it.event.kind());
+        }
+        for bad in spoiled(&Value::Object(object(&it.metadata.encode()))) {
+            assert!(Metadata::decode(bad.to_string().as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn fields_that_are_missing_or_of_another_type_are_refused() {
+    for it in every_event() {
+        let fields = object(&it.event.encode());
+        for (name, value) in &fields {
+            let mut bad = fields.clone();
+            bad.insert(name.clone(), Value::Bool(matches!(value, Value::Null)));
+            if !value.is_boolean() {
+                let read = Event::decode(it.event.kind(), Value::Object(bad.clone()).to_string().as_bytes());
+                assert!(read.is_err(), "{} with a boolean {name}", it.event.kind());
+            }
+            if !value.is_null() && !may_be_absent(it.event.kind(), name) {
+                bad.remove(name);
+                let read = Event::decode(it.event.kind(), Value::Object(bad).to_string().as_bytes());
+                assert!(read.is_err(), "{} without {name}", it.event.kind());
+            }
+        }
+    }
+}
+
+/// Fields that hold a value here and none elsewhere: JSON's readers take their absence for none.
+fn may_be_absent(kind: &str, field: &str) -> bool {
+    matches!(
+        (kind, field),
+        (_, "bonus_valid_seconds" | "purchase" | "bonus_lot" | "expires_at" | "call" | "note" | "lot")
+            | (_, "price_milli_per_minute" | "price_milli" | "ended_by")
+    )
+}
+
+#[test]
+fn a_type_that_nobody_knows_is_an_error_of_its_own() {
+    for kind in ["CallTeleported", "callstarted", "", "CallStarted "] {
+        assert_eq!(Event::decode(kind, b"{}"), Err(DecodeError::UnknownKind(kind.to_owned())));
+    }
+    for data in [&b""[..], b"{", b"null", b"[]", b"\xff", b"{} {}"] {
+        assert!(matches!(Event::decode("AgencyLeft", data), Err(DecodeError::Malformed(..))));
+    }
+}
+
+#[test]
+fn an_account_and_an_asset_have_one_text() {
+    for account in every_event().iter().flat_map(|it| it.event.postings().to_vec()).map(|it| it.account) {
+        assert_eq!(account.to_string().parse(), Ok(account));
+    }
+    for bad in [
+        "user:0000000000000000000000000000000a:purchased",
+        "user:00000000-0000-0000-0000-00000000000A:purchased",
+        "user:00000000-0000-0000-0000-00000000000a",
+        "user:00000000-0000-0000-0000-00000000000a:earnings",
+        "gateway:paypal",
+        "platform:revenue ",
+        "",
+    ] {
+        assert!(bad.parse::<Account>().is_err(), "{bad:?}");
+    }
+    for bad in ["COIN", "COIN/", "COIN/10", "coin/3", "COINS/3", "CO/3", "COIN/+3", "COIN/-1"] {
+        assert!(bad.parse::<Asset>().is_err(), "{bad:?}");
+    }
+    for good in ["COIN/3", "INR/2", "JPY/0", "USDT/9"] {
+        assert_eq!(good.parse::<Asset>().map(|it| it.to_string()).as_deref(), Ok(good));
+    }
+}

@@ -1,0 +1,150 @@
+//! Who gets how much of a charge.
+
+use crate::world::*;
+use ledger_core::event::CommissionScope::{self, *};
+use ledger_core::*;
+
+fn from(scope: CommissionScope, host_bps: u32, agency_bps: u32, ms: i64) -> Command {
+    let effective_from = Some(START.plus_ms(ms));
+    Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from }
+}
+
+fn clear(scope: CommissionScope, effective_from: Option<Timestamp>) -> Command {
+    Command::ClearCommissionRate { scope, effective_from }
+}
+
+fn join(host: PersonId) -> Command {
+    Command::JoinAgency { host, agency: AGENCY }
+}
+
+#[test]
+fn the_most_specific_rate_wins() {
+    World::with_coins(100_000)
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .check(commission(Agency(AGENCY), 5_000, 2_000), "rate 5000/2000")
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .check(join(HOST), "joined")
+        .check(rose(), "gift: 5000; split 2500/1000/1500")
+        .check(commission(Host(HOST), 7_000, 1_000), "rate 7000/1000")
+        .check(rose(), "gift: 5000; split 3500/500/1000")
+        .check(clear(Host(HOST), None), "rate cleared")
+        .check(rose(), "gift: 5000; split 2500/1000/1500")
+        .check(Command::LeaveAgency { host: HOST }, "left")
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .stands(&Account::AgencyEarnings(AGENCY).to_string(), Asset::COIN, -2_500);
+}
+
+#[test]
+fn without_an_agency_its_share_is_the_platforms() {
+    World::with_coins(100_000)
+        .check(commission(Host(HOST), 6_000, 3_000), "rate 6000/3000")
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .check(join(HOST), "joined")
+        .check(rose(), "gift: 5000; split 3000/1500/500");
+}
+
+#[test]
+fn where_no_rate_is_set_the_host_gets_half() {
+    World::with_coins(100_000)
+        .check(clear(Global, None), "rate cleared")
+        .check(rose(), "gift: 5000; split 2500/0/2500")
+        .refuse(clear(Global, None), Rejection::CommissionNotSet);
+}
+
+#[test]
+fn a_rate_begins_at_its_moment_and_never_before_now() {
+    let mut world = World::with_coins(100_000);
+    world
+        .at(10)
+        .refuse(from(Global, 9_000, 0, 9_999), Rejection::EffectiveInPast { earliest: START.plus_ms(10_000) })
+        .refuse(clear(Global, Some(START)), Rejection::EffectiveInPast { earliest: START.plus_ms(10_000) })
+        .check(from(Global, 6_000, 0, 10_000), "rate 6000/0")
+        .check(from(Global, 8_000, 0, 60_000), "rate 8000/0")
+        .check(from(Global, 7_000, 0, 30_000), "rate 7000/0")
+        .check(clear(Global, Some(START.plus_ms(90_000))), "rate cleared")
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .at_ms(29_999)
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .at(30)
+        .check(rose(), "gift: 5000; split 3500/0/1500")
+        .at(60)
+        .check(rose(), "gift: 5000; split 4000/0/1000")
+        .at(90)
+        .check(rose(), "gift: 5000; split 2500/0/2500");
+}
+
+#[test]
+fn of_two_rates_for_one_moment_the_later_command_wins() {
+    World::with_coins(100_000)
+        .check(from(Global, 8_000, 0, 60_000), "rate 8000/0")
+        .check(from(Global, 1_000, 0, 60_000), "rate 1000/0")
+        .at(60)
+        .check(rose(), "gift: 5000; split 500/0/4500");
+}
+
+#[test]
+fn host_and_agency_share_at_most_everything() {
+    World::with_coins(100_000)
+        .given(join(HOST))
+        .refuse(commission(Global, 10_001, 0), Rejection::CommissionTooLarge)
+        .refuse(commission(Global, 5_000, 5_001), Rejection::CommissionTooLarge)
+        .refuse(commission(Global, u32::MAX, u32::MAX), Rejection::CommissionTooLarge)
+        .check(commission(Global, 10_000, 0), "rate 10000/0")
+        .check(rose(), "gift: 5000; split 5000/0/0")
+        .check(commission(Global, 0, 10_000), "rate 0/10000")
+        .check(rose(), "gift: 5000; split 0/5000/0")
+        .check(commission(Global, 0, 0), "rate 0/0")
+        .check(rose(), "gift: 5000; split 0/0/5000");
+}
+
+#[test]
+fn each_share_is_rounded_down_from_the_platform_on() {
+    for (price, host_bps, agency_bps, expected) in [
+        (1, 5_000, 0, "gift: 1; split 1/0/0"),
+        (1, 0, 0, "gift: 1; split 0/0/1"),
+        (1, 3_333, 3_333, "gift: 1; split 0/1/0"),
+        (7, 3_333, 3_333, "gift: 7; split 2/3/2"),
+        (100, 3_333, 3_333, "gift: 100; split 33/34/33"),
+    ] {
+        World::with_coins(100_000)
+            .given(join(HOST))
+            .given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(price) })
+            .given(commission(Global, host_bps, agency_bps))
+            .check(gift(USER, HOST, None, price), expected);
+    }
+}
+
+#[test]
+fn a_call_keeps_the_rate_of_its_start_and_a_gift_takes_the_new_one() {
+    World::in_call(100_000)
+        .at(5)
+        .given(commission(Host(HOST), 10_000, 0))
+        .given(join(HOST))
+        .at(10)
+        .check(tick(2), "tick 2: 1667 of 3333; split 1000/0/667")
+        .check(gift(USER, HOST, Some(CALL), 5_000), "gift: 5000; split 5000/0/0")
+        .given(hang_up(HOST))
+        .check(
+            start_as(OTHER_CALL, USER, HOST, 10_000),
+            "started at 10000 (10000/0); tick 1: 1666 of 1666; split 1666/0/0",
+        );
+}
+
+#[test]
+fn an_agency_that_a_host_leaves_in_a_call_keeps_its_share_of_it() {
+    World::with_coins(100_000)
+        .given(join(HOST))
+        .given(commission(Agency(AGENCY), 6_000, 2_000))
+        .check(start(), "started at 10000 (6000/2000); tick 1: 1666 of 1666; split 999/334/333")
+        .check(Command::LeaveAgency { host: HOST }, "left")
+        .at(10)
+        .check(tick(2), "tick 2: 1667 of 3333; split 1001/333/333");
+}
+
+#[test]
+fn a_host_is_in_one_agency_at_most() {
+    World::new()
+        .refuse(Command::LeaveAgency { host: HOST }, Rejection::NotInAgency)
+        .given(join(HOST))
+        .refuse(join(HOST), Rejection::AlreadyInAgency);
+}

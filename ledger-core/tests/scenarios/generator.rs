@@ -1,0 +1,161 @@
+//! Random commands, most of them possible where they are given.
+
+use crate::world::*;
+use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
+use ledger_core::*;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// One step of a random story, as numbers: a command is made of them where the story stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    what: u8,
+    who: u8,
+    whom: u8,
+    size: i64,
+    wait_ms: i64,
+}
+
+/// Steps of a story in which most commands are accepted.
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(prop_oneof![8 => 1..60_000_i64, 1 => -5..5_i64].boxed()), 1..most)
+}
+
+/// Steps whose amounts and times are often nonsense.
+pub fn wild_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let edges = [0, -1, 1, i64::MIN, i64::MAX, MAX_AMOUNT, MAX_AMOUNT + 1, -MAX_AMOUNT, MAX_AMOUNT / 2];
+    let sizes = prop_oneof![2 => 1..60_000_i64, 3 => prop::sample::select(edges.to_vec())].boxed();
+    prop::collection::vec(step(sizes), 1..most)
+}
+
+fn step(sizes: BoxedStrategy<i64>) -> impl Strategy<Value = Step> {
+    // Mostly seconds; now and then a day, so that keys and bonus coins expire.
+    let waits = prop_oneof![20 => 0..12_000_i64, 4 => 0..200_000_i64, 1 => Just(DAY_MS + HOUR_MS)];
+    (any::<u8>(), any::<u8>(), any::<u8>(), sizes, waits).prop_map(|(what, who, whom, size, wait_ms)| Step {
+        what,
+        who,
+        whom,
+        size,
+        wait_ms,
+    })
+}
+
+fn pick<T: Copy>(choices: &[T], by: u8) -> Option<T> {
+    (!choices.is_empty()).then(|| choices[usize::from(by) % choices.len()])
+}
+
+impl Step {
+    /// Lets time pass and says what is commanded then.
+    pub fn command(&self, world: &mut World) -> Command {
+        world.now = world.now.plus_ms(self.wait_ms);
+        let (who, size) = (self.who, self.size);
+        let people = [USER, OTHER, HOST, OTHER_HOST];
+        let person = pick(&people, who).unwrap_or(USER);
+        let host = pick(&[HOST, OTHER_HOST, HOST, OTHER_HOST, HOST, USER], self.whom).unwrap_or(HOST);
+        let seconds = u32::try_from(size).unwrap_or(u32::MAX);
+        let bps = u32::try_from(size).unwrap_or(u32::MAX) % 12_000;
+        let mut purchases = vec![];
+        let mut withdrawals = vec![];
+        for it in &world.journal {
+            match &it.event {
+                Event::PurchaseOpened(it) => purchases.push((it.purchase, it.price_minor)),
+                Event::WithdrawalRequested(it) => withdrawals.push((it.withdrawal, it.host)),
+                _ => {}
+            }
+        }
+        let (purchase, price_minor) = pick(&purchases, who).unwrap_or((PurchaseId(Uuid::nil()), 10_000));
+        let (withdrawal, payee) = pick(&withdrawals, who).unwrap_or((WithdrawalId(Uuid::nil()), HOST));
+        let scope = pick(
+            &[CommissionScope::Global, CommissionScope::Host(host), CommissionScope::Agency(AGENCY)],
+            self.whom,
+        );
+        let scope = scope.unwrap_or(CommissionScope::Global);
+        let reference = format!("ref_{}_{}", self.whom, who);
+        match self.what % 40 {
+            0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
+            1..=2 => Command::OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay },
+            3..=6 => capture(Some(purchase), &reference, price_minor),
+            7 => capture(Some(purchase).filter(|_| who % 2 == 0), &reference, size),
+            8 => fail(purchase, &reference),
+            9..=10 => refund(purchase, &reference, size % 5_000),
+            11 => refund_reported(Some(purchase).filter(|_| who % 5 != 0), &reference, size),
+            12..=13 => Command::GrantBonus {
+                user: person,
+                origin: BonusOrigin::Promotion,
+                coins_milli: size,
+                valid_seconds: Some(seconds % 500).filter(|_| who % 3 != 0),
+            },
+            14 => match pick(&world.state.expiring_lots(), who) {
+                Some((at, lot)) => {
+                    world.now = world.now.max(at);
+                    Command::ExpireBonus { lot }
+                }
+                None => Command::ExpireBonus { lot: LotId(Uuid::nil()) },
+            },
+            15 => Command::JoinAgency { host, agency: AGENCY },
+            16 => Command::LeaveAgency { host },
+            17 => host_rate(host, Some(size).filter(|_| who % 4 != 0)),
+            18 => Command::SetGiftPrice { gift: ROSE, price_milli: Some(size).filter(|_| who % 4 != 0) },
+            19 => Command::SetCommissionRate {
+                scope,
+                host_bps: bps,
+                agency_bps: u32::from(who) * 20,
+                effective_from: Some(world.now.plus_ms(size)).filter(|_| who % 2 == 0),
+            },
+            20 => Command::ClearCommissionRate { scope, effective_from: None },
+            21..=23 => {
+                let call = CallId(Uuid::from_u128(0x5000 + world.journal.len() as u128));
+                let price = world.state.host_rate(host, Medium::Video).unwrap_or(size);
+                start_as(call, person, host, price)
+            }
+            24..=29 => self.in_call(world),
+            30..=32 => {
+                let price = world.state.gift_price(ROSE).unwrap_or(size);
+                gift(person, host, world.state.engaged(person).filter(|_| who % 2 == 0), price)
+            }
+            33..=34 => withdraw(host, size),
+            35 => approve(withdrawal),
+            36 => match who % 3 {
+                0 => reject(withdrawal),
+                1 => cancel(withdrawal, payee),
+                _ => payout_failed(withdrawal),
+            },
+            37 => paid(withdrawal),
+            38 => adjust(Account::HostEarnings(host), size),
+            _ => {
+                let account = pick(
+                    &[
+                        Account::UserPurchased(person),
+                        Account::UserBonus(person),
+                        Account::AgencyEarnings(AGENCY),
+                        Account::PlatformRevenue,
+                    ],
+                    self.whom,
+                );
+                adjust(
+                    account.unwrap_or(Account::PlatformRevenue),
+                    if who % 2 == 0 { size } else { size.saturating_neg() },
+                )
+            }
+        }
+    }
+
+    /// What happens in a call: mostly what is due next.
+    fn in_call(&self, world: &mut World) -> Command {
+        let active: Vec<CallId> = world.state.active_calls().iter().map(|(id, _)| *id).collect();
+        let Some(call) = pick(&active, self.who) else { return tick(1) };
+        let row = world.state.call(call).expect("an active call").clone();
+        match self.whom % 12 {
+            0 => Command::PauseCall { call, cause: PauseCause::Disconnected },
+            1 => Command::PauseCall { call, cause: PauseCause::Outage },
+            2..=3 => Command::ResumeCall { call },
+            4 => Command::EndCall { call, by: Ending::Participant(row.host) },
+            5 => Command::TickCall { call, number: u32::try_from(self.size).unwrap_or(u32::MAX) },
+            _ => {
+                let (due, command) = row.next_due(call).expect("an active call has a next step");
+                world.now = world.now.max(due);
+                command
+            }
+        }
+    }
+}

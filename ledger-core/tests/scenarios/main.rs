@@ -1,0 +1,22 @@
+//! The core's tests: each line of a story is a command and its expected outcome.
+//!
+//! [`world::World`] is the one helper. It keeps a state and its journal, and checks at every
+//! accepted command what must always hold: canonical bytes, balanced books, empty clearing.
+
+mod adjustments;
+mod calls;
+mod canonical;
+mod catalogue;
+mod commission;
+mod generator;
+mod gifts;
+mod golden;
+mod idempotency;
+mod metering;
+mod outcome;
+mod properties;
+mod purchases;
+mod refunds;
+mod rejections;
+mod withdrawals;
+mod world;

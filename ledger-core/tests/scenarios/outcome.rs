@@ -1,0 +1,81 @@
+//! Events in few words, so that a story's line holds its outcome.
+
+use ledger_core::Event;
+use ledger_core::event::{Draw, MoneyDirection};
+
+/// The events of a unit in words that a table has room for; amounts in their smallest unit.
+pub fn brief(events: &[Event]) -> String {
+    events.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn one(event: &Event) -> String {
+    match event {
+        Event::JournalOpened(it) => format!("opened with {:?}", it.assets),
+        Event::CoinPlanSet(it) => {
+            format!("plan {}+{} for {} {}", it.coins_milli, it.bonus_milli, it.price_minor, it.price_asset)
+        }
+        Event::PurchaseOpened(it) => {
+            format!("order {}+{} for {}", it.coins_milli, it.bonus_milli, it.price_minor)
+        }
+        Event::PurchaseCaptured(it) => format!("captured {} for {}", it.coins_milli, it.paid_minor),
+        Event::PurchaseFailed(it) => format!("payment failed: {}", it.reason),
+        Event::PurchaseRefunded(it) => {
+            let spent = match it.uncovered_minor {
+                0 => String::new(),
+                uncovered => format!(", {uncovered} to suspense"),
+            };
+            format!("refunded {} for {}+{}{spent}", it.refunded_minor, it.coins_milli, it.bonus_milli)
+        }
+        Event::UnmatchedMoneyReceived(it) => {
+            let way = if it.direction == MoneyDirection::In { "in" } else { "out" };
+            let known = if it.purchase.is_some() { "" } else { ", no purchase" };
+            format!("unmatched {way} {} {}: {:?}{known}", it.amount_minor, it.amount_asset, it.cause)
+        }
+        Event::BonusGranted(it) => format!("bonus {} ({:?})", it.coins_milli, it.origin),
+        Event::BonusExpired(it) => format!("bonus expired {}", it.coins_milli),
+        Event::AgencyJoined(_) => "joined".to_owned(),
+        Event::AgencyLeft(_) => "left".to_owned(),
+        Event::HostRateSet(it) => format!("{:?} {:?}", it.medium, it.price_milli_per_minute),
+        Event::GiftPriceSet(it) => format!("gift {:?}", it.price_milli),
+        Event::CommissionRateSet(it) => format!("rate {}/{}", it.host_bps, it.agency_bps),
+        Event::CommissionRateCleared(_) => "rate cleared".to_owned(),
+        Event::CallStarted(it) => {
+            let rule = &it.commission;
+            format!("started at {} ({}/{})", it.price_milli_per_minute, rule.host_bps, rule.agency_bps)
+        }
+        Event::CallTicked(it) => {
+            format!("tick {}: {} of {}", it.number, drawn(&it.draws, it.charge_milli), it.charged_total_milli)
+        }
+        Event::CallPaused(it) => format!("paused at {} ms ({:?})", it.connected_ms, it.cause),
+        Event::CallResumed(_) => "resumed".to_owned(),
+        Event::CallEnded(it) => format!(
+            "ended {:?} after {} ms, {} ticks, {}",
+            it.reason, it.connected_ms, it.ticks, it.charged_total_milli
+        ),
+        Event::GiftSent(it) => format!("gift: {}", drawn(&it.draws, it.price_milli)),
+        Event::CommissionSplit(it) => {
+            format!("split {}/{}/{}", it.host_milli, it.agency_milli, it.platform_milli)
+        }
+        Event::WithdrawalRequested(it) => format!("held {} for {}", it.coins_milli, it.payout_minor),
+        Event::WithdrawalApproved(_) => "approved".to_owned(),
+        Event::WithdrawalRejected(it) => format!("rejected, {} back", it.coins_milli),
+        Event::WithdrawalCancelled(it) => format!("cancelled, {} back", it.coins_milli),
+        Event::WithdrawalPaid(it) => format!("paid {} for {}", it.payout_minor, it.coins_milli),
+        Event::WithdrawalFailed(it) => {
+            let when = if it.was_paid { "after" } else { "before" };
+            format!("failed {when} payout, {} back", it.coins_milli)
+        }
+        Event::AdjustmentPosted(it) => format!("adjusted {}", drawn(&it.draws, it.amount_milli)),
+    }
+}
+
+/// An amount, and where it was drawn from several lots, each part.
+fn drawn(draws: &[Draw], amount_milli: i64) -> String {
+    match draws {
+        [] | [_] => amount_milli.to_string(),
+        parts => {
+            let parts: Vec<_> = parts.iter().map(|it| it.amount_milli.to_string()).collect();
+            format!("{amount_milli} ({})", parts.join("+"))
+        }
+    }
+}

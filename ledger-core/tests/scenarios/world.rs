@@ -1,0 +1,418 @@
+//! A small world with a ledger: people, commands, time that a test moves.
+
+use crate::outcome;
+use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
+use ledger_core::*;
+use uuid::Uuid;
+
+pub const USER: PersonId = PersonId(Uuid::from_u128(0x0a));
+pub const OTHER: PersonId = PersonId(Uuid::from_u128(0x0b));
+pub const HOST: PersonId = PersonId(Uuid::from_u128(0x1a));
+pub const OTHER_HOST: PersonId = PersonId(Uuid::from_u128(0x1b));
+pub const ADMIN: PersonId = PersonId(Uuid::from_u128(0xad));
+pub const AGENCY: AgencyId = AgencyId(Uuid::from_u128(0x2a));
+pub const PLAN: PlanId = PlanId(Uuid::from_u128(0x3a));
+pub const ROSE: GiftId = GiftId(Uuid::from_u128(0x4a));
+pub const CALL: CallId = CallId(Uuid::from_u128(0x5a));
+pub const OTHER_CALL: CallId = CallId(Uuid::from_u128(0x5b));
+pub const JOURNAL: JournalId = JournalId(Uuid::from_u128(0x01));
+
+/// When each story begins.
+pub const START: Timestamp = Timestamp(1_700_000_000_000);
+pub const HOUR_MS: i64 = 3_600_000;
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A ledger, what it has recorded, and the time.
+#[derive(Clone)]
+pub struct World {
+    pub state: State,
+    pub journal: Vec<Recorded>,
+    pub now: Timestamp,
+    pub policy: Policy,
+    keys: u128,
+}
+
+impl World {
+    /// A journal without its first event.
+    pub fn unopened() -> World {
+        World { state: State::new(), journal: vec![], now: START, policy: Policy::default(), keys: 0 }
+    }
+
+    /// An open journal, with 10.000 coins a minute for a video call with [`HOST`], a plan of 100
+    /// coins for 100 rupees, a rose for 5 coins; hosts get 60 %.
+    pub fn new() -> World {
+        let mut world = World::unopened();
+        world.given(Command::OpenJournal { journal: JOURNAL, assets: vec![Asset::COIN, Asset::INR] });
+        world.given(host_rate(HOST, Some(10_000)));
+        world.given(host_rate(OTHER_HOST, Some(10_000)));
+        world.given(plan(100_000, 0, None));
+        world.given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(5_000) });
+        world.given(commission(CommissionScope::Global, 6_000, 0));
+        world
+    }
+
+    /// [`World::new`], where [`USER`] has bought coins.
+    pub fn with_coins(coins_milli: i64) -> World {
+        let mut world = World::new();
+        world.given(plan(coins_milli, 0, None));
+        world.buy(USER);
+        world
+    }
+
+    /// [`World::with_coins`], where the call runs since [`START`].
+    pub fn in_call(coins_milli: i64) -> World {
+        let mut world = World::with_coins(coins_milli);
+        world.given(start());
+        world
+    }
+
+    /// [`World::new`], where [`HOST`] has earned coins that can be withdrawn.
+    pub fn with_earnings(coins_milli: i64) -> World {
+        let mut world = World::new();
+        world.given(adjust(Account::HostEarnings(HOST), coins_milli));
+        world
+    }
+
+    /// Sets the time in seconds since the start of the story.
+    pub fn at(&mut self, seconds: i64) -> &mut World {
+        self.at_ms(seconds * 1_000)
+    }
+
+    pub fn at_ms(&mut self, ms: i64) -> &mut World {
+        self.now = Timestamp(START.0 + ms);
+        self
+    }
+
+    /// The key that `command` comes with unless a test says otherwise: the one that the server
+    /// gives for what the world did and for what the state itself keeps from happening twice, or
+    /// else a fresh one of the client.
+    pub fn envelope(&mut self, command: Command) -> Envelope {
+        use Command::*;
+        let (actor, key) = match &command {
+            CapturePurchase { payment_ref, .. } => {
+                (Actor::Gateway(Gateway::Razorpay), Key::Natural(payment_ref.clone()))
+            }
+            FailPurchase { payment_ref, .. } => {
+                (Actor::Gateway(Gateway::Razorpay), Key::Natural(payment_ref.clone()))
+            }
+            RecordRefund { refund_ref, .. } => {
+                (Actor::Gateway(Gateway::Razorpay), Key::Natural(refund_ref.clone()))
+            }
+            OpenJournal { .. }
+            | ExpireBonus { .. }
+            | TickCall { .. }
+            | PauseCall { .. }
+            | ResumeCall { .. } => (Actor::System, Key::State(format!("{command:?}"))),
+            EndCall { by: Ending::Lost, .. } => (Actor::System, Key::State(format!("{command:?}"))),
+            OpenPurchase { user, .. } => (Actor::Person(*user), self.fresh_key()),
+            SendGift { sender, .. } => (Actor::Person(*sender), self.fresh_key()),
+            // The host accepts: the payer is somebody else than the actor.
+            StartCall { host, .. } => (Actor::Person(*host), self.fresh_key()),
+            RequestWithdrawal { host, .. } => (Actor::Person(*host), self.fresh_key()),
+            EndCall { by: Ending::Participant(person), .. } => (Actor::Person(*person), self.fresh_key()),
+            _ => (Actor::Person(ADMIN), self.fresh_key()),
+        };
+        Envelope { actor, key, command, policy: self.policy.clone() }
+    }
+
+    /// A key that a client makes now.
+    pub fn fresh_key(&mut self) -> Key {
+        self.keys += 1;
+        key_of(self.now, self.keys)
+    }
+
+    pub fn decide(&self, envelope: &Envelope) -> Result<Decision, Rejection> {
+        decide(&self.state, self.now, envelope)
+    }
+
+    /// Decides and, where accepted, records. Answers the events and the receipt's revision.
+    pub fn send(&mut self, envelope: &Envelope) -> Result<(Vec<Event>, u64), Rejection> {
+        match self.decide(envelope)? {
+            Decision::Duplicate { revision, .. } => Ok((vec![], revision)),
+            Decision::Append(unit) => {
+                let events = unit.events.clone();
+                let first = self.state.next_revision();
+                let mut number = u128::from(first);
+                let unit = unit.record(first, || {
+                    number += 1;
+                    Uuid::from_u128(0xe0e0 << 64 | number)
+                });
+                for recorded in unit {
+                    let read = Recorded::decode(
+                        recorded.revision,
+                        recorded.event_id,
+                        recorded.event.kind(),
+                        &recorded.event.encode(),
+                        &recorded.metadata.encode(),
+                    );
+                    assert_eq!(read.as_ref(), Ok(&recorded), "what is recorded reads back as it was");
+                    evolve(&mut self.state, &recorded);
+                    self.journal.push(recorded);
+                }
+                assert_sound(&self.state);
+                Ok((events, self.state.next_revision() - 1))
+            }
+        }
+    }
+
+    /// Brings the world to where a story begins: `command` must be accepted.
+    #[track_caller]
+    pub fn given(&mut self, command: Command) -> &mut World {
+        let envelope = self.envelope(command);
+        let sent = self.send(&envelope);
+        assert!(matches!(&sent, Ok((events, _)) if !events.is_empty()), "{:?}: {sent:?}", envelope.command);
+        self
+    }
+
+    /// One line of a story: `command` leads to these events, in the words of [`outcome::brief`].
+    #[track_caller]
+    pub fn check(&mut self, command: Command, expected: &str) -> &mut World {
+        let envelope = self.envelope(command);
+        let found = match self.send(&envelope) {
+            Ok((events, revision)) if events.is_empty() => format!("duplicate of {revision}"),
+            Ok((events, _)) => outcome::brief(&events),
+            Err(rejection) => format!("rejected: {rejection:?}"),
+        };
+        assert_eq!(found, expected, "{:?} at {}", envelope.command, self.now.since(START));
+        self
+    }
+
+    /// One line of a story: `command` is refused, and nothing is recorded.
+    #[track_caller]
+    pub fn refuse(&mut self, command: Command, expected: Rejection) -> &mut World {
+        let envelope = self.envelope(command);
+        self.refuse_sent(&envelope, expected)
+    }
+
+    #[track_caller]
+    pub fn refuse_sent(&mut self, envelope: &Envelope, expected: Rejection) -> &mut World {
+        let (hash, length) = (self.state.hash(), self.journal.len());
+        assert_eq!(self.send(envelope), Err(expected), "{:?}", envelope.command);
+        assert_eq!((self.state.hash(), self.journal.len()), (hash, length), "a rejection records nothing");
+        self
+    }
+
+    /// What `person` has: purchased, bonus, spendable, earnings, withdrawable.
+    #[track_caller]
+    pub fn wallet(&mut self, person: PersonId, expected: [i64; 5]) -> &mut World {
+        let it = self.state.wallet(person, self.now);
+        let found = [
+            it.purchased_milli,
+            it.bonus_milli,
+            it.spendable_milli,
+            it.earnings_milli,
+            it.withdrawable_milli,
+        ];
+        assert_eq!(found, expected, "purchased, bonus, spendable, earnings, withdrawable");
+        self
+    }
+
+    /// What stands in an account, signed: debit positive.
+    #[track_caller]
+    pub fn stands(&mut self, account: &str, asset: Asset, expected: i64) -> &mut World {
+        let account: Account = account.parse().expect("an account");
+        assert_eq!(self.state.balance(account, asset), expected, "{account} {asset}");
+        self
+    }
+
+    /// Buys the plan and pays for it.
+    pub fn buy(&mut self, user: PersonId) -> PurchaseId {
+        let purchase = self.order(user);
+        let price = self.state.purchase(purchase).expect("opened").price_minor;
+        let payment_ref = format!("bought_{}", self.keys);
+        self.given(capture(Some(purchase), &payment_ref, price));
+        purchase
+    }
+
+    /// Opens a purchase of the plan.
+    pub fn order(&mut self, user: PersonId) -> PurchaseId {
+        self.given(Command::OpenPurchase { user, plan: PLAN, gateway: Gateway::Razorpay });
+        self.last(|event| match event {
+            Event::PurchaseOpened(it) => Some(it.purchase),
+            _ => None,
+        })
+    }
+
+    pub fn request_withdrawal(&mut self, coins_milli: i64) -> WithdrawalId {
+        self.given(withdraw(HOST, coins_milli));
+        self.last(|event| match event {
+            Event::WithdrawalRequested(it) => Some(it.withdrawal),
+            _ => None,
+        })
+    }
+
+    /// Gives bonus coins to [`USER`].
+    pub fn bonus(&mut self, coins_milli: i64, valid_seconds: Option<u32>) -> LotId {
+        self.given(grant(USER, coins_milli, valid_seconds));
+        self.last(|event| match event {
+            Event::BonusGranted(it) => Some(it.lot),
+            _ => None,
+        })
+    }
+
+    /// The newest thing of a kind in the journal.
+    #[track_caller]
+    pub fn last<T>(&self, pick: impl Fn(&Event) -> Option<T>) -> T {
+        self.journal.iter().rev().find_map(|it| pick(&it.event)).expect("the journal holds such an event")
+    }
+}
+
+/// What must hold at each unit boundary.
+pub fn assert_sound(state: &State) {
+    let mut sums: std::collections::BTreeMap<Asset, i128> = Default::default();
+    for (account, asset, amount) in state.balances() {
+        *sums.entry(asset).or_default() += i128::from(amount);
+        assert!(!account.is_owned() || amount <= 0, "{account} is overdrawn");
+        assert_ne!(account, Account::ClearingCharges, "clearing is empty");
+        if let Account::UserPurchased(person) | Account::UserBonus(person) = account {
+            // At a time when nothing has expired, all lots are spendable.
+            let wallet = state.wallet(person, Timestamp(0));
+            let in_accounts = wallet.purchased_milli + wallet.bonus_milli;
+            assert_eq!(
+                wallet.spendable_milli, in_accounts,
+                "the lots hold what the accounts hold: {account}"
+            );
+        }
+    }
+    assert!(sums.values().all(|sum| *sum == 0), "the books balance: {sums:?}");
+}
+
+/// A client's key with the moment `at` in it.
+pub fn key_of(at: Timestamp, number: u128) -> Key {
+    let mut chance = [0; 10];
+    chance.copy_from_slice(&number.to_be_bytes()[6..]);
+    let ms = u64::try_from(at.0).expect("a moment after 1970");
+    Key::Client(uuid::Builder::from_unix_timestamp_millis(ms, &chance).into_uuid())
+}
+
+pub fn plan(coins_milli: i64, bonus_milli: i64, bonus_valid_seconds: Option<u32>) -> Command {
+    Command::SetCoinPlan {
+        plan: PLAN,
+        coins_milli,
+        bonus_milli,
+        bonus_valid_seconds,
+        price_minor: 10_000,
+        price_asset: Asset::INR,
+        active: true,
+    }
+}
+
+pub fn capture(purchase: Option<PurchaseId>, payment_ref: &str, amount_minor: i64) -> Command {
+    let payment_ref = payment_ref.to_owned();
+    Command::CapturePurchase {
+        gateway: Gateway::Razorpay,
+        purchase,
+        payment_ref,
+        amount_minor,
+        asset: Asset::INR,
+    }
+}
+
+pub fn fail(purchase: PurchaseId, payment_ref: &str) -> Command {
+    Command::FailPurchase {
+        purchase,
+        payment_ref: payment_ref.to_owned(),
+        reason: "bank_declined".to_owned(),
+    }
+}
+
+/// A refund that the gateway reports.
+pub fn refund_reported(purchase: Option<PurchaseId>, refund_ref: &str, amount_minor: i64) -> Command {
+    let refund_ref = refund_ref.to_owned();
+    Command::RecordRefund {
+        gateway: Gateway::Razorpay,
+        purchase,
+        refund_ref,
+        amount_minor,
+        asset: Asset::INR,
+    }
+}
+
+/// A refund that an admin makes.
+pub fn refund(purchase: PurchaseId, refund_ref: &str, amount_minor: i64) -> Command {
+    let refund_ref = refund_ref.to_owned();
+    Command::RefundPurchase { purchase, refund_ref, amount_minor, asset: Asset::INR }
+}
+
+pub fn grant(user: PersonId, coins_milli: i64, valid_seconds: Option<u32>) -> Command {
+    Command::GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }
+}
+
+pub fn host_rate(host: PersonId, price_milli_per_minute: Option<i64>) -> Command {
+    Command::SetHostRate { host, medium: Medium::Video, price_milli_per_minute }
+}
+
+pub fn commission(scope: CommissionScope, host_bps: u32, agency_bps: u32) -> Command {
+    Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from: None }
+}
+
+/// [`HOST`] accepts the call of [`USER`].
+pub fn start() -> Command {
+    start_as(CALL, USER, HOST, 10_000)
+}
+
+pub fn start_as(call: CallId, payer: PersonId, host: PersonId, price_seen: i64) -> Command {
+    let price_seen_milli_per_minute = price_seen;
+    Command::StartCall { call, payer, host, medium: Medium::Video, price_seen_milli_per_minute }
+}
+
+pub fn tick(number: u32) -> Command {
+    Command::TickCall { call: CALL, number }
+}
+
+pub fn pause() -> Command {
+    Command::PauseCall { call: CALL, cause: PauseCause::Disconnected }
+}
+
+pub fn outage() -> Command {
+    Command::PauseCall { call: CALL, cause: PauseCause::Outage }
+}
+
+pub fn resume() -> Command {
+    Command::ResumeCall { call: CALL }
+}
+
+pub fn end(by: Ending) -> Command {
+    Command::EndCall { call: CALL, by }
+}
+
+pub fn hang_up(person: PersonId) -> Command {
+    end(Ending::Participant(person))
+}
+
+/// [`USER`] sends a rose to [`HOST`] outside of a call.
+pub fn rose() -> Command {
+    gift(USER, HOST, None, 5_000)
+}
+
+pub fn gift(sender: PersonId, host: PersonId, call: Option<CallId>, price_seen_milli: i64) -> Command {
+    Command::SendGift { sender, host, gift: ROSE, call, price_seen_milli }
+}
+
+pub fn withdraw(host: PersonId, coins_milli: i64) -> Command {
+    Command::RequestWithdrawal { host, coins_milli }
+}
+
+pub fn approve(withdrawal: WithdrawalId) -> Command {
+    Command::ApproveWithdrawal { withdrawal }
+}
+
+pub fn reject(withdrawal: WithdrawalId) -> Command {
+    Command::RejectWithdrawal { withdrawal, reason: "documents_missing".to_owned() }
+}
+
+pub fn cancel(withdrawal: WithdrawalId, host: PersonId) -> Command {
+    Command::CancelWithdrawal { withdrawal, host }
+}
+
+pub fn paid(withdrawal: WithdrawalId) -> Command {
+    Command::MarkWithdrawalPaid { withdrawal, payout_ref: "utr_1".to_owned() }
+}
+
+pub fn payout_failed(withdrawal: WithdrawalId) -> Command {
+    Command::FailWithdrawal { withdrawal, reason: "account_closed".to_owned() }
+}
+
+pub fn adjust(account: Account, amount_milli: i64) -> Command {
+    Command::PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None }
+}

@@ -1,0 +1,176 @@
+//! A client as an app would have it: HTTP with a token, and a socket.
+
+use anyhow::{Context, bail};
+use futures_util::{SinkExt, StreamExt};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long anything may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Somebody signed in, or not yet.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub fn new(base: &str) -> Client {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build();
+        Client { http: http.unwrap_or_default(), base: base.trim_end_matches('/').to_owned(), token: None }
+    }
+
+    /// Signs in by one-time password, which development shows.
+    ///
+    /// # Errors
+    /// When a step is refused.
+    pub async fn sign_in(&self, phone: &str) -> anyhow::Result<(Client, String)> {
+        self.post("/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await?;
+        let sent = self.get(&format!("/dev/otp/{}", phone.replace('+', "%2B"))).await?;
+        let verified =
+            self.post("/v1/auth/otp/verify", json!({ "phone": phone, "code": sent["code"] })).await?;
+        let token = text(&verified, "access_token")?;
+        let person = text(&verified, "person")?;
+        Ok((Client { token: Some(token), ..self.clone() }, person))
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            let key = platform::entropy::uuid_v7().to_string();
+            request = request.header("idempotency-key", key).json(&body);
+        }
+        let answer = request.send().await.with_context(|| {
+            format!("no answer from {}; is the server running? `make run` starts it", self.base)
+        })?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        let value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if !status.is_success() {
+            bail!("{method} {path} was answered {status}: {text}");
+        }
+        Ok(value)
+    }
+
+    /// Opens a socket and signs it in.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn connect(&self) -> anyhow::Result<Socket> {
+        let url = format!("{}/v1/ws", self.base.replacen("http", "ws", 1));
+        let (stream, _) = tokio_tungstenite::connect_async(&url).await.context("the socket was refused")?;
+        let mut socket = Socket { stream, pushes: VecDeque::new(), next_id: 1 };
+        let token = self.token.clone().context("nobody is signed in")?;
+        socket.send(json!({ "type": "auth", "token": token })).await?;
+        Ok(socket)
+    }
+}
+
+/// A socket that is signed in.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pushes: VecDeque<Value>,
+    next_id: u64,
+}
+
+impl Socket {
+    /// Sends a request and answers the data of its reply.
+    ///
+    /// # Errors
+    /// When it is refused, or nothing comes in time.
+    pub async fn request(&mut self, kind: &str, data: Value) -> anyhow::Result<Value> {
+        self.send(json!({ "type": kind, "data": data })).await
+    }
+
+    async fn send(&mut self, mut frame: Value) -> anyhow::Result<Value> {
+        let id = self.next_id;
+        self.next_id += 1;
+        frame["id"] = json!(id);
+        self.stream.send(Message::text(frame.to_string())).await?;
+        loop {
+            let came = self.receive().await?;
+            if came["reply_to"] != json!(id) {
+                self.pushes.push_back(came);
+            } else if came["ok"] == json!(true) {
+                return Ok(came["data"].clone());
+            } else {
+                bail!("{} was refused: {}", frame["type"], came["problem"]);
+            }
+        }
+    }
+
+    /// The next push of this name; others before it are dropped.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn push(&mut self, name: &str) -> anyhow::Result<Value> {
+        loop {
+            let came = self.next_push().await.with_context(|| format!("no push {name} came"))?;
+            if came["push"] == name {
+                return Ok(came["data"].clone());
+            }
+        }
+    }
+
+    /// The next push, whatever it is.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn next_push(&mut self) -> anyhow::Result<Value> {
+        match self.pushes.pop_front() {
+            Some(push) => Ok(push),
+            None => self.receive().await,
+        }
+    }
+
+    async fn receive(&mut self) -> anyhow::Result<Value> {
+        loop {
+            let came =
+                tokio::time::timeout(PATIENCE, self.stream.next()).await.context("nothing came in time")?;
+            match came.context("the socket was closed")?? {
+                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Close(frame) => bail!("the socket was closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A text field of an answer.
+///
+/// # Errors
+/// When it is missing.
+pub fn text(value: &Value, field: &str) -> anyhow::Result<String> {
+    let found = value[field].as_str().or_else(|| value[field]["id"].as_str());
+    found.map(str::to_owned).with_context(|| format!("the answer has no text {field}: {value}"))
+}
+
+/// An integer field of an answer.
+///
+/// # Errors
+/// When it is missing.
+pub fn number(value: &Value, field: &str) -> anyhow::Result<i64> {
+    value[field].as_i64().with_context(|| format!("the answer has no integer {field}: {value}"))
+}

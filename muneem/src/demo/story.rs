@@ -1,0 +1,274 @@
+//! The story. Its arithmetic is its own: whole coins, done by hand below, and compared with what the
+//! server says.
+
+use super::books;
+use super::client::{Client, Socket, number, text};
+use super::report::{Report, coins};
+use crate::config::Config;
+use crate::seed::ADMIN_PHONE;
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+/// One coin a second, so that each increment of the story is one coin.
+const PRICE_MILLI_PER_MINUTE: i64 = 60_000;
+const INCREMENT_MILLI: i64 = 1_000;
+const BOUGHT_MILLI: i64 = 9_000;
+const BONUS_MILLI: i64 = 3_000;
+const PAID_MINOR: i64 = 1_200;
+const GIFT_MILLI: i64 = 5_000;
+/// What is left for the call when the gift is paid: seven increments.
+const CALL_MILLI: i64 = BOUGHT_MILLI + BONUS_MILLI - GIFT_MILLI;
+const HOST_BPS: i64 = 5_500;
+const AGENCY_BPS: i64 = 1_000;
+/// The gift is sent when this increment has begun.
+const GIFT_AFTER_TICK: i64 = 2;
+const WARNING_SECONDS: i64 = 3;
+const WITHDRAWN_MILLI: i64 = 6_000;
+
+/// Who plays in the story.
+pub struct Cast {
+    pub admin: Client,
+    pub user: Client,
+    pub user_id: String,
+    pub host: Client,
+    pub host_id: String,
+    pub agency_id: String,
+}
+
+/// # Errors
+/// When the server refuses a step that should succeed.
+pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let visitor = Client::new(&config.url);
+    let (admin, _) =
+        visitor.sign_in(ADMIN_PHONE).await.context("the admin could not sign in (development mode only)")?;
+    let metering = admin.get("/v1/admin/settings/metering").await?;
+    let payouts = admin.get("/v1/admin/settings/payouts").await?;
+    let told = tell_with(config, &visitor, admin.clone(), report).await;
+    // The story's short increments are the story's alone; later calls are metered as before.
+    admin.put("/v1/admin/settings/metering", metering).await?;
+    admin.put("/v1/admin/settings/payouts", payouts).await?;
+    told
+}
+
+async fn tell_with(
+    config: &Config,
+    visitor: &Client,
+    admin: Client,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let cast = arrive(visitor, admin, report).await?;
+    prices(&cast, report).await?;
+    purchase(&cast, report).await?;
+    call(&cast, report).await?;
+    let revision = withdrawal(&cast, report).await?;
+    books::show(&cast, revision, report).await?;
+    books::verify(config, revision, report).await
+}
+
+async fn arrive(visitor: &Client, admin: Client, report: &mut Report) -> anyhow::Result<Cast> {
+    report.chapter("1. People arrive");
+    let (user, user_id) = visitor.sign_in(&new_phone()).await?;
+    report.step("Asha signs in with a one-time password: a user.");
+    let (host, host_id) = visitor.sign_in(&new_phone()).await?;
+    let profile = json!({
+        "display_name": "Meera", "bio": "Reads charts, listens well", "categories": ["astrology"], "languages": ["hi", "en"],
+    });
+    host.post("/v1/hosts/applications", profile).await?;
+    report.step("Meera signs in the same way and applies to be a host.");
+    admin.post(&format!("/v1/admin/hosts/{host_id}/approve"), json!({})).await?;
+    let (_, owner) = visitor.sign_in(&new_phone()).await?;
+    let code = format!("DEMO{}", hex::encode_upper(platform::entropy::bytes::<4>()));
+    let agency = admin
+        .post("/v1/admin/agencies", json!({ "name": "Star Agency", "code": code, "owner": owner }))
+        .await?;
+    let agency_id = text(&agency, "id")?;
+    admin.put(&format!("/v1/admin/hosts/{host_id}/agency"), json!({ "agency": agency_id })).await?;
+    report.step("The admin approves her; she belongs to an agency.");
+    Ok(Cast { admin, user, user_id, host, host_id, agency_id })
+}
+
+async fn prices(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
+    report.chapter("2. Prices and shares");
+    let price = json!({ "price_milli_per_minute": PRICE_MILLI_PER_MINUTE });
+    cast.host.put("/v1/hosts/me/rates/video", price).await?;
+    report.step(format!("Meera asks {} a minute for video.", coins(PRICE_MILLI_PER_MINUTE)));
+    let scope = json!({ "kind": "host", "id": cast.host_id });
+    let rate = json!({ "scope": scope, "host_bps": HOST_BPS, "agency_bps": AGENCY_BPS });
+    cast.admin.put("/v1/admin/commission-rates", rate).await?;
+    report.step("Her own rate: 55 % to her, 10 % to her agency, 35 % to the platform.");
+    let metering = json!({
+        "increment_seconds": 1, "free_seconds": 0, "grace_seconds": 3, "ring_seconds": 30,
+        "warning_seconds": WARNING_SECONDS,
+    });
+    cast.admin.put("/v1/admin/settings/metering", metering).await?;
+    let payouts = json!({ "rate": "0.75", "minimum_withdrawal_milli": 1_000, "earnings_hold_seconds": 0 });
+    cast.admin.put("/v1/admin/settings/payouts", payouts).await?;
+    report.step("For the story an increment lasts one second and a coin is paid out at 0.75 rupees.");
+    Ok(())
+}
+
+async fn purchase(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
+    report.chapter("3. Asha buys coins");
+    let plan = platform::entropy::uuid_v7();
+    let offer = json!({
+        "coins_milli": BOUGHT_MILLI, "bonus_milli": BONUS_MILLI, "bonus_valid_seconds": 86_400,
+        "price_minor": PAID_MINOR, "price_asset": "INR/2", "active": true,
+    });
+    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), offer).await?;
+    let mut socket = cast.user.connect().await?;
+    let checkout = cast.user.post("/v1/purchases", json!({ "plan": plan })).await?;
+    let order = text(&checkout, "order_id")?;
+    report.step(format!(
+        "She chooses a plan: 9 coins and 3 as a bonus for 12 rupees. Razorpay's order is {order}."
+    ));
+    cast.user.post("/dev/razorpay/pay", json!({ "order_id": order })).await?;
+    report.step("She pays. Razorpay tells us twice, as it does (payment.captured and order.paid), with signed webhooks.");
+    let wallet = wallet_with(&mut socket, "spendable_milli", BOUGHT_MILLI + BONUS_MILLI).await?;
+    report.coins("bought coins", BOUGHT_MILLI, number(&wallet, "purchased_milli")?);
+    report.coins("bonus coins", BONUS_MILLI, number(&wallet, "bonus_milli")?);
+    // The plan was the story's; it is no longer on offer.
+    let withdrawn = json!({
+        "coins_milli": BOUGHT_MILLI, "bonus_milli": BONUS_MILLI, "bonus_valid_seconds": 86_400,
+        "price_minor": PAID_MINOR, "price_asset": "INR/2", "active": false,
+    });
+    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), withdrawn).await?;
+    Ok(())
+}
+
+async fn call(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
+    report.chapter("4. They talk");
+    let gift = platform::entropy::uuid_v7();
+    let card = json!({ "name": "Marigold", "image_url": "/gifts/marigold.webp", "position": 100, "price_milli": GIFT_MILLI });
+    cast.admin.put(&format!("/v1/admin/gifts/{gift}"), card).await?;
+    let (mut user, mut host) = (cast.user.connect().await?, cast.host.connect().await?);
+    let invitation = json!({
+        "host": cast.host_id, "medium": "video", "price_seen_milli_per_minute": PRICE_MILLI_PER_MINUTE, "key": key(),
+    });
+    let ring = user.request("call:invite", invitation).await?;
+    let call = text(&ring, "call")?;
+    host.push("call:invite").await?;
+    report.step("Asha rings; price and balance were checked before it rang.");
+    host.request("call:answer", json!({ "call": call, "accept": true })).await?;
+    report.step("Meera takes the call: the first increment is charged now, one more each second.");
+    let heard = listen(&mut user, &call, cast, &gift.to_string(), report).await?;
+    report.figure("increments charged", (CALL_MILLI / INCREMENT_MILLI).to_string(), heard.ticks.to_string());
+    report.coins("charged for the call", CALL_MILLI, number(&heard.end, "charged_total_milli")?);
+    report.figure("the call ended as", "exhausted".to_owned(), text(&heard.end, "reason")?);
+    report.figure("low-balance warnings", "1".to_owned(), heard.warnings.to_string());
+    let received = host.push("gift:sent").await?;
+    report.coins("the gift as Meera sees it", GIFT_MILLI, number(&received, "price_milli")?);
+    // No longer in the catalogue.
+    let gone = json!({ "name": "Marigold", "image_url": "/gifts/marigold.webp", "position": 100, "price_milli": null });
+    cast.admin.put(&format!("/v1/admin/gifts/{gift}"), gone).await?;
+    Ok(())
+}
+
+struct Heard {
+    ticks: i64,
+    warnings: i64,
+    end: Value,
+}
+
+/// Listens at Asha's side until the call ends, and sends the gift in the middle.
+async fn listen(
+    user: &mut Socket,
+    call: &str,
+    cast: &Cast,
+    gift: &str,
+    report: &mut Report,
+) -> anyhow::Result<Heard> {
+    let mut heard = Heard { ticks: 0, warnings: 0, end: Value::Null };
+    loop {
+        let came = user.next_push().await?;
+        let data = &came["data"];
+        match came["push"].as_str().unwrap_or_default() {
+            "call:tick" => {
+                heard.ticks = number(data, "number")?;
+                let total = coins(number(data, "charged_total_milli")?);
+                report.step(format!("increment {}: {total} so far", heard.ticks));
+                if heard.ticks == GIFT_AFTER_TICK {
+                    let sent = json!({
+                        "host": cast.host_id, "gift": gift, "call": call, "price_seen_milli": GIFT_MILLI, "key": key(),
+                    });
+                    user.request("gift:send", sent).await?;
+                    report.step(format!(
+                        "Asha sends a marigold for {}, in the middle of the call.",
+                        coins(GIFT_MILLI)
+                    ));
+                }
+            }
+            "call:warning" => {
+                heard.warnings += 1;
+                report.step(format!("A warning: coins for {} more seconds.", data["seconds_left"]));
+            }
+            "call:end" => {
+                heard.end = data.clone();
+                report.step("The coins are used up, and the server hangs up.");
+                return Ok(heard);
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn withdrawal(cast: &Cast, report: &mut Report) -> anyhow::Result<i64> {
+    report.chapter("5. Meera is paid");
+    let wallet = cast.host.get("/v1/wallet").await?;
+    report.coins("Meera's earnings", earned_milli(HOST_BPS), number(&wallet, "earnings_milli")?);
+    let asked = cast.host.post("/v1/withdrawals", json!({ "coins_milli": WITHDRAWN_MILLI })).await?;
+    let id = text(&asked, "withdrawal")?;
+    report.step(format!("She asks for {}.", coins(WITHDRAWN_MILLI)));
+    cast.admin.post(&format!("/v1/admin/withdrawals/{id}/approve"), json!({})).await?;
+    let paid = json!({ "payout_ref": "UTR431234567890" });
+    let paid = cast.admin.post(&format!("/v1/admin/withdrawals/{id}/paid"), paid).await?;
+    let revision = number(&paid, "revision")?;
+    report.step("The admin approves, pays by bank, and marks it as paid.");
+    let mine = cast.host.get(&format!("/v1/withdrawals?min_revision={revision}")).await?;
+    let row = mine["items"].as_array().and_then(|items| items.first()).context("no withdrawal is listed")?;
+    report.figure("its status", "paid".to_owned(), text(row, "status")?);
+    // Six coins at 0.75 rupees.
+    report.figure("paid out, in paise", "450".to_owned(), number(row, "payout_minor")?.to_string());
+    Ok(revision)
+}
+
+/// What this many basis points of everything that Asha spent come to. The amounts are whole coins,
+/// so nothing is rounded.
+pub fn earned_milli(bps: i64) -> i64 {
+    (CALL_MILLI + GIFT_MILLI) * bps / 10_000
+}
+
+/// The figures of the end: (what, expected).
+pub fn expected_shares() -> [(&'static str, i64); 3] {
+    let platform_bps = 10_000 - HOST_BPS - AGENCY_BPS;
+    [
+        ("host", earned_milli(HOST_BPS)),
+        ("agency", earned_milli(AGENCY_BPS)),
+        ("platform", earned_milli(platform_bps)),
+    ]
+}
+
+pub fn expected_host_rest_milli() -> i64 {
+    earned_milli(HOST_BPS) - WITHDRAWN_MILLI
+}
+
+/// Waits for the wallet in which a field has this value.
+async fn wallet_with(socket: &mut Socket, field: &str, value: i64) -> anyhow::Result<Value> {
+    loop {
+        let wallet = socket.push("wallet:update").await?;
+        let found = number(&wallet, field)?;
+        ensure!(found <= value, "the wallet holds {} where {} were bought", coins(found), coins(value));
+        if found == value {
+            return Ok(wallet);
+        }
+    }
+}
+
+fn key() -> String {
+    platform::entropy::uuid_v7().to_string()
+}
+
+/// A number that no earlier story used.
+fn new_phone() -> String {
+    let random = u64::from_be_bytes(platform::entropy::bytes());
+    format!("+917{:09}", random % 1_000_000_000)
+}

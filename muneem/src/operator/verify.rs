@@ -1,0 +1,63 @@
+//! `muneem verify`: do the read models say what the journal says?
+
+use super::open_journal;
+use crate::config::Config;
+use crate::progress::Bar;
+use crate::serve::connect_postgres;
+use anyhow::Context;
+use clap::Args;
+use comfy_table::{CellAlignment, Table};
+use projections::Report;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct VerifyOptions {
+    /// The findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exits 1 on a difference.
+///
+/// # Errors
+/// When the journal or the database cannot be reached.
+pub async fn verify(config: &Config, options: &VerifyOptions) -> anyhow::Result<ExitCode> {
+    let report = verify_report(config).await?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print_report(&report);
+    }
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// # Errors
+/// When the journal or the database cannot be reached.
+pub async fn verify_report(config: &Config) -> anyhow::Result<Report> {
+    let store = open_journal(config).await?;
+    let pool = connect_postgres(config).await?;
+    let bar = Bar::count("replaying the journal");
+    let report = projections::verify(&pool, store, |done, total| bar.show(done, total)).await;
+    bar.end();
+    report.context("nothing could be verified")
+}
+
+fn print_report(report: &Report) {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    for (place, check) in report.checks.iter().enumerate() {
+        let failed = !report.is_ok() && place + 1 == report.checks.len();
+        table.add_row([if failed { "DIFFERS" } else { "ok" }, check.name, &check.count.to_string()]);
+    }
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+    match (&report.difference, report.revision) {
+        (None, Some(revision)) => println!("The read models equal the journal at revision {revision}."),
+        (None, None) => println!("Nothing has been projected yet."),
+        (Some(difference), _) => println!(
+            "The first difference is {difference}\nThe journal is right; to make the read models anew: muneem rebuild"
+        ),
+    }
+}

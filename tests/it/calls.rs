@@ -1,0 +1,237 @@
+//! Rings and calls over real sockets.
+
+use crate::world::{Person, Socket, World, eventually, new_key};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+const PRICE: i64 = 60_000;
+
+fn invitation(host: &Person) -> Value {
+    json!({ "host": host.id, "medium": "video", "price_seen_milli_per_minute": PRICE, "key": new_key() })
+}
+
+/// A user with 1000 coins and a host, both connected.
+async fn pair(world: &World) -> (Person, Person, Socket, Socket) {
+    let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(PRICE).await);
+    let (at_user, at_host) = (world.connect(&user).await, world.connect(&host).await);
+    (user, host, at_user, at_host)
+}
+
+#[track_caller]
+fn refused(reply: &Value, code: &str) {
+    assert_eq!((&reply["ok"], &reply["problem"]["code"]), (&json!(false), &json!(code)), "{reply}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_ring_is_rejected_cancelled_or_missed_and_costs_nothing(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let before = world.wallet(&user).await;
+
+    let ring = at_user.request("call:invite", invitation(&host)).await;
+    let call = ring["data"]["call"].clone();
+    assert_eq!(at_host.push("call:invite").await["data"]["call"], call);
+    refused(&at_user.request("call:invite", invitation(&host)).await, "ring_pending");
+    assert_eq!(at_host.request("call:answer", json!({ "call": call, "accept": false })).await["ok"], true);
+    assert_eq!(at_user.push("call:answer").await["data"]["accepted"], false);
+    refused(&at_host.request("call:answer", json!({ "call": call, "accept": true })).await, "ring_over");
+
+    let ring = at_user.request("call:invite", invitation(&host)).await;
+    assert_eq!(at_user.request("call:cancel", json!({ "call": ring["data"]["call"] })).await["ok"], true);
+    assert_eq!(at_host.push("call:end").await["data"]["reason"], "cancelled");
+
+    let ring = at_user.request("call:invite", invitation(&host)).await;
+    let after_ring = chrono::Utc::now() + chrono::TimeDelta::seconds(31);
+    world.app.calls.sweep_once(after_ring).await.expect("the sweep");
+    let missed = at_user.push("call:end").await;
+    assert_eq!(missed["data"], json!({ "call": ring["data"]["call"], "reason": "missed" }));
+
+    assert_eq!(world.wallet(&user).await, before);
+    let history = world.get(Some(&user), "/v1/calls").await.expect_ok();
+    let statuses: Vec<_> = history["items"].as_array().expect("items").iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(statuses, [json!("missed"), json!("cancelled"), json!("rejected")], "newest first");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn of_several_rings_the_host_takes_one_and_the_others_hear_busy(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (_, host, mut first, mut at_host) = pair(&world).await;
+    let second_user = world.new_user_with(1_000_000).await;
+    let mut second = world.connect(&second_user).await;
+    first.request("call:invite", invitation(&host)).await;
+    let taken = second.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    assert_eq!(at_host.request("call:answer", json!({ "call": taken, "accept": true })).await["ok"], true);
+    assert_eq!(first.push("call:end").await["data"]["reason"], "busy");
+    assert_eq!(second.push("call:tick").await["data"]["number"], 1);
+    refused(&first.request("call:invite", invitation(&host)).await, "host_busy");
+    let other_host = world.new_host(PRICE).await;
+    let _at_other = world.connect(&other_host).await;
+    refused(&second.request("call:invite", invitation(&other_host)).await, "payer_busy");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn ringing_another_host_ends_the_first_ring(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (_, host, mut at_user, mut at_host) = pair(&world).await;
+    let other = world.new_host(PRICE).await;
+    let mut at_other = world.connect(&other).await;
+    let first = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    assert_eq!(at_user.request("call:invite", invitation(&other)).await["ok"], true);
+    assert_eq!(at_host.push("call:end").await["data"], json!({ "call": first, "reason": "cancelled" }));
+    at_other.push("call:invite").await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn before_it_rings_price_balance_and_presence_are_checked(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, _at_host) = pair(&world).await;
+    let away = world.new_host(PRICE).await;
+    let poor = world.new_user_with(9_999).await;
+    let mut at_poor = world.connect(&poor).await;
+    let before = world.events();
+    refused(&at_user.request("call:invite", invitation(&away)).await, "host_offline");
+    // Ten seconds cost ten coins.
+    refused(&at_poor.request("call:invite", invitation(&host)).await, "insufficient_funds");
+    let mut changed = invitation(&host);
+    changed["price_seen_milli_per_minute"] = json!(PRICE - 1);
+    refused(&at_user.request("call:invite", changed).await, "call_price_changed");
+    let mut myself = invitation(&host);
+    myself["host"] = json!(user.id);
+    refused(&at_user.request("call:invite", myself).await, "self_payment");
+    let mut nobody = invitation(&host);
+    nobody["host"] = json!(Uuid::now_v7());
+    assert_eq!(at_user.request("call:invite", nobody).await["ok"], false);
+    assert_eq!(world.events(), before, "nothing was recorded");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_lost_connection_pauses_the_call_and_coming_back_resumes_it(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.meter(1, 30).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    at_host.push("call:tick").await;
+    drop(at_user);
+    let paused = at_host.push("call:paused").await;
+    let charged_then = charged(&world, call).await;
+    // A stranger to the pause: the host's second device changes nothing.
+    let _second_device = world.connect(&host).await;
+    let mut at_user = world.connect(&user).await;
+    assert_eq!(at_user.hello["active_call"]["call"], json!(call), "{}", at_user.hello);
+    let resumed = at_host.push("call:resumed").await;
+    assert!(resumed["offset"].as_u64() > paused["offset"].as_u64());
+    assert_eq!(charged(&world, call).await, charged_then, "nothing was charged while a side was away");
+    at_user.push("call:tick").await;
+    let ended = at_host.request("call:end", json!({ "call": call, "key": new_key() })).await;
+    assert_eq!(ended["ok"], true, "{ended}");
+    let ended = at_user.push("call:end").await;
+    assert_eq!((&ended["data"]["reason"], &ended["data"]["ended_by"]), (&json!("hung_up"), &json!(host.id)));
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_stays_away_beyond_the_grace_loses_the_call(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.meter(1, 1).await;
+    let (_, host, mut at_user, mut at_host) = pair(&world).await;
+    world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    drop(at_user);
+    assert_eq!(at_host.push("call:end").await["data"]["reason"], "lost");
+    assert!(world.wallet(&host).await.earnings_milli >= 500, "what had begun is kept");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_second_device_keeps_the_call_alive(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.meter(1, 1).await;
+    let (user, host, at_user, mut at_host) = pair(&world).await;
+    // The same phone signs in again: two sessions, two sockets.
+    let again = world.sign_in(&user.phone).await;
+    assert_eq!(again.id, user.id);
+    let mut second = world.connect(&again).await;
+    let mut first = at_user;
+    world.start_call(&mut first, &mut at_host, host.id, PRICE).await;
+    drop(first);
+    for number in 1..=3 {
+        assert_eq!(second.push("call:tick").await["data"]["number"], number);
+    }
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_restart_pauses_the_call_and_bills_no_outage(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.meter(2, 30).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    at_user.push("call:tick").await;
+    drop((at_user, at_host));
+    let world = world.restart().await;
+    let before = charged(&world, call).await;
+    let mut at_user = world.connect(&user).await;
+    let _at_host = world.connect(&host).await;
+    at_user.push("call:resumed").await;
+    at_user.push("call:tick").await;
+    assert_eq!(charged(&world, call).await, before + 2_000, "one more increment of two coins");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn over_http_a_call_runs_the_same_way(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, _at_host) = pair(&world).await;
+    let ask = json!({ "host": host.id, "medium": "voice", "price_seen_milli_per_minute": PRICE });
+    let key = new_key();
+    let ring = world.post_with_key(&user, "/v1/calls", key, ask.clone()).await.expect_ok();
+    let again = world.post_with_key(&user, "/v1/calls", key, ask).await.expect_ok();
+    assert_eq!(ring["call"], again["call"], "the same key is the same ring");
+    let path = format!("/v1/calls/{}", ring["call"].as_str().expect("a call"));
+    let stranger = world.new_person().await;
+    for who in [&user, &stranger] {
+        let answer = world.post(Some(who), &format!("{path}/answer"), json!({ "accept": true })).await;
+        assert!([403, 404].contains(&answer.status.as_u16()), "{}", answer.body);
+    }
+    world.post(Some(&host), &format!("{path}/answer"), json!({ "accept": true })).await.expect_ok();
+    world.post(Some(&host), &format!("{path}/answer"), json!({ "accept": true })).await.expect_ok();
+    at_user.push("call:tick").await;
+    world.post(Some(&stranger), &format!("{path}/end"), json!({})).await.expect_problem(404, "call_not_found");
+    let key = new_key();
+    let ended = world.post_with_key(&user, &format!("{path}/end"), key, json!({})).await.expect_ok();
+    let again = world.post_with_key(&user, &format!("{path}/end"), key, json!({})).await.expect_ok();
+    assert_eq!(ended["revision"], again["revision"]);
+    world.post(Some(&host), &format!("{path}/end"), json!({})).await.expect_problem(409, "call_ended");
+    let revision = &ended["revision"];
+    let row = world.get(Some(&host), &format!("{path}?min_revision={revision}")).await.expect_ok();
+    assert_eq!(row["status"], "ended", "{row}");
+    world.verify().await;
+}
+
+async fn charged(world: &World, call: Uuid) -> i64 {
+    let ask = move |state: &ledger_core::State, _| state.call(ledger_core::CallId(call)).map(|it| it.charged_milli);
+    world.app.ledger.query(ask).await.expect("the ledger answers").expect("the call")
+}
+
+#[sqlx::test(migrations = false)]
+async fn coins_that_run_out_end_the_call_on_both_sides(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.meter(1, 30).await;
+    let (user, host) = (world.new_user_with(2_500).await, world.new_host(PRICE).await);
+    let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    assert_eq!(at_user.push("call:warning").await["data"]["call"], json!(call));
+    assert_eq!(at_user.push("call:end").await["data"]["reason"], "exhausted");
+    assert_eq!(at_host.push("call:end").await["data"]["reason"], "exhausted");
+    assert_eq!(world.wallet(&user).await.spendable_milli, 500, "what does not pay an increment stays");
+    // Both are free again.
+    eventually("both are free", async || {
+        let (a, b) = (ledger_core::PersonId(user.id), ledger_core::PersonId(host.id));
+        let busy = world.app.ledger.query(move |state, _| state.engaged(a).or(state.engaged(b))).await;
+        busy.expect("the ledger answers").is_none().then_some(())
+    })
+    .await;
+    world.verify().await;
+}

@@ -1,0 +1,151 @@
+//! The real binary, killed in the middle of a call.
+
+use crate::world::{self, PATIENCE, eventually};
+use serde_json::Value;
+use sqlx::PgPool;
+use std::path::PathBuf;
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// The binary that `make test` has built beside this test.
+fn muneem() -> PathBuf {
+    let test = std::env::current_exe().expect("this test's path");
+    let binary = test.parent().and_then(|deps| deps.parent()).expect("a target folder").join("muneem");
+    assert!(binary.exists(), "{} is missing; `make test` builds it", binary.display());
+    binary
+}
+
+struct Deployment {
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Deployment {
+    async fn new(pool: &PgPool, data: &TempDir) -> Deployment {
+        let config = world::config(pool, data);
+        // A port that was free a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let settings = vec![
+            ("MUNEEM_MODE", "development".to_owned()),
+            ("MUNEEM_LISTEN", format!("127.0.0.1:{port}")),
+            ("MUNEEM_URL", format!("http://127.0.0.1:{port}")),
+            ("MUNEEM_DATA_DIR", data.path().display().to_string()),
+            ("MUNEEM_REDIS_PREFIX", config.redis_prefix),
+            ("MUNEEM_DATABASE_CONNECTIONS", "8".to_owned()),
+            ("DATABASE_URL", config.database_url),
+            ("REDIS_URL", config.redis_url),
+        ];
+        Deployment { settings }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(muneem());
+        command.args(arguments).envs(self.settings.iter().cloned()).kill_on_drop(true);
+        command
+    }
+
+    /// Starts the server and waits until it says that it serves.
+    async fn serve(&self) -> Child {
+        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let serves = async {
+            while let Some(line) = lines.next_line().await.expect("its output is text") {
+                if line.starts_with("Muneem serves on") {
+                    return;
+                }
+            }
+            panic!("the server ended before it served");
+        };
+        tokio::time::timeout(PATIENCE, serves).await.expect("the server serves in time");
+        child
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (bool, Value) {
+        let output = self.command(arguments).output().await.expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = serde_json::from_str(&text).unwrap_or_else(|_| {
+            Value::String(format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+        });
+        (output.status.success(), value)
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_demo_tells_the_main_job_and_every_figure_is_right(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let _server = deployment.serve().await;
+    let (ok, told) = deployment.run(&["demo", "--json"]).await;
+    assert!(ok, "{told:#}");
+    assert_eq!(told["ok"], true, "{told:#}");
+    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+    let (ok, rebuilt) = deployment.run(&["rebuild"]).await;
+    assert!(ok, "{rebuilt:#}");
+    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+    let (ok, found) = deployment.run(&["doctor", "--json"]).await;
+    assert!(ok, "{found:#}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_read_model_that_was_tampered_with_is_named_by_verify(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let server = deployment.serve().await;
+    let (ok, told) = deployment.run(&["demo", "--json"]).await;
+    assert!(ok, "{told:#}");
+    drop(server);
+    sqlx::query("UPDATE read.balances SET balance = balance - 1 WHERE account = 'platform:revenue'")
+        .execute(&pool)
+        .await
+        .expect("the tampering");
+    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
+    assert!(!ok, "verify exits 1: {verified:#}");
+    assert!(verified.to_string().contains("platform:revenue"), "{verified:#}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn killed_in_the_middle_of_a_call_no_charge_is_lost_or_doubled(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let mut server = deployment.serve().await;
+    // The story runs against a server that is killed once its call has been charged a few times.
+    let story = deployment.command(&["demo", "--json"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut story = story.expect("the story starts");
+    let charged = || async {
+        let rows: Option<(i64,)> =
+            sqlx::query_as("SELECT coalesce(max(ticks), 0)::bigint FROM read.calls").fetch_optional(&pool).await.ok()?;
+        rows.filter(|(ticks,)| *ticks >= 2)
+    };
+    eventually("the call is charged", charged).await;
+    server.kill().await.expect("kill -9");
+    story.wait().await.expect("the story breaks off");
+
+    let ticks_before = ticks(&deployment).await;
+    let _server = deployment.serve().await;
+    // Nobody comes back: the call ends as lost, and nothing more is charged.
+    eventually("the call is lost", async || {
+        let rows: Option<(String,)> =
+            sqlx::query_as("SELECT end_reason FROM read.calls WHERE status = 'ended'").fetch_optional(&pool).await.ok()?;
+        rows.filter(|(reason,)| reason == "lost")
+    })
+    .await;
+    let ticks_after = ticks(&deployment).await;
+    // What was acknowledged is there, unchanged; a tick that was durable and not yet acknowledged when
+    // the server was killed may stand behind it, and no more.
+    assert!(ticks_after.starts_with(&ticks_before), "no tick is lost");
+    assert!(ticks_after.len() <= ticks_before.len() + 1, "no tick is added");
+    let numbers: Vec<u64> = ticks_after.iter().map(|it| it["data"]["number"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "each increment once, in order");
+    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+}
+
+/// Every tick of the journal, read beside whatever process writes it.
+async fn ticks(deployment: &Deployment) -> Vec<Value> {
+    let output = deployment.command(&["events", "--json", "--kind", "CallTicked"]).output().await.expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}

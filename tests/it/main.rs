@@ -1,0 +1,13 @@
+//! Whole stories on real parts: Postgres, Redis, files, sockets. `make test` starts what they need.
+
+#![allow(clippy::disallowed_methods, reason = "a test is the world outside: it reads the clock and makes up ids")]
+
+mod bad_input;
+mod calls;
+mod crash;
+mod idempotency;
+mod main_job;
+mod payments;
+mod roles;
+mod sockets;
+mod world;

@@ -1,0 +1,72 @@
+//! From sign-in to payout, through the front door.
+
+use crate::world::{World, captured, new_key};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+#[sqlx::test(migrations = false)]
+async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host) = (world.new_person().await, world.new_host(60_000).await);
+    world.meter(1, 30).await;
+    let scope = json!({ "kind": "host", "id": host.id });
+    let rate = json!({ "scope": scope, "host_bps": 6_000, "agency_bps": 0 });
+    world.put(Some(&world.admin), "/v1/admin/commission-rates", rate).await.expect_ok();
+
+    // Twelve coins and three as a bonus.
+    let plan = Uuid::now_v7();
+    let offer = json!({
+        "coins_milli": 12_000, "bonus_milli": 3_000, "bonus_valid_seconds": 86_400,
+        "price_minor": 1_200, "price_asset": "INR/2", "active": true,
+    });
+    world.put(Some(&world.admin), &format!("/v1/admin/coin-plans/{plan}"), offer).await.expect_ok();
+    let checkout = world.post(Some(&user), "/v1/purchases", json!({ "plan": plan })).await.expect_ok();
+    let order = checkout["order_id"].as_str().expect("an order");
+    world.webhook("evt_1", &captured("pay_main", order, 1_200, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    let wallet = world.wallet(&user).await;
+    assert_eq!((wallet.purchased_milli, wallet.bonus_milli), (12_000, 3_000));
+
+    // A gift of ten coins in the call: five ticks of one coin are left.
+    let gift = Uuid::now_v7();
+    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
+    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+    let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
+    assert_eq!(at_user.push("call:tick").await["data"]["number"], 1);
+    let sent = json!({ "host": host.id, "gift": gift, "call": call, "price_seen_milli": 10_000, "key": new_key() });
+    assert_eq!(at_user.request("gift:send", sent).await["ok"], true);
+    assert_eq!(at_host.push("gift:sent").await["data"]["price_milli"], 10_000);
+    at_user.push("call:warning").await;
+    let ended = at_user.push("call:end").await["data"].clone();
+    assert_eq!((&ended["reason"], &ended["charged_total_milli"]), (&json!("exhausted"), &json!(5_000)));
+    assert_eq!(at_host.push("call:end").await["data"]["reason"], "exhausted");
+
+    // Fifteen coins at 60 %: nine for the host.
+    assert_eq!(world.wallet(&user).await.spendable_milli, 0);
+    assert_eq!(world.wallet(&host).await.withdrawable_milli, 9_000);
+    let asked = world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 9_000 })).await.expect_ok();
+    let path = format!("/v1/admin/withdrawals/{}", asked["withdrawal"].as_str().expect("a withdrawal"));
+    world.post(Some(&world.admin), &format!("{path}/approve"), json!({})).await.expect_ok();
+    let paid = json!({ "payout_ref": "UTR431234567890" });
+    let paid = world.post(Some(&world.admin), &format!("{path}/paid"), paid).await.expect_ok();
+
+    let revision = paid["revision"].as_u64().expect("a revision");
+    let mine = world.get(Some(&host), &format!("/v1/withdrawals?min_revision={revision}")).await.expect_ok();
+    assert_eq!((&mine["items"][0]["status"], &mine["items"][0]["payout_minor"]), (&json!("paid"), &json!(900)));
+    let statement = world.get(Some(&user), "/v1/wallet/statement?limit=100").await.expect_ok();
+    assert_eq!(sum_of(&statement["items"], "amount_minor"), 0, "in is out: {statement}");
+    let trial = world.get(Some(&world.admin), "/v1/admin/trial-balance").await.expect_ok();
+    assert!(trial.to_string().contains("platform:revenue"), "{trial}");
+    world.verify().await;
+
+    // The same again from files and tables alone.
+    let world = world.restart().await;
+    assert_eq!(world.wallet(&host).await.earnings_milli, 0);
+    world.verify().await;
+}
+
+fn sum_of(rows: &Value, field: &str) -> i64 {
+    rows.as_array().expect("rows").iter().map(|row| row[field].as_i64().expect("an amount")).sum()
+}

@@ -1,0 +1,441 @@
+//! A whole server for one test: its own database, journal folder and keys in Redis, on a free port;
+//! real HTTP and real sockets.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{SinkExt, StreamExt};
+use hmac::{Hmac, KeyInit, Mac};
+use muneem::config::{Config, Mode};
+use muneem::serve::Server;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use sqlx::{ConnectOptions, PgPool};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use uuid::Uuid;
+
+/// How long anything may take to arrive before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub const WEBHOOK_SECRET: &str = "whsec_test_123";
+
+pub fn config(pool: &PgPool, data: &TempDir) -> Config {
+    Config {
+        mode: Mode::Development,
+        listen: ([127, 0, 0, 1], 0).into(),
+        database_url: pool.connect_options().to_url_lossy().to_string(),
+        redis_url: std::env::var("REDIS_URL").expect("REDIS_URL: `make test` starts a Redis and sets it"),
+        data_dir: data.path().to_path_buf(),
+        redis_prefix: format!("test:{}:", Uuid::now_v7()),
+        razorpay_webhook_secret: WEBHOOK_SECRET.to_owned(),
+        database_connections: 8,
+        ..Config::default()
+    }
+}
+
+pub struct World {
+    pub base: String,
+    pub http: reqwest::Client,
+    pub pool: PgPool,
+    pub config: Config,
+    pub app: platform::app::App,
+    pub read: projections::ReadModels,
+    pub dev: muneem::dev::Dev,
+    pub admin: Person,
+    data: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    running: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: Uuid,
+    pub phone: String,
+    pub token: String,
+    pub refresh: String,
+}
+
+impl World {
+    pub async fn start(pool: &PgPool) -> World {
+        let data = TempDir::new().expect("a folder for the journal");
+        let config = config(pool, &data);
+        World::start_with(pool, config, data).await
+    }
+
+    pub async fn start_with(pool: &PgPool, config: Config, data: TempDir) -> World {
+        let server = Server::start(config.clone()).await.expect("the server starts");
+        let base = format!("http://{}", server.address);
+        let (app, read) = (server.app.clone(), server.read.clone());
+        let dev = server.dev.clone().expect("development mode");
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let nobody = Person { id: Uuid::nil(), phone: String::new(), token: String::new(), refresh: String::new() };
+        let mut world = World {
+            base,
+            http,
+            pool: pool.clone(),
+            config,
+            app,
+            read,
+            dev,
+            admin: nobody,
+            data,
+            stop: Some(stop),
+            running,
+        };
+        world.admin = world.sign_in(muneem::seed::ADMIN_PHONE).await;
+        world
+    }
+
+    /// Stops the server as SIGTERM would and starts another on the same data.
+    pub async fn restart(mut self) -> World {
+        drop(self.stop.take());
+        let World { pool, config, data, running, app, read, .. } = self;
+        drop((app, read));
+        running.await.expect("the server's task ends").expect("the server stops cleanly");
+        World::start_with(&pool, config, data).await
+    }
+
+    /// Signs in by one-time password; a new phone makes a new account.
+    pub async fn sign_in(&self, phone: &str) -> Person {
+        let asked = self.post(None, "/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await;
+        assert_eq!(asked.status, StatusCode::OK, "{}", asked.body);
+        let code = self.dev.outbox.last_code(phone).expect("the code is in the outbox");
+        let verified = self.post(None, "/v1/auth/otp/verify", json!({ "phone": phone, "code": code })).await;
+        assert_eq!(verified.status, StatusCode::OK, "{}", verified.body);
+        Person {
+            id: verified.body["person"].as_str().or(verified.body["person"]["id"].as_str()).expect("a person").parse().expect("a uuid"),
+            phone: phone.to_owned(),
+            token: verified.text("access_token"),
+            refresh: verified.text("refresh_token"),
+        }
+    }
+
+    pub async fn new_person(&self) -> Person {
+        self.sign_in(&new_phone()).await
+    }
+
+    /// A host who is approved and sells video at this price.
+    pub async fn new_host(&self, price_milli_per_minute: i64) -> Person {
+        let host = self.new_person().await;
+        let profile = json!({ "display_name": "Meera", "bio": "reads charts", "categories": ["astrology"], "languages": ["hi"] });
+        self.post(Some(&host), "/v1/hosts/applications", profile).await.expect_ok();
+        let path = format!("/v1/admin/hosts/{}/approve", host.id);
+        self.post(Some(&self.admin), &path, json!({})).await.expect_ok();
+        let price = json!({ "price_milli_per_minute": price_milli_per_minute });
+        for medium in ["chat", "voice", "video"] {
+            self.put(Some(&host), &format!("/v1/hosts/me/rates/{medium}"), price.clone()).await.expect_ok();
+        }
+        host
+    }
+
+    /// A user with this many bonus coins.
+    pub async fn new_user_with(&self, coins_milli: i64) -> Person {
+        let user = self.new_person().await;
+        let bonus = json!({ "user": user.id, "coins_milli": coins_milli });
+        self.post(Some(&self.admin), "/v1/admin/bonuses", bonus).await.expect_ok();
+        user
+    }
+
+    /// Sets how calls are metered from now on.
+    pub async fn meter(&self, increment_seconds: u32, grace_seconds: u32) {
+        let settings = json!({
+            "increment_seconds": increment_seconds, "free_seconds": 0, "grace_seconds": grace_seconds,
+            "ring_seconds": 30, "warning_seconds": 60,
+        });
+        self.put(Some(&self.admin), "/v1/admin/settings/metering", settings).await.expect_ok();
+    }
+
+    pub async fn get(&self, who: Option<&Person>, path: &str) -> Answer {
+        self.send(Method::GET, who, path, None, None).await
+    }
+
+    /// Posts under a new idempotency key.
+    pub async fn post(&self, who: Option<&Person>, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, who, path, Some(new_key()), Some(body)).await
+    }
+
+    pub async fn put(&self, who: Option<&Person>, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, who, path, Some(new_key()), Some(body)).await
+    }
+
+    pub async fn post_with_key(&self, who: &Person, path: &str, key: Uuid, body: Value) -> Answer {
+        self.send(Method::POST, Some(who), path, Some(key), Some(body)).await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        who: Option<&Person>,
+        path: &str,
+        key: Option<Uuid>,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(who) = who {
+            request = request.bearer_auth(&who.token);
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key.to_string());
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Delivers a webhook as Razorpay would, under this delivery id.
+    pub async fn webhook(&self, delivery: &str, body: &Value) -> Answer {
+        let raw = body.to_string();
+        self.raw_webhook(&raw, &sign(WEBHOOK_SECRET, raw.as_bytes()), delivery).await
+    }
+
+    pub async fn raw_webhook(&self, raw: &str, signature: &str, delivery: &str) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}/v1/webhooks/razorpay", self.base))
+            .header("content-type", "application/json")
+            .header("x-razorpay-signature", signature)
+            .header("x-razorpay-event-id", delivery)
+            .body(raw.to_owned());
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Waits until every delivery in the inbox is worked through.
+    pub async fn inbox_done(&self) {
+        eventually("the inbox is worked through", async || {
+            let pending: i64 = sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox WHERE status = 'pending'")
+                .fetch_one(&self.pool)
+                .await
+                .expect("the inbox");
+            (pending == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// What a person has, as the ledger itself says.
+    pub async fn wallet(&self, person: &Person) -> ledger_core::Wallet {
+        let id = ledger_core::PersonId(person.id);
+        self.app.ledger.query(move |state, at| state.wallet(id, at)).await.expect("the ledger answers")
+    }
+
+    /// How many events the journal holds.
+    pub fn events(&self) -> u64 {
+        self.app.ledger.durable_revision() + 1
+    }
+
+    /// A socket that is signed in.
+    pub async fn connect(&self, who: &Person) -> Socket {
+        let mut socket = self.open_socket().await;
+        let reply = socket.send_frame(json!({ "id": "auth", "type": "auth", "token": who.token })).await;
+        assert_eq!(reply["ok"], true, "{reply}");
+        socket.hello = reply["data"].clone();
+        socket
+    }
+
+    /// A socket that has not said who it is.
+    pub async fn open_socket(&self) -> Socket {
+        let url = format!("{}/v1/ws", self.base.replacen("http", "ws", 1));
+        let (stream, _) = tokio_tungstenite::connect_async(&url).await.expect("the socket opens");
+        Socket { stream, pushes: VecDeque::new(), next_id: 1, hello: Value::Null }
+    }
+
+    /// Rings and takes the call; both sides are connected by these sockets.
+    pub async fn start_call(&self, payer: &mut Socket, host: &mut Socket, host_id: Uuid, price: i64) -> Uuid {
+        let ring = payer.request("call:invite", json!({
+            "host": host_id, "medium": "video", "price_seen_milli_per_minute": price, "key": new_key(),
+        }));
+        let ring = ring.await;
+        assert_eq!(ring["ok"], true, "{ring}");
+        let call = host.push("call:invite").await["data"]["call"].clone();
+        let taken = host.request("call:answer", json!({ "call": call, "accept": true })).await;
+        assert_eq!(taken["ok"], true, "{taken}");
+        call.as_str().expect("a call").parse().expect("a uuid")
+    }
+
+    /// Asserts that the read models equal the journal.
+    pub async fn verify(&self) {
+        let head = self.app.ledger.durable_revision();
+        self.read.wait_for(head, PATIENCE).await.expect("the projector catches up");
+        let report = projections::verify(&self.pool, self.app.ledger.store(), |_, _| {}).await.expect("verify runs");
+        assert!(report.difference.is_none(), "{report:?}");
+    }
+}
+
+/// An answer with its body as JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub content_type: String,
+    pub body: Value,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Answer {
+        let status = response.status();
+        let content_type = response.headers().get("content-type").and_then(|it| it.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
+        let text = response.text().await.expect("a body");
+        Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    #[track_caller]
+    pub fn expect_ok(self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.body);
+        self.body
+    }
+
+    /// Asserts a problem with this status and code.
+    #[track_caller]
+    pub fn expect_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.code()), (status, code), "{}", self.body);
+        assert_eq!(self.content_type, "application/problem+json");
+    }
+
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn text(&self, field: &str) -> String {
+        self.body[field].as_str().unwrap_or_else(|| panic!("no text {field} in {}", self.body)).to_owned()
+    }
+}
+
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pushes: VecDeque<Value>,
+    next_id: u64,
+    /// The data of the reply to the first frame.
+    pub hello: Value,
+}
+
+impl Socket {
+    /// Sends a request and answers its reply.
+    pub async fn request(&mut self, kind: &str, data: Value) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send_frame(json!({ "id": id, "type": kind, "data": data })).await
+    }
+
+    /// Sends a frame with an id and answers the reply to it.
+    pub async fn send_frame(&mut self, frame: Value) -> Value {
+        self.send_raw(Message::text(frame.to_string())).await;
+        loop {
+            match self.receive().await {
+                Ok(came) if came["reply_to"] == frame["id"] => return came,
+                Ok(came) => self.pushes.push_back(came),
+                Err(closed) => panic!("closed before the reply to {frame}: {closed:?}"),
+            }
+        }
+    }
+
+    pub async fn send_raw(&mut self, message: Message) {
+        self.stream.send(message).await.expect("the frame goes out");
+    }
+
+    /// The next push of this name, whole; others before it are dropped.
+    pub async fn push(&mut self, name: &str) -> Value {
+        loop {
+            let came = match self.pushes.pop_front() {
+                Some(push) => push,
+                None => self.receive().await.unwrap_or_else(|closed| panic!("closed before {name}: {closed:?}")),
+            };
+            if came["push"] == name {
+                return came;
+            }
+        }
+    }
+
+    /// The next frame, or how the socket was closed.
+    pub async fn receive(&mut self) -> Result<Value, Option<CloseFrame>> {
+        loop {
+            let came = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("something comes in time");
+            match came {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Close(frame))) => return Err(frame),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// Reads on until the server closes, and answers its code.
+    pub async fn closed_with(&mut self) -> u16 {
+        loop {
+            if let Err(frame) = self.receive().await {
+                return frame.map_or(0, |frame| frame.code.into());
+            }
+        }
+    }
+}
+
+/// Asks until there is an answer, and fails when none comes in time.
+pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let asked = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+/// Hex HMAC-SHA256 over the raw body.
+pub fn sign(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// What Razorpay says when it has taken money.
+pub fn captured(payment: &str, order: &str, amount_minor: i64, currency: &str) -> Value {
+    payment_event("payment.captured", payment, order, amount_minor, currency)
+}
+
+pub fn payment_event(event: &str, payment: &str, order: &str, amount_minor: i64, currency: &str) -> Value {
+    let entity = json!({
+        "id": payment, "entity": "payment", "amount": amount_minor, "currency": currency, "order_id": order,
+        "status": event.rsplit('.').next(), "method": "upi", "notes": [], "error_reason": "payment_cancelled",
+    });
+    json!({ "entity": "event", "event": event, "contains": ["payment"], "payload": { "payment": { "entity": entity } }, "created_at": 1 })
+}
+
+pub fn refund_event(refund: &str, payment: &str, amount_minor: i64) -> Value {
+    let entity = json!({
+        "id": refund, "entity": "refund", "amount": amount_minor, "currency": "INR", "payment_id": payment,
+        "status": "processed", "notes": [],
+    });
+    json!({ "entity": "event", "event": "refund.processed", "contains": ["refund"], "payload": { "refund": { "entity": entity } }, "created_at": 1 })
+}
+
+pub fn new_key() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// A key that a client would have made at another time.
+pub fn key_of(moment: DateTime<Utc>) -> Uuid {
+    let millis = moment.timestamp_millis().unsigned_abs();
+    let random: [u8; 10] = *Uuid::now_v7().as_bytes().last_chunk().expect("sixteen bytes");
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+pub fn hours_ago(hours: i64) -> DateTime<Utc> {
+    Utc::now() - TimeDelta::hours(hours)
+}
+
+pub fn new_phone() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("+9198{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
