@@ -5,6 +5,7 @@ use crate::dev::{self, Dev, LoopbackRazorpay};
 use crate::progress::Bar;
 use crate::seed;
 use anyhow::Context;
+use axum::http::HeaderValue;
 use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
@@ -102,21 +103,8 @@ impl Server {
             work.spawn(part);
         }
 
-        let (gateway, fan_out) = Gateway::new(app.clone(), websocket_gateway::Config::default());
-        work.spawn(fan_out);
-        let api = api::Api::new(
-            app.clone(),
-            read.clone(),
-            api::Config {
-                cors_origins: config
-                    .cors_origins
-                    .split(',')
-                    .filter(|it| !it.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-                metrics: metrics_recorder(),
-            },
-        );
+        let gateway = Gateway::new(app.clone(), websocket_gateway::Config::default());
+        let api = api::Api::new(app.clone(), read.clone(), metrics_recorder(), api_config(&config)?);
         let mut router = api::router(api).merge(websocket_gateway::router(gateway.clone()));
         if let Some(dev) = &dev {
             router = router.merge(dev::router(dev.clone()));
@@ -131,21 +119,29 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let Server { listener, router, gateway, mut work, writer, app, read, .. } = self;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serve = axum::serve(listener, service).with_graceful_shutdown(async move {
-            stop.await;
-            info!("stopping: no new requests; closing sockets");
-            gateway.close_all();
-            drop(stopping);
-        });
-        let drained = async {
-            // Ends when `stopping` is dropped, and then grants what is under way its time.
-            let _ = stopped.await;
-            tokio::time::sleep(DRAIN).await;
+        let (stopping, _) = tokio::sync::watch::channel(false);
+        let stopped = || {
+            let mut stopping = stopping.subscribe();
+            async move { drop(stopping.wait_for(|it| *it).await) }
         };
+        let fan_out = tokio::spawn(gateway.run(stopped()));
+        let serve = axum::serve(listener, service).with_graceful_shutdown(stopped());
+        let mut serving = tokio::spawn(async move { serve.await });
         tokio::select! {
-            outcome = async { serve.await } => outcome.context("the listener failed")?,
-            () = drained => tracing::warn!("some requests did not end in time"),
+            () = stop => info!("stopping: no new requests; sockets are closed"),
+            outcome = &mut serving => outcome.context("the listener's task failed")?.context("the listener failed")?,
+        }
+        stopping.send_replace(true);
+        // Sockets are closed by the gateway; a request that does not end in its time is cut off.
+        if tokio::time::timeout(DRAIN, async {
+            drop(fan_out.await);
+            drop((&mut serving).await)
+        })
+        .await
+        .is_err()
+        {
+            tracing::warn!("some requests did not end in time");
+            serving.abort();
         }
         work.shutdown().await;
         drop((app, read));
@@ -240,6 +236,19 @@ async fn razorpay(
         dev = Some(Dev { outbox: outbox.clone(), razorpay: stand_in });
     }
     Ok((Razorpay::new(settings)?, dev))
+}
+
+fn api_config(config: &Config) -> anyhow::Result<api::Config> {
+    let origins = config.cors_origins.split(',').filter(|it| !it.is_empty());
+    let cors_origins: Result<Vec<HeaderValue>, _> = origins.map(str::parse).collect();
+    let cors_origins =
+        cors_origins.context("MUNEEM_CORS_ORIGINS lists origins such as https://app.example")?;
+    let mut api = api::Config { cors_origins, ..api::Config::default() };
+    if config.mode == Mode::Development {
+        // One machine plays all clients.
+        api.requests_per_minute = 0;
+    }
+    Ok(api)
 }
 
 /// Development is one machine on which stories sign in over and over; limits stay, but wide.

@@ -17,7 +17,7 @@ pub async fn show(cast: &Cast, revision: i64, report: &mut Report) -> anyhow::Re
     statement(&cast.host, "Meera's statement", revision, report).await?;
     let kept = cast.host.get("/v1/wallet").await?;
     report.coins("what Meera has left", expected_host_rest_milli(), number(&kept, "earnings_milli")?);
-    commission(cast, report).await?;
+    commission(cast, revision, report).await?;
     trial_balance(cast, report).await
 }
 
@@ -32,7 +32,7 @@ async fn statement(
         let asset: Asset = line["asset"].as_str().and_then(|it| it.parse().ok()).unwrap_or(Asset::COIN);
         let amount = |field: &str| line[field].as_i64().map(|it| asset.format(it));
         json!({
-            "revision": line["revision"], "type": line["movement"], "description": line["description"],
+            "revision": line["revision"], "type": line["type"], "description": line["description"],
             "account": line["account"].as_str().and_then(|it| it.rsplit(':').next()),
             "amount": amount("amount_minor"), "balance": amount("balance_after_minor"),
         })
@@ -49,8 +49,8 @@ async fn statement(
     Ok(())
 }
 
-async fn commission(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
-    let page = cast.admin.get(&format!("/v1/admin/commission-log?host={}&limit=100", cast.host_id)).await?;
+async fn commission(cast: &Cast, revision: i64, report: &mut Report) -> anyhow::Result<()> {
+    let page = cast.admin.get(&format!("/v1/admin/commission-log?host={}&limit=100&min_revision={revision}", cast.host_id)).await?;
     let splits = items(&page)?;
     let rows = splits.iter().rev().map(|split| {
         let amount = |field: &str| split[field].as_i64().map(coins);
@@ -82,7 +82,7 @@ async fn commission(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
 }
 
 async fn trial_balance(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
-    let trial = cast.admin.get("/v1/admin/trial-balance?group=true").await?;
+    let trial = cast.admin.get("/v1/admin/trial-balance").await?;
     let lines = trial["lines"].as_array().context("the trial balance has no lines")?;
     let rows = lines.iter().map(|line| {
         let asset: Asset = line["asset"].as_str().and_then(|it| it.parse().ok()).unwrap_or(Asset::COIN);

@@ -36,7 +36,7 @@ impl Client {
         let sent = self.get(&format!("/dev/otp/{}", phone.replace('+', "%2B"))).await?;
         let verified =
             self.post("/v1/auth/otp/verify", json!({ "phone": phone, "code": sent["code"] })).await?;
-        let token = text(&verified, "access_token")?;
+        let token = text(&verified["tokens"], "access_token")?;
         let person = text(&verified, "person")?;
         Ok((Client { token: Some(token), ..self.clone() }, person))
     }

@@ -63,7 +63,7 @@ impl Report {
         if !self.quiet {
             println!("\n{name}");
             let mut table = Table::new();
-            table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+            table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
             table.set_header(columns.iter().map(|(heading, ..)| *heading));
             for row in rows {
                 table.add_row(columns.iter().map(|(_, field, _)| plain(&row[*field])));

@@ -29,7 +29,6 @@ const WITHDRAWN_MILLI: i64 = 6_000;
 pub struct Cast {
     pub admin: Client,
     pub user: Client,
-    pub user_id: String,
     pub host: Client,
     pub host_id: String,
     pub agency_id: String,
@@ -67,7 +66,7 @@ async fn tell_with(
 
 async fn arrive(visitor: &Client, admin: Client, report: &mut Report) -> anyhow::Result<Cast> {
     report.chapter("1. People arrive");
-    let (user, user_id) = visitor.sign_in(&new_phone()).await?;
+    let (user, _) = visitor.sign_in(&new_phone()).await?;
     report.step("Asha signs in with a one-time password: a user.");
     let (host, host_id) = visitor.sign_in(&new_phone()).await?;
     let profile = json!({
@@ -84,7 +83,7 @@ async fn arrive(visitor: &Client, admin: Client, report: &mut Report) -> anyhow:
     let agency_id = text(&agency, "id")?;
     admin.put(&format!("/v1/admin/hosts/{host_id}/agency"), json!({ "agency": agency_id })).await?;
     report.step("The admin approves her; she belongs to an agency.");
-    Ok(Cast { admin, user, user_id, host, host_id, agency_id })
+    Ok(Cast { admin, user, host, host_id, agency_id })
 }
 
 async fn prices(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {

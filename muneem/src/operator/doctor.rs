@@ -5,7 +5,6 @@ use crate::config::{Config, Mode};
 use crate::serve::{connect_postgres, connect_redis};
 use clap::Args;
 use comfy_table::Table;
-use event_store::EventStore;
 use serde::Serialize;
 use std::process::ExitCode;
 

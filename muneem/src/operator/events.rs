@@ -4,7 +4,6 @@ use super::open_journal;
 use crate::config::Config;
 use anyhow::Context;
 use clap::Args;
-use event_store::EventStore;
 use ledger_core::{Account, Event, PersonId, Recorded};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -68,7 +67,7 @@ pub async fn events(config: &Config, options: &EventsOptions) -> anyhow::Result<
         match batch.last() {
             Some(last) => next = last.revision + 1,
             None if options.follow => {
-                drop(store.wait_beyond(next.checked_sub(1)).await.context("the journal is gone")?)
+                store.wait_beyond(next.checked_sub(1)).await.context("the journal is gone")?;
             }
             None => return Ok(ExitCode::SUCCESS),
         }

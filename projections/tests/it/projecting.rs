@@ -1,0 +1,223 @@
+//! Projectors: what they write, and what they refuse.
+
+use crate::world::{ROSE, World, dump};
+use event_store::{EventStore, NewEvent};
+use ledger_core::Event;
+use projections::{ProjectError, Projector, ReadModels, rebuild, verify};
+use sqlx::PgPool;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use uuid::Uuid;
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[sqlx::test(migrations = false)]
+async fn a_journal_with_every_type_of_event_is_projected_and_verified(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let stored = world.store.read(0, usize::MAX).await?;
+    let kinds: BTreeSet<&str> = stored.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, Event::KINDS.iter().copied().collect::<BTreeSet<_>>(), "the world has every type");
+
+    let models = ReadModels::open(pool.clone()).await?;
+    let at = Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
+    assert_eq!(at, Some(world.last()));
+    assert_eq!(models.checkpoint().await?.journal, world.state.journal());
+
+    let report = verify(&pool, world.journal(), |_, _| ()).await?;
+    assert_eq!(report.difference, None);
+    assert_eq!(report.revision, Some(world.last()));
+    let empty: Vec<_> = report.checks.iter().filter(|check| check.count == 0).collect();
+    assert!(empty.is_empty(), "the world has rows for every table, but not {empty:?}");
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_empty_read_model_beside_an_empty_journal_verifies(pool: PgPool) -> anyhow::Result<()> {
+    ReadModels::open(pool.clone()).await?;
+    let journal = std::sync::Arc::new(event_store::MemoryStore::new());
+    assert_eq!(Projector::new(pool.clone(), journal.clone()).project_to_end(|_, _| ()).await?, None);
+    assert!(verify(&pool, journal, |_, _| ()).await?.is_ok());
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn rebuilding_gives_the_tables_that_following_gave(pool: PgPool) -> anyhow::Result<()> {
+    // The same journal, projected command by command.
+    let whole = World::with_every_event(1).await;
+    let stored = whole.store.read(0, usize::MAX).await?;
+    let growing = event_store::MemoryStore::new();
+    ReadModels::open(pool.clone()).await?;
+    let projector = Projector::new(pool.clone(), std::sync::Arc::new(growing.clone()));
+    let mut unit = Vec::new();
+    for event in stored {
+        let closes = ledger_core::Metadata::decode(&event.metadata)?.closes_unit();
+        let expected = (event.revision + 1).checked_sub(unit.len() as u64 + 2);
+        unit.push(NewEvent { id: event.id, kind: event.kind, data: event.data, metadata: event.metadata });
+        if closes {
+            growing.append(expected, &unit).await?;
+            unit.clear();
+            assert_eq!(projector.project_to_end(|_, _| ()).await?, growing.head().await?);
+        }
+    }
+    let followed = dump(&pool).await;
+
+    let mut seen = Vec::new();
+    rebuild(&pool, whole.journal(), |done, total| seen.push((done, total))).await?;
+    assert_eq!(dump(&pool).await, followed);
+    let total = whole.last() + 1;
+    assert_eq!((seen.first(), seen.last()), (Some(&(0, total)), Some(&(total, total))));
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_batch_that_another_projector_has_applied_is_not_applied_again(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    ReadModels::open(pool.clone()).await?;
+    // Both find an empty read model and come to the lock with the same first batch.
+    let mut holder = pool.begin().await?;
+    sqlx::query("SELECT 1 FROM read.checkpoint FOR UPDATE").execute(&mut *holder).await?;
+    let (one, two) =
+        (Projector::new(pool.clone(), world.journal()), Projector::new(pool.clone(), world.journal()));
+    let both = async { tokio::join!(one.project_to_end(|_, _| ()), two.project_to_end(|_, _| ())) };
+    let release = async {
+        loop {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            // Not in the holder's transaction, which would see one picture for ever.
+            .fetch_one(&pool)
+            .await
+            .expect("the activity of this database");
+            if waiting == 2 {
+                break;
+            }
+        }
+        holder.rollback().await
+    };
+    let (outcomes, released) = tokio::join!(both, release);
+    released?;
+    assert_eq!((outcomes.0?, outcomes.1?), (Some(world.last()), Some(world.last())));
+    let once = dump(&pool).await;
+    assert!(verify(&pool, world.journal(), |_, _| ()).await?.is_ok());
+
+    one.project_to_end(|_, _| ()).await?;
+    assert_eq!(dump(&pool).await, once, "projecting again changes nothing");
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn two_projectors_follow_a_growing_journal_together(pool: PgPool) -> anyhow::Result<()> {
+    let mut world = World::new(1).await;
+    let models = ReadModels::open(pool.clone()).await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut tasks = Vec::new();
+    let mut news = Vec::new();
+    for _ in 0..2 {
+        let projector = Projector::new(pool.clone(), world.journal());
+        news.push(projector.progress());
+        let mut stopped = stopped.clone();
+        tasks.push(tokio::spawn(async move {
+            projector.run(async { _ = stopped.wait_for(|stop| *stop).await }).await
+        }));
+    }
+    let models = models.following(news.remove(0));
+    world.open_for_business().await;
+    for _ in 0..30 {
+        world.gift(ROSE, 2_000, None).await;
+        models.wait_for(world.last(), LONG).await?;
+    }
+    stop.send(true)?;
+    for task in tasks {
+        task.await??;
+    }
+    assert_eq!(verify(&pool, world.journal(), |_, _| ()).await?.difference, None);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_fresh_journal_beside_an_old_read_model_is_refused(pool: PgPool) -> anyhow::Result<()> {
+    let old = World::with_every_event(1).await;
+    ReadModels::open(pool.clone()).await?;
+    Projector::new(pool.clone(), old.journal()).project_to_end(|_, _| ()).await?;
+
+    let fresh = World::new(2).await;
+    let refused = Projector::new(pool.clone(), fresh.journal()).run(std::future::pending()).await;
+    let Err(fault @ ProjectError::OtherJournal { .. }) = refused else { panic!("{refused:?}") };
+    assert!(fault.to_string().contains("muneem rebuild"), "{fault}");
+    assert!(verify(&pool, fresh.journal(), |_, _| ()).await.is_err());
+
+    rebuild(&pool, fresh.journal(), |_, _| ()).await?;
+    assert!(verify(&pool, fresh.journal(), |_, _| ()).await?.is_ok());
+
+    // The same journal, restored from an older copy.
+    rebuild(&pool, old.journal(), |_, _| ()).await?;
+    let shorter = World::new(1).await;
+    let refused = Projector::new(pool.clone(), shorter.journal()).project_to_end(|_, _| ()).await;
+    assert!(matches!(refused, Err(ProjectError::AheadOfJournal { .. })), "{refused:?}");
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_event_that_cannot_be_read_stops_the_projector_where_it_stands(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let last = world.last();
+    let metadata = world.store.read(0, 1).await?.remove(0).metadata;
+    let id = Uuid::from_u128(0xdead);
+    let unknown = NewEvent { id, kind: "FutureThing".into(), data: b"{}".to_vec(), metadata };
+    world.store.append(Some(last), &[unknown]).await?;
+
+    let models = ReadModels::open(pool.clone()).await?;
+    for _ in 0..2 {
+        let stopped = Projector::new(pool.clone(), world.journal()).run(std::future::pending()).await;
+        assert!(
+            matches!(stopped, Err(ProjectError::Undecodable { revision, .. }) if revision == last + 1),
+            "{stopped:?}"
+        );
+        assert_eq!(models.checkpoint().await?.revision, Some(last), "what came before is applied");
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_read_model_of_another_format_is_made_anew(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    ReadModels::open(pool.clone()).await?;
+    rebuild(&pool, world.journal(), |_, _| ()).await?;
+    let models = ReadModels::open(pool.clone()).await?;
+    assert_eq!(models.checkpoint().await?.revision, Some(world.last()), "the same format is kept");
+
+    sqlx::query("UPDATE read.checkpoint SET format = format + 1").execute(&pool).await?;
+    let opened = tokio::join!(ReadModels::open(pool.clone()), ReadModels::open(pool.clone()));
+    assert_eq!(
+        (opened.0?.checkpoint().await?.revision, opened.1?.checkpoint().await?.revision),
+        (None, None)
+    );
+    rebuild(&pool, world.journal(), |_, _| ()).await?;
+    assert!(verify(&pool, world.journal(), |_, _| ()).await?.is_ok());
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_projector_waits_out_an_outage_of_postgres(pool: PgPool) -> anyhow::Result<()> {
+    let mut world = World::new(1).await;
+    let models = ReadModels::open(pool.clone()).await?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let projector = Projector::new(pool.clone(), world.journal());
+    let task = tokio::spawn(async move { projector.run(async { _ = stopped.await }).await });
+    models.wait_for(world.last(), LONG).await?;
+
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&pool)
+    .await?;
+    world.open_for_business().await;
+    models.wait_for(world.last(), LONG).await?;
+    _ = stop.send(());
+    task.await??;
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! Queries: what clients, finance and admins read.
+
+use crate::world::*;
+use chrono::{DateTime, NaiveDate, Utc};
+use event_store::EventStore;
+use ledger_core::{Account, Asset, Medium, PersonId, Recorded, State, evolve};
+use projections::*;
+use sqlx::PgPool;
+use std::time::Duration;
+use uuid::Uuid;
+
+async fn models(pool: &PgPool, world: &World) -> anyhow::Result<ReadModels> {
+    let models = ReadModels::open(pool.clone()).await?;
+    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
+    Ok(models)
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_wallet_is_what_the_ledger_says(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    for person in [USER, HOST, OTHER_HOST, PersonId(Uuid::from_u128(0xff))] {
+        let wallet = models.wallet(person).await?;
+        let ledger = world.state.wallet(person, world.at);
+        assert_eq!(
+            (wallet.purchased_milli, wallet.bonus_milli, wallet.earnings_milli),
+            (ledger.purchased_milli, ledger.bonus_milli, ledger.earnings_milli)
+        );
+        assert_eq!(wallet.as_of_revision, i64::try_from(world.last()).ok());
+        assert_eq!(wallet.asset, "COIN/3");
+    }
+    let lots: i64 = models.bonus_lots_of(USER).await?.iter().map(|lot| lot.remaining_milli).sum();
+    assert_eq!(lots, world.state.wallet(USER, world.at).bonus_milli);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn balances_as_of_any_revision_and_time_are_those_of_a_replay(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let accounts = [
+        (Account::UserPurchased(USER), Asset::COIN),
+        (Account::HostEarnings(HOST), Asset::COIN),
+        (Account::ClearingCharges, Asset::COIN),
+        (Account::ExchangeCoins, Asset::INR),
+    ];
+    let mut state = State::new();
+    let mut boundary = state.clone();
+    for event in world.store.read(0, usize::MAX).await? {
+        let recorded = Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)?;
+        evolve(&mut state, &recorded);
+        if recorded.metadata.closes_unit() {
+            boundary = state.clone();
+        }
+        for (account, asset) in accounts {
+            let answer = models.balance_as_of(account, asset, AsOf::Revision(event.revision)).await?;
+            let expected = account.natural_balance(boundary.balance(account, asset));
+            assert_eq!(answer.balance_minor, expected, "{account} at {}", event.revision);
+            assert_eq!(answer.as_of_revision, boundary.revision().and_then(|it| i64::try_from(it).ok()));
+        }
+    }
+    // A moment after the last event of the first second, and one before everything.
+    let first = models.event(0).await?.expect("the journal has a first event").recorded_at;
+    let account = Account::UserPurchased(USER);
+    let before = AsOf::Time(first - chrono::TimeDelta::milliseconds(1));
+    let answer = models.balance_as_of(account, Asset::COIN, before).await?;
+    assert_eq!((answer.balance_minor, answer.as_of_revision), (0, None));
+    let after = models.balance_as_of(account, Asset::COIN, AsOf::Time(world.at.to_utc())).await?;
+    assert_eq!(after.balance_minor, world.state.wallet(USER, world.at).purchased_milli);
+    let end_of_day: DateTime<Utc> = first.date_naive().and_hms_opt(23, 59, 59).expect("a time").and_utc();
+    let at = models.balance_as_of(Account::PlatformRevenue, Asset::COIN, AsOf::Time(end_of_day)).await?;
+    assert!(at.recorded_at.is_some_and(|moment| moment <= end_of_day));
+    assert!(at.balance_minor > 0, "the first increment was charged before midnight");
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn pages_neither_skip_nor_repeat_while_the_journal_grows(pool: PgPool) -> anyhow::Result<()> {
+    let mut world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let projector = Projector::new(pool.clone(), world.journal());
+    for of in [StatementOf::Person(USER), StatementOf::Account(Account::ClearingCharges, Asset::COIN)] {
+        let whole = models.statement(of, None, PAGE_LIMIT).await?;
+        assert!(whole.items.len() > 20 && whole.next.is_none());
+        for limit in [1, 2, 3, 7] {
+            let mut collected = Vec::new();
+            let mut cursor: Option<String> = None;
+            loop {
+                let page = models.statement(of, cursor.as_deref(), limit).await?;
+                assert!(page.items.len() <= limit as usize);
+                collected.extend(page.items);
+                let Some(next) = page.next else { break };
+                cursor = Some(next);
+                if collected.len() < 4 {
+                    // What comes later is not on these pages.
+                    world.gift(ROSE, 2_000, None).await;
+                    projector.project_to_end(|_, _| ()).await?;
+                }
+            }
+            let seen: Vec<_> = collected.iter().filter(|line| whole.items.contains(line)).collect();
+            assert_eq!(seen.len(), whole.items.len(), "nothing is skipped with pages of {limit}");
+            let mut places: Vec<_> = collected.iter().map(|it| (it.revision, it.posting_index)).collect();
+            places.dedup();
+            assert_eq!(places.len(), collected.len(), "nothing is repeated with pages of {limit}");
+            assert!(places.is_sorted_by(|a, b| a > b), "newest first");
+        }
+    }
+    let broken = models.statement(StatementOf::Person(USER), Some("yesterday"), 5).await;
+    assert!(matches!(broken, Err(QueryError::BadCursor)));
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_statement_names_the_people_on_the_other_side(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let user = models.statement(StatementOf::Person(USER), None, PAGE_LIMIT).await?.items;
+    let tick = user.iter().rfind(|line| line.kind == "CallTicked").expect("a tick of the first call");
+    assert_eq!(tick.movement, "call");
+    assert_eq!(tick.description, "Video call, increment 1");
+    assert_eq!(tick.counterparty_person, Some(HOST.0));
+    assert_eq!(tick.amount_minor, -1_000);
+    let bought = user.iter().rfind(|line| line.movement == "purchase").expect("a purchase");
+    assert_eq!((bought.amount_minor, bought.balance_after_minor), (100_000, 100_000));
+
+    let host = models.statement(StatementOf::Person(HOST), None, PAGE_LIMIT).await?.items;
+    let earned = host.iter().rfind(|line| line.movement == "call").expect("an earning");
+    assert_eq!(earned.counterparty_person, Some(USER.0));
+    assert_eq!(earned.description, "Earned: Video call");
+    assert!(earned.amount_minor > 0);
+    let statuses: Vec<_> =
+        host.iter().filter(|it| it.movement == "withdrawal").map(|it| it.status.as_str()).collect();
+    assert_eq!(
+        statuses,
+        ["requested", "requested", "cancelled", "requested", "rejected", "requested", "failed", "requested"]
+    );
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_trial_balance_balances(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let (all, classes) = (models.trial_balance().await?, models.trial_balance_by_class().await?);
+    assert_eq!(all.sums, classes.sums);
+    assert_eq!(all.sums.iter().map(|sum| sum.asset.as_str()).collect::<Vec<_>>(), ["COIN/3", "INR/2"]);
+    for sum in &all.sums {
+        assert_eq!(sum.debit_minor, sum.credit_minor);
+        for balance in [&all, &classes] {
+            let lines = balance.lines.iter().filter(|line| line.asset == sum.asset);
+            let debit: i64 = lines.map(|line| line.debit_minor).sum();
+            assert_eq!(debit, sum.debit_minor);
+        }
+    }
+    assert_eq!(all.lines.len(), world.state.balances().len());
+    assert!(classes.lines.iter().any(|line| line.account == "host:*:earnings"));
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let calls = models.calls_of(HOST, None, 10).await?.items;
+    let states: Vec<_> = calls.iter().map(|it| (it.status.as_str(), it.end_reason.as_deref())).collect();
+    assert_eq!(states, [("running", None), ("ended", Some("lost")), ("ended", Some("hung_up"))]);
+    assert_eq!((calls[2].ticks, calls[2].charged_total_milli), (5, 5_000));
+    assert_eq!(models.call(calls[2].call_id.into()).await?.as_ref(), Some(&calls[2]));
+
+    let gifts = models.gifts_of(USER, None, 10).await?.items;
+    assert_eq!(gifts.len(), 3);
+    assert_eq!(gifts[2].call_id, Some(calls[2].call_id));
+    let totals = models.gift_totals(HOST).await?;
+    assert_eq!((totals.gift_count, totals.value_milli), (3, 44_000));
+
+    let mut statuses = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = models.purchases_of(USER, cursor.as_deref(), 2).await?;
+        statuses.extend(page.items.into_iter().map(|it| it.status));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(statuses, ["partly_refunded", "opened", "failed", "captured", "refunded"]);
+
+    let all = models.withdrawals(&WithdrawalFilter::default(), None, 10).await?.items;
+    let statuses: Vec<_> = all.iter().map(|it| it.status.as_str()).collect();
+    assert_eq!(statuses, ["requested", "paid", "cancelled", "rejected", "failed"]);
+    let filter = WithdrawalFilter { status: Some("paid".into()), host: Some(HOST) };
+    let paid = models.withdrawals(&filter, None, 10).await?.items;
+    assert_eq!(paid.len(), 1);
+    assert_eq!(models.withdrawal(paid[0].withdrawal_id.into()).await?.as_ref(), Some(&paid[0]));
+    assert_eq!(paid[0].payout_ref.as_deref(), Some("utr_2"));
+
+    let causes: Vec<_> =
+        models.suspense_cases(None, 10).await?.items.into_iter().map(|it| it.cause).collect();
+    assert_eq!(causes, ["refund_unmatched", "refund_uncovered", "unknown_order", "second_payment"]);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn commission_revenue_and_catalogue(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let filter = CommissionFilter { host: Some(HOST), ..CommissionFilter::default() };
+    let log = models.commission_log(filter, None, PAGE_LIMIT).await?.items;
+    let first = log.last().expect("a split");
+    assert_eq!((first.commission_scope.as_str(), first.host_bps, first.agency_bps), ("host", 7_001, 503));
+    assert_eq!((first.gross_milli, first.host_milli), (1_000, 700));
+
+    let days = (date(2026, 1, 1), date(2027, 1, 1));
+    let revenue = models.revenue_by_day(days.0, days.1).await?;
+    let dates: std::collections::BTreeSet<_> = revenue.iter().map(|row| row.day).collect();
+    assert_eq!(dates.len(), 2, "the call went on over midnight");
+    let gross: i64 = revenue.iter().map(|row| row.gross_milli).sum();
+    assert_eq!(gross, log.iter().map(|row| row.gross_milli).sum::<i64>());
+    assert_eq!(models.revenue_by_day(date(2020, 1, 1), date(2020, 2, 1)).await?, []);
+
+    let rates: Vec<_> = models.commission_rates().await?;
+    assert_eq!(rates.iter().map(|it| it.scope.as_str()).collect::<Vec<_>>(), ["global", "host", "host"]);
+    assert_eq!(rates[2].host_bps, None, "cleared");
+
+    assert_eq!(models.coin_plans().await?.len(), 1);
+    assert_eq!(models.gift_prices().await?.len(), 1, "the car was withdrawn from the catalogue");
+    let offered = models.host_rates(&[HOST, OTHER_HOST]).await?;
+    let offered: Vec<_> = offered.iter().map(|it| (it.medium.as_str(), it.price_milli_per_minute)).collect();
+    assert_eq!(offered, [("chat", Some(1_000)), ("video", Some(6_000))]);
+    assert_eq!(world.state.host_rate(HOST, Medium::Voice), None);
+    assert_eq!(models.agency_of(HOST).await?, Some(OTHER_AGENCY));
+    assert_eq!(models.agency_members(AGENCY).await?, []);
+    assert_eq!(models.agency_members(OTHER_AGENCY).await?.len(), 1);
+    Ok(())
+}
+
+fn date(year: i32, month: u32, day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(year, month, day).expect("a date")
+}
+
+#[sqlx::test(migrations = false)]
+async fn events_are_filtered_for_the_audit(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let call = models.calls_of(USER, None, 10).await?.items.pop().expect("the first call");
+    let filter = EventFilter { correlation: Some(call.call_id), ..EventFilter::default() };
+    let of_call = models.events(&filter, None, PAGE_LIMIT).await?.items;
+    assert_eq!(of_call.first().map(|it| it.kind.as_str()), Some("CallStarted"));
+    assert_eq!(of_call.last().map(|it| it.kind.as_str()), Some("CallEnded"));
+
+    let filter = EventFilter {
+        kind: Some("GiftSent".into()),
+        person: Some(HOST),
+        from: u64::try_from(call.revision).ok(),
+        ..EventFilter::default()
+    };
+    let page = models.events(&filter, None, 1).await?;
+    let rest = models.events(&filter, page.next.as_deref(), 10).await?;
+    assert_eq!((page.items.len(), rest.items.len()), (1, 1), "two gifts after the call");
+    assert!(rest.items[0].revision > page.items[0].revision);
+    assert_eq!(page.items[0].data["price_milli"], 40_000);
+    let one = models.event(u64::try_from(page.items[0].revision)?).await?;
+    assert_eq!(one.as_ref(), Some(&page.items[0]));
+    assert_eq!(models.event(u64::MAX).await?, None);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_query_waits_for_its_revision_and_no_longer_than_it_may(pool: PgPool) -> anyhow::Result<()> {
+    let mut world = World::new(1).await;
+    let models = models(&pool, &world).await?;
+    let behind = models.wait_for(world.last() + 1, Duration::from_millis(50)).await;
+    assert!(
+        matches!(behind, Err(QueryError::Behind(Behind { wanted: 1, projected: Some(0) }))),
+        "{behind:?}"
+    );
+    // By polling, as when the projector runs in another process.
+    world.open_for_business().await;
+    let projector = Projector::new(pool.clone(), world.journal());
+    let waiting = models.wait_for(world.last(), Duration::from_secs(20));
+    let (waited, projected) = tokio::join!(waiting, projector.project_to_end(|_, _| ()));
+    waited?;
+    assert_eq!(projected?, Some(world.last()));
+    Ok(())
+}

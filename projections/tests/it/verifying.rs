@@ -1,0 +1,198 @@
+//! Verification: whatever is changed in a read model is named.
+
+use crate::world::{World, table_names};
+use projections::{Difference, Projector, ReadModels, verify};
+use sqlx::{AssertSqlSafe, PgPool};
+
+async fn projected(pool: &PgPool) -> anyhow::Result<World> {
+    let world = World::with_every_event(1).await;
+    ReadModels::open(pool.clone()).await?;
+    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
+    Ok(world)
+}
+
+async fn difference(pool: &PgPool, world: &World) -> anyhow::Result<Option<Difference>> {
+    Ok(verify(pool, world.journal(), |_, _| ()).await?.difference)
+}
+
+async fn run(pool: &PgPool, sql: String) -> anyhow::Result<u64> {
+    Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await?.rows_affected())
+}
+
+#[sqlx::test(migrations = false)]
+async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()> {
+    let world = projected(&pool).await?;
+    // Each statement answers the id and the revision that the difference has to name.
+    let cases = [
+        (
+            "balances",
+            "UPDATE read.balances SET balance_minor = balance_minor - 1 WHERE account LIKE 'host:%a2:earnings'
+             RETURNING account || ' in ' || asset, revision",
+        ),
+        (
+            "balances",
+            "DELETE FROM read.balances WHERE account = 'platform:revenue'
+             RETURNING account || ' in ' || asset, revision",
+        ),
+        (
+            "balances",
+            "INSERT INTO read.balances VALUES ('user:00000000-0000-0000-0000-0000000000ff:bonus', 'COIN/3', -5, 9)
+             RETURNING account || ' in ' || asset, revision",
+        ),
+        (
+            "statement_lines.amount_minor",
+            "UPDATE read.statement_lines SET amount_minor = amount_minor + 1
+             WHERE revision = (SELECT max(revision) FROM read.statement_lines WHERE account = 'platform:bank')
+               AND account = 'platform:bank' RETURNING account, revision",
+        ),
+        (
+            "statement_lines.balance_after_minor",
+            "UPDATE read.statement_lines SET balance_after_minor = 0 WHERE account = 'suspense:razorpay'
+               AND revision = (SELECT min(revision) FROM read.statement_lines WHERE account = 'suspense:razorpay')
+             RETURNING account, revision",
+        ),
+        (
+            "statement_lines",
+            "DELETE FROM read.statement_lines WHERE account = 'platform:adjustments'
+               AND revision = (SELECT max(revision) FROM read.statement_lines WHERE account = 'platform:adjustments')
+             RETURNING account, revision",
+        ),
+        (
+            "statement_lines",
+            "INSERT INTO read.statement_lines SELECT account, asset, 100000, posting_index, recorded_at, kind,
+                 type, status, description, amount_minor, balance_after_minor FROM read.statement_lines LIMIT 1
+             RETURNING account, revision",
+        ),
+        (
+            "events.actor",
+            "UPDATE read.events SET actor = 'system' WHERE kind = 'AdjustmentPosted' AND revision =
+               (SELECT min(revision) FROM read.events WHERE kind = 'AdjustmentPosted')
+             RETURNING event_id::text, revision",
+        ),
+        (
+            "withdrawals.status",
+            "UPDATE read.withdrawals SET status = 'paid' WHERE status = 'rejected'
+             RETURNING withdrawal_id::text, revision",
+        ),
+        (
+            "calls.charged_total_milli",
+            "UPDATE read.calls SET charged_total_milli = charged_total_milli + 1,
+                                   host_earned_milli = host_earned_milli + 1
+             WHERE medium = 'video' RETURNING call_id::text, revision",
+        ),
+        (
+            "revenue_by_day.platform_milli",
+            "UPDATE read.revenue_by_day SET platform_milli = platform_milli + 1 WHERE source = 'call_chat'
+             RETURNING day || ' ' || source, revision",
+        ),
+    ];
+    for (what, sql) in cases {
+        let saved = save(&pool).await?;
+        let (id, revision): (String, i64) = sqlx::query_as(sql).fetch_one(&pool).await?;
+        let found = difference(&pool, &world).await?.unwrap_or_else(|| panic!("not seen: {sql}"));
+        let named = (found.what.as_str(), found.id.as_str(), found.revision);
+        assert_eq!(named, (what, id.as_str(), u64::try_from(revision).ok()), "{sql}");
+        restore(&pool, &saved).await?;
+    }
+    assert_eq!(difference(&pool, &world).await?, None);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn no_column_of_any_table_can_be_changed_unseen(pool: PgPool) -> anyhow::Result<()> {
+    let world = projected(&pool).await?;
+    let saved = save(&pool).await?;
+    for table in &saved {
+        // Whoever tampers with a table may well begin with its constraints.
+        drop_constraints(&pool, table).await?;
+        for (column, kind) in columns(&pool, table).await? {
+            let other = match kind.as_str() {
+                "bigint" | "integer" => format!("coalesce({column}, 0) + 1"),
+                "text" => format!("coalesce({column}, '') || 'x'"),
+                "uuid" => "'00000000-0000-0000-0000-00000000ffff'".to_owned(),
+                "timestamp with time zone" => {
+                    format!("coalesce({column}, '2020-01-01 00:00Z') + interval '1 second'")
+                }
+                "boolean" => format!("NOT {column}"),
+                "date" => format!("{column} + 1"),
+                "jsonb" => "'{}'".to_owned(),
+                "ARRAY" => "'{00000000-0000-0000-0000-00000000ffff}'".to_owned(),
+                other => panic!("how is a column of the type {other} changed?"),
+            };
+            // The row that is last on the disk.
+            let pick = format!("ctid = (SELECT max(ctid) FROM read.{table})");
+            let changed =
+                run(&pool, format!("UPDATE read.{table} SET {column} = {other} WHERE {pick}")).await?;
+            assert_eq!(changed, 1, "{table}.{column}");
+            let found = difference(&pool, &world).await?;
+            assert!(
+                found.as_ref().is_some_and(|found| found.what.starts_with(table.as_str())),
+                "{table}.{column}: {found:?}"
+            );
+            restore(&pool, std::slice::from_ref(table)).await?;
+        }
+        for sql in [
+            format!("DELETE FROM read.{table} WHERE ctid = (SELECT max(ctid) FROM read.{table})"),
+            format!("INSERT INTO read.{table} SELECT * FROM read.{table} LIMIT 1"),
+        ] {
+            run(&pool, sql.clone()).await?;
+            let found = difference(&pool, &world).await?;
+            assert!(found.is_some_and(|found| found.what.starts_with(table.as_str())), "not seen: {sql}");
+            restore(&pool, std::slice::from_ref(table)).await?;
+        }
+    }
+    assert_eq!(difference(&pool, &world).await?, None);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_checkpoint_that_was_moved_is_seen(pool: PgPool) -> anyhow::Result<()> {
+    let world = projected(&pool).await?;
+    let last = i64::try_from(world.last())?;
+    // The last unit is a tick and its split.
+    for (revision, named) in [(last - 1, last - 1), (last - 2, last - 1)] {
+        sqlx::query("UPDATE read.checkpoint SET revision = $1").bind(revision).execute(&pool).await?;
+        let found = difference(&pool, &world).await?;
+        let at = found.as_ref().and_then(|found| found.revision);
+        assert_eq!(at, u64::try_from(named).ok(), "{found:?}");
+    }
+    sqlx::query("UPDATE read.checkpoint SET revision = $1").bind(last + 1).execute(&pool).await?;
+    let refused = verify(&pool, world.journal(), |_, _| ()).await;
+    assert!(refused.is_err(), "the read models are beyond the journal's end");
+    Ok(())
+}
+
+async fn save(pool: &PgPool) -> anyhow::Result<Vec<String>> {
+    run(pool, "DROP SCHEMA IF EXISTS saved CASCADE; CREATE SCHEMA saved".to_owned()).await?;
+    let tables: Vec<String> =
+        table_names(pool).await.into_iter().filter(|table| table != "checkpoint").collect();
+    for table in &tables {
+        run(pool, format!("CREATE TABLE saved.{table} AS TABLE read.{table}")).await?;
+    }
+    Ok(tables)
+}
+
+async fn restore(pool: &PgPool, tables: &[String]) -> anyhow::Result<()> {
+    for table in tables {
+        run(pool, format!("TRUNCATE read.{table}; INSERT INTO read.{table} SELECT * FROM saved.{table}"))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn drop_constraints(pool: &PgPool, table: &str) -> anyhow::Result<()> {
+    let copy = format!("DROP TABLE read.{table}; CREATE TABLE read.{table} AS TABLE saved.{table}");
+    run(pool, copy).await?;
+    Ok(())
+}
+
+async fn columns(pool: &PgPool, table: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let rows = sqlx::query_as(
+        "SELECT column_name::text, data_type::text FROM information_schema.columns
+         WHERE table_schema = 'read' AND table_name = $1 ORDER BY ordinal_position",
+    )
+    .bind(table)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
+}

@@ -1,0 +1,313 @@
+//! A journal, written by real commands.
+
+use event_store::{EventStore, MemoryStore, NewEvent};
+use ledger_core::event::*;
+use ledger_core::*;
+use projections::Journal;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub const USER: PersonId = PersonId(Uuid::from_u128(0xa1));
+pub const HOST: PersonId = PersonId(Uuid::from_u128(0xa2));
+pub const OTHER_HOST: PersonId = PersonId(Uuid::from_u128(0xa3));
+pub const ADMIN: PersonId = PersonId(Uuid::from_u128(0xa4));
+pub const AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb1));
+pub const OTHER_AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb2));
+pub const PLAN: PlanId = PlanId(Uuid::from_u128(0xc1));
+pub const ROSE: GiftId = GiftId(Uuid::from_u128(0xd1));
+pub const CAR: GiftId = GiftId(Uuid::from_u128(0xd2));
+
+/// Ten seconds before midnight in UTC: revenue falls on two days.
+const BEGINNING: Timestamp = Timestamp(1_772_409_590_000);
+
+pub struct World {
+    pub state: State,
+    pub store: MemoryStore,
+    pub at: Timestamp,
+    commands: u64,
+    events: u128,
+}
+
+impl World {
+    pub async fn new(journal: u128) -> World {
+        let (state, store) = (State::new(), MemoryStore::new());
+        let mut world = World { state, store, at: BEGINNING, commands: 0, events: 0 };
+        let journal = JournalId(Uuid::from_u128(journal));
+        world.give(Command::OpenJournal { journal, assets: vec![Asset::COIN, Asset::INR] }).await;
+        world
+    }
+
+    pub fn journal(&self) -> Journal {
+        Arc::new(self.store.clone())
+    }
+
+    pub fn last(&self) -> u64 {
+        self.state.revision().expect("a world begins with its journal")
+    }
+
+    pub fn pass(&mut self, seconds: u32) {
+        self.at = self.at.plus_seconds(seconds);
+    }
+
+    /// Gives a command that has to be accepted, and answers what it led to.
+    pub async fn give(&mut self, command: Command) -> Vec<Event> {
+        self.commands += 1;
+        let envelope = Envelope {
+            actor: Actor::Person(ADMIN),
+            key: Key::Natural(self.commands.to_string()),
+            command,
+            policy: Policy::default(),
+        };
+        let unit = match decide(&self.state, self.at, &envelope) {
+            Ok(Decision::Append(unit)) => unit,
+            other => panic!("{envelope:?} led to {other:?}"),
+        };
+        let expected = self.state.revision();
+        let events = &mut self.events;
+        let recorded = unit.record(self.state.next_revision(), || {
+            *events += 1;
+            Uuid::from_u128(0xe000_0000 + *events)
+        });
+        for event in &recorded {
+            evolve(&mut self.state, event);
+        }
+        let stored: Vec<NewEvent> = recorded
+            .iter()
+            .map(|it| NewEvent {
+                id: it.event_id,
+                kind: it.event.kind().to_owned(),
+                data: it.event.encode(),
+                metadata: it.metadata.encode(),
+            })
+            .collect();
+        self.store.append(expected, &stored).await.expect("nobody else writes");
+        recorded.into_iter().map(|it| it.event).collect()
+    }
+
+    pub async fn purchase(&mut self) -> PurchaseId {
+        let events =
+            self.give(Command::OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }).await;
+        match &events[0] {
+            Event::PurchaseOpened(it) => it.purchase,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn capture(&mut self, purchase: Option<PurchaseId>, payment_ref: &str) -> Vec<Event> {
+        self.give(Command::CapturePurchase {
+            gateway: Gateway::Razorpay,
+            purchase,
+            payment_ref: payment_ref.to_owned(),
+            amount_minor: 9_900,
+            asset: Asset::INR,
+        })
+        .await
+    }
+
+    pub async fn gift(&mut self, gift: GiftId, price_seen_milli: i64, call: Option<CallId>) {
+        self.give(Command::SendGift { sender: USER, host: HOST, gift, call, price_seen_milli }).await;
+    }
+
+    pub async fn withdraw(&mut self, coins_milli: i64) -> WithdrawalId {
+        let events = self.give(Command::RequestWithdrawal { host: HOST, coins_milli }).await;
+        match &events[0] {
+            Event::WithdrawalRequested(it) => it.withdrawal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Prices, rates, and a user with bought coins.
+    pub async fn open_for_business(&mut self) -> PurchaseId {
+        self.give(Command::SetCoinPlan {
+            plan: PLAN,
+            coins_milli: 100_000,
+            bonus_milli: 10_000,
+            bonus_valid_seconds: Some(86_400),
+            price_minor: 9_900,
+            price_asset: Asset::INR,
+            active: true,
+        })
+        .await;
+        for (medium, price) in
+            [(Medium::Video, Some(6_000)), (Medium::Chat, Some(1_000)), (Medium::Voice, None)]
+        {
+            self.give(Command::SetHostRate { host: HOST, medium, price_milli_per_minute: price }).await;
+        }
+        self.give(Command::SetGiftPrice { gift: ROSE, price_milli: Some(2_000) }).await;
+        self.give(Command::SetGiftPrice { gift: CAR, price_milli: Some(40_000) }).await;
+        let purchase = self.purchase().await;
+        self.capture(Some(purchase), "pay_1").await;
+        purchase
+    }
+
+    /// Every type of event at least once.
+    pub async fn with_every_event(journal: u128) -> World {
+        let mut world = World::new(journal).await;
+        world.give(Command::JoinAgency { host: HOST, agency: AGENCY }).await;
+        let global = CommissionScope::Global;
+        let set = |scope, host_bps, agency_bps| Command::SetCommissionRate {
+            scope,
+            host_bps,
+            agency_bps,
+            effective_from: None,
+        };
+        world.give(set(global, 6_000, 1_000)).await;
+        world.give(set(CommissionScope::Host(HOST), 7_001, 503)).await;
+        let first = world.open_for_business().await;
+        world.a_failed_then_captured_purchase(first).await;
+        world.a_call().await;
+        let clear = Command::ClearCommissionRate { scope: CommissionScope::Host(HOST), effective_from: None };
+        world.give(clear).await;
+        world.gift(CAR, 40_000, None).await;
+        world.give(Command::SetGiftPrice { gift: CAR, price_milli: None }).await;
+        world.bonus_coins().await;
+        world.refunds(first).await;
+        world.withdrawals().await;
+        world.corrections().await;
+        world.give(Command::LeaveAgency { host: HOST }).await;
+        world.give(Command::JoinAgency { host: HOST, agency: OTHER_AGENCY }).await;
+        world.a_running_and_a_paused_call().await;
+        world
+    }
+
+    async fn a_failed_then_captured_purchase(&mut self, captured: PurchaseId) {
+        let purchase = self.purchase().await;
+        let reason = "card_declined".to_owned();
+        self.give(Command::FailPurchase { purchase, payment_ref: "pay_2".into(), reason: reason.clone() })
+            .await;
+        self.capture(Some(purchase), "pay_3").await;
+        self.capture(Some(captured), "pay_4").await;
+        self.capture(None, "pay_5").await;
+        let open = self.purchase().await;
+        self.give(Command::FailPurchase { purchase: open, payment_ref: "pay_6".into(), reason }).await;
+        self.purchase().await;
+    }
+
+    pub async fn start(&mut self, id: u128, medium: Medium, price: i64) -> CallId {
+        let call = CallId(Uuid::from_u128(id));
+        self.give(Command::StartCall {
+            call,
+            payer: USER,
+            host: HOST,
+            medium,
+            price_seen_milli_per_minute: price,
+        })
+        .await;
+        call
+    }
+
+    async fn a_call(&mut self) {
+        let call = self.start(0xf1, Medium::Video, 6_000).await;
+        for number in 2..=4 {
+            self.pass(10);
+            self.give(Command::TickCall { call, number }).await;
+        }
+        self.pass(3);
+        self.give(Command::PauseCall { call, cause: PauseCause::Disconnected }).await;
+        self.pass(5);
+        self.give(Command::ResumeCall { call }).await;
+        self.gift(ROSE, 2_000, Some(call)).await;
+        self.pass(7);
+        self.give(Command::TickCall { call, number: 5 }).await;
+        self.give(Command::EndCall { call, by: Ending::Participant(USER) }).await;
+    }
+
+    async fn a_running_and_a_paused_call(&mut self) {
+        let call = self.start(0xf2, Medium::Chat, 1_000).await;
+        self.pass(2);
+        self.give(Command::PauseCall { call, cause: PauseCause::Disconnected }).await;
+        self.pass(40);
+        self.give(Command::EndCall { call, by: Ending::Lost }).await;
+        let call = self.start(0xf3, Medium::Chat, 1_000).await;
+        self.pass(10);
+        self.give(Command::TickCall { call, number: 2 }).await;
+    }
+
+    async fn bonus_coins(&mut self) {
+        let grant = |coins_milli, valid_seconds| Command::GrantBonus {
+            user: USER,
+            origin: BonusOrigin::Promotion,
+            coins_milli,
+            valid_seconds,
+        };
+        let granted = self.give(grant(5_000, Some(60))).await;
+        let Event::BonusGranted(granted) = &granted[0] else { panic!("{granted:?}") };
+        self.gift(ROSE, 2_000, None).await;
+        self.pass(61);
+        self.give(Command::ExpireBonus { lot: granted.lot }).await;
+        self.give(grant(1_000, None)).await;
+    }
+
+    async fn refunds(&mut self, spent: PurchaseId) {
+        let gateway = Gateway::Razorpay;
+        let asset = Asset::INR;
+        let purchase = self.purchase().await;
+        self.capture(Some(purchase), "pay_7").await;
+        let refund_ref = "rfnd_1".to_owned();
+        self.give(Command::RefundPurchase { purchase, refund_ref, amount_minor: 3_333, asset }).await;
+        let record = |purchase, refund_ref: &str, amount_minor| Command::RecordRefund {
+            gateway,
+            purchase,
+            refund_ref: refund_ref.to_owned(),
+            amount_minor,
+            asset,
+        };
+        self.give(record(Some(purchase), "rfnd_2", 1_000)).await;
+        // Part of its coins is spent: the uncovered money goes to suspense.
+        self.give(record(Some(spent), "rfnd_3", 9_900)).await;
+        self.give(record(None, "rfnd_4", 500)).await;
+    }
+
+    async fn withdrawals(&mut self) {
+        let returned = self.withdraw(5_000).await;
+        self.give(Command::ApproveWithdrawal { withdrawal: returned }).await;
+        self.give(Command::MarkWithdrawalPaid { withdrawal: returned, payout_ref: "utr_1".into() }).await;
+        self.pass(1);
+        self.give(Command::FailWithdrawal { withdrawal: returned, reason: "bank_refused".into() }).await;
+        let rejected = self.withdraw(2_000).await;
+        self.give(Command::RejectWithdrawal { withdrawal: rejected, reason: "no_document".into() }).await;
+        let cancelled = self.withdraw(2_000).await;
+        self.give(Command::CancelWithdrawal { withdrawal: cancelled, host: HOST }).await;
+        let paid = self.withdraw(3_000).await;
+        self.give(Command::ApproveWithdrawal { withdrawal: paid }).await;
+        self.give(Command::MarkWithdrawalPaid { withdrawal: paid, payout_ref: "utr_2".into() }).await;
+        self.withdraw(1_000).await;
+    }
+
+    async fn corrections(&mut self) {
+        let amounts = [
+            (Account::UserBonus(USER), 700),
+            (Account::UserBonus(USER), -300),
+            (Account::UserPurchased(USER), -50),
+            (Account::UserPurchased(USER), 60),
+            (Account::HostEarnings(OTHER_HOST), 900),
+            (Account::AgencyEarnings(AGENCY), 10),
+        ];
+        for (account, amount_milli) in amounts {
+            let reason = "lost_call".to_owned();
+            self.give(Command::PostAdjustment { account, amount_milli, reason, note: None }).await;
+        }
+    }
+}
+
+/// All rows of all read models, as text that two of them can be compared by.
+pub async fn dump(pool: &sqlx::PgPool) -> Vec<(String, String)> {
+    let mut tables = Vec::new();
+    for table in table_names(pool).await {
+        let sql =
+            format!("SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM read.{table} t");
+        let rows: String = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(pool)
+            .await
+            .expect("a table of read models");
+        tables.push((table, rows));
+    }
+    tables
+}
+
+pub async fn table_names(pool: &sqlx::PgPool) -> Vec<String> {
+    sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'read' ORDER BY 1")
+        .fetch_all(pool)
+        .await
+        .expect("the catalogue of Postgres")
+}
