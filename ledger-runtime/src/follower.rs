@@ -14,6 +14,9 @@ pub struct Follower {
     live: broadcast::Receiver<Arc<[Recorded]>>,
     ready: VecDeque<Recorded>,
     next: u64,
+    /// Whether events are to be read from the store: kept, so that neither a failed read nor one that
+    /// was given up loses sight of them.
+    behind: bool,
 }
 
 impl Follower {
@@ -22,34 +25,35 @@ impl Follower {
         live: broadcast::Receiver<Arc<[Recorded]>>,
         next: u64,
     ) -> Follower {
-        Follower { store, live, ready: VecDeque::new(), next }
+        Follower { store, live, ready: VecDeque::new(), next, behind: false }
     }
 
-    /// The next event; `None` once the ledger is gone.
+    /// The next event; `None` once the ledger is gone. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// When events that were missed in memory cannot be read from the store.
+    /// When events that were missed in memory cannot be read from the store; the next call tries again.
     pub async fn next(&mut self) -> Result<Option<Recorded>, JournalError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.next = event.revision + 1;
                 return Ok(Some(event));
             }
+            if self.behind {
+                let missed = read_journal(self.store.as_ref(), self.next, 2_000).await?;
+                self.behind = false;
+                self.ready.extend(missed);
+                continue;
+            }
             match self.live.recv().await {
                 Ok(batch) if batch.first().is_some_and(|event| event.revision > self.next) => {
-                    self.read_missed().await?
+                    self.behind = true;
                 }
                 Ok(batch) => {
                     self.ready.extend(batch.iter().filter(|event| event.revision >= self.next).cloned())
                 }
-                Err(broadcast::error::RecvError::Lagged(_)) => self.read_missed().await?,
+                Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
                 Err(broadcast::error::RecvError::Closed) => return Ok(None),
             }
         }
-    }
-
-    async fn read_missed(&mut self) -> Result<(), JournalError> {
-        self.ready.extend(read_journal(self.store.as_ref(), self.next, 2_000).await?);
-        Ok(())
     }
 }

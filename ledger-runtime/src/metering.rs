@@ -3,10 +3,11 @@
 //! It holds no truth. What is due follows from the ledger's state, so a driver that is started
 //! anew, or a second one beside it, charges nothing twice.
 
+use crate::codec::JournalError;
 use crate::follower::Follower;
 use crate::ledger::{ExecuteError, Ledger};
 use ledger_core::event::PauseCause;
-use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, LotId, Policy, Recorded, Timestamp};
+use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, LotId, Policy, Recorded, State, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,8 +28,20 @@ pub struct Metering {
     follower: Follower,
     queue: BTreeSet<(Timestamp, Subject)>,
     due: HashMap<Subject, (Timestamp, Command)>,
-    /// Commands under way; each ends with what it was about.
-    running: JoinSet<Subject>,
+    /// What something has happened to since it was last looked up.
+    unsure: BTreeSet<Subject>,
+    /// Whether a look-up is under way: never two, so that an older answer cannot replace a newer one.
+    asking: bool,
+    running: JoinSet<Done>,
+}
+
+type Due = Option<(Timestamp, Command)>;
+
+/// How something that the driver began has ended.
+enum Done {
+    Issued(Subject),
+    LookedUp(Vec<(Subject, Due)>),
+    NotAnswered(BTreeSet<Subject>),
 }
 
 impl Metering {
@@ -43,6 +56,8 @@ impl Metering {
             follower,
             queue: BTreeSet::new(),
             due: HashMap::new(),
+            unsure: BTreeSet::new(),
+            asking: false,
             running: JoinSet::new(),
             ledger: ledger.clone(),
         };
@@ -54,9 +69,9 @@ impl Metering {
             let key = format!("outage:{call}:{}", ledger.durable_revision());
             let command = Command::PauseCall { call, cause: PauseCause::Outage };
             match ledger.execute(system(key, command)).await {
-                Ok(_) | Err(ExecuteError::Rejected(_)) => metering.look_up(Subject::Call(call)).await,
+                Ok(_) | Err(ExecuteError::Rejected(_)) => metering.unsure.insert(Subject::Call(call)),
                 Err(fault) => return Err(fault),
-            }
+            };
         }
         for (expiry, lot) in ledger.query(|state, _| state.expiring_lots()).await? {
             metering.schedule(Subject::Lot(lot), Some((expiry, Command::ExpireBonus { lot })));
@@ -68,64 +83,85 @@ impl Metering {
     pub async fn run(mut self) {
         let clock = self.ledger.clock().clone();
         loop {
+            self.look_up();
             let next = self.queue.first().copied();
             tokio::select! {
                 event = self.follower.next() => match event {
-                    Ok(Some(event)) => self.observe(&event).await,
+                    Ok(Some(event)) => self.observe(&event),
                     Ok(None) => return,
+                    Err(JournalError::Read(fault)) => {
+                        error!(alert = "metering_stalled", %fault, "metering cannot read the journal");
+                        tokio::time::sleep(RETRY).await;
+                    }
                     Err(fault) => {
                         error!(alert = "metering_stopped", %fault, "metering cannot follow the journal");
                         return;
                     }
                 },
-                Some(done) = self.running.join_next() => {
-                    if let Ok(subject) = done {
-                        self.look_up(subject).await;
+                Some(done) = self.running.join_next() => match done {
+                    Ok(Done::Issued(subject)) => drop(self.unsure.insert(subject)),
+                    Ok(Done::LookedUp(found)) => {
+                        self.asking = false;
+                        found.into_iter().for_each(|(subject, due)| self.schedule(subject, due));
                     }
+                    Ok(Done::NotAnswered(mut subjects)) => {
+                        self.asking = false;
+                        self.unsure.append(&mut subjects);
+                    }
+                    Err(fault) => error!(alert = "metering_fault", %fault, "a task of the metering broke"),
                 },
                 () = async { clock.sleep_until(next.expect("guarded").0).await }, if next.is_some() => {
-                    self.issue(next.expect("guarded").1);
+                    // All at once, so that those that are due together are recorded together.
+                    let now = clock.now();
+                    while let Some((at, subject)) = self.queue.first().copied()
+                        && at <= now
+                    {
+                        self.issue(subject);
+                    }
                 }
             }
         }
     }
 
-    async fn observe(&mut self, recorded: &Recorded) {
-        match &recorded.event {
-            Event::CallStarted(it) => self.look_up(Subject::Call(it.call)).await,
-            Event::CallTicked(it) => self.look_up(Subject::Call(it.call)).await,
-            Event::CallPaused(it) => self.look_up(Subject::Call(it.call)).await,
-            Event::CallResumed(it) => self.look_up(Subject::Call(it.call)).await,
-            Event::CallEnded(it) => self.schedule(Subject::Call(it.call), None),
-            Event::BonusGranted(it) => {
-                let lot = it.lot;
-                let due = it.expires_at.map(|expiry| (expiry, Command::ExpireBonus { lot }));
-                self.schedule(Subject::Lot(lot), due);
-            }
-            _ => {}
-        }
+    fn observe(&mut self, recorded: &Recorded) {
+        let subject = match &recorded.event {
+            Event::CallStarted(it) => Subject::Call(it.call),
+            Event::CallTicked(it) => Subject::Call(it.call),
+            Event::CallPaused(it) => Subject::Call(it.call),
+            Event::CallResumed(it) => Subject::Call(it.call),
+            Event::CallEnded(it) => Subject::Call(it.call),
+            Event::BonusGranted(it) => Subject::Lot(it.lot),
+            _ => return,
+        };
+        self.unsure.insert(subject);
     }
 
-    /// Asks the ledger what is due about a call or a lot, and when.
-    async fn look_up(&mut self, subject: Subject) {
-        let asked = self.ledger.query(move |state, _| match subject {
-            Subject::Call(call) => state.call(call)?.next_due(call),
-            Subject::Lot(lot) => Some((state.lot(lot)?.expires_at?, Command::ExpireBonus { lot })),
-        });
-        match asked.await {
-            Ok(due) => self.schedule(subject, due),
-            Err(fault) => {
-                // Asked again soon: a call must not go on unmetered.
-                error!(?subject, %fault, "the ledger does not tell what is due");
-                self.running.spawn(async move {
+    /// Asks the ledger what is due, and when, about all that something has happened to: in one
+    /// query, beside which the driver goes on.
+    fn look_up(&mut self) {
+        if self.asking || self.unsure.is_empty() {
+            return;
+        }
+        self.asking = true;
+        let (ledger, subjects) = (self.ledger.clone(), std::mem::take(&mut self.unsure));
+        self.running.spawn(async move {
+            let about = subjects.clone();
+            let asked = ledger.query(move |state, _| {
+                about.iter().map(|subject| (*subject, due(state, *subject))).collect::<Vec<_>>()
+            });
+            match asked.await {
+                Ok(found) => Done::LookedUp(found),
+                Err(fault) => {
+                    // Asked again soon: a call must not go on unmetered.
+                    error!(%fault, "the ledger does not tell what is due");
                     tokio::time::sleep(RETRY).await;
-                    subject
-                });
+                    Done::NotAnswered(subjects)
+                }
             }
-        }
+        });
     }
 
-    fn schedule(&mut self, subject: Subject, due: Option<(Timestamp, Command)>) {
+    fn schedule(&mut self, subject: Subject, due: Due) {
         if let Some((at, _)) = self.due.remove(&subject) {
             self.queue.remove(&(at, subject));
         }
@@ -157,8 +193,15 @@ impl Metering {
                     tokio::time::sleep(RETRY).await;
                 }
             }
-            subject
+            Done::Issued(subject)
         });
+    }
+}
+
+fn due(state: &State, subject: Subject) -> Due {
+    match subject {
+        Subject::Call(call) => state.call(call)?.next_due(call),
+        Subject::Lot(lot) => Some((state.lot(lot)?.expires_at?, Command::ExpireBonus { lot })),
     }
 }
 

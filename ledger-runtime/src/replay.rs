@@ -1,6 +1,6 @@
 //! From an empty state to the journal's end.
 
-use crate::codec::{JournalError, read_journal};
+use crate::codec::{JournalError, decode};
 use event_store::{EventStore, ReadError};
 use ledger_core::{Recorded, State, evolve};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,18 +39,45 @@ pub(crate) async fn replay(
     }
 }
 
-/// Evolves up to `max` more events of the store, makes them final, and answers them.
+/// Evolves the whole units among the next `max` events of the store, makes them final, and answers
+/// them: none at the end.
+///
+/// # Errors
+/// When the next unit cannot be read, decoded or evolved. What is sound before it is answered first,
+/// and the state never stays within a unit.
 pub(crate) async fn catch_up(
     store: &dyn EventStore,
     state: &mut State,
     max: usize,
 ) -> Result<Vec<Recorded>, JournalError> {
-    let events = read_journal(store, state.next_revision(), max).await?;
-    for event in &events {
-        evolve_checked(state, event)?;
-        state.settle(event.revision);
+    let (mut done, mut unit) = (Vec::new(), Vec::new());
+    let mut fault = None;
+    for event in &store.read(state.next_revision(), max).await? {
+        match decode(event).and_then(|event| evolve_checked(state, &event).map(|()| event)) {
+            Ok(event) => {
+                let (revision, closes_unit) = (event.revision, event.metadata.closes_unit());
+                unit.push(event);
+                if closes_unit {
+                    state.settle(revision);
+                    done.append(&mut unit);
+                }
+            }
+            Err(found) => {
+                state.undo_from(event.revision);
+                fault = Some(found);
+                break;
+            }
+        }
     }
-    Ok(events)
+    if let Some(first) = unit.first().map(|event| event.revision) {
+        state.undo_from(first);
+        let cut = || JournalError::Invariant { revision: first, fault: "its unit is not whole".to_owned() };
+        fault = fault.or_else(|| Some(cut()));
+    }
+    match fault {
+        Some(fault) if done.is_empty() => Err(fault),
+        _ => Ok(done),
+    }
 }
 
 /// Evolves, and turns a broken invariant into an error.

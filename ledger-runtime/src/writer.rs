@@ -18,6 +18,7 @@ use ledger_core::{
     Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, Recorded, State, Timestamp, decide,
 };
 use std::any::Any;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -100,6 +101,8 @@ pub(crate) struct Writer {
     status: watch::Sender<Status>,
     deciding: Batch,
     stored: Batch,
+    /// To be decided once more, before anything from the inbox.
+    again: VecDeque<Request>,
 }
 
 impl Writer {
@@ -115,7 +118,19 @@ impl Writer {
         status: watch::Sender<Status>,
     ) -> Writer {
         let (deciding, stored) = (Batch::default(), Batch::default());
-        Writer { store, clock, state, ids, inbox, live, durable, status, deciding, stored }
+        Writer {
+            store,
+            clock,
+            state,
+            ids,
+            inbox,
+            live,
+            durable,
+            status,
+            deciding,
+            stored,
+            again: VecDeque::new(),
+        }
     }
 
     /// Runs until every handle is gone and everything that was asked is answered.
@@ -123,8 +138,14 @@ impl Writer {
         let mut storing: Option<Storing> = None;
         let mut open = true;
         loop {
+            while !self.deciding.is_full()
+                && let Some(request) = self.again.pop_front()
+            {
+                self.decide(request);
+            }
             if storing.is_none() && !self.deciding.waiting.is_empty() {
                 storing = Some(self.send_batch());
+                continue;
             }
             if !open && storing.is_none() {
                 return;
@@ -201,7 +222,7 @@ impl Writer {
         }
         for event in &recorded {
             let encoded = encode(event);
-            self.deciding.bytes += encoded.data.len() + encoded.metadata.len();
+            self.deciding.bytes += encoded.stored_bytes();
             self.deciding.encoded.push(encoded);
         }
         self.deciding.recorded.extend(recorded);
@@ -220,6 +241,11 @@ impl Writer {
         let durable = *self.durable.borrow();
         let (store, status) = (self.store.clone(), self.status.clone());
         let encoded = std::mem::take(&mut self.stored.encoded);
+        if encoded.is_empty() && matches!(*status.borrow(), Status::Stopped(_)) {
+            // The journal has gone on in a way that this program cannot explain, so its end will
+            // never be ours again; what is known is still told.
+            return Box::pin(async { Stored::Durable });
+        }
         Box::pin(async move {
             if encoded.is_empty() {
                 check_end(store.as_ref(), durable, &status).await
@@ -247,11 +273,13 @@ impl Writer {
                 let later = std::mem::take(&mut self.deciding);
                 for waiting in batch.waiting {
                     match waiting {
-                        Waiting::Execute(_, reply, _) => drop(reply.send(Err(ExecuteError::Fault))),
-                        query => self.decide(query.into_request()),
+                        Waiting::Execute(_, reply, Ok(Receipt { duplicate: false, .. })) => {
+                            drop(reply.send(Err(ExecuteError::Fault)));
+                        }
+                        other => self.again.push_back(other.into_request()),
                     }
                 }
-                later.waiting.into_iter().for_each(|waiting| self.decide(waiting.into_request()));
+                self.again.extend(later.waiting.into_iter().map(Waiting::into_request));
             }
         }
     }
@@ -271,26 +299,24 @@ impl Writer {
         metrics::counter!("ledger_lost_races").increment(1);
         self.state.undo_from(*self.durable.borrow());
         let later = std::mem::take(&mut self.deciding);
+        let mut backoff = Backoff::new();
         loop {
             match catch_up(self.store.as_ref(), &mut self.state, 2_000).await {
                 Ok(events) => match events.last().map(|event| event.revision) {
                     Some(last) => self.publish(events, last),
                     None => break,
                 },
-                Err(JournalError::Read(fault)) => {
-                    warn!(%fault, "the journal cannot be read; trying again");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
+                Err(JournalError::Read(fault)) => backoff.stalled(fault.to_string(), &self.status).await,
                 Err(fault) => {
-                    self.state.undo_from(*self.durable.borrow());
                     self.stop(&fault);
                     break;
                 }
             }
         }
-        for waiting in lost.waiting.into_iter().chain(later.waiting) {
-            self.decide(waiting.into_request());
-        }
+        recovered(&self.status);
+        // Not decided here: together they may be more than one batch takes.
+        let waiting = lost.waiting.into_iter().chain(later.waiting);
+        self.again.extend(waiting.map(Waiting::into_request));
     }
 }
 
@@ -312,7 +338,10 @@ async fn append(
                 recovered(status);
                 return Stored::LostRace;
             }
-            Err(AppendError::Refused(reason)) => return Stored::Refused(reason),
+            Err(AppendError::Refused(reason)) => {
+                recovered(status);
+                return Stored::Refused(reason);
+            }
             Err(AppendError::OutcomeUnknown(reason)) => backoff.stalled(reason, status).await,
         }
     }

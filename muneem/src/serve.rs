@@ -256,7 +256,7 @@ fn otp_limits(mode: Mode) -> OtpConfig {
     match mode {
         Mode::Production => OtpConfig::default(),
         Mode::Development => OtpConfig {
-            resend_seconds: 1,
+            resend_seconds: 0,
             per_phone_per_hour: 1_000,
             per_address_per_hour: 10_000,
             ..OtpConfig::default()

@@ -179,7 +179,7 @@ async fn refresh_tokens_rotate_and_a_reused_one_ends_the_session(pool: PgPool) {
 async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host) = (world.new_user_with(100_000).await, world.new_host(60_000).await);
-    let admin = &world.admin;
+    let (admin, other_host) = (&world.admin, world.new_host(60_000).await);
     let gift = Uuid::now_v7();
     let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
     world.put(Some(admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
@@ -207,7 +207,7 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
     let (post, put) = (Method::POST, Method::PUT);
     for (case, who, method, path, body, status, code) in [
         ("paying oneself", &host, &post, send.as_str(), to(host.id, 10_000), 422, "self_payment"),
-        ("paying from earnings", &host, &post, &send, to(user.id, 10_000), 409, "earnings_not_spendable"),
+        ("paying from earnings", &host, &post, &send, to(other_host.id, 10_000), 409, "earnings_not_spendable"),
         ("a price that changed", &user, &post, &send, to(host.id, 9_000), 409, "gift_price_changed"),
         ("more than there is", &host, &post, "/v1/withdrawals", json!({ "coins_milli": 99_000 }), 409, "insufficient_earnings"),
         ("bought coins withdrawn", &user, &post, "/v1/withdrawals", json!({ "coins_milli": 50_000 }), 409, "purchased_not_withdrawable"),

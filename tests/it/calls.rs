@@ -39,7 +39,9 @@ async fn a_ring_is_rejected_cancelled_or_missed_and_costs_nothing(pool: PgPool) 
 
     let ring = at_user.request("call:invite", invitation(&host)).await;
     assert_eq!(at_user.request("call:cancel", json!({ "call": ring["data"]["call"] })).await["ok"], true);
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "cancelled");
+    for side in [&mut at_host, &mut at_user] {
+        assert_eq!(side.push("call:end").await["data"]["reason"], "cancelled");
+    }
 
     let ring = at_user.request("call:invite", invitation(&host)).await;
     let after_ring = chrono::Utc::now() + chrono::TimeDelta::seconds(31);
@@ -198,7 +200,7 @@ async fn over_http_a_call_runs_the_same_way(pool: PgPool) {
     world.post(Some(&host), &format!("{path}/answer"), json!({ "accept": true })).await.expect_ok();
     world.post(Some(&host), &format!("{path}/answer"), json!({ "accept": true })).await.expect_ok();
     at_user.push("call:tick").await;
-    world.post(Some(&stranger), &format!("{path}/end"), json!({})).await.expect_problem(404, "call_not_found");
+    world.post(Some(&stranger), &format!("{path}/end"), json!({})).await.expect_problem(404, "unknown_call");
     let key = new_key();
     let ended = world.post_with_key(&user, &format!("{path}/end"), key, json!({})).await.expect_ok();
     let again = world.post_with_key(&user, &format!("{path}/end"), key, json!({})).await.expect_ok();

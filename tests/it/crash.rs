@@ -97,7 +97,7 @@ async fn a_read_model_that_was_tampered_with_is_named_by_verify(pool: PgPool) {
     let (ok, told) = deployment.run(&["demo", "--json"]).await;
     assert!(ok, "{told:#}");
     drop(server);
-    sqlx::query("UPDATE read.balances SET balance = balance - 1 WHERE account = 'platform:revenue'")
+    sqlx::query("UPDATE read.balances SET balance_minor = balance_minor - 1 WHERE account = 'platform:revenue'")
         .execute(&pool)
         .await
         .expect("the tampering");

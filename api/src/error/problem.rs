@@ -1,0 +1,92 @@
+//! RFC 9457: what a client gets instead of what it asked for.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use utoipa::ToSchema;
+
+/// A problem. `code` is stable, and what programs go by; `detail` is a sentence for people. Further
+/// members hold the figures of the case, such as `needed_milli` or `retry_after_seconds`.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Problem {
+    /// `/problems/` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/insufficient_funds")]
+    pub kind: String,
+    /// The code as words.
+    #[schema(example = "Insufficient funds")]
+    pub title: String,
+    #[schema(example = 409)]
+    pub status: u16,
+    pub detail: String,
+    #[schema(value_type = String, example = "insufficient_funds")]
+    pub code: Cow<'static, str>,
+    /// The field of the request that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    #[serde(flatten)]
+    #[schema(value_type = Object, additional_properties)]
+    pub members: Map<String, Value>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Problem {
+        let code = code.into();
+        Problem {
+            kind: format!("/problems/{code}"),
+            title: as_words(&code),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            field: None,
+            members: Map::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn field(self, field: impl Into<String>) -> Problem {
+        Problem { field: Some(field.into()), ..self }
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// When asking again makes sense: as a member, and as the header of that name.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Problem {
+        self.with(RETRY_AFTER, seconds)
+    }
+}
+
+const RETRY_AFTER: &str = "retry_after_seconds";
+
+fn as_words(code: &str) -> String {
+    let words = code.replace('_', " ");
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_ascii_uppercase().to_string() + letters.as_str(),
+        None => words,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.members.get(RETRY_AFTER).and_then(Value::as_u64);
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

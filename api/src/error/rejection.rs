@@ -1,0 +1,151 @@
+//! How a refusal of the ledger is told: its status, and the figures of the case.
+
+use super::problem::Problem;
+use axum::http::StatusCode;
+use ledger_core::Rejection;
+use serde_json::Value;
+
+/// The status of each rejection, by its kind: a value that is wrong in itself 422, a
+/// thing that is not there 404, and a state that does not allow it 409.
+pub fn status(rejection: &Rejection) -> StatusCode {
+    match rejection {
+        Rejection::NotInCall => StatusCode::FORBIDDEN,
+
+        Rejection::UnknownPlan
+        | Rejection::UnknownPurchase
+        | Rejection::UnknownLot
+        | Rejection::UnknownGift
+        | Rejection::UnknownCall
+        | Rejection::UnknownWithdrawal => StatusCode::NOT_FOUND,
+
+        Rejection::KeyNotV7
+        | Rejection::KeyExpired
+        | Rejection::KeyInFuture
+        | Rejection::AmountNotPositive { .. }
+        | Rejection::AmountTooLarge { .. }
+        | Rejection::SelfPayment
+        | Rejection::PriceInCoins
+        | Rejection::RefundCurrencyMismatch
+        | Rejection::CommissionTooLarge
+        | Rejection::EffectiveInPast { .. }
+        | Rejection::WithdrawalTooSmall { .. }
+        | Rejection::AccountNotAdjustable
+        | Rejection::ReasonInvalid { .. }
+        | Rejection::ReferenceInvalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+
+        Rejection::JournalAlreadyOpen
+        | Rejection::KeyReused
+        | Rejection::InsufficientFunds { .. }
+        | Rejection::EarningsNotSpendable { .. }
+        | Rejection::PlanInactive
+        | Rejection::PurchaseNotOpen
+        | Rejection::PurchaseNotCaptured
+        | Rejection::RefundExceedsCaptured { .. }
+        | Rejection::RefundExceedsUnspent { .. }
+        | Rejection::RefundKnown
+        | Rejection::LotNotExpired
+        | Rejection::GiftPriceChanged { .. }
+        | Rejection::GiftOutsideCall
+        | Rejection::AlreadyInAgency
+        | Rejection::NotInAgency
+        | Rejection::CommissionNotSet
+        | Rejection::MediumNotOffered { .. }
+        | Rejection::CallPriceChanged { .. }
+        | Rejection::PayerBusy
+        | Rejection::HostBusy
+        | Rejection::CallKnown
+        | Rejection::CallEnded
+        | Rejection::CallNotRunning
+        | Rejection::CallNotPaused
+        | Rejection::TickNotDue { .. }
+        | Rejection::TickOutOfOrder { .. }
+        | Rejection::GraceNotOver { .. }
+        | Rejection::TermsInvalid { .. }
+        | Rejection::InsufficientEarnings { .. }
+        | Rejection::EarningsNotAvailable { .. }
+        | Rejection::PurchasedNotWithdrawable { .. }
+        | Rejection::WithdrawalAlreadyApproved
+        | Rejection::WithdrawalNotApproved
+        | Rejection::WithdrawalClosed
+        | Rejection::AdjustmentOverdraws { .. } => StatusCode::CONFLICT,
+
+        Rejection::JournalNotOpen => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+pub fn problem(rejection: &Rejection) -> Problem {
+    let problem = Problem::new(status(rejection), rejection.code(), rejection.to_string());
+    match rejection {
+        Rejection::AmountNotPositive { field }
+        | Rejection::AmountTooLarge { field }
+        | Rejection::TermsInvalid { field }
+        | Rejection::ReasonInvalid { field }
+        | Rejection::ReferenceInvalid { field } => problem.field(*field),
+
+        Rejection::KeyReused | Rejection::KeyNotV7 | Rejection::KeyExpired | Rejection::KeyInFuture => {
+            problem.field("Idempotency-Key")
+        }
+
+        Rejection::InsufficientFunds { needed_milli, spendable_milli }
+        | Rejection::EarningsNotSpendable { needed_milli, spendable_milli } => {
+            problem.with("needed_milli", *needed_milli).with("spendable_milli", *spendable_milli)
+        }
+        Rejection::RefundExceedsCaptured { refundable_minor } => {
+            problem.with("refundable_minor", *refundable_minor)
+        }
+        Rejection::RefundExceedsUnspent { unspent_milli } => problem.with("unspent_milli", *unspent_milli),
+        Rejection::GiftPriceChanged { price_milli } => problem.with("price_milli", *price_milli),
+        Rejection::CallPriceChanged { price_milli_per_minute } => {
+            problem.with("price_milli_per_minute", *price_milli_per_minute)
+        }
+        Rejection::EffectiveInPast { earliest } => {
+            problem.field("effective_from").with("earliest", earliest.to_string())
+        }
+        Rejection::MediumNotOffered { medium } => {
+            problem.with("medium", serde_json::to_value(medium).unwrap_or(Value::Null))
+        }
+        Rejection::TickNotDue { due } => problem.with("due", due.to_string()),
+        Rejection::TickOutOfOrder { next } => problem.with("next", *next),
+        Rejection::GraceNotOver { lost_at } => problem.with("lost_at", lost_at.to_string()),
+        Rejection::WithdrawalTooSmall { minimum_milli } => problem.with("minimum_milli", *minimum_milli),
+        Rejection::InsufficientEarnings { available_milli }
+        | Rejection::EarningsNotAvailable { available_milli }
+        | Rejection::PurchasedNotWithdrawable { available_milli } => {
+            problem.with("available_milli", *available_milli)
+        }
+        Rejection::AdjustmentOverdraws { balance_milli } => problem.with("balance_milli", *balance_milli),
+
+        Rejection::JournalNotOpen
+        | Rejection::JournalAlreadyOpen
+        | Rejection::SelfPayment
+        | Rejection::PriceInCoins
+        | Rejection::UnknownPlan
+        | Rejection::PlanInactive
+        | Rejection::UnknownPurchase
+        | Rejection::PurchaseNotOpen
+        | Rejection::PurchaseNotCaptured
+        | Rejection::RefundCurrencyMismatch
+        | Rejection::RefundKnown
+        | Rejection::UnknownLot
+        | Rejection::LotNotExpired
+        | Rejection::UnknownGift
+        | Rejection::GiftOutsideCall
+        | Rejection::AlreadyInAgency
+        | Rejection::NotInAgency
+        | Rejection::CommissionTooLarge
+        | Rejection::CommissionNotSet
+        | Rejection::PayerBusy
+        | Rejection::HostBusy
+        | Rejection::CallKnown
+        | Rejection::UnknownCall
+        | Rejection::CallEnded
+        | Rejection::NotInCall
+        | Rejection::CallNotRunning
+        | Rejection::CallNotPaused
+        | Rejection::UnknownWithdrawal
+        | Rejection::WithdrawalAlreadyApproved
+        | Rejection::WithdrawalNotApproved
+        | Rejection::WithdrawalClosed
+        | Rejection::AccountNotAdjustable => problem,
+    }
+}

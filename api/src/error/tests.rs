@@ -1,0 +1,192 @@
+use super::{Error, Unreadable};
+use axum::response::IntoResponse;
+use ledger_core::{Medium, Rejection, Timestamp};
+use ledger_runtime::ExecuteError;
+use platform::commands::CommandError;
+use platform::hosts::HostError;
+use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Role};
+use platform::purchases::WebhookRefusal;
+use platform::rate_limit::RateLimitError;
+use platform::settings::SettingsError;
+use projections::{Behind, QueryError};
+use std::collections::BTreeSet;
+
+/// One of each, with the status that it is answered with.
+fn rejections() -> Vec<(Rejection, u16)> {
+    use Rejection::*;
+    let (at, field) = (Timestamp(0), "a_field");
+    vec![
+        (JournalNotOpen, 503),
+        (JournalAlreadyOpen, 409),
+        (KeyReused, 409),
+        (KeyNotV7, 422),
+        (KeyExpired, 422),
+        (KeyInFuture, 422),
+        (AmountNotPositive { field }, 422),
+        (AmountTooLarge { field }, 422),
+        (SelfPayment, 422),
+        (InsufficientFunds { needed_milli: 2, spendable_milli: 1 }, 409),
+        (EarningsNotSpendable { needed_milli: 2, spendable_milli: 1 }, 409),
+        (UnknownPlan, 404),
+        (PlanInactive, 409),
+        (PriceInCoins, 422),
+        (UnknownPurchase, 404),
+        (PurchaseNotOpen, 409),
+        (PurchaseNotCaptured, 409),
+        (RefundExceedsCaptured { refundable_minor: 1 }, 409),
+        (RefundCurrencyMismatch, 422),
+        (RefundExceedsUnspent { unspent_milli: 1 }, 409),
+        (RefundKnown, 409),
+        (UnknownLot, 404),
+        (LotNotExpired, 409),
+        (UnknownGift, 404),
+        (GiftPriceChanged { price_milli: 1 }, 409),
+        (GiftOutsideCall, 409),
+        (AlreadyInAgency, 409),
+        (NotInAgency, 409),
+        (CommissionTooLarge, 422),
+        (EffectiveInPast { earliest: at }, 422),
+        (CommissionNotSet, 409),
+        (MediumNotOffered { medium: Medium::Video }, 409),
+        (CallPriceChanged { price_milli_per_minute: 1 }, 409),
+        (PayerBusy, 409),
+        (HostBusy, 409),
+        (CallKnown, 409),
+        (UnknownCall, 404),
+        (CallEnded, 409),
+        (NotInCall, 403),
+        (CallNotRunning, 409),
+        (CallNotPaused, 409),
+        (TickNotDue { due: at }, 409),
+        (TickOutOfOrder { next: 1 }, 409),
+        (GraceNotOver { lost_at: at }, 409),
+        (TermsInvalid { field }, 409),
+        (UnknownWithdrawal, 404),
+        (WithdrawalTooSmall { minimum_milli: 1 }, 422),
+        (InsufficientEarnings { available_milli: 1 }, 409),
+        (EarningsNotAvailable { available_milli: 1 }, 409),
+        (PurchasedNotWithdrawable { available_milli: 1 }, 409),
+        (WithdrawalAlreadyApproved, 409),
+        (WithdrawalNotApproved, 409),
+        (WithdrawalClosed, 409),
+        (AccountNotAdjustable, 422),
+        (AdjustmentOverdraws { balance_milli: 1 }, 409),
+        (ReasonInvalid { field }, 422),
+        (ReferenceInvalid { field }, 422),
+    ]
+}
+
+#[test]
+fn every_rejection_of_the_ledger_has_its_status_under_its_own_code() {
+    let mut seen = BTreeSet::new();
+    for (rejection, status) in rejections() {
+        let code = rejection.code();
+        let detail = rejection.to_string();
+        let problem = Error::from(ExecuteError::from(rejection)).problem();
+        assert_eq!((problem.code.as_ref(), problem.status), (code, status));
+        assert_eq!((problem.kind, problem.detail), (format!("/problems/{code}"), detail));
+        seen.insert(code);
+    }
+    assert_eq!(seen, Rejection::CODES.iter().copied().collect(), "the list above has every rejection");
+}
+
+/// Errors that the ledger has no part in.
+fn others() -> Vec<(Error, u16, &'static str)> {
+    let refused = CommandError::Refused { code: "host_offline", message: "the host is not online" };
+    let lost = || sqlx::Error::PoolClosed;
+    vec![
+        (Unreadable::MalformedJson(String::new()).into(), 400, "malformed_json"),
+        (Unreadable::BodyTooLarge { limit_bytes: 1 }.into(), 413, "body_too_large"),
+        (Unreadable::NotJson.into(), 415, "not_json"),
+        (Unreadable::Path(String::new()).into(), 400, "invalid_path"),
+        (Unreadable::KeyMissing.into(), 400, "idempotency_key_missing"),
+        (Unreadable::KeyInvalid.into(), 422, "idempotency_key_invalid"),
+        (AuthError::TokenMissing.into(), 401, "token_missing"),
+        (AuthError::TokenInvalid.into(), 401, "token_invalid"),
+        (AuthError::TokenExpired.into(), 401, "token_expired"),
+        (AuthError::SessionEnded.into(), 401, "session_ended"),
+        (AuthError::Database(lost()).into(), 503, "unavailable"),
+        (Error::ForbiddenRole(Role::Admin), 403, "forbidden_role"),
+        (Error::NoSuchPath, 404, "not_found"),
+        (Error::MethodNotAllowed, 405, "method_not_allowed"),
+        (Error::TimedOut, 504, "timeout"),
+        (Error::Panicked, 500, "internal"),
+        (ExecuteError::Fault.into(), 500, "internal"),
+        (ExecuteError::Stopped("x".into()).into(), 503, "ledger_stopped"),
+        (ExecuteError::OutcomeUnknown.into(), 504, "outcome_unknown"),
+        (refused.into(), 409, "host_offline"),
+        (Error::not_found("call"), 404, "unknown_call"),
+        (Error::field("name", "is too long"), 422, "field_invalid"),
+        (HostError::NotFound.into(), 404, "unknown_host"),
+        (HostError::AlreadyDecided.into(), 409, "host_already_decided"),
+        (HostError::CursorInvalid.into(), 400, "cursor_invalid"),
+        (QueryError::BadCursor.into(), 400, "cursor_invalid"),
+        (QueryError::from(Behind { wanted: 2, projected: None }).into(), 503, "read_model_behind"),
+        (OtpError::Invalid.into(), 401, "otp_invalid"),
+        (OtpError::Expired.into(), 401, "otp_expired"),
+        (OtpError::TooManyTries.into(), 429, "otp_too_many_tries"),
+        (OtpError::RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
+        (RateLimitError::Limited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
+        (PeopleError::NotFound.into(), 404, "unknown_person"),
+        (AgencyError::NotFound.into(), 404, "unknown_agency"),
+        (AgencyError::CodeTaken.into(), 409, "agency_code_taken"),
+        (WebhookRefusal::BadSignature.into(), 401, "webhook_signature_invalid"),
+        (
+            SettingsError::Unreadable { key: "metering", problem: "secret".into() }.into(),
+            500,
+            "setting_unreadable",
+        ),
+    ]
+}
+
+#[test]
+fn what_others_refuse_has_its_status_and_code_too() {
+    for (error, status, code) in others() {
+        let problem = error.problem();
+        assert_eq!((problem.status, problem.code.as_ref()), (status, code), "{error:?}");
+    }
+}
+
+#[test]
+fn whoever_may_ask_again_is_told_when() {
+    for (error, _, _) in others() {
+        let problem = error.problem();
+        let told = problem.members.contains_key("retry_after_seconds");
+        // A code that was guessed at too often does not come back to life.
+        let helps = [429, 503, 504].contains(&problem.status) && problem.code != "otp_too_many_tries";
+        assert_eq!(told, helps, "{error:?}");
+    }
+    let response = Error::from(RateLimitError::Limited { retry_after_seconds: 7 }).into_response();
+    assert_eq!(response.headers()["retry-after"], "7");
+}
+
+#[test]
+fn an_answer_to_a_stranger_says_how_to_sign_in_and_is_a_problem() {
+    let response = Error::from(AuthError::TokenMissing).into_response();
+    assert_eq!(response.headers()["www-authenticate"], "Bearer");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+}
+
+#[test]
+fn the_figures_of_the_case_are_members_of_the_problem() {
+    let fault = Rejection::InsufficientFunds { needed_milli: 2_000, spendable_milli: 500 };
+    let problem = Error::from(ExecuteError::from(fault)).problem();
+    let expected = serde_json::json!({
+        "type": "/problems/insufficient_funds",
+        "title": "Insufficient funds",
+        "status": 409,
+        "detail": "this needs 2000 thousandths of a coin and 500 can be spent",
+        "code": "insufficient_funds",
+        "needed_milli": 2_000,
+        "spendable_milli": 500,
+    });
+    assert_eq!(serde_json::to_value(&problem).ok(), Some(expected));
+}
+
+#[test]
+fn what_a_database_says_stays_inside() {
+    let complaint = sqlx::Error::Protocol("password of the database".into());
+    let problem = Error::from(PeopleError::Database(complaint)).problem();
+    assert!(!problem.detail.contains("password"), "{}", problem.detail);
+    assert!(!others().into_iter().any(|(error, ..)| error.problem().detail.contains("secret")));
+}

@@ -1,0 +1,99 @@
+//! The HTTP API under `/v1`: a file per resource in [`routes`]. A handler extracts, calls one thing and
+//! responds; what may go wrong is in [`error`]. The OpenAPI document is made from the handlers.
+
+pub mod error;
+mod extract;
+mod layers;
+mod openapi;
+mod page;
+mod receipt;
+mod routes;
+mod words;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderValue;
+use chrono::{DateTime, Utc};
+use error::Error;
+use metrics_exporter_prometheus::PrometheusHandle;
+use platform::app::App;
+use projections::ReadModels;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use extract::BODY_LIMIT_BYTES;
+
+/// How long a read waits for the projector.
+const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
+
+/// What the handlers work with; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    pub app: App,
+    pub read: ReadModels,
+    /// What `/metrics` shows; without it the path answers 404.
+    pub metrics: Option<PrometheusHandle>,
+    pub config: Arc<Config>,
+}
+
+/// What differs between deployments.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Web pages of these origins may call the API from a browser; none when empty.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Requests under `/v1` that one address may make in a minute; webhooks do not count. 0 for no limit.
+    pub requests_per_minute: u32,
+    /// After this long a request is answered with the problem `timeout`. Longer than the ledger takes to
+    /// say that an outcome is unknown.
+    pub timeout: Duration,
+    /// How many events the read models may lag behind before `/health/ready` says no.
+    pub max_lag: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            cors_origins: Vec::new(),
+            requests_per_minute: 1_200,
+            timeout: Duration::from_secs(15),
+            max_lag: 10_000,
+        }
+    }
+}
+
+impl Api {
+    pub fn new(app: App, read: ReadModels, metrics: Option<PrometheusHandle>, config: Config) -> Api {
+        Api { app, read, metrics, config: Arc::new(config) }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        platform::clock::now()
+    }
+
+    /// Returns once the read models show `min_revision`.
+    async fn reach(&self, min_revision: Option<u64>) -> Result<(), Error> {
+        match min_revision {
+            Some(revision) => Ok(self.read.wait_for(revision, MIN_REVISION_WAIT).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All routes. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits go by the
+/// peer's address.
+pub fn router(api: Api) -> Router {
+    let (routes, document) = openapi::complete(routes::all()).split_for_parts();
+    let routes = routes
+        .merge(SwaggerUi::new("/docs").url("/v1/openapi.json", document))
+        .fallback(async || Error::NoSuchPath)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .with_state(api.clone());
+    layers::around(routes, api)
+}
+
+/// The document of all routes.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    openapi::complete(routes::all()).into_openapi()
+}

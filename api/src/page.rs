@@ -1,0 +1,93 @@
+//! Lists: pages, cursors, and waiting for what was just written.
+
+use crate::error::Error;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub const DEFAULT_LIMIT: u32 = 20;
+pub const MAX_LIMIT: u32 = 100;
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    pub fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(each).collect(), next_cursor: self.next_cursor }
+    }
+}
+
+impl<T> From<projections::Page<T>> for Page<T> {
+    fn from(page: projections::Page<T>) -> Page<T> {
+        Page { items: page.items, next_cursor: page.next }
+    }
+}
+
+/// An amount's asset beside a row that counts in coins alone.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InCoins<T> {
+    /// What every `..._milli` counts: thousandths of a coin.
+    #[schema(example = "COIN/3")]
+    pub asset: &'static str,
+    #[serde(flatten)]
+    pub row: T,
+}
+
+pub const COIN: &str = "COIN/3";
+
+impl<T> From<T> for InCoins<T> {
+    fn from(row: T) -> InCoins<T> {
+        InCoins { asset: COIN, row }
+    }
+}
+
+/// How many rows a page has.
+pub fn limit(asked: Option<u32>) -> Result<u32, Error> {
+    match asked.unwrap_or(DEFAULT_LIMIT) {
+        limit @ 1..=MAX_LIMIT => Ok(limit),
+        _ => Err(Error::field("limit", "must be from 1 to 100")),
+    }
+}
+
+/// The query of a route that answers with one thing or a short list.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ReadQuery {
+    /// Answer only once the read models show this revision, such as a receipt's.
+    pub min_revision: Option<u64>,
+}
+
+/// Declares the query of a list: its own filters beside what every list has.
+macro_rules! list_query {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+        #[into_params(parameter_in = Query)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* #[serde(default)] pub $field: $kind,)*
+            /// The `next_cursor` of the page before.
+            pub cursor: Option<String>,
+            /// Rows of a page, 1 to 100; 20 when absent.
+            #[param(minimum = 1, maximum = 100)]
+            pub limit: Option<u32>,
+            /// Answer only once the read models show this revision, such as a receipt's.
+            pub min_revision: Option<u64>,
+        }
+
+        impl $name {
+            /// The size of the page, once the read models have come as far as was asked.
+            async fn ready(&self, api: &$crate::Api) -> Result<u32, $crate::error::Error> {
+                let limit = $crate::page::limit(self.limit)?;
+                api.reach(self.min_revision).await?;
+                Ok(limit)
+            }
+        }
+    };
+}
+pub(crate) use list_query;

@@ -1,0 +1,39 @@
+//! What an accepted command is answered with.
+
+use crate::extract::Json;
+use axum::http::StatusCode;
+use ledger_core::CommandId;
+use ledger_runtime::Receipt;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// That the ledger has recorded a command, durably.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Recorded {
+    /// The journal that it was recorded in.
+    pub journal: Uuid,
+    /// The command's last event. As `min_revision` of a read it makes sure that the read shows it.
+    pub revision: u64,
+    /// Whether this is the answer to a retry: the command had been recorded before.
+    pub duplicate: bool,
+}
+
+impl From<Receipt> for Recorded {
+    fn from(receipt: Receipt) -> Recorded {
+        Recorded { journal: receipt.journal.0, revision: receipt.revision, duplicate: receipt.duplicate }
+    }
+}
+
+/// 201 with the body for a new thing, 200 for the answer to a retry.
+pub type Created<T> = (StatusCode, Json<T>);
+
+pub fn created<T>(receipt: &Receipt, body: T) -> Created<T> {
+    let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    (status, Json(body))
+}
+
+/// The id of what the command made.
+pub fn made(command: CommandId, what: &str) -> Uuid {
+    command.derive(what)
+}

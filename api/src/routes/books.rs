@@ -1,0 +1,239 @@
+//! The books: accounts, statements, balances as of any moment, trial balance, revenue.
+
+use crate::Api;
+use crate::error::{Error, Unreadable};
+use crate::extract::{AdminCaller, Json, Path, Query};
+use crate::page::{InCoins, Page, list_query};
+use axum::extract::State;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use ledger_core::{Account, Asset};
+use projections::{
+    AsOf, BalanceAsOf, QueryError, RevenueRow, StatementLine, StatementOf, TrialBalance, TrialBalanceLine,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The longest time that revenue is told of at once.
+const REVENUE_DAYS: i64 = 366;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list_accounts))
+        .routes(routes!(list_account_statement))
+        .routes(routes!(get_account_balance))
+        .routes(routes!(get_trial_balance))
+        .routes(routes!(get_revenue))
+}
+
+list_query! {
+    AccountsQuery {
+        /// Only accounts whose name begins so, such as `suspense:`.
+        prefix: Option<String>,
+    }
+}
+
+/// An account's balance in one asset.
+#[derive(Serialize, ToSchema)]
+struct AccountView {
+    #[schema(example = "platform:revenue")]
+    account: String,
+    #[schema(example = "COIN/3")]
+    asset: String,
+    /// As the account's owner reads it: what a user has is positive.
+    balance_minor: i64,
+    /// Of debit and credit one is zero.
+    debit_minor: i64,
+    credit_minor: i64,
+}
+
+impl From<TrialBalanceLine> for AccountView {
+    fn from(line: TrialBalanceLine) -> AccountView {
+        let signed = line.debit_minor - line.credit_minor;
+        let owner = line.account.parse::<Account>();
+        AccountView {
+            balance_minor: owner.map_or(signed, |account| account.natural_balance(signed)),
+            account: line.account,
+            asset: line.asset,
+            debit_minor: line.debit_minor,
+            credit_minor: line.credit_minor,
+        }
+    }
+}
+
+/// The accounts that are not at zero, by asset and name.
+#[utoipa::path(get, path = "/v1/admin/accounts", tag = "admin: books", security(("bearer" = ["admin"])),
+    params(AccountsQuery), responses((status = 200, body = Page<AccountView>)))]
+async fn list_accounts(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<AccountsQuery>,
+) -> Result<Json<Page<AccountView>>, Error> {
+    let limit = query.ready(&api).await? as usize;
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let mut lines = api.read.trial_balance().await?.lines;
+    // Ordered here, since a database's order of texts depends on its locale and the cursor's must not.
+    lines.sort_by(|a, b| place(a).cmp(&place(b)));
+    let prefix = query.prefix.as_deref().unwrap_or_default();
+    let mut rest = lines
+        .into_iter()
+        .filter(|line| line.account.starts_with(prefix) && after.is_none_or(|after| place(line) > after));
+    let items: Vec<AccountView> = rest.by_ref().take(limit).map(AccountView::from).collect();
+    let more = rest.next().is_some();
+    let next_cursor = items.last().filter(|_| more).map(|last| format!("{}~{}", last.asset, last.account));
+    Ok(Json(Page { items, next_cursor }))
+}
+
+fn place(line: &TrialBalanceLine) -> (&str, &str) {
+    (&line.asset, &line.account)
+}
+
+fn read_cursor(text: &str) -> Result<(&str, &str), Error> {
+    let place = text
+        .split_once('~')
+        .filter(|(asset, account)| asset.parse::<Asset>().is_ok() && account.parse::<Account>().is_ok());
+    place.ok_or(Error::Query(QueryError::BadCursor))
+}
+
+list_query! {
+    AccountStatementQuery {
+        /// The asset that the account's entries count, such as `INR/2`; the usual one of the account when
+        /// absent.
+        #[param(value_type = Option<String>)]
+        asset: Option<Asset>,
+    }
+}
+
+/// Every movement of an account, newest first, with the balance after it.
+#[utoipa::path(get, path = "/v1/admin/accounts/{account}/statement", tag = "admin: books",
+    security(("bearer" = ["admin"])), params(("account" = String, Path), AccountStatementQuery),
+    responses((status = 200, body = Page<StatementLine>)))]
+async fn list_account_statement(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Path(account): Path<String>,
+    Query(query): Query<AccountStatementQuery>,
+) -> Result<Json<Page<StatementLine>>, Error> {
+    let account = read_account(&account)?;
+    let limit = query.ready(&api).await?;
+    let of = StatementOf::Account(account, query.asset.unwrap_or_else(|| usual_asset(account)));
+    Ok(Json(api.read.statement(of, query.cursor.as_deref(), limit).await?.into()))
+}
+
+fn read_account(text: &str) -> Result<Account, Error> {
+    text.parse().map_err(|fault: ledger_core::account::BadAccount| Unreadable::Path(fault.to_string()).into())
+}
+
+/// Money accounts count rupees, all others coins.
+fn usual_asset(account: Account) -> Asset {
+    match account {
+        Account::Gateway(_) | Account::Suspense(_) | Account::PlatformBank => Asset::INR,
+        Account::UserPurchased(_)
+        | Account::UserBonus(_)
+        | Account::HostEarnings(_)
+        | Account::AgencyEarnings(_)
+        | Account::WithdrawalHeld(_)
+        | Account::PlatformRevenue
+        | Account::PlatformPromotions
+        | Account::PlatformAdjustments
+        | Account::ClearingCharges
+        | Account::ExchangeCoins => Asset::COIN,
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct BalanceQuery {
+    /// At this moment (RFC 3339), after the last command that was complete then.
+    at: Option<DateTime<Utc>>,
+    /// After this event, or the last complete command before it.
+    revision: Option<u64>,
+    /// Such as `INR/2`; the usual one of the account when absent.
+    #[param(value_type = Option<String>)]
+    asset: Option<Asset>,
+    /// Answer only once the read models show this revision.
+    min_revision: Option<u64>,
+}
+
+/// What an account held at a moment, now when none is named.
+#[utoipa::path(get, path = "/v1/admin/accounts/{account}/balance", tag = "admin: books",
+    security(("bearer" = ["admin"])), params(("account" = String, Path), BalanceQuery),
+    responses((status = 200, body = BalanceAsOf)))]
+async fn get_account_balance(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Path(account): Path<String>,
+    Query(query): Query<BalanceQuery>,
+) -> Result<Json<BalanceAsOf>, Error> {
+    let account = read_account(&account)?;
+    let as_of = match (query.at, query.revision) {
+        (Some(time), None) => AsOf::Time(time),
+        (None, Some(revision)) => AsOf::Revision(revision),
+        (None, None) => AsOf::Revision(u64::MAX),
+        (Some(_), Some(_)) => return Err(Error::field("at", "must not stand beside revision")),
+    };
+    api.reach(query.min_revision).await?;
+    let asset = query.asset.unwrap_or_else(|| usual_asset(account));
+    Ok(Json(api.read.balance_as_of(account, asset, as_of).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct TrialBalanceQuery {
+    /// A line for each account, not one for all people, agencies and withdrawals of a kind.
+    #[serde(default)]
+    each_account: bool,
+    /// Answer only once the read models show this revision.
+    min_revision: Option<u64>,
+}
+
+/// The trial balance: per asset, the debits equal the credits.
+#[utoipa::path(get, path = "/v1/admin/trial-balance", tag = "admin: books",
+    security(("bearer" = ["admin"])), params(TrialBalanceQuery), responses((status = 200, body = TrialBalance)))]
+async fn get_trial_balance(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<TrialBalanceQuery>,
+) -> Result<Json<TrialBalance>, Error> {
+    api.reach(query.min_revision).await?;
+    let read = &api.read;
+    let balance =
+        if query.each_account { read.trial_balance().await? } else { read.trial_balance_by_class().await? };
+    Ok(Json(balance))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct RevenueQuery {
+    /// The first day, in UTC.
+    from: NaiveDate,
+    /// The last day, included; at most 366 days in all.
+    to: NaiveDate,
+    /// Answer only once the read models show this revision.
+    min_revision: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Revenue {
+    items: Vec<InCoins<RevenueRow>>,
+}
+
+/// What each source brought on each day, and who earned it.
+#[utoipa::path(get, path = "/v1/admin/revenue", tag = "admin: books", security(("bearer" = ["admin"])),
+    params(RevenueQuery), responses((status = 200, body = Revenue)))]
+async fn get_revenue(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<RevenueQuery>,
+) -> Result<Json<Revenue>, Error> {
+    let RevenueQuery { from, to, min_revision } = query;
+    if !(TimeDelta::zero()..TimeDelta::days(REVENUE_DAYS)).contains(&(to - from)) {
+        return Err(Error::field("to", "must be from the day `from` on, with at most 366 days in all"));
+    }
+    api.reach(min_revision).await?;
+    let rows = api.read.revenue_by_day(from, to).await?;
+    Ok(Json(Revenue { items: rows.into_iter().map(InCoins::from).collect() }))
+}

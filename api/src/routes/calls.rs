@@ -1,0 +1,285 @@
+//! Calls, from the ring to the end.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
+use crate::page::{COIN, Page, ReadQuery, list_query};
+use crate::words::MediumWord;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ledger_core::{CallId, Medium, PersonId};
+use ledger_runtime::Receipt;
+use platform::calls::{Invitation, Ring};
+use projections::{CallRow, QueryError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(invite, list_calls))
+        .routes(routes!(get_call))
+        .routes(routes!(answer_call))
+        .routes(routes!(cancel_call))
+        .routes(routes!(end_call))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Invite {
+    host: Uuid,
+    #[schema(value_type = MediumWord)]
+    medium: Medium,
+    /// The price that the user was shown: another one is refused.
+    price_seen_milli_per_minute: i64,
+}
+
+/// A call: the ring, and once it was accepted what the ledger knows of it.
+#[derive(Serialize, ToSchema)]
+struct CallView {
+    call: Uuid,
+    payer: Uuid,
+    host: Uuid,
+    #[schema(value_type = MediumWord)]
+    medium: String,
+    #[schema(example = "COIN/3")]
+    asset: &'static str,
+    price_milli_per_minute: i64,
+    /// `ringing`, `rejected`, `cancelled`, `missed`, `busy`, `failed`; `accepted` until the read models show
+    /// the call, then `running`, `paused` or `ended`.
+    status: String,
+    /// Why an accepted ring did not become a call.
+    failure: Option<String>,
+    created_at: DateTime<Utc>,
+    /// Until when it rings.
+    expires_at: DateTime<Utc>,
+    /// When the ring was answered or ended.
+    decided_at: Option<DateTime<Utc>>,
+    /// Absent as long as the call has not begun.
+    outcome: Option<CallOutcome>,
+}
+
+/// What a call came to.
+#[derive(Serialize, ToSchema)]
+struct CallOutcome {
+    started_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    /// `hung_up`, `exhausted`, `lost` or `stopped`.
+    end_reason: Option<String>,
+    /// The person who hung up.
+    ended_by: Option<Uuid>,
+    /// Connected time, up to the last pause or the end.
+    connected_ms: i64,
+    /// Increments that were charged.
+    ticks: i64,
+    /// What the payer was charged.
+    charged_milli: i64,
+    /// What the host earned; for the host alone.
+    host_earned_milli: Option<i64>,
+    revision: i64,
+}
+
+fn view(ring: Ring, row: Option<CallRow>, viewer: PersonId) -> CallView {
+    let is_host = viewer.0 == ring.host;
+    CallView {
+        call: ring.call,
+        payer: ring.payer,
+        host: ring.host,
+        medium: ring.medium,
+        asset: COIN,
+        price_milli_per_minute: ring.price_milli_per_minute,
+        status: row.as_ref().map_or(ring.status, |row| row.status.clone()),
+        failure: ring.failure,
+        created_at: ring.created_at,
+        expires_at: ring.expires_at,
+        decided_at: ring.decided_at,
+        outcome: row.map(|row| CallOutcome {
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            end_reason: row.end_reason,
+            ended_by: row.ended_by,
+            connected_ms: row.connected_ms,
+            ticks: row.ticks,
+            charged_milli: row.charged_total_milli,
+            host_earned_milli: is_host.then_some(row.host_earned_milli),
+            revision: row.revision,
+        }),
+    }
+}
+
+/// Ring a host. Nothing is charged until the host answers; both sides must be connected by WebSocket.
+#[utoipa::path(post, path = "/v1/calls", tag = "calls", security(("bearer" = ["user"])),
+    params(IdempotencyKey), responses((status = 201, body = CallView)))]
+async fn invite(
+    State(api): State<Api>,
+    user: UserCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(asked): Json<Invite>,
+) -> Result<(StatusCode, Json<CallView>), Error> {
+    let invitation = Invitation {
+        payer: user.person(),
+        host: PersonId(asked.host),
+        medium: asked.medium,
+        price_seen_milli_per_minute: asked.price_seen_milli_per_minute,
+    };
+    let ring = api.app.calls.invite(key, invitation, api.now()).await?;
+    Ok((StatusCode::CREATED, Json(view(ring, None, user.person()))))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    accept: bool,
+}
+
+/// What became of a call, with the receipt where the ledger has part in it: not of a ring that was never taken.
+#[derive(Serialize, ToSchema)]
+struct CallChanged {
+    call: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<bool>,
+}
+
+impl CallChanged {
+    fn new(call: Uuid, receipt: Option<Receipt>) -> CallChanged {
+        CallChanged {
+            call,
+            journal: receipt.map(|it| it.journal.0),
+            revision: receipt.map(|it| it.revision),
+            duplicate: receipt.map(|it| it.duplicate),
+        }
+    }
+}
+
+/// Take the call, or decline. Taking it starts it and charges the first increment. The call itself is the
+/// key: taking it again answers the first receipt.
+#[utoipa::path(post, path = "/v1/calls/{call}/answer", tag = "calls", security(("bearer" = ["host"])),
+    responses((status = 200, body = CallChanged)))]
+async fn answer_call(
+    State(api): State<Api>,
+    host: HostCaller,
+    Path(call): Path<Uuid>,
+    Json(asked): Json<Answer>,
+) -> Result<Json<CallChanged>, Error> {
+    let receipt = if asked.accept {
+        Some(api.app.calls.accept(host.person(), CallId(call), api.now()).await?)
+    } else {
+        api.app.calls.reject(host.person(), CallId(call), api.now()).await?;
+        None
+    };
+    Ok(Json(CallChanged::new(call, receipt)))
+}
+
+/// Stop ringing.
+#[utoipa::path(post, path = "/v1/calls/{call}/cancel", tag = "calls", security(("bearer" = ["user"])),
+    responses((status = 200, body = CallChanged)))]
+async fn cancel_call(
+    State(api): State<Api>,
+    user: UserCaller,
+    Path(call): Path<Uuid>,
+) -> Result<Json<CallChanged>, Error> {
+    api.app.calls.cancel(user.person(), CallId(call), api.now()).await?;
+    Ok(Json(CallChanged::new(call, None)))
+}
+
+/// Hang up. While it still rings, the payer so cancels and the host declines.
+#[utoipa::path(post, path = "/v1/calls/{call}/end", tag = "calls", security(("bearer" = [])),
+    params(("call" = Uuid, Path), IdempotencyKey), responses((status = 200, body = CallChanged)))]
+async fn end_call(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(call): Path<Uuid>,
+) -> Result<Json<CallChanged>, Error> {
+    let receipt = api.app.calls.end(caller.person(), key, CallId(call), api.now()).await?;
+    Ok(Json(CallChanged::new(call, receipt)))
+}
+
+list_query! { CallsQuery {} }
+
+/// The calls that the caller made or got, newest first; those that nobody answered too.
+#[utoipa::path(get, path = "/v1/calls", tag = "calls", security(("bearer" = [])), params(CallsQuery),
+    responses((status = 200, body = Page<CallView>)))]
+async fn list_calls(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    Query(query): Query<CallsQuery>,
+) -> Result<Json<Page<CallView>>, Error> {
+    let limit = query.ready(&api).await?;
+    let before = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let person = caller.person();
+    // One more than asked for tells whether there is another page.
+    let mut rings = api.app.calls.rings_of(person, before, i64::from(limit) + 1).await?;
+    let more = rings.len() > limit as usize;
+    rings.truncate(limit as usize);
+    let next_cursor = rings.last().filter(|_| more).map(cursor);
+    let items = stream::iter(rings)
+        .map(|ring| with_outcome(&api, ring, person))
+        .buffered(JOINED_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// Few enough that one history does not take all connections to Postgres.
+const JOINED_AT_ONCE: usize = 4;
+
+async fn with_outcome(api: &Api, ring: Ring, viewer: PersonId) -> Result<CallView, Error> {
+    // Only an accepted ring can be a call.
+    let row = if ring.status == "accepted" { api.read.call(CallId(ring.call)).await? } else { None };
+    Ok(view(ring, row, viewer))
+}
+
+/// One call of the caller.
+#[utoipa::path(get, path = "/v1/calls/{call}", tag = "calls", security(("bearer" = [])), params(ReadQuery),
+    responses((status = 200, body = CallView)))]
+async fn get_call(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    Path(call): Path<Uuid>,
+    Query(query): Query<ReadQuery>,
+) -> Result<Json<CallView>, Error> {
+    api.reach(query.min_revision).await?;
+    let ring = api.app.calls.of(caller.person(), CallId(call)).await?;
+    Ok(Json(with_outcome(&api, ring, caller.person()).await?))
+}
+
+/// The place of a ring in the history: microseconds and id.
+fn cursor(ring: &Ring) -> String {
+    format!("{}-{}", ring.created_at.timestamp_micros(), ring.call.simple())
+}
+
+fn read_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid), Error> {
+    /// Later times fit our type but not Postgres'.
+    const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
+    let read = || {
+        let (micros, call) = text.split_once('-')?;
+        let micros: i64 = micros.parse().ok().filter(|micros| (0..YEAR_10000_MICROS).contains(micros))?;
+        Some((DateTime::from_timestamp_micros(micros)?, Uuid::try_parse(call).ok()?))
+    };
+    read().ok_or(Error::Query(QueryError::BadCursor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_of_the_history_is_read_back_and_nothing_else_is_one() {
+        let at = DateTime::from_timestamp_micros(1_767_225_600_123_456).expect("a time");
+        let id = Uuid::from_u128(7);
+        let text = format!("{}-{}", at.timestamp_micros(), id.simple());
+        assert_eq!(read_cursor(&text).ok(), Some((at, id)));
+        for bad in ["", "-", "1", "1-x", "-1-00000000000000000000000000000007", "253402300800000000-7"] {
+            let code = read_cursor(bad).map_err(|fault| fault.problem().code);
+            assert_eq!(code, Err("cursor_invalid".into()), "{bad:?}");
+        }
+    }
+}

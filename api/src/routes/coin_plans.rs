@@ -1,0 +1,107 @@
+//! What coins cost.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AdminCaller, IdempotencyKey, Json, Path, Query};
+use crate::page::{COIN, ReadQuery};
+use crate::receipt::Recorded;
+use axum::extract::State;
+use ledger_core::{Asset, Command, PlanId};
+use projections::CoinPlanRow;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list_coin_plans)).routes(routes!(set_coin_plan))
+}
+
+/// What a coin plan gives and costs.
+#[derive(Serialize, ToSchema)]
+struct CoinPlan {
+    plan: Uuid,
+    #[schema(example = "COIN/3")]
+    asset: &'static str,
+    coins_milli: i64,
+    /// Bonus coins that come with it.
+    bonus_milli: i64,
+    /// How long the bonus coins last; for ever when null.
+    bonus_valid_seconds: Option<i64>,
+    price_minor: i64,
+    #[schema(example = "INR/2")]
+    price_asset: String,
+}
+
+impl From<CoinPlanRow> for CoinPlan {
+    fn from(row: CoinPlanRow) -> CoinPlan {
+        CoinPlan {
+            plan: row.plan_id,
+            asset: COIN,
+            coins_milli: row.coins_milli,
+            bonus_milli: row.bonus_milli,
+            bonus_valid_seconds: row.bonus_valid_seconds,
+            price_minor: row.price_minor,
+            price_asset: row.price_asset,
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct CoinPlans {
+    items: Vec<CoinPlan>,
+}
+
+/// The coin plans that are sold, cheapest first. Everybody may look.
+#[utoipa::path(get, path = "/v1/coin-plans", tag = "purchases", params(ReadQuery),
+    responses((status = 200, body = CoinPlans)))]
+async fn list_coin_plans(
+    State(api): State<Api>,
+    Query(query): Query<ReadQuery>,
+) -> Result<Json<CoinPlans>, Error> {
+    api.reach(query.min_revision).await?;
+    let plans = api.read.coin_plans().await?;
+    Ok(Json(CoinPlans { items: plans.into_iter().filter(|plan| plan.active).map(CoinPlan::from).collect() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetCoinPlan {
+    coins_milli: i64,
+    /// Bonus coins that come with it.
+    #[serde(default)]
+    bonus_milli: i64,
+    /// How long the bonus coins last; for ever when absent.
+    bonus_valid_seconds: Option<u32>,
+    price_minor: i64,
+    #[schema(value_type = String, example = "INR/2")]
+    price_asset: Asset,
+    /// Whether it is sold.
+    active: bool,
+}
+
+/// Offer a coin plan, change it, or (inactive) withdraw it. Purchases that are open keep their terms.
+#[utoipa::path(put, path = "/v1/admin/coin-plans/{plan}", tag = "admin: catalogue",
+    security(("bearer" = ["admin"])), params(("plan" = Uuid, Path), IdempotencyKey),
+    responses((status = 200, body = Recorded)))]
+async fn set_coin_plan(
+    State(api): State<Api>,
+    admin: AdminCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(plan): Path<Uuid>,
+    Json(asked): Json<SetCoinPlan>,
+) -> Result<Json<Recorded>, Error> {
+    let SetCoinPlan { coins_milli, bonus_milli, bonus_valid_seconds, price_minor, price_asset, active } =
+        asked;
+    let plan = PlanId(plan);
+    let command = Command::SetCoinPlan {
+        plan,
+        coins_milli,
+        bonus_milli,
+        bonus_valid_seconds,
+        price_minor,
+        price_asset,
+        active,
+    };
+    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+}

@@ -1,0 +1,174 @@
+//! Commission: the rates, the rule in force, and the log of all splits.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AdminCaller, IdempotencyKey, Json, Query};
+use crate::page::{InCoins, Page, ReadQuery, list_query};
+use crate::receipt::Recorded;
+use crate::routes::hosts::approved;
+use crate::words::Scope;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use ledger_core::event::CommissionScope;
+use ledger_core::{AgencyId, Command, PersonId};
+use projections::{CommissionFilter, CommissionRateRow, SplitRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list_commission_rates, set_commission_rate))
+        .routes(routes!(clear_commission_rate))
+        .routes(routes!(get_commission_rule))
+        .routes(routes!(list_commission_log))
+}
+
+#[derive(Serialize, ToSchema)]
+struct CommissionRates {
+    items: Vec<CommissionRateRow>,
+}
+
+/// All rates that were ever set, by scope, oldest first: the last one whose moment has come is in force.
+#[utoipa::path(get, path = "/v1/admin/commission-rates", tag = "admin: commission",
+    security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = CommissionRates)))]
+async fn list_commission_rates(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<ReadQuery>,
+) -> Result<Json<CommissionRates>, Error> {
+    api.reach(query.min_revision).await?;
+    Ok(Json(CommissionRates { items: api.read.commission_rates().await? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetCommissionRate {
+    scope: Scope,
+    /// The host's share in basis points; with the agency's at most 10000.
+    host_bps: u32,
+    /// The agency's share in basis points.
+    agency_bps: u32,
+    /// At once when absent; never in the past.
+    effective_from: Option<DateTime<Utc>>,
+}
+
+/// Set a commission rate. The most specific in force wins: host, then agency, then global.
+#[utoipa::path(put, path = "/v1/admin/commission-rates", tag = "admin: commission",
+    security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
+async fn set_commission_rate(
+    State(api): State<Api>,
+    admin: AdminCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(asked): Json<SetCommissionRate>,
+) -> Result<Json<Recorded>, Error> {
+    let SetCommissionRate { scope, host_bps, agency_bps, effective_from } = asked;
+    let scope = known_scope(&api, scope).await?;
+    let effective_from = effective_from.map(Into::into);
+    let command = Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from };
+    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+}
+
+/// A rate for a mistyped id would never be in force, and nobody would see why.
+async fn known_scope(api: &Api, scope: Scope) -> Result<CommissionScope, Error> {
+    let scope = CommissionScope::try_from(scope)?;
+    match scope {
+        CommissionScope::Global => {}
+        CommissionScope::Agency(agency) => drop(api.app.agencies.get(agency).await?),
+        CommissionScope::Host(host) => drop(approved(api, host).await?),
+    }
+    Ok(scope)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ClearCommissionRate {
+    scope: Scope,
+    /// At once when absent; never in the past.
+    effective_from: Option<DateTime<Utc>>,
+}
+
+/// End the rate of a scope: the next wider one holds again.
+#[utoipa::path(post, path = "/v1/admin/commission-rates/clear", tag = "admin: commission",
+    security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
+async fn clear_commission_rate(
+    State(api): State<Api>,
+    admin: AdminCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(asked): Json<ClearCommissionRate>,
+) -> Result<Json<Recorded>, Error> {
+    let command = Command::ClearCommissionRate {
+        scope: asked.scope.try_into()?,
+        effective_from: asked.effective_from.map(Into::into),
+    };
+    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct RuleQuery {
+    host: Uuid,
+}
+
+/// The rule that a charge of a host would be split by now.
+#[derive(Serialize, ToSchema)]
+struct RuleView {
+    host: Uuid,
+    /// Where the rate was set; global too where none is set at all.
+    scope: Scope,
+    host_bps: u32,
+    agency_bps: u32,
+    /// The platform's share: the rest.
+    platform_bps: u32,
+    agency: Option<Uuid>,
+}
+
+/// The commission rule in force for a host now.
+#[utoipa::path(get, path = "/v1/admin/commission-rule", tag = "admin: commission",
+    security(("bearer" = ["admin"])), params(RuleQuery), responses((status = 200, body = RuleView)))]
+async fn get_commission_rule(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<RuleQuery>,
+) -> Result<Json<RuleView>, Error> {
+    let host = PersonId(query.host);
+    let rule = api.app.ledger.query(move |state, at| state.commission_rule(host, at)).await?;
+    Ok(Json(RuleView {
+        host: host.0,
+        scope: rule.scope.into(),
+        host_bps: rule.host_bps,
+        agency_bps: rule.agency_bps,
+        platform_bps: 10_000_u32.saturating_sub(rule.host_bps + rule.agency_bps),
+        agency: rule.agency.map(|agency| agency.0),
+    }))
+}
+
+list_query! {
+    CommissionLogQuery {
+        host: Option<Uuid>,
+        agency: Option<Uuid>,
+        /// The call, or the sending of the gift.
+        source: Option<Uuid>,
+    }
+}
+
+/// Every split of a charge, newest first.
+#[utoipa::path(get, path = "/v1/admin/commission-log", tag = "admin: commission",
+    security(("bearer" = ["admin"])), params(CommissionLogQuery),
+    responses((status = 200, body = Page<InCoins<SplitRow>>)))]
+async fn list_commission_log(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<CommissionLogQuery>,
+) -> Result<Json<Page<InCoins<SplitRow>>>, Error> {
+    let limit = query.ready(&api).await?;
+    let filter = CommissionFilter {
+        host: query.host.map(PersonId),
+        agency: query.agency.map(AgencyId),
+        source_id: query.source,
+    };
+    let page = api.read.commission_log(filter, query.cursor.as_deref(), limit).await?;
+    Ok(Json(Page::from(page).map(InCoins::from)))
+}

@@ -1,0 +1,159 @@
+//! The gift catalogue, sending and receiving.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AdminCaller, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
+use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
+use crate::receipt::{Created, Recorded, created, made};
+use crate::routes::hosts::approved;
+use axum::extract::State;
+use ledger_core::{CallId, Command, GiftId, PersonId};
+use projections::{GiftRow, HostGiftTotals};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list_gifts))
+        .routes(routes!(send_gift))
+        .routes(routes!(list_received_gifts))
+        .routes(routes!(set_gift))
+}
+
+#[derive(Serialize, ToSchema)]
+struct GiftView {
+    id: Uuid,
+    name: String,
+    image_url: String,
+    #[schema(example = "COIN/3")]
+    asset: &'static str,
+    price_milli: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Gifts {
+    items: Vec<GiftView>,
+}
+
+/// The gifts that can be sent, in the order in which they are shown.
+#[utoipa::path(get, path = "/v1/gifts", tag = "gifts", security(("bearer" = [])), params(ReadQuery),
+    responses((status = 200, body = Gifts)))]
+async fn list_gifts(
+    State(api): State<Api>,
+    _: AnyCaller,
+    Query(query): Query<ReadQuery>,
+) -> Result<Json<Gifts>, Error> {
+    api.reach(query.min_revision).await?;
+    let prices = api.read.gift_prices().await?;
+    let prices: HashMap<Uuid, i64> =
+        prices.into_iter().filter_map(|row| Some((row.gift_id, row.price_milli?))).collect();
+    let cards = api.app.gifts.list().await?.into_iter();
+    let items = cards.filter_map(|card| {
+        let price_milli = *prices.get(&card.id)?;
+        Some(GiftView { id: card.id, name: card.name, image_url: card.image_url, asset: COIN, price_milli })
+    });
+    Ok(Json(Gifts { items: items.collect() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SendGift {
+    host: Uuid,
+    /// The running call of sender and host that it is sent in, if any.
+    call: Option<Uuid>,
+    /// The price that the sender was shown: another one is refused.
+    price_seen_milli: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct GiftSent {
+    #[serde(flatten)]
+    recorded: Recorded,
+    /// The id of this sending.
+    sending: Uuid,
+    #[schema(example = "COIN/3")]
+    asset: &'static str,
+    price_milli: i64,
+}
+
+/// Send a gift to a host.
+#[utoipa::path(post, path = "/v1/gifts/{gift}/send", tag = "gifts", security(("bearer" = ["user"])),
+    params(("gift" = Uuid, Path), IdempotencyKey),
+    responses((status = 201, body = GiftSent), (status = 200, body = GiftSent)))]
+async fn send_gift(
+    State(api): State<Api>,
+    user: UserCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(gift): Path<Uuid>,
+    Json(asked): Json<SendGift>,
+) -> Result<Created<GiftSent>, Error> {
+    let host = approved(&api, PersonId(asked.host)).await?.person;
+    let (sender, call, price_milli) = (user.person(), asked.call.map(CallId), asked.price_seen_milli);
+    let command = Command::SendGift { sender, host, gift: GiftId(gift), call, price_seen_milli: price_milli };
+    let receipt = api.app.commands.give(sender, key, command).await?;
+    let sending = made(receipt.command_id, "gift");
+    Ok(created(&receipt, GiftSent { recorded: receipt.into(), sending, asset: COIN, price_milli }))
+}
+
+list_query! { ReceivedGiftsQuery {} }
+
+#[derive(Serialize, ToSchema)]
+struct ReceivedGifts {
+    /// All gifts that the host ever received.
+    totals: InCoins<HostGiftTotals>,
+    #[serde(flatten)]
+    page: Page<InCoins<GiftRow>>,
+}
+
+/// The gifts that the caller received as a host, newest first, and their totals.
+#[utoipa::path(get, path = "/v1/gifts/received", tag = "gifts", security(("bearer" = ["host"])),
+    params(ReceivedGiftsQuery), responses((status = 200, body = ReceivedGifts)))]
+async fn list_received_gifts(
+    State(api): State<Api>,
+    host: HostCaller,
+    Query(query): Query<ReceivedGiftsQuery>,
+) -> Result<Json<ReceivedGifts>, Error> {
+    let limit = query.ready(&api).await?;
+    let person = host.person();
+    let mut page = Page::from(api.read.gifts_of(person, query.cursor.as_deref(), limit).await?);
+    // Somebody who is user and host sends gifts too; a page may so have fewer rows than its limit.
+    page.items.retain(|gift| gift.host == person.0);
+    let totals = api.read.gift_totals(person).await?.into();
+    Ok(Json(ReceivedGifts { totals, page: page.map(InCoins::from) }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetGift {
+    /// 1 to 60 characters.
+    name: String,
+    /// An https address or a path.
+    image_url: String,
+    /// Its place in the catalogue, the lowest first.
+    position: i32,
+    /// Thousandths of a coin; null to withdraw it from the catalogue.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
+    price_milli: Option<i64>,
+}
+
+/// Put a gift into the catalogue, change it, or (without a price) withdraw it.
+#[utoipa::path(put, path = "/v1/admin/gifts/{gift}", tag = "admin: catalogue",
+    security(("bearer" = ["admin"])), params(("gift" = Uuid, Path), IdempotencyKey),
+    responses((status = 200, body = Recorded)))]
+async fn set_gift(
+    State(api): State<Api>,
+    admin: AdminCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(gift): Path<Uuid>,
+    Json(asked): Json<SetGift>,
+) -> Result<Json<Recorded>, Error> {
+    let gift = GiftId(gift);
+    // A card without a price is not shown, so it may come first; a price without a card could be charged.
+    api.app.gifts.put(gift, &asked.name, &asked.image_url, asked.position, api.now()).await?;
+    let command = Command::SetGiftPrice { gift, price_milli: asked.price_milli };
+    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+}

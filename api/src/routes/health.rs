@@ -1,0 +1,82 @@
+//! Whether the server is well, for whoever runs it.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use ledger_core::PersonId;
+use ledger_runtime::Status;
+use serde::Serialize;
+use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+/// What does not answer for so long counts as away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(is_live)).routes(routes!(is_ready)).routes(routes!(show_metrics))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Live {
+    /// Always `live`.
+    status: &'static str,
+}
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Live)))]
+async fn is_live() -> Json<Live> {
+    Json(Live { status: "live" })
+}
+
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    ready: bool,
+    /// `running`, `stalled` or `stopped`.
+    ledger: &'static str,
+    postgres: bool,
+    redis: bool,
+    /// The last event of the journal.
+    journal_revision: u64,
+    /// How far the read models are.
+    projected_revision: Option<u64>,
+    /// Events that the read models lack.
+    projector_lag: u64,
+}
+
+/// Whether the server can do its work: 200 when it can, 503 when it cannot.
+#[utoipa::path(get, path = "/health/ready", tag = "health",
+    responses((status = 200, body = Ready), (status = 503, body = Ready)))]
+async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
+    let ledger = match api.app.ledger.status() {
+        Status::Running => "running",
+        Status::Stalled(_) => "stalled",
+        Status::Stopped(_) => "stopped",
+    };
+    let checkpoint = tokio::time::timeout(PATIENCE, api.read.checkpoint());
+    // Any read that goes to Redis will do.
+    let seen = tokio::time::timeout(PATIENCE, api.app.presence.get(PersonId(Uuid::nil()), api.now()));
+    let (checkpoint, seen) = tokio::join!(checkpoint, seen);
+    let (postgres, redis) = (matches!(checkpoint, Ok(Ok(_))), matches!(seen, Ok(Ok(_))));
+    let projected_revision = checkpoint.ok().and_then(Result::ok).and_then(|it| it.revision);
+    let journal_revision = api.app.ledger.durable_revision();
+    // Revisions begin at zero: without a checkpoint the first event is lacking too.
+    let projected = projected_revision.map_or(0, |revision| revision.saturating_add(1));
+    let projector_lag = journal_revision.saturating_add(1).saturating_sub(projected);
+    let ready = ledger == "running" && postgres && redis && projector_lag <= api.config.max_lag;
+    let answer =
+        Ready { ready, ledger, postgres, redis, journal_revision, projected_revision, projector_lag };
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(answer))
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain")))]
+async fn show_metrics(State(api): State<Api>) -> Result<impl IntoResponse, Error> {
+    let metrics = api.metrics.as_ref().ok_or(Error::NoSuchPath)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()))
+}

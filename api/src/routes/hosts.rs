@@ -1,0 +1,250 @@
+//! Hosts: applying, being found, prices and presence.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query};
+use crate::page::{COIN, Page, list_query};
+use crate::receipt::Recorded;
+use crate::words::{HostStatusWord, MediumWord, PresenceWord};
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use ledger_core::{Command, Medium, PersonId};
+use platform::hosts::{Host, HostError, HostProfile, HostStatus};
+use platform::presence::PresenceStatus;
+use projections::HostRateRow;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(apply_as_host))
+        .routes(routes!(list_hosts))
+        .routes(routes!(get_host))
+        .routes(routes!(set_rate))
+        .routes(routes!(set_presence))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Application {
+    /// 2 to 40 characters.
+    display_name: String,
+    /// Up to 500 characters.
+    #[serde(default)]
+    bio: String,
+    /// 1 to 10, of 2 to 30 characters.
+    categories: Vec<String>,
+    /// 1 to 10, of 2 to 30 characters.
+    languages: Vec<String>,
+}
+
+/// A host's application and what became of it.
+#[derive(Serialize, ToSchema)]
+pub struct ApplicationView {
+    pub person: Uuid,
+    pub display_name: String,
+    pub bio: String,
+    pub categories: Vec<String>,
+    pub languages: Vec<String>,
+    #[schema(value_type = HostStatusWord)]
+    pub status: HostStatus,
+    pub status_since: DateTime<Utc>,
+    pub reject_reason: Option<String>,
+    pub decided_by: Option<Uuid>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+impl From<Host> for ApplicationView {
+    fn from(host: Host) -> ApplicationView {
+        ApplicationView {
+            person: host.person.0,
+            display_name: host.profile.display_name,
+            bio: host.profile.bio,
+            categories: host.profile.categories,
+            languages: host.profile.languages,
+            status: host.status,
+            status_since: host.status_since,
+            reject_reason: host.reject_reason,
+            decided_by: host.decided_by.map(|person| person.0),
+            decided_at: host.decided_at,
+        }
+    }
+}
+
+/// Apply to become a host. Applying again before the decision changes the application.
+#[utoipa::path(post, path = "/v1/hosts/applications", tag = "hosts", security(("bearer" = [])),
+    responses((status = 201, body = ApplicationView)))]
+async fn apply_as_host(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    Json(asked): Json<Application>,
+) -> Result<(StatusCode, Json<ApplicationView>), Error> {
+    let Application { display_name, bio, categories, languages } = asked;
+    let profile = HostProfile { display_name, bio, categories, languages };
+    let host = api.app.hosts.apply(caller.person(), &profile, api.now()).await?;
+    Ok((StatusCode::CREATED, Json(host.into())))
+}
+
+/// What a host asks for a minute.
+#[derive(Serialize, ToSchema)]
+struct Rate {
+    #[schema(value_type = MediumWord)]
+    medium: String,
+    #[schema(example = "COIN/3")]
+    asset: &'static str,
+    price_milli_per_minute: Option<i64>,
+}
+
+/// A host as users see them.
+#[derive(Serialize, ToSchema)]
+struct HostView {
+    person: Uuid,
+    display_name: String,
+    bio: String,
+    categories: Vec<String>,
+    languages: Vec<String>,
+    #[schema(value_type = PresenceWord)]
+    presence: PresenceStatus,
+    /// The media on offer.
+    rates: Vec<Rate>,
+}
+
+list_query! {
+    HostsQuery {
+        /// Only those who are there now, online or busy; one page, those heard of last first.
+        online: bool,
+    }
+}
+
+/// The approved hosts, with their prices and whether they are there.
+#[utoipa::path(get, path = "/v1/hosts", tag = "hosts", security(("bearer" = [])), params(HostsQuery),
+    responses((status = 200, body = Page<HostView>)))]
+async fn list_hosts(
+    State(api): State<Api>,
+    _: AnyCaller,
+    Query(query): Query<HostsQuery>,
+) -> Result<Json<Page<HostView>>, Error> {
+    let limit = query.ready(&api).await?;
+    let (hosts, next_cursor) = if query.online {
+        (hosts_online(&api, limit).await?, None)
+    } else {
+        let page = api.app.hosts.list(HostStatus::Approved, query.cursor.as_deref(), limit).await?;
+        (page.hosts, page.next)
+    };
+    Ok(Json(Page { items: as_seen(&api, hosts).await?, next_cursor }))
+}
+
+async fn hosts_online(api: &Api, limit: u32) -> Result<Vec<Host>, Error> {
+    let online = api.app.presence.online_hosts(limit, api.now()).await?;
+    let people: Vec<PersonId> = online.iter().map(|(person, _)| *person).collect();
+    let mut hosts = api.app.hosts.get_approved(&people).await?;
+    hosts.sort_by_key(|host| people.iter().position(|person| *person == host.person));
+    Ok(hosts)
+}
+
+async fn as_seen(api: &Api, hosts: Vec<Host>) -> Result<Vec<HostView>, Error> {
+    let people: Vec<PersonId> = hosts.iter().map(|host| host.person).collect();
+    let presence: HashMap<PersonId, PresenceStatus> =
+        api.app.presence.get_many(&people, api.now()).await?.into_iter().collect();
+    let rates = api.read.host_rates(&people).await?;
+    let view = |host: Host| HostView {
+        person: host.person.0,
+        display_name: host.profile.display_name,
+        bio: host.profile.bio,
+        categories: host.profile.categories,
+        languages: host.profile.languages,
+        presence: presence.get(&host.person).copied().unwrap_or(PresenceStatus::Offline),
+        rates: rates.iter().filter(|rate| rate.host == host.person.0).map(rate_view).collect(),
+    };
+    Ok(hosts.into_iter().map(view).collect())
+}
+
+fn rate_view(row: &HostRateRow) -> Rate {
+    Rate { medium: row.medium.clone(), asset: COIN, price_milli_per_minute: row.price_milli_per_minute }
+}
+
+/// One approved host.
+#[utoipa::path(get, path = "/v1/hosts/{person}", tag = "hosts", security(("bearer" = [])),
+    params(crate::page::ReadQuery), responses((status = 200, body = HostView)))]
+async fn get_host(
+    State(api): State<Api>,
+    _: AnyCaller,
+    Path(person): Path<Uuid>,
+    Query(query): Query<crate::page::ReadQuery>,
+) -> Result<Json<HostView>, Error> {
+    api.reach(query.min_revision).await?;
+    let host = approved(&api, PersonId(person)).await?;
+    as_seen(&api, vec![host]).await?.pop().map(Json).ok_or_else(|| Error::not_found("host"))
+}
+
+/// The host, if they are one whom users may deal with.
+pub async fn approved(api: &Api, person: PersonId) -> Result<Host, Error> {
+    match api.app.hosts.get(person).await {
+        Ok(host) if host.status == HostStatus::Approved => Ok(host),
+        Ok(_) => Err(HostError::NotFound.into()),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetRate {
+    /// Thousandths of a coin for a minute; null to offer the medium no longer.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
+    price_milli_per_minute: Option<i64>,
+}
+
+/// Set what the caller asks for a minute of a medium. Calls that have begun keep their price.
+#[utoipa::path(put, path = "/v1/hosts/me/rates/{medium}", tag = "hosts", security(("bearer" = ["host"])),
+    params(("medium" = MediumWord, Path), IdempotencyKey), responses((status = 200, body = Recorded)))]
+async fn set_rate(
+    State(api): State<Api>,
+    host: HostCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(medium): Path<Medium>,
+    Json(asked): Json<SetRate>,
+) -> Result<Json<Recorded>, Error> {
+    let price_milli_per_minute = asked.price_milli_per_minute;
+    let command = Command::SetHostRate { host: host.person(), medium, price_milli_per_minute };
+    Ok(Json(api.app.commands.give(host.person(), key, command).await?.into()))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ChosenPresence {
+    Online,
+    Offline,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetPresence {
+    /// `offline` hides the host while connected; `online` takes that back.
+    status: ChosenPresence,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PresenceView {
+    /// How users see the host now: online takes a connection too.
+    #[schema(value_type = PresenceWord)]
+    presence: PresenceStatus,
+}
+
+/// Be seen, or be seen as offline while connected.
+#[utoipa::path(put, path = "/v1/hosts/me/presence", tag = "hosts", security(("bearer" = ["host"])),
+    responses((status = 200, body = PresenceView)))]
+async fn set_presence(
+    State(api): State<Api>,
+    host: HostCaller,
+    Json(asked): Json<SetPresence>,
+) -> Result<Json<PresenceView>, Error> {
+    let hidden = asked.status == ChosenPresence::Offline;
+    api.app.presence.set_hidden(host.person(), hidden).await?;
+    let presence = api.app.presence.get(host.person(), api.now()).await?;
+    Ok(Json(PresenceView { presence }))
+}

@@ -1,0 +1,79 @@
+//! The caller's own account.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AnyCaller, Json};
+use crate::words::{HostStatusWord, RoleWord};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use platform::hosts::{HostError, HostStatus};
+use platform::identity::{Person, Role};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(get_me, change_me))
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct PersonView {
+    /// The same id as user and as host.
+    pub id: Uuid,
+    pub name: Option<String>,
+    #[schema(value_type = Vec<RoleWord>)]
+    pub roles: Vec<Role>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<Person> for PersonView {
+    fn from(person: Person) -> PersonView {
+        PersonView { id: person.id.0, name: person.name, roles: person.roles, created_at: person.created_at }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct Me {
+    #[serde(flatten)]
+    person: PersonView,
+    /// Where the caller's application to become a host stands; null without one.
+    #[schema(value_type = Option<HostStatusWord>)]
+    host_status: Option<HostStatus>,
+    /// The call that the caller is in, as payer or as host.
+    active_call: Option<Uuid>,
+}
+
+/// Who the caller is.
+#[utoipa::path(get, path = "/v1/me", tag = "me", security(("bearer" = [])),
+    responses((status = 200, body = Me)))]
+async fn get_me(State(api): State<Api>, caller: AnyCaller) -> Result<Json<Me>, Error> {
+    let person = caller.person();
+    let host_status = match api.app.hosts.get(person).await {
+        Ok(host) => Some(host.status),
+        Err(HostError::NotFound) => None,
+        Err(fault) => return Err(fault.into()),
+    };
+    let active_call = api.app.ledger.query(move |state, _| state.engaged(person)).await?;
+    let person = api.app.people.get(person).await?.into();
+    Ok(Json(Me { person, host_status, active_call: active_call.map(|call| call.0) }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeMe {
+    /// 1 to 60 characters.
+    name: String,
+}
+
+/// Change the caller's name.
+#[utoipa::path(patch, path = "/v1/me", tag = "me", security(("bearer" = [])),
+    responses((status = 200, body = PersonView)))]
+async fn change_me(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    Json(asked): Json<ChangeMe>,
+) -> Result<Json<PersonView>, Error> {
+    api.app.people.set_name(caller.person(), &asked.name).await?;
+    Ok(Json(api.app.people.get(caller.person()).await?.into()))
+}

@@ -1,0 +1,53 @@
+//! The routes, a file per resource. Each names its roles in its `security`: an empty list means anybody
+//! who has signed in, none at all that everybody may call it.
+
+mod adjustments;
+mod agencies;
+mod auth;
+mod bonuses;
+mod books;
+mod calls;
+mod coin_plans;
+mod commission;
+mod events;
+mod gifts;
+mod health;
+mod host_admin;
+mod hosts;
+mod me;
+mod people;
+mod purchases;
+mod settings;
+mod wallet;
+mod webhooks;
+mod withdrawal_admin;
+mod withdrawals;
+
+use crate::Api;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The routes of all resources.
+pub fn all() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .merge(auth::routes())
+        .merge(me::routes())
+        .merge(hosts::routes())
+        .merge(host_admin::routes())
+        .merge(agencies::routes())
+        .merge(coin_plans::routes())
+        .merge(purchases::routes())
+        .merge(webhooks::routes())
+        .merge(wallet::routes())
+        .merge(gifts::routes())
+        .merge(calls::routes())
+        .merge(withdrawals::routes())
+        .merge(withdrawal_admin::routes())
+        .merge(commission::routes())
+        .merge(bonuses::routes())
+        .merge(adjustments::routes())
+        .merge(events::routes())
+        .merge(books::routes())
+        .merge(settings::routes())
+        .merge(people::routes())
+        .merge(health::routes())
+}

@@ -1,0 +1,153 @@
+//! Buying coins, refunds, and money that fits no purchase.
+
+use crate::Api;
+use crate::error::Error;
+use crate::extract::{AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, UserCaller};
+use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
+use crate::receipt::{Created, Recorded, created};
+use axum::extract::State;
+use ledger_core::{Asset, Command, PlanId, PurchaseId};
+use platform::purchases::Checkout;
+use projections::{PurchaseRow, UnmatchedRow};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(open_purchase, list_purchases))
+        .routes(routes!(get_purchase))
+        .routes(routes!(refund_purchase))
+        .routes(routes!(list_suspense))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OpenPurchase {
+    plan: Uuid,
+}
+
+/// An open purchase, with what the client needs to pay for it at the gateway.
+#[derive(Serialize, ToSchema)]
+struct CheckoutView {
+    #[serde(flatten)]
+    recorded: Recorded,
+    purchase: Uuid,
+    #[schema(example = "razorpay")]
+    gateway: &'static str,
+    /// The gateway's order.
+    order_id: String,
+    /// The public half of our key at the gateway.
+    key_id: String,
+    price_minor: i64,
+    #[schema(example = "INR/2")]
+    price_asset: String,
+    #[schema(example = "COIN/3")]
+    asset: &'static str,
+    coins_milli: i64,
+    bonus_milli: i64,
+}
+
+impl From<Checkout> for CheckoutView {
+    fn from(checkout: Checkout) -> CheckoutView {
+        CheckoutView {
+            recorded: checkout.receipt.into(),
+            purchase: checkout.purchase.0,
+            gateway: ledger_core::Gateway::Razorpay.name(),
+            order_id: checkout.order_id,
+            key_id: checkout.key_id,
+            price_minor: checkout.price_minor,
+            price_asset: checkout.price_asset.to_string(),
+            asset: COIN,
+            coins_milli: checkout.coins_milli,
+            bonus_milli: checkout.bonus_milli,
+        }
+    }
+}
+
+/// Buy a coin plan: opens a purchase and the gateway's order for it. The coins come with the gateway's
+/// webhook.
+#[utoipa::path(post, path = "/v1/purchases", tag = "purchases", security(("bearer" = ["user"])),
+    params(IdempotencyKey), responses((status = 201, body = CheckoutView), (status = 200, body = CheckoutView)))]
+async fn open_purchase(
+    State(api): State<Api>,
+    user: UserCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(asked): Json<OpenPurchase>,
+) -> Result<Created<CheckoutView>, Error> {
+    let checkout = api.app.purchases.open(user.person(), key, PlanId(asked.plan), api.now()).await?;
+    let receipt = checkout.receipt;
+    Ok(created(&receipt, checkout.into()))
+}
+
+list_query! { PurchasesQuery {} }
+
+/// The caller's purchases, newest first.
+#[utoipa::path(get, path = "/v1/purchases", tag = "purchases", security(("bearer" = [])),
+    params(PurchasesQuery), responses((status = 200, body = Page<InCoins<PurchaseRow>>)))]
+async fn list_purchases(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    Query(query): Query<PurchasesQuery>,
+) -> Result<Json<Page<InCoins<PurchaseRow>>>, Error> {
+    let limit = query.ready(&api).await?;
+    let page = api.read.purchases_of(caller.person(), query.cursor.as_deref(), limit).await?;
+    Ok(Json(Page::from(page).map(InCoins::from)))
+}
+
+/// One purchase of the caller.
+#[utoipa::path(get, path = "/v1/purchases/{purchase}", tag = "purchases", security(("bearer" = [])),
+    params(ReadQuery), responses((status = 200, body = InCoins<PurchaseRow>)))]
+async fn get_purchase(
+    State(api): State<Api>,
+    caller: AnyCaller,
+    Path(purchase): Path<Uuid>,
+    Query(query): Query<ReadQuery>,
+) -> Result<Json<InCoins<PurchaseRow>>, Error> {
+    api.reach(query.min_revision).await?;
+    let row = api.read.purchase(PurchaseId(purchase)).await?;
+    let own = row.filter(|row| row.user_id == caller.person().0);
+    own.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("purchase"))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Refund {
+    /// What the gateway calls the refund: 1 to 64 visible ASCII characters.
+    refund_ref: String,
+    amount_minor: i64,
+    #[schema(value_type = String, example = "INR/2")]
+    asset: Asset,
+}
+
+/// Refund a purchase, as far as its coins are not spent.
+#[utoipa::path(post, path = "/v1/admin/purchases/{purchase}/refunds", tag = "admin: purchases",
+    security(("bearer" = ["admin"])), params(("purchase" = Uuid, Path), IdempotencyKey),
+    responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]
+async fn refund_purchase(
+    State(api): State<Api>,
+    admin: AdminCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(purchase): Path<Uuid>,
+    Json(asked): Json<Refund>,
+) -> Result<Created<Recorded>, Error> {
+    let Refund { refund_ref, amount_minor, asset } = asked;
+    let command = Command::RefundPurchase { purchase: PurchaseId(purchase), refund_ref, amount_minor, asset };
+    let receipt = api.app.commands.give(admin.person(), key, command).await?;
+    Ok(created(&receipt, receipt.into()))
+}
+
+list_query! { SuspenseQuery {} }
+
+/// Money that fits no open case and waits for a person, newest first.
+#[utoipa::path(get, path = "/v1/admin/suspense", tag = "admin: purchases", security(("bearer" = ["admin"])),
+    params(SuspenseQuery), responses((status = 200, body = Page<UnmatchedRow>)))]
+async fn list_suspense(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<SuspenseQuery>,
+) -> Result<Json<Page<UnmatchedRow>>, Error> {
+    let limit = query.ready(&api).await?;
+    Ok(Json(api.read.suspense_cases(query.cursor.as_deref(), limit).await?.into()))
+}

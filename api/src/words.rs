@@ -1,0 +1,102 @@
+//! The words that stand in requests and answers, as the document shows them. The types behind them are
+//! the platform's and the ledger's own.
+
+use ledger_core::event::CommissionScope;
+use ledger_core::{AgencyId, PersonId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// How host and user talk.
+#[derive(ToSchema)]
+#[schema(as = Medium, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum MediumWord {
+    Chat,
+    Voice,
+    Video,
+}
+
+/// What somebody may act as.
+#[derive(ToSchema)]
+#[schema(as = Role, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum RoleWord {
+    User,
+    Host,
+    Agency,
+    Admin,
+}
+
+/// Where an application to become a host stands.
+#[derive(ToSchema)]
+#[schema(as = HostStatus, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum HostStatusWord {
+    Applied,
+    Approved,
+    Rejected,
+}
+
+#[derive(ToSchema)]
+#[schema(as = Presence, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum PresenceWord {
+    Online,
+    Busy,
+    Offline,
+}
+
+/// The way a code travels.
+#[derive(ToSchema)]
+#[schema(as = OtpChannel, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum OtpChannelWord {
+    Sms,
+    Whatsapp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeKind {
+    Global,
+    Agency,
+    Host,
+}
+
+/// Whom a commission rate is for. `id` is the agency or the host; absent for `global`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    pub kind: ScopeKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+}
+
+impl From<CommissionScope> for Scope {
+    fn from(scope: CommissionScope) -> Scope {
+        match scope {
+            CommissionScope::Global => Scope { kind: ScopeKind::Global, id: None },
+            CommissionScope::Agency(agency) => Scope { kind: ScopeKind::Agency, id: Some(agency.0) },
+            CommissionScope::Host(host) => Scope { kind: ScopeKind::Host, id: Some(host.0) },
+        }
+    }
+}
+
+impl TryFrom<Scope> for CommissionScope {
+    type Error = crate::error::Error;
+
+    fn try_from(scope: Scope) -> Result<CommissionScope, Self::Error> {
+        match (scope.kind, scope.id) {
+            (ScopeKind::Global, None) => Ok(CommissionScope::Global),
+            (ScopeKind::Agency, Some(agency)) => Ok(CommissionScope::Agency(AgencyId(agency))),
+            (ScopeKind::Host, Some(host)) => Ok(CommissionScope::Host(PersonId(host))),
+            (ScopeKind::Global, Some(_)) => {
+                Err(crate::error::Error::field("scope.id", "must be absent for the global scope"))
+            }
+            (ScopeKind::Agency | ScopeKind::Host, None) => {
+                Err(crate::error::Error::field("scope.id", "must name the agency or the host"))
+            }
+        }
+    }
+}

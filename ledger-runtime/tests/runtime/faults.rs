@@ -1,0 +1,252 @@
+//! Stores that fail, and journals that another node has spoilt.
+
+use crate::rig::{Fault, Rig};
+use crate::world::*;
+use event_store::NewEvent;
+use ledger_core::event::{CommissionRule, CommissionScope, CommissionSplit, Draw, GiftSent, SplitSource};
+use ledger_core::*;
+use ledger_runtime::{ExecuteError, Status};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_for_a_while_is_recorded_exactly_once() {
+    let cases = [
+        vec![Fault::UnknownBefore],
+        vec![Fault::UnknownAfter],
+        vec![Fault::UnknownBefore, Fault::UnknownAfter],
+        vec![Fault::UnknownAfter, Fault::UnknownBefore, Fault::UnknownAfter],
+    ];
+    for faults in cases {
+        for (name, store, _folder) in stores() {
+            let rig = Rig::before(store.clone());
+            let world = World::with_coins(rig.clone(), 5_000).await;
+            faults.iter().for_each(|fault| rig.plan(*fault));
+            let sent = rose();
+            let receipt = world.execute(sent.clone()).await.expect("is accepted");
+            let case = format!("{name}, {faults:?}");
+            assert_eq!(rig.struck(), faults.len(), "{case}");
+            assert_eq!(recorded(store.as_ref()).await[&sent.command_id()], 1, "{case}");
+            assert_eq!(store.head().await.expect("is read"), Some(receipt.revision), "{case}");
+            assert_eq!(world.spendable(USER).await, 4_000, "{case}");
+            assert_eq!(world.ledger.status(), Status::Running, "{case}");
+            world.assert_sound().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_behind_which_another_node_wrote_is_still_known_in_the_end() {
+    for fault in [Fault::UnknownBefore, Fault::UnknownAfter] {
+        let store = memory();
+        let other = World::with_coins(store.clone(), 5_000).await;
+        let rig = Rig::before(store.clone());
+        let world = World::open(rig.clone()).await;
+        rig.plan(fault);
+        let sent = rose();
+        let asked = world.send(sent.clone());
+        soon(rig.until_struck(1)).await;
+        other.execute(rose()).await.expect("is accepted");
+        let receipt = soon(asked).await.expect("ends").expect("is accepted");
+        assert!(!receipt.duplicate, "{fault:?}");
+        assert_eq!(recorded(store.as_ref()).await[&sent.command_id()], 1, "{fault:?}");
+        assert_eq!(world.spendable(USER).await, 3_000, "{fault:?}");
+        assert_eq!(world.hash().await, other.hash().await, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_the_store_refuses_fails_its_commands_and_no_others() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 2_000).await;
+    let earlier = rose();
+    let receipt = world.execute(earlier.clone()).await.expect("is accepted");
+    let hash = world.hash().await;
+    let came = rig.arrived();
+    rig.hold();
+    let in_flight = world.send(rose());
+    soon(rig.until_arrived(came + 1)).await;
+    let tasks = [world.send(earlier), world.send(rose())];
+    let query = world.asked().await;
+    rig.plan(Fault::Refused);
+    rig.release();
+    assert_eq!(soon(in_flight).await.expect("ends"), Err(ExecuteError::Fault));
+    let [duplicate, next] = tasks;
+    let duplicate = soon(duplicate).await.expect("ends").expect("is a duplicate");
+    assert_eq!((duplicate.revision, duplicate.duplicate), (receipt.revision, true));
+    soon(next).await.expect("ends").expect("has the coin that the refused gift had");
+    assert_ne!(soon(query).await.expect("ends"), Ok(0));
+    assert_eq!(world.ledger.status(), Status::Running);
+    assert_ne!(world.hash().await, hash);
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn in_a_refused_batch_a_duplicate_is_still_a_duplicate() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 5_000).await;
+    let earlier = rose();
+    let receipt = world.execute(earlier.clone()).await.expect("is accepted");
+    let came = rig.arrived();
+    rig.hold();
+    let first = world.send(rose());
+    soon(rig.until_arrived(came + 1)).await;
+    let (refused, duplicate) = (world.send(rose()), world.send(earlier));
+    let query = world.asked().await;
+    rig.plan(Fault::Passes);
+    rig.plan(Fault::Refused);
+    rig.release();
+    soon(first).await.expect("ends").expect("is accepted");
+    assert_eq!(soon(refused).await.expect("ends"), Err(ExecuteError::Fault));
+    let duplicate = soon(duplicate).await.expect("ends").expect("is a duplicate");
+    assert_eq!((duplicate.revision, duplicate.duplicate), (receipt.revision, true));
+    soon(query).await.expect("ends").expect("is answered");
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_stalls_the_ledger_until_it_is_back() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 5_000).await;
+    rig.reachable(false);
+    let sent = world.send(rose());
+    let status = world.until_status(|status| *status != Status::Running).await;
+    assert_eq!(status, Status::Stalled("the store cannot be reached: the line is cut".to_owned()));
+    let query = world.asked().await;
+    assert!(!sent.is_finished() && !query.is_finished(), "nothing is answered meanwhile");
+    rig.reachable(true);
+    soon(sent).await.expect("ends").expect("is accepted");
+    soon(query).await.expect("ends").expect("is answered");
+    assert_eq!(world.ledger.status(), Status::Running);
+
+    // The same where nothing is to be appended.
+    rig.reachable(false);
+    let query = world.asked().await;
+    world.until_status(|status| matches!(status, Status::Stalled(_))).await;
+    rig.reachable(true);
+    soon(query).await.expect("ends").expect("is answered");
+    assert_eq!(world.ledger.status(), Status::Running);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_after_a_lost_race_stalls_the_ledger_too() {
+    let store = memory();
+    let other = World::with_coins(store.clone(), 5_000).await;
+    let rig = Rig::before(store.clone());
+    let world = World::open(rig.clone()).await;
+    other.execute(rose()).await.expect("is accepted");
+    rig.read_fails(true);
+    let sent = world.send(rose());
+    world.until_status(|status| matches!(status, Status::Stalled(_))).await;
+    rig.read_fails(false);
+    soon(sent).await.expect("ends").expect("is accepted");
+    world.until_status(|status| *status == Status::Running).await;
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_fault_in_deciding_fails_that_command_alone() {
+    let store = memory();
+    let world = World::with_coins(store.clone(), 5_000).await;
+    // Another node writes a lot of coins that no posting stands behind: spending it is a fault.
+    let head = store.head().await.expect("is read");
+    store.append(head, &[foreign_coins(OTHER, 7, 1_000, vec![])]).await.expect("is appended");
+    assert_eq!(world.spendable(OTHER).await, 1_000);
+    let before = world.hash().await;
+    let tasks = [world.send(rose_of(OTHER)), world.send(rose())];
+    let [faulty, sound] = tasks;
+    assert_eq!(soon(faulty).await.expect("ends"), Err(ExecuteError::Fault));
+    soon(sound).await.expect("ends").expect("is accepted");
+    assert_eq!(world.execute(rose_of(OTHER)).await, Err(ExecuteError::Fault));
+    assert_eq!(world.ledger.status(), Status::Running);
+    assert_ne!(world.hash().await, before);
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_fault_in_a_query_fails_that_query_alone() {
+    let world = World::with_coins(memory(), 5_000).await;
+    let faulty = world.query(|state, _| assert_eq!(state.next_revision(), 0, "a fault")).await;
+    assert_eq!(faulty, Err(ExecuteError::Fault));
+    world.execute(rose()).await.expect("is accepted");
+}
+
+/// What another node may have written that this program cannot explain.
+fn spoilt() -> Vec<(&'static str, Vec<NewEvent>)> {
+    let good = |number| foreign_coins(OTHER, number, 1_000, coin_legs(OTHER, 1_000));
+    let unbalanced = foreign_coins(OTHER, 9, 1_000, vec![leg(Account::UserPurchased(OTHER), -1_000)]);
+    let mut unknown = good(9);
+    unknown.kind = "MoonLanded".to_owned();
+    let gift: Event = GiftSent {
+        sending: GiftSendingId(Uuid::from_u128(9)),
+        gift: ROSE,
+        sender: OTHER,
+        host: HOST,
+        call: None,
+        price_milli: 1_000,
+        draws: vec![Draw {
+            lot: LotId(Uuid::from_u128(7)),
+            account: Account::UserPurchased(OTHER),
+            amount_milli: 1_000,
+        }],
+        postings: vec![leg(Account::UserPurchased(OTHER), 1_000), leg(Account::ClearingCharges, -1_000)],
+    }
+    .into();
+    let scope = CommissionScope::Global;
+    let split: Event = CommissionSplit {
+        source: SplitSource::Gift(GiftSendingId(Uuid::from_u128(9))),
+        payer: OTHER,
+        host: HOST,
+        commission: CommissionRule { scope, host_bps: 6_000, agency_bps: 0, agency: None },
+        gross_milli: 1_000,
+        host_milli: 600,
+        agency_milli: 0,
+        platform_milli: 400,
+        available_from: START,
+        postings: vec![leg(Account::ClearingCharges, 999), leg(Account::PlatformRevenue, -999)],
+    }
+    .into();
+    let gift = foreign(&gift, 9, (0, 2));
+    vec![
+        ("an entry that does not balance", vec![unbalanced.clone()]),
+        ("the same behind an event that is sound", vec![good(7), unbalanced]),
+        ("an event of a newer program", vec![unknown.clone()]),
+        ("the same behind an event that is sound", vec![good(7), unknown]),
+        ("a unit whose second event is bad", vec![good(7), gift.clone(), foreign(&split, 9, (1, 2))]),
+        ("half a unit", vec![good(7), gift]),
+    ]
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_explained_stops_commands_and_leaves_queries() {
+    for (name, events) in spoilt() {
+        for behind_a_query in [false, true] {
+            let store = memory();
+            let world = World::with_coins(store.clone(), 5_000).await;
+            let mut follower = world.ledger.follow();
+            let sound = u64::from(events.len() > 1);
+            let head = store.head().await.expect("is read");
+            store.append(head, &events).await.expect("is appended");
+            let case = format!("{name}, behind a query: {behind_a_query}");
+            if behind_a_query {
+                world.query(|_, _| ()).await.expect(&case);
+            }
+            let refused = world.execute(rose()).await;
+            assert!(matches!(refused, Err(ExecuteError::Stopped(_))), "{case}: {refused:?}");
+            assert!(matches!(world.ledger.status(), Status::Stopped(_)), "{case}");
+            // Reads go on, at the last unit that is sound, and so do the followers of it.
+            let next = head.expect("is not empty") + 1 + sound;
+            let seen = world.query(|state, _| (state.next_revision(), state.balances())).await.expect(&case);
+            assert_eq!(seen.0, next, "{case}");
+            assert!(seen.1.iter().all(|(account, ..)| *account != Account::ClearingCharges), "{case}");
+            assert_eq!(world.ledger.durable_revision(), next - 1, "{case}");
+            if sound > 0 {
+                let event = soon(follower.next()).await.expect("is read").expect("is there");
+                assert_eq!(event.revision + 1, next, "{case}");
+            }
+            // It does not spin, and it ends.
+            let again = world.execute(rose()).await;
+            assert!(matches!(again, Err(ExecuteError::Stopped(_))), "{case}: {again:?}");
+            world.close().await;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Those who follow the journal.
+
+use crate::world::*;
+use ledger_core::*;
+
+/// More batches than a follower is kept in memory for.
+const MORE_THAN_KEPT: u64 = 1_100;
+
+async fn follows(world: &World, follower: &mut ledger_runtime::Follower, from: u64, to: u64) {
+    let recorded = journal(world.ledger.store().as_ref()).await;
+    for revision in from..=to {
+        let event = soon(follower.next()).await.expect("is read").expect("is there");
+        assert_eq!(event.revision, revision, "in order and without a gap");
+        assert_eq!(Some(&event), recorded.get(revision as usize));
+    }
+}
+
+#[tokio::test]
+async fn a_follower_sees_every_event_from_its_start_on() {
+    for (_name, store, _folder) in stores() {
+        let world = World::with_coins(store, 100_000).await;
+        let from = world.ledger.durable_revision() + 1;
+        let mut follower = world.ledger.follow();
+        for _ in 0..5 {
+            world.execute(rose()).await.expect("is accepted");
+        }
+        let mut late = world.ledger.follow();
+        let tasks: Vec<_> = (0..20).map(|_| world.send(rose())).collect();
+        for task in tasks {
+            soon(task).await.expect("ends").expect("is accepted");
+        }
+        follows(&world, &mut follower, from, from + 49).await;
+        follows(&world, &mut late, from + 10, from + 49).await;
+        world.close().await;
+        assert_eq!(soon(follower.next()).await.expect("is read"), None, "the end of the ledger is seen");
+    }
+}
+
+#[tokio::test]
+async fn a_follower_that_has_slept_reads_what_it_missed() {
+    for (_name, store, _folder) in stores() {
+        let world = World::with_coins(store, 10_000_000).await;
+        let from = world.ledger.durable_revision() + 1;
+        let mut follower = world.ledger.follow();
+        world.execute(rose()).await.expect("is accepted");
+        follows(&world, &mut follower, from, from + 1).await;
+        // One batch each, more than are kept; and more events than are read at once.
+        for _ in 0..MORE_THAN_KEPT {
+            world.execute(rose()).await.expect("is accepted");
+        }
+        let to = world.ledger.durable_revision();
+        assert_eq!(to, from + 1 + 2 * MORE_THAN_KEPT);
+        follows(&world, &mut follower, from + 2, to).await;
+        world.execute(rose()).await.expect("is accepted");
+        follows(&world, &mut follower, to + 1, to + 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_follower_that_is_dropped_while_it_reads_what_it_missed_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = event_store::EmbeddedStore::open(folder.path()).expect("opens");
+    let world = World::with_coins(std::sync::Arc::new(store), 10_000_000).await;
+    let from = world.ledger.durable_revision() + 1;
+    let mut follower = world.ledger.follow();
+    for _ in 0..MORE_THAN_KEPT {
+        world.execute(rose()).await.expect("is accepted");
+    }
+    let to = world.ledger.durable_revision();
+    // As in a select whose other branch is ready first: each call gets one poll.
+    for _ in 0..MORE_THAN_KEPT {
+        tokio::select! {
+            biased;
+            event = follower.next() => {
+                assert_eq!(event.expect("is read").expect("is there").revision, from);
+                follows(&world, &mut follower, from + 1, to).await;
+                return;
+            }
+            () = std::future::ready(()) => {}
+        }
+    }
+    follows(&world, &mut follower, from, to).await;
+}
+
+#[tokio::test]
+async fn a_follower_whose_reading_fails_goes_on_without_a_gap() {
+    let store = memory();
+    let rig = crate::rig::Rig::before(store.clone());
+    let world = World::with_coins(rig.clone(), 10_000_000).await;
+    let from = world.ledger.durable_revision() + 1;
+    let mut follower = world.ledger.follow();
+    for _ in 0..MORE_THAN_KEPT {
+        world.execute(rose()).await.expect("is accepted");
+    }
+    rig.read_fails(true);
+    assert!(soon(follower.next()).await.is_err(), "what was missed cannot be read now");
+    rig.read_fails(false);
+    follows(&world, &mut follower, from, world.ledger.durable_revision()).await;
+}
+
+#[tokio::test]
+async fn a_follower_sees_what_another_node_wrote_in_its_place() {
+    let store = memory();
+    let other = World::with_coins(store.clone(), 100_000).await;
+    let world = World::open(store.clone()).await;
+    let from = world.ledger.durable_revision() + 1;
+    let mut follower = world.ledger.follow();
+    for _ in 0..3 {
+        other.execute(rose()).await.expect("is accepted");
+        world.execute(rose()).await.expect("is accepted");
+    }
+    let head = store.head().await.expect("is read").expect("is not empty");
+    assert_eq!(head, from + 11);
+    follows(&world, &mut follower, from, head).await;
+    let gifts = journal(store.as_ref()).await;
+    assert_eq!(gifts.iter().filter(|it| matches!(it.event, Event::GiftSent(_))).count(), 6);
+}

@@ -1,0 +1,307 @@
+//! Calls on a clock that a test moves.
+
+use crate::rig::Rig;
+use crate::world::*;
+use event_store::EventStore;
+use ledger_core::event::{BonusOrigin, PauseCause};
+use ledger_core::*;
+use ledger_runtime::{Follower, Metering};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// A node whose driver runs, and what has been seen of its journal.
+struct Story {
+    world: World,
+    follower: Follower,
+    driver: JoinHandle<()>,
+}
+
+impl Story {
+    async fn on(world: World) -> Story {
+        let follower = world.ledger.follow();
+        let metering = Metering::recover(world.ledger.clone()).await.expect("the ledger answers");
+        let driver = tokio::spawn(metering.run());
+        Story { world, follower, driver }
+    }
+
+    /// [`CALL`] has just begun; a tick costs 1.000 coins.
+    async fn in_call(store: Arc<dyn EventStore>, coins_milli: i64) -> Story {
+        let mut story = Story::on(World::with_coins(store, coins_milli).await).await;
+        story.world.execute(start(CALL, USER, HOST)).await.expect("is accepted");
+        story.sees("0 started").await;
+        story.sees("0 tick 1 for 1000").await;
+        story
+    }
+
+    /// Sets the clock, in milliseconds since the start.
+    fn at(&self, ms: i64) -> &Story {
+        self.world.hand.send_replace(START.plus_ms(ms));
+        self
+    }
+
+    async fn sees(&mut self, expected: &str) {
+        loop {
+            let event = soon(self.follower.next()).await.expect("is read").expect("is there");
+            if let Some(found) = brief(&event) {
+                return assert_eq!(found, expected);
+            }
+        }
+    }
+
+    /// Nothing happens at this time, and nothing has happened that was not seen.
+    async fn is_quiet(&mut self) {
+        everyone_has_run().await;
+        loop {
+            tokio::select! {
+                biased;
+                event = self.follower.next() => {
+                    assert_eq!(event.expect("is read").as_ref().and_then(brief), None);
+                }
+                () = std::future::ready(()) => return,
+            }
+        }
+    }
+
+    async fn system(&self, command: Command) {
+        let key = Key::State("test".to_owned());
+        let envelope = Envelope { actor: Actor::System, key, command, policy: Policy::default() };
+        self.world.execute(envelope).await.expect("is accepted");
+    }
+
+    async fn disconnect(&self) {
+        self.system(Command::PauseCall { call: CALL, cause: PauseCause::Disconnected }).await;
+    }
+
+    async fn reconnect(&self) {
+        self.system(Command::ResumeCall { call: CALL }).await;
+    }
+
+    /// The process dies; another one starts at `ms` on the same journal.
+    async fn crashes_and_is_back_at(self, ms: i64) -> Story {
+        let store = self.world.ledger.store();
+        self.driver.abort();
+        drop((self.driver.await, self.follower));
+        self.world.crash().await;
+        Story::on(World::open_at(store, START.plus_ms(ms)).await).await
+    }
+}
+
+/// What happened, and when; nothing for what stories of calls do not speak of.
+fn brief(recorded: &Recorded) -> Option<String> {
+    let at = recorded.metadata.recorded_at.since(START);
+    Some(match &recorded.event {
+        Event::CallStarted(_) => format!("{at} started"),
+        Event::CallTicked(it) => {
+            assert_eq!(it.begun_at.since(START), at, "a tick is recorded when it begins");
+            format!("{at} tick {} for {}", it.number, it.charge_milli)
+        }
+        Event::CallPaused(it) => {
+            let lost_at = it.lost_at.since(START);
+            format!("{at} paused: {:?} after {}, lost at {lost_at}", it.cause, it.connected_ms)
+        }
+        Event::CallResumed(_) => format!("{at} resumed"),
+        Event::CallEnded(it) => format!("{at} ended: {:?} for {}", it.reason, it.charged_total_milli),
+        Event::BonusExpired(it) => format!("{at} expired: {}", it.coins_milli),
+        _ => return None,
+    })
+}
+
+fn start(call: CallId, payer: PersonId, host: PersonId) -> Envelope {
+    let (medium, price_seen_milli_per_minute) = (Medium::Video, 6_000);
+    envelope(host, Command::StartCall { call, payer, host, medium, price_seen_milli_per_minute })
+}
+
+fn bonus(valid_seconds: u32) -> Command {
+    let (origin, valid_seconds) = (BonusOrigin::Promotion, Some(valid_seconds));
+    Command::GrantBonus { user: USER, origin, coins_milli: 500, valid_seconds }
+}
+
+#[tokio::test]
+async fn an_increment_is_charged_when_it_begins() {
+    for (_name, store, _folder) in stores() {
+        let mut story = Story::in_call(store, 10_000).await;
+        story.at(9_999);
+        story.is_quiet().await;
+        story.at(10_000);
+        story.sees("10000 tick 2 for 1000").await;
+        story.at(19_999);
+        story.is_quiet().await;
+        story.at(20_000);
+        story.sees("20000 tick 3 for 1000").await;
+        story.at(25_000);
+        let by = Ending::Participant(HOST);
+        story.world.execute(envelope(HOST, Command::EndCall { call: CALL, by })).await.expect("is accepted");
+        story.sees("25000 ended: HungUp for 3000").await;
+        story.at(30_000);
+        story.is_quiet().await;
+        assert_eq!(story.world.spendable(USER).await, 7_000);
+        story.world.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_ends_when_the_next_increment_cannot_be_paid() {
+    let mut story = Story::in_call(memory(), 2_500).await;
+    story.at(10_000);
+    story.sees("10000 tick 2 for 1000").await;
+    story.at(20_000);
+    story.sees("20000 ended: Exhausted for 2000").await;
+    assert_eq!(story.world.spendable(USER).await, 500);
+}
+
+#[tokio::test]
+async fn while_a_side_is_away_no_increment_begins() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    story.at(4_000).disconnect().await;
+    story.sees("4000 paused: Disconnected after 4000, lost at 34000").await;
+    story.at(20_000);
+    story.is_quiet().await;
+    story.reconnect().await;
+    story.sees("20000 resumed").await;
+    // Six of the ten seconds are left.
+    story.at(25_999);
+    story.is_quiet().await;
+    story.at(26_000);
+    story.sees("26000 tick 2 for 1000").await;
+    story.at(34_000);
+    story.is_quiet().await;
+    story.at(36_000);
+    story.sees("36000 tick 3 for 1000").await;
+}
+
+#[tokio::test]
+async fn a_call_is_lost_at_the_end_of_the_grace() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    story.at(4_000).disconnect().await;
+    story.sees("4000 paused: Disconnected after 4000, lost at 34000").await;
+    story.at(33_999);
+    story.is_quiet().await;
+    story.at(34_000);
+    story.sees("34000 ended: Lost for 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 9_000);
+}
+
+#[tokio::test]
+async fn ticks_that_are_due_together_are_recorded_together() {
+    let rig = Rig::before(memory());
+    let story = Story::on(World::with_coins(rig.clone(), 0).await).await;
+    let people = |number: u128| {
+        let id = |part: u128| Uuid::from_u128(part << 64 | number);
+        (CallId(id(1)), PersonId(id(2)), PersonId(id(3)))
+    };
+    for (call, payer, host) in (0..100).map(people) {
+        story.world.given(coins(payer, 3_000)).await;
+        story.world.given(rate(host)).await;
+        story.world.execute(start(call, payer, host)).await.expect("is accepted");
+    }
+    everyone_has_run().await;
+    for number in 2..=3 {
+        rig.take_batches();
+        story.at(i64::from(number - 1) * 10_000);
+        let ticked =
+            move |state: &State| state.active_calls().iter().filter(|(_, call)| call.ticks == number).count();
+        while story.world.query(move |state, _| ticked(state)).await != Ok(100) {
+            everyone_has_run().await;
+        }
+        let batches = rig.take_batches();
+        assert_eq!(batches.iter().sum::<usize>(), 200, "a tick and its split for each");
+        assert!(batches.len() <= 5, "few writes: {batches:?}");
+    }
+}
+
+#[tokio::test]
+async fn bonus_coins_expire_in_time_whether_granted_before_the_driver_or_after() {
+    let world = World::with_coins(memory(), 0).await;
+    world.given(bonus(60)).await;
+    let mut story = Story::on(world).await;
+    story.world.given(bonus(90)).await;
+    story.at(59_999);
+    story.is_quiet().await;
+    story.at(60_000);
+    story.sees("60000 expired: 500").await;
+    story.at(89_999);
+    story.is_quiet().await;
+    story.at(90_000);
+    story.sees("90000 expired: 500").await;
+    assert_eq!(story.world.query(|state, _| state.expiring_lots().len()).await, Ok(0));
+}
+
+#[tokio::test]
+async fn after_a_crash_the_call_goes_on_behind_its_last_charged_increment() {
+    for (_name, store, _folder) in stores() {
+        let mut story = Story::in_call(store, 10_000).await;
+        story.at(10_000);
+        story.sees("10000 tick 2 for 1000").await;
+        story.at(14_000);
+        // Eighty-six seconds of outage: nobody pays for them.
+        let mut story = story.crashes_and_is_back_at(100_000).await;
+        story.sees("100000 paused: Outage after 20000, lost at 130000").await;
+        story.at(110_000);
+        story.is_quiet().await;
+        story.reconnect().await;
+        story.sees("110000 resumed").await;
+        story.sees("110000 tick 3 for 1000").await;
+        story.at(120_000);
+        story.sees("120000 tick 4 for 1000").await;
+        assert_eq!(story.world.spendable(USER).await, 6_000);
+        story.world.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_the_call_is_lost_when_they_do_not_come_back() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    story.at(3_000);
+    story.is_quiet().await;
+    let mut story = story.crashes_and_is_back_at(50_000).await;
+    story.sees("50000 paused: Outage after 10000, lost at 80000").await;
+    // A second crash gives a new grace, as nobody could come back meanwhile.
+    story.at(70_000);
+    story.is_quiet().await;
+    let mut story = story.crashes_and_is_back_at(75_000).await;
+    story.sees("75000 paused: Outage after 10000, lost at 105000").await;
+    story.at(104_999);
+    story.is_quiet().await;
+    story.at(105_000);
+    story.sees("105000 ended: Lost for 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 9_000);
+}
+
+#[tokio::test]
+async fn two_drivers_charge_nothing_twice() {
+    for (name, store, _folder) in stores() {
+        let one = World::with_coins(store.clone(), 100_000).await;
+        let two = World::open(store.clone()).await;
+        let other_node = Story::on(two).await;
+        let beside = tokio::spawn(Metering::recover(one.ledger.clone()).await.expect("answers").run());
+        let story = Story::on(one).await;
+        story.world.execute(start(CALL, USER, HOST)).await.expect("is accepted");
+        for number in 1..8 {
+            let at = number * 10_000;
+            // The other node hears of the tick before, so that its driver waits for this one too.
+            other_node.world.spendable(USER).await;
+            everyone_has_run().await;
+            other_node.at(at);
+            story.at(at);
+            let wanted = number as u32 + 1;
+            while story.world.query(|state, _| state.call(CALL).map(|call| call.ticks)).await
+                != Ok(Some(wanted))
+            {
+                everyone_has_run().await;
+            }
+            everyone_has_run().await;
+        }
+        let mut ticks: BTreeMap<u32, usize> = BTreeMap::new();
+        for event in journal(store.as_ref()).await {
+            if let Event::CallTicked(it) = event.event {
+                *ticks.entry(it.number).or_default() += 1;
+            }
+        }
+        assert_eq!(ticks, (1..=8).map(|number| (number, 1)).collect(), "{name}");
+        assert_eq!(story.world.spendable(USER).await, 92_000, "{name}");
+        story.world.assert_sound().await;
+        beside.abort();
+    }
+}

@@ -1,0 +1,121 @@
+//! Several ledgers on one journal.
+
+use crate::rig::Rig;
+use crate::world::*;
+use event_store::{EventStore, MemoryStore};
+use ledger_core::*;
+use ledger_runtime::{ExecuteError, Receipt};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[tokio::test]
+async fn a_retry_at_a_node_that_lags_is_a_duplicate_not_a_lack_of_coins() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let one = World::with_coins(store.clone(), ROSE_MILLI).await;
+    let two = World::open(store.clone()).await;
+    let sent = rose();
+    let receipt = one.execute(sent.clone()).await.expect("is accepted");
+    let again = two.execute(sent).await;
+    assert_eq!(again, Ok(Receipt { duplicate: true, ..receipt }));
+}
+
+#[tokio::test]
+async fn a_node_that_lags_answers_queries_and_rejections_on_the_end_of_the_journal() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let one = World::with_coins(store.clone(), 0).await;
+    let two = World::open(store.clone()).await;
+    one.given(coins(USER, 2 * ROSE_MILLI)).await;
+    assert_eq!(two.spendable(USER).await, 2 * ROSE_MILLI);
+    two.execute(rose()).await.expect("has the coins that came at the other node");
+    one.execute(rose()).await.expect("has one left");
+    let refused = two.execute(rose()).await;
+    assert!(
+        matches!(refused, Err(ExecuteError::Rejected(Rejection::InsufficientFunds { .. }))),
+        "{refused:?}"
+    );
+    assert_eq!(one.hash().await, two.hash().await);
+}
+
+#[tokio::test]
+async fn a_lost_race_is_undone_and_decided_again() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let other = World::with_coins(store.clone(), 3 * ROSE_MILLI).await;
+    let rig = Rig::before(store.clone());
+    let world = World::open(rig.clone()).await;
+    rig.hold();
+    // Two gifts under way here, one of them decided on the other; then two at the other node.
+    let first = world.send(rose());
+    soon(rig.until_arrived(1)).await;
+    let second = world.send(rose());
+    let query = world.asked().await;
+    other.execute(rose()).await.expect("is accepted");
+    other.execute(rose()).await.expect("is accepted");
+    rig.release();
+    soon(first).await.expect("ends").expect("has the last coin");
+    let refused = soon(second).await.expect("ends");
+    assert!(
+        matches!(refused, Err(ExecuteError::Rejected(Rejection::InsufficientFunds { .. }))),
+        "{refused:?}"
+    );
+    let head = store.head().await.expect("is read").expect("is not empty");
+    assert_eq!(soon(query).await.expect("ends"), Ok(head + 1));
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_race_that_is_lost_under_full_load_refuses_nothing() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let other = World::with_coins(store.clone(), 2_000 * ROSE_MILLI).await;
+    let rig = Rig::before(store.clone());
+    let world = World::open(rig.clone()).await;
+    rig.hold();
+    // More than two full batches: what is decided again must be cut into batches again.
+    let mut tasks = vec![world.send(rose())];
+    soon(rig.until_arrived(1)).await;
+    tasks.extend((0..1_500).map(|_| world.send(rose())));
+    everyone_has_run().await;
+    rig.release();
+    soon(rig.until_arrived(2)).await;
+    rig.hold();
+    soon(rig.until_arrived(3)).await;
+    everyone_has_run().await;
+    other.given(coins(OTHER, 1)).await;
+    rig.release();
+    for task in tasks {
+        soon(task).await.expect("ends").expect("is accepted");
+    }
+    assert_eq!(world.spendable(USER).await, 499 * ROSE_MILLI);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_race_keep_the_books_and_accept_no_key_twice() {
+    for (name, store, _folder) in stores() {
+        let nodes =
+            [World::with_coins(store.clone(), 100 * ROSE_MILLI).await, World::open(store.clone()).await];
+        let mut tasks = Vec::new();
+        for number in 0..150 {
+            let sent = rose();
+            // Each command goes to both nodes, to one of them first.
+            for node in [number % 2, (number + 1) % 2] {
+                tasks.push((sent.command_id(), nodes[node].send(sent.clone())));
+            }
+        }
+        let mut receipts: BTreeMap<CommandId, Vec<Receipt>> = BTreeMap::new();
+        for (command, task) in tasks {
+            match soon(task).await.expect("ends") {
+                Ok(receipt) => receipts.entry(command).or_default().push(receipt),
+                Err(ExecuteError::Rejected(Rejection::InsufficientFunds { .. })) => {}
+                Err(other) => panic!("{name}: {other}"),
+            }
+        }
+        assert_eq!(receipts.len(), 100, "{name}: as many as the balance pays");
+        let recorded = recorded(store.as_ref()).await;
+        for (command, receipts) in receipts {
+            assert_eq!(recorded[&command], 1, "{name}");
+            assert_eq!(receipts.iter().filter(|receipt| !receipt.duplicate).count(), 1, "{name}");
+            assert!(receipts.iter().all(|receipt| receipt.revision == receipts[0].revision), "{name}");
+        }
+        assert_eq!(nodes[0].hash().await, nodes[1].hash().await, "{name}");
+        nodes[1].assert_sound().await;
+    }
+}

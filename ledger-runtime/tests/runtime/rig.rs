@@ -1,0 +1,167 @@
+//! A store that a test can hold, take down and make uncertain.
+
+use async_trait::async_trait;
+use event_store::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+/// What becomes of one append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// None: for an append before one that has a fault.
+    Passes,
+    /// Not appended, and the caller is not told.
+    UnknownBefore,
+    /// Appended, and the caller is not told.
+    UnknownAfter,
+    /// Appended, and no answer ever comes: the process dies meanwhile.
+    SilentAfter,
+    Refused,
+}
+
+/// Wraps a store; several can stand before one.
+pub struct Rig {
+    inner: Arc<dyn EventStore>,
+    gate: watch::Sender<bool>,
+    reachable: watch::Sender<bool>,
+    readable: watch::Sender<bool>,
+    faults: Mutex<VecDeque<Fault>>,
+    /// Appends that have come so far, answered or not.
+    arrived: watch::Sender<usize>,
+    /// Faults that have had their effect.
+    struck: watch::Sender<usize>,
+    /// How many events each batch had that was answered as appended.
+    batches: Mutex<Vec<usize>>,
+}
+
+impl Rig {
+    pub fn before(inner: Arc<dyn EventStore>) -> Arc<Rig> {
+        Arc::new(Rig {
+            inner,
+            gate: watch::channel(true).0,
+            reachable: watch::channel(true).0,
+            readable: watch::channel(true).0,
+            faults: Mutex::default(),
+            arrived: watch::channel(0).0,
+            struck: watch::channel(0).0,
+            batches: Mutex::default(),
+        })
+    }
+
+    /// From now on appends wait at the gate, nothing of them being written.
+    pub fn hold(&self) {
+        self.gate.send_replace(false);
+    }
+
+    pub fn release(&self) {
+        self.gate.send_replace(true);
+    }
+
+    /// The store answers neither reads nor appends from now on, or does again.
+    pub fn reachable(&self, reachable: bool) {
+        self.reachable.send_replace(reachable);
+    }
+
+    /// Events cannot be read from now on, or can again; all else goes on.
+    pub fn read_fails(&self, fails: bool) {
+        self.readable.send_replace(!fails);
+    }
+
+    /// What becomes of the next append for which nothing is planned yet.
+    pub fn plan(&self, fault: Fault) {
+        self.faults.lock().expect("not poisoned").push_back(fault);
+    }
+
+    pub fn clear_plan(&self) {
+        self.faults.lock().expect("not poisoned").clear();
+    }
+
+    pub fn arrived(&self) -> usize {
+        *self.arrived.borrow()
+    }
+
+    /// Returns once `count` appends have come in all.
+    pub async fn until_arrived(&self, count: usize) {
+        let seen = self.arrived.subscribe().wait_for(|seen| *seen >= count).await.map(|seen| *seen);
+        seen.expect("the rig is there");
+    }
+
+    pub async fn until_struck(&self, count: usize) {
+        let seen = self.struck.subscribe().wait_for(|seen| *seen >= count).await.map(|seen| *seen);
+        seen.expect("the rig is there");
+    }
+
+    pub fn struck(&self) -> usize {
+        *self.struck.borrow()
+    }
+
+    /// The sizes of the batches that were answered as appended, and forgets them.
+    pub fn take_batches(&self) -> Vec<usize> {
+        std::mem::take(&mut self.batches.lock().expect("not poisoned"))
+    }
+
+    fn check_reachable(&self) -> Result<(), ReadError> {
+        let reachable = *self.reachable.borrow();
+        reachable.then_some(()).ok_or_else(|| ReadError::Unavailable("the line is cut".to_owned()))
+    }
+
+    fn strike(&self) {
+        self.struck.send_modify(|count| *count += 1);
+    }
+}
+
+#[async_trait]
+impl EventStore for Rig {
+    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
+        self.arrived.send_modify(|count| *count += 1);
+        let open = self.gate.subscribe().wait_for(|open| *open).await.map(|open| *open);
+        open.expect("the rig is there");
+        let unknown = |reason: &str| AppendError::OutcomeUnknown(reason.to_owned());
+        self.check_reachable().map_err(|fault| unknown(&fault.to_string()))?;
+        let fault = self.faults.lock().expect("not poisoned").pop_front();
+        match fault {
+            None | Some(Fault::Passes) => {
+                let last = self.inner.append(expected, events).await?;
+                self.batches.lock().expect("not poisoned").push(events.len());
+                Ok(last)
+            }
+            Some(Fault::UnknownBefore) => {
+                self.strike();
+                Err(unknown("the connection broke"))
+            }
+            Some(Fault::UnknownAfter) => {
+                let outcome = self.inner.append(expected, events).await;
+                self.strike();
+                outcome.and(Err(unknown("the connection broke")))
+            }
+            Some(Fault::SilentAfter) => {
+                drop(self.inner.append(expected, events).await);
+                self.strike();
+                std::future::pending().await
+            }
+            Some(Fault::Refused) => {
+                self.strike();
+                Err(AppendError::Refused("it does not like it".to_owned()))
+            }
+        }
+    }
+
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.check_reachable()?;
+        if !*self.readable.borrow() {
+            return Err(ReadError::Unavailable("a bad sector".to_owned()));
+        }
+        self.inner.read(from, max).await
+    }
+
+    async fn head(&self) -> Result<Option<u64>, ReadError> {
+        self.check_reachable()?;
+        self.inner.head().await
+    }
+
+    async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError> {
+        self.check_reachable()?;
+        self.inner.wait_beyond(seen).await
+    }
+}

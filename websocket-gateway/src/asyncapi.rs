@@ -1,0 +1,218 @@
+//! The AsyncAPI document, made from the types.
+
+use crate::problem::Problem;
+use crate::protocol::{Auth, Close, Id, request_schemas};
+use crate::push::push_schemas;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+const CHANNEL: &str = "#/channels/gateway";
+
+/// The protocol of the gateway as an AsyncAPI 3.0 document: a channel, every request with its reply, every
+/// push, and their schemas.
+pub fn asyncapi() -> Value {
+    let mut generator = SchemaSettings::draft07()
+        .with(|it| it.definitions_path = "/components/schemas".into())
+        .into_generator();
+    let (id, problem) = (generator.subschema_for::<Id>(), generator.subschema_for::<Problem>());
+    let requests = request_schemas(&mut generator);
+    let pushes = push_schemas(&mut generator);
+    let schemas = generator.take_definitions(true);
+    let (mut messages, mut operations) = (Map::new(), Map::new());
+
+    let refusal =
+        reply_payload(false, json!({ "anyOf": [id, { "type": "null" }] }), "problem", problem.into());
+    messages.insert("Problem".into(), message("Problem", "The request was not done.", refusal));
+    for (kind, name, request, answer) in requests {
+        let (request, id) = (Value::from(request), Value::from(id.clone()));
+        let payload = request_payload(kind, &request, &schemas, name, &id);
+        let described = schemas.get(name).unwrap_or(&request);
+        let summary = described["description"].as_str().unwrap_or_default().to_owned();
+        let answered = reply_payload(true, id, "data", answer.into());
+        let reply = format!("{name}Reply");
+        messages.insert(name.into(), message(kind, &summary, payload));
+        messages.insert(reply.clone(), message(&reply, &format!("Answers {kind}."), answered));
+        operations.insert(name.into(), operation("receive", name, Some(&[&reply, "Problem"])));
+    }
+    for (push, name, data) in pushes {
+        let key = format!("{name}Push");
+        messages.insert(key.clone(), message(push, "", push_payload(push, data.into())));
+        operations.insert(key.clone(), operation("send", &key, None));
+    }
+    document(messages, operations, schemas)
+}
+
+fn document(
+    messages: Map<String, Value>,
+    operations: Map<String, Value>,
+    schemas: Map<String, Value>,
+) -> Value {
+    let in_channel: Map<String, Value> = messages
+        .keys()
+        .map(|name| (name.clone(), json!({ "$ref": format!("#/components/messages/{name}") })))
+        .collect();
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Muneem gateway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "JSON in text frames. The first frame is `auth`, within ten seconds; the token \
+                is never part of the address. Each request gets one reply with its id. Pushes carry an \
+                offset: the revision of the ledger event that they tell of. Send `auth` again before \
+                `token_expires_at`; once the token has expired commands are refused, and sixty seconds \
+                later, or when the session ends, the socket is closed. Frames have at most 16 KiB.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "gateway": {
+                "address": "/v1/ws",
+                "messages": in_channel,
+                "bindings": { "ws": { "method": "GET", "bindingVersion": "0.1.0" } },
+                "x-close-codes": Close::ALL
+                    .iter()
+                    .map(|close| json!({ "code": close.code, "reason": close.reason }))
+                    .collect::<Vec<_>>(),
+            },
+        },
+        "operations": operations,
+        "components": { "messages": messages, "schemas": schemas },
+    })
+}
+
+/// The frame of a request: its fields stand in `data`, only those of `auth` beside `id` and `type`.
+fn request_payload(
+    kind: &str,
+    fields: &Value,
+    schemas: &Map<String, Value>,
+    name: &str,
+    id: &Value,
+) -> Value {
+    let frame = json!({ "id": id, "type": { "const": kind } });
+    let mut frame = json!({
+        "type": "object", "properties": frame, "required": ["id", "type"], "additionalProperties": false,
+    });
+    let defined = schemas.get(name).unwrap_or(fields);
+    let required = defined["required"].as_array().cloned().unwrap_or_default();
+    if kind == Auth::TYPE {
+        for (field, schema) in defined["properties"].as_object().into_iter().flatten() {
+            frame["properties"][field] = schema.clone();
+        }
+        frame["required"].as_array_mut().into_iter().for_each(|it| it.extend(required.clone()));
+    } else {
+        frame["properties"]["data"] = fields.clone();
+        if !required.is_empty() {
+            frame["required"].as_array_mut().into_iter().for_each(|it| it.push("data".into()));
+        }
+    }
+    frame
+}
+
+fn reply_payload(ok: bool, reply_to: Value, field: &str, content: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": { "reply_to": reply_to, "ok": { "const": ok }, field: content },
+        "required": ["reply_to", "ok", field],
+    })
+}
+
+fn push_payload(push: &str, data: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "push": { "const": push },
+            "offset": { "type": "integer", "minimum": 0 },
+            "data": data,
+        },
+        "required": ["push", "offset", "data"],
+    })
+}
+
+fn message(name: &str, summary: &str, payload: Value) -> Value {
+    let mut message = json!({ "name": name, "payload": payload });
+    if !summary.is_empty() {
+        message["summary"] = summary.into();
+    }
+    message
+}
+
+fn operation(action: &str, name: &str, replies: Option<&[&str]>) -> Value {
+    let in_channel = |name: &str| json!({ "$ref": format!("{CHANNEL}/messages/{name}") });
+    let mut operation = json!({
+        "action": action,
+        "channel": { "$ref": CHANNEL },
+        "messages": [in_channel(name)],
+    });
+    if let Some(replies) = replies {
+        let messages: Vec<Value> = replies.iter().map(|name| in_channel(name)).collect();
+        operation["reply"] = json!({ "channel": { "$ref": CHANNEL }, "messages": messages });
+    }
+    operation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+    use crate::push::Push;
+
+    #[test]
+    fn every_request_and_every_push_is_described() {
+        let document = asyncapi();
+        let messages = document["components"]["messages"].as_object().expect("messages");
+        let named: Vec<&str> = messages.values().filter_map(|it| it["name"].as_str()).collect();
+        for name in Request::TYPES.iter().chain(Push::NAMES) {
+            assert!(named.contains(name), "{name}");
+        }
+        assert_eq!(
+            document["operations"].as_object().map(Map::len),
+            Some(Request::TYPES.len() + Push::NAMES.len())
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(fields) => {
+                    found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    fields.values().for_each(|it| references(it, found));
+                }
+                Value::Array(items) => items.iter().for_each(|it| references(it, found)),
+                _ => {}
+            }
+        }
+        let document = asyncapi();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50, "{}", found.len());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("a reference within the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_request_stand_in_its_data() {
+        let document = asyncapi();
+        let payload = |name: &str| document["components"]["messages"][name]["payload"].clone();
+        let invite = payload("CallInvite");
+        assert_eq!(invite["properties"]["type"]["const"], "call:invite");
+        assert_eq!(invite["required"], json!(["id", "type", "data"]));
+        let data = invite["properties"]["data"]["$ref"].as_str().expect("a reference");
+        let data = document.pointer(&data[1..]).expect("its schema");
+        assert_eq!(data["additionalProperties"], false);
+        let required = data["required"].as_array().expect("required fields");
+        for field in ["host", "medium", "price_seen_milli_per_minute", "key"] {
+            assert!(required.contains(&json!(field)), "{field}");
+        }
+        assert_eq!(payload("Auth")["required"], json!(["id", "type", "token"]));
+        assert_eq!(payload("Auth")["properties"]["token"]["type"], "string");
+        assert_eq!(payload("Ping")["required"], json!(["id", "type"]));
+    }
+
+    #[test]
+    fn it_is_the_same_each_time() {
+        std::fs::write("/tmp/asyncapi.json", asyncapi().to_string()).ok();
+        assert_eq!(asyncapi().to_string(), asyncapi().to_string());
+    }
+}

@@ -1,0 +1,292 @@
+//! The WebSocket gateway: `/v1/ws`.
+//!
+//! A client authenticates with its first frame, asks for things and is told of things. The protocol is
+//! described in `schemas/asyncapi.json`, made from the types of [`protocol`] and [`push`].
+//!
+//! The gateway holds no truth. Everything that it tells can be asked for over HTTP, so a socket that is
+//! closed costs its owner a moment and nothing else.
+
+mod asyncapi;
+mod budget;
+mod fanout;
+mod news;
+mod pace;
+mod presence;
+pub mod problem;
+pub mod protocol;
+pub mod push;
+mod registry;
+mod requests;
+mod session;
+
+pub use asyncapi::asyncapi;
+pub use fanout::SESSION_ENDED;
+
+use crate::fanout::{JournalNews, pass_on};
+use crate::news::{Known, Offset};
+use crate::presence::Keeper;
+use crate::problem::Problem;
+use crate::protocol::Welcome;
+use crate::push::RingPush;
+use crate::registry::Registry;
+use crate::requests::Identity;
+use axum::Router;
+use axum::extract::{State, WebSocketUpgrade};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use ledger_core::{CallId, PersonId};
+use ledger_runtime::Follower;
+use platform::app::App;
+use platform::clock;
+use platform::identity::{AuthError, Claims};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+/// Changes of presence that may wait to be written to Redis.
+const PRESENCE_CHANGES: usize = 65_536;
+/// How often the settings are read again.
+const SETTINGS_AGAIN: Duration = Duration::from_secs(5);
+/// How long a heartbeat may hold up a new socket.
+const TOUCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Rings that a new socket is told of.
+const RINGS: i64 = 20;
+
+/// Bounds of the gateway.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sockets of this node, those that have not authenticated too; further ones are answered 503.
+    pub max_connections: u32,
+    /// How long the first frame may take.
+    pub auth_timeout: Duration,
+    /// How often the server pings. A socket that is silent for two of these is closed.
+    pub ping_interval: Duration,
+    /// Frames that may wait for a reader before it counts as slow.
+    pub queue: usize,
+    /// How long one frame may take to be written.
+    pub write_timeout: Duration,
+    /// How long a close frame may take, and the client's answer to it.
+    pub close_wait: Duration,
+    /// The longest frame that is read; a longer one closes the socket.
+    pub max_frame_bytes: usize,
+    /// Requests of one socket, as a burst and as a rate.
+    pub requests_per_second: u32,
+    /// Frames that are no requests before the socket is closed.
+    pub max_malformed: u32,
+    /// How long a socket whose token has expired may stay without a fresh one.
+    pub expiry_grace: Duration,
+    /// How often a sign of life is passed on to presence, at most.
+    pub touch_interval: Duration,
+    /// How long a shutdown waits for sockets and what they have begun.
+    pub shutdown_wait: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            max_connections: 10_000,
+            auth_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(20),
+            queue: 256,
+            write_timeout: Duration::from_secs(10),
+            close_wait: Duration::from_secs(2),
+            max_frame_bytes: 16 * 1024,
+            requests_per_second: 30,
+            max_malformed: 10,
+            expiry_grace: Duration::from_secs(60),
+            touch_interval: Duration::from_secs(20),
+            shutdown_wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The gateway; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    sources: Arc<Mutex<Option<Sources>>>,
+}
+
+/// What all sockets share.
+pub(crate) struct Shared {
+    app: App,
+    config: Config,
+    registry: Arc<Registry>,
+    offset: Offset,
+    places: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Where news come from, subscribed to when the gateway is made.
+struct Sources {
+    journal: Follower,
+    bus: broadcast::Receiver<platform::push::Push>,
+    changes: mpsc::Receiver<presence::Change>,
+}
+
+/// The route of the sockets: `GET /v1/ws`.
+pub fn router(gateway: Gateway) -> Router {
+    Router::new().route("/v1/ws", get(upgrade)).with_state(gateway)
+}
+
+impl Gateway {
+    /// A gateway that hears all news from now on; [`Self::run`] passes them on.
+    pub fn new(app: App, config: Config) -> Gateway {
+        let (changes_in, changes) = mpsc::channel(PRESENCE_CHANGES);
+        let offset = Offset::default();
+        let sources = Sources { journal: app.ledger.follow(), bus: app.bus.listen(), changes };
+        offset.reach(app.ledger.durable_revision());
+        let shared = Shared {
+            registry: Registry::new(changes_in),
+            offset,
+            places: Arc::new(Semaphore::new(config.max_connections as usize)),
+            stopping: watch::Sender::new(false),
+            app,
+            config,
+        };
+        Gateway { shared: Arc::new(shared), sources: Arc::new(Mutex::new(Some(sources))) }
+    }
+
+    /// Follows the journal and the bus and tells the people concerned, until `shutdown` or the end of the
+    /// ledger. Then every socket is closed with 1001, new ones are refused, and it returns once they are
+    /// gone, or after [`Config::shutdown_wait`]. To be run once; a second run returns at once.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let taken = self.sources.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Sources { journal, bus, changes }) = taken else {
+            error!("the gateway runs already");
+            return;
+        };
+        let shared = &self.shared;
+        let (warning_in, warning_seconds) =
+            watch::channel(platform::settings::MeteringSettings::default().warning_seconds);
+        let (registry, offset) = (shared.registry.clone(), shared.offset.clone());
+        let news =
+            JournalNews::new(shared.app.ledger.clone(), registry.clone(), offset.clone(), warning_seconds);
+        let mut keeper = Keeper {
+            presence: shared.app.presence.clone(),
+            ledger: shared.app.ledger.clone(),
+            registry: registry.clone(),
+            offset: offset.clone(),
+            changes,
+        };
+        tokio::select! {
+            () = shutdown => info!("the gateway stops"),
+            () = news.run(journal) => error!(alert = "fanout_stopped", "the ledger is gone: the gateway stops"),
+            () = pass_on(bus, registry, offset) => {}
+            () = keeper.run() => {}
+            () = shared.read_settings(warning_in) => {}
+        }
+        shared.stop().await;
+        let _ = timeout(shared.config.close_wait, keeper.finish()).await;
+    }
+}
+
+impl Shared {
+    async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let all = self.places.acquire_many(self.config.max_connections);
+        if timeout(self.config.shutdown_wait, all).await.is_err() {
+            warn!("some sockets did not close in time");
+        }
+    }
+
+    /// Keeps the warning time that admins may change in step, for ever.
+    async fn read_settings(&self, warning_seconds: watch::Sender<u32>) {
+        let mut again = interval(SETTINGS_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            again.tick().await;
+            match self.app.settings.metering().await {
+                Ok(settings) => warning_seconds.send_replace(settings.warning_seconds),
+                Err(fault) => {
+                    warn!(%fault, "the settings cannot be read; the last ones stay in force");
+                    continue;
+                }
+            };
+        }
+    }
+
+    /// Whose token this is, and until when.
+    async fn identify(&self, token: &str, now: DateTime<Utc>) -> Result<Identity, AuthError> {
+        let caller = self.app.sessions.authenticate(token, now).await?;
+        let expires_at = expiry(token).ok_or(AuthError::TokenInvalid)?;
+        Ok(Identity { caller, expires_at })
+    }
+
+    /// What a client has to know to begin, or to go on after a lost connection.
+    async fn welcome(&self, identity: &Identity, now: DateTime<Utc>) -> Result<Welcome, Problem> {
+        let person = identity.caller.person;
+        let asked = self
+            .app
+            .ledger
+            .query(move |state, at| (state.revision().unwrap_or(0), Known::look_up(state, at, &[person])));
+        let (offset, known) = asked.await.map_err(|error| Problem::from(&error))?;
+        let rings = self.app.calls.rings_of(person, None, RINGS).await;
+        let rings = rings.map_err(|error| Problem::from(&error))?;
+        let open = rings.into_iter().filter(|ring| ring.status == "ringing" && ring.expires_at > now);
+        Ok(Welcome {
+            person,
+            roles: identity.caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            offset,
+            token_expires_at: identity.expires_at,
+            active_call: news::standing(&known, person),
+            rings: open
+                .map(|ring| RingPush {
+                    call: CallId(ring.call),
+                    payer: PersonId(ring.payer),
+                    host: PersonId(ring.host),
+                    medium: ring.medium,
+                    price_milli_per_minute: ring.price_milli_per_minute,
+                    expires_at: ring.expires_at,
+                })
+                .collect(),
+        })
+    }
+
+    /// The first heartbeat, before the client hears that it is in.
+    async fn touch(&self, person: PersonId, is_host: bool) {
+        let touched = timeout(TOUCH_TIMEOUT, self.app.presence.touch(person, is_host, clock::now())).await;
+        if !matches!(touched, Ok(Ok(_))) {
+            warn!("presence does not take a heartbeat");
+        }
+    }
+}
+
+/// When a token that has been verified stops being good.
+fn expiry(token: &str) -> Option<DateTime<Utc>> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    DateTime::from_timestamp(claims.exp, 0)
+}
+
+async fn upgrade(State(gateway): State<Gateway>, upgrade: WebSocketUpgrade) -> Response {
+    let shared = gateway.shared;
+    let place = shared.places.clone().try_acquire_owned();
+    let (Ok(place), false) = (place, *shared.stopping.borrow()) else {
+        return full();
+    };
+    // Somewhat longer frames are read and refused with a close frame that arrives for sure.
+    let longest = shared.config.max_frame_bytes.saturating_mul(4);
+    upgrade
+        .max_message_size(longest)
+        .max_frame_size(longest)
+        .on_upgrade(move |socket| session::serve(shared, socket, place))
+}
+
+fn full() -> Response {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "code": "too_many_connections",
+        "detail": "this server takes no more sockets at the moment; try again soon",
+    });
+    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "5")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, body.to_string()).into_response()
+}

@@ -1,0 +1,370 @@
+//! What goes over a socket from the client, and what it is answered with. JSON in text frames.
+//!
+//! The first frame is `{"id": 1, "type": "auth", "token": "..."}`. Every other request has its fields in
+//! `data`: `{"id": 7, "type": "call:end", "data": {"call": "...", "key": "..."}}`. It gets exactly one reply,
+//! which names its id: `{"reply_to": 7, "ok": true, "data": {...}}` or
+//! `{"reply_to": 7, "ok": false, "problem": {"code": "...", "detail": "..."}}`. Replies to commands come in
+//! the order of the commands; a refusal to read a frame may overtake them.
+
+use crate::problem::Problem;
+use crate::push::{RingPush, Standing};
+use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, Utc};
+use ledger_core::{CallId, GiftId, GiftSendingId, Medium, PersonId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// The longest text that a request may have as its id.
+const ID_CHARACTERS: usize = 64;
+
+/// Chosen by the client, given back with the reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Id {
+    Number(i64),
+    /// At most 64 characters.
+    Text(#[schemars(length(min = 1, max = 64))] String),
+}
+
+macro_rules! requests {
+    ($($(#[$doc:meta])* $name:ident = $type:literal, answer $answer:ident
+        { $($(#[$field_meta:meta])* $field:ident: $kind:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+            #[serde(deny_unknown_fields)]
+            pub struct $name { $($(#[$field_meta])* pub $field: $kind),* }
+
+            impl $name {
+                /// The value of `type`.
+                pub const TYPE: &'static str = $type;
+            }
+        )*
+
+        /// Everything that a client can ask for.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Request { $($name($name)),* }
+
+        impl Request {
+            /// All values of `type`, in the order of this page.
+            pub const TYPES: &'static [&'static str] = &[$($type),*];
+
+            /// The value of `type`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Request::$name(_) => $type),* }
+            }
+
+            fn read(name: &str, fields: Value) -> Result<Request, Box<Problem>> {
+                match name {
+                    $($type => serde_path_to_error::deserialize(fields)
+                        .map(Request::$name)
+                        .map_err(|fault| Box::new(explain(&fault))),)*
+                    _ => Err(Box::new(Problem::new("unknown_type", "there is no request of this type"))),
+                }
+            }
+        }
+
+        /// The requests for the AsyncAPI document: type, name and schema of the request, name of the answer.
+        pub(crate) fn request_schemas(
+            generator: &mut schemars::SchemaGenerator,
+        ) -> Vec<(&'static str, &'static str, schemars::Schema, schemars::Schema)> {
+            vec![$((
+                $type,
+                stringify!($name),
+                generator.subschema_for::<$name>(),
+                generator.subschema_for::<$answer>(),
+            )),*]
+        }
+    };
+}
+
+requests! {
+    /// Says who the client is: the first frame, and again with a fresh token before the old one expires.
+    Auth = "auth", answer Welcome {
+        /// An access token of the HTTP API.
+        token: String,
+    }
+
+    /// Rings a host. Nothing is charged before the host accepts.
+    CallInvite = "call:invite", answer Ringing {
+        host: PersonId,
+        medium: Medium,
+        /// The price that the user was shown.
+        price_seen_milli_per_minute: i64,
+        /// Idempotency key, a UUIDv7: the same again answers the same ring.
+        key: Uuid,
+    }
+
+    /// The host takes or declines a call that rings.
+    CallAnswer = "call:answer", answer Answered {
+        call: CallId,
+        accept: bool,
+    }
+
+    /// The payer gives up before it is answered.
+    CallCancel = "call:cancel", answer Cancelled {
+        call: CallId,
+    }
+
+    /// Either side hangs up; while it still rings the payer cancels by this and the host declines.
+    CallHangUp = "call:end", answer HungUp {
+        call: CallId,
+        /// Idempotency key, a UUIDv7.
+        key: Uuid,
+    }
+
+    /// Sends a gift, within a call or outside.
+    GiftSend = "gift:send", answer GiftReceipt {
+        host: PersonId,
+        gift: GiftId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<CallId>,
+        /// The price that the sender was shown.
+        price_seen_milli: i64,
+        /// Idempotency key, a UUIDv7.
+        key: Uuid,
+    }
+
+    /// Chooses to be seen as online, or as offline while connected.
+    PresenceUpdate = "presence:update", answer PresenceChosen {
+        status: ChosenStatus,
+    }
+
+    /// Asks for a sign of life. Frames of the WebSocket protocol's own ping do as well.
+    Ping = "ping", answer Pong {}
+}
+
+/// What a person can choose to be seen as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChosenStatus {
+    Online,
+    Offline,
+}
+
+/// Answers `auth`. Pushes with an offset up to `offset` are in it already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Welcome {
+    pub person: PersonId,
+    /// user, host, agency, admin
+    pub roles: Vec<String>,
+    /// The ledger's last revision.
+    pub offset: u64,
+    /// Authenticate again on this socket before this moment; 60 seconds later it is closed.
+    pub token_expires_at: DateTime<Utc>,
+    /// The call that the person is in, to go on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_call: Option<Standing>,
+    /// What rings at the person or was rung by them.
+    pub rings: Vec<RingPush>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ringing {
+    pub call: CallId,
+    pub host: PersonId,
+    pub medium: String,
+    pub price_milli_per_minute: i64,
+    /// `ringing`, or for a repeated request what became of it.
+    pub status: String,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Where a command was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Receipt {
+    /// Reads with `min_revision` of this see it.
+    pub revision: u64,
+    /// Whether the command had been accepted before.
+    pub duplicate: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Answered {
+    pub call: CallId,
+    pub accepted: bool,
+    /// Absent when the call was declined: nothing is recorded then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cancelled {
+    pub call: CallId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HungUp {
+    pub call: CallId,
+    /// Absent when it still rang: nothing is recorded then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GiftReceipt {
+    pub sending: GiftSendingId,
+    pub receipt: Receipt,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PresenceChosen {
+    pub status: ChosenStatus,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pong {
+    /// The server's time.
+    pub at: DateTime<Utc>,
+}
+
+/// A text frame that is no request: answered with the id, if one could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub id: Option<Id>,
+    pub problem: Box<Problem>,
+}
+
+/// Reads a text frame. Nothing of a frame that has a fault is done.
+pub fn parse(text: &str) -> Result<(Id, Request), Unreadable> {
+    let nameless = |problem| Unreadable { id: None, problem: Box::new(problem) };
+    let frame: Value = serde_json::from_str(text)
+        .map_err(|fault| nameless(Problem::new("malformed_json", fault.to_string())))?;
+    let Value::Object(mut frame) = frame else {
+        return Err(nameless(Problem::new("wrong_type", "a request is a JSON object")));
+    };
+    let id = match frame.remove("id").map(read_id) {
+        Some(Some(id)) => id,
+        Some(None) => {
+            let detail = "id is an integer, or a text of 1 to 64 characters";
+            return Err(nameless(Problem::new("wrong_type", detail).about("id")));
+        }
+        None => return Err(nameless(missing("id"))),
+    };
+    match read_request(frame) {
+        Ok(request) => Ok((id, request)),
+        Err(problem) => Err(Unreadable { id: Some(id), problem }),
+    }
+}
+
+fn read_request(mut frame: Map<String, Value>) -> Result<Request, Box<Problem>> {
+    let name = match frame.remove("type") {
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(Box::new(Problem::new("wrong_type", "type is a text").about("type"))),
+        None => return Err(Box::new(missing("type"))),
+    };
+    if name == Auth::TYPE {
+        return Request::read(&name, Value::Object(frame));
+    }
+    let data = frame.remove("data").unwrap_or_else(|| Value::Object(Map::new()));
+    if let Some(other) = frame.keys().next() {
+        let detail = "beside id and type a request has data only";
+        return Err(Box::new(Problem::new("unknown_field", detail).about(other.clone())));
+    }
+    if !data.is_object() {
+        return Err(Box::new(Problem::new("wrong_type", "data is an object").about("data")));
+    }
+    Request::read(&name, data)
+}
+
+fn missing(field: &'static str) -> Problem {
+    Problem::new("missing_field", format!("missing field `{field}`")).about(field)
+}
+
+/// serde tells by its words alone which field it does not know or misses.
+fn explain(fault: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let (path, words) = (fault.path().to_string(), fault.inner().to_string());
+    let quoted = words.split('`').nth(1).unwrap_or_default().to_owned();
+    let (code, field) = match () {
+        () if words.starts_with("unknown field") => ("unknown_field", quoted),
+        () if words.starts_with("missing field") => ("missing_field", quoted),
+        () => ("wrong_type", path),
+    };
+    Problem::new(code, words).about(field)
+}
+
+fn read_id(value: Value) -> Option<Id> {
+    match value {
+        Value::Number(number) => number.as_i64().map(Id::Number),
+        Value::String(text) if (1..=ID_CHARACTERS).contains(&text.chars().count()) => Some(Id::Text(text)),
+        _ => None,
+    }
+}
+
+/// The frame that says that the request was done.
+pub(crate) fn done(id: &Id, data: &impl Serialize) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Done<'a, T> {
+        reply_to: &'a Id,
+        ok: bool,
+        data: &'a T,
+    }
+    frame(&Done { reply_to: id, ok: true, data })
+}
+
+/// The frame that says why it was not; `id` is missing where none could be read.
+pub(crate) fn refused(id: Option<&Id>, problem: &Problem) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Refused<'a> {
+        reply_to: Option<&'a Id>,
+        ok: bool,
+        problem: &'a Problem,
+    }
+    frame(&Refused { reply_to: id, ok: false, problem })
+}
+
+pub(crate) fn frame(message: &impl Serialize) -> Utf8Bytes {
+    serde_json::to_string(message).expect("messages have text keys and no other fault that JSON knows").into()
+}
+
+/// Why the server closes a socket: the code and the reason of the close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    pub code: u16,
+    pub reason: &'static str,
+}
+
+impl Close {
+    /// The client has gone without a word. Never sent.
+    pub(crate) const GONE: Close = Close { code: 1006, reason: "gone" };
+}
+
+macro_rules! closes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $reason:literal;)*) => {
+        impl Close {
+            $($(#[$doc])* pub const $name: Close = Close { code: $code, reason: $reason };)*
+
+            /// All of them, for the AsyncAPI document.
+            pub(crate) const ALL: &'static [Close] = &[$(Close::$name),*];
+        }
+    };
+}
+
+closes! {
+    SHUTTING_DOWN = 1001, "server_shutting_down";
+    PROTOCOL = 1002, "protocol_error";
+    NOT_UTF8 = 1007, "not_utf8";
+    FRAME_TOO_LARGE = 1009, "frame_too_large";
+    /// Sign-in could not be checked: try again.
+    UNAVAILABLE = 1013, "unavailable";
+    /// Too many frames that are no requests.
+    MALFORMED = 4400, "too_many_malformed_frames";
+    /// The first frame was another.
+    NOT_AUTHENTICATED = 4401, "authenticate_first";
+    TOKEN_MISSING = 4401, "token_missing";
+    TOKEN_INVALID = 4401, "token_invalid";
+    TOKEN_EXPIRED = 4401, "token_expired";
+    SESSION_ENDED = 4401, "session_ended";
+    AUTH_TIMEOUT = 4408, "auth_timeout";
+    /// The client does not read what it is sent. Connect again: what was missed can be asked for.
+    SLOW_READER = 4409, "slow_reader";
+    /// Neither a frame nor a pong for two ping intervals.
+    SILENT = 4410, "silent";
+    RATE_LIMITED = 4429, "rate_limited";
+}
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;

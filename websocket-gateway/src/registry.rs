@@ -1,0 +1,264 @@
+//! The sockets of this node, by person.
+//!
+//! Nobody waits for a reader: a socket takes a frame into its bounded queue at once, or it is closed.
+
+use crate::presence::Change;
+use crate::protocol::Close;
+use crate::push::Push;
+use axum::extract::ws::Utf8Bytes;
+use ledger_core::PersonId;
+use platform::identity::SessionId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+
+/// Decides once why a socket is closed; the first reason stays.
+#[derive(Clone)]
+pub(crate) struct Closer(watch::Sender<Option<Close>>);
+
+impl Closer {
+    pub fn close(&self, close: Close) {
+        let first = self.0.send_if_modified(|decided| {
+            let first = decided.is_none();
+            decided.get_or_insert(close);
+            first
+        });
+        if first && close == Close::SLOW_READER {
+            metrics::counter!("websocket_slow_readers_total").increment(1);
+        }
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Option<Close>> {
+        self.0.subscribe()
+    }
+}
+
+/// The way to one socket.
+#[derive(Clone)]
+pub(crate) struct Line {
+    queue: mpsc::Sender<Utf8Bytes>,
+    pub closer: Closer,
+}
+
+impl Line {
+    pub fn new(capacity: usize) -> (Line, mpsc::Receiver<Utf8Bytes>) {
+        let (queue, frames) = mpsc::channel(capacity.max(1));
+        (Line { queue, closer: Closer(watch::Sender::new(None)) }, frames)
+    }
+
+    /// Whether the frame was taken. A full queue closes the socket.
+    pub fn send(&self, frame: Utf8Bytes) -> bool {
+        match self.queue.try_send(frame) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.closer.close(Close::SLOW_READER);
+                false
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+struct Entry {
+    id: u64,
+    session: SessionId,
+    line: Line,
+}
+
+#[derive(Default)]
+struct Sockets {
+    people: HashMap<PersonId, Vec<Entry>>,
+    next_id: u64,
+}
+
+/// Who has which sockets here.
+pub(crate) struct Registry {
+    sockets: Mutex<Sockets>,
+    changes: mpsc::Sender<Change>,
+}
+
+/// A socket's place in the registry, for as long as it is held.
+pub(crate) struct Seat {
+    registry: Arc<Registry>,
+    person: PersonId,
+    id: u64,
+}
+
+impl Registry {
+    /// `changes` hears who came and who left.
+    pub fn new(changes: mpsc::Sender<Change>) -> Arc<Registry> {
+        Arc::new(Registry { sockets: Mutex::default(), changes })
+    }
+
+    /// From now on pushes to `person` go into `line` too.
+    pub fn open(self: &Arc<Self>, person: PersonId, session: SessionId, line: Line) -> Seat {
+        let mut sockets = self.lock();
+        let id = sockets.next_id;
+        sockets.next_id += 1;
+        let lines = sockets.people.entry(person).or_default();
+        lines.push(Entry { id, session, line });
+        if lines.len() == 1 {
+            self.tell(Change::Came(person));
+        }
+        Seat { registry: self.clone(), person, id }
+    }
+
+    pub fn is_here(&self, person: PersonId) -> bool {
+        self.lock().people.contains_key(&person)
+    }
+
+    /// Tells all sockets of `person`.
+    pub fn push(&self, person: PersonId, offset: u64, push: &Push) {
+        if self.is_here(person) {
+            self.push_frame(person, push.name(), &push.frame(offset));
+        }
+    }
+
+    pub fn push_frame(&self, person: PersonId, name: &str, frame: &Utf8Bytes) {
+        let sockets = self.lock();
+        let Some(lines) = sockets.people.get(&person) else { return };
+        let taken = lines.iter().filter(|entry| entry.line.send(frame.clone())).count();
+        metrics::counter!("websocket_pushes_total", "push" => name.to_owned()).increment(taken as u64);
+    }
+
+    /// Closes the sockets of a session.
+    pub fn close_session(&self, session: SessionId, close: Close) {
+        let sockets = self.lock();
+        for entry in sockets.people.values().flatten().filter(|entry| entry.session == session) {
+            entry.line.closer.close(close);
+        }
+    }
+
+    /// Passes on what changed. Nobody waits: presence lapses by itself, so what does not fit is let go.
+    pub fn tell(&self, change: Change) {
+        if self.changes.try_send(change).is_err() {
+            metrics::counter!("websocket_presence_changes_dropped_total").increment(1);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// The person has authenticated again, maybe under another of their sessions.
+    pub fn set_session(&self, session: SessionId) {
+        let mut sockets = self.registry.lock();
+        let entries = sockets.people.get_mut(&self.person).into_iter().flatten();
+        for entry in entries.filter(|entry| entry.id == self.id) {
+            entry.session = session;
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut sockets = self.registry.lock();
+        let Some(lines) = sockets.people.get_mut(&self.person) else { return };
+        lines.retain(|entry| entry.id != self.id);
+        if lines.is_empty() {
+            sockets.people.remove(&self.person);
+            self.registry.tell(Change::Left(self.person));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::{PresencePush, Push};
+    use platform::presence::PresenceStatus;
+    use uuid::Uuid;
+
+    fn person(n: u128) -> PersonId {
+        PersonId(Uuid::from_u128(n))
+    }
+
+    fn session(n: u128) -> SessionId {
+        SessionId(Uuid::from_u128(n))
+    }
+
+    fn news() -> Push {
+        Push::PresenceUpdate(PresencePush { person: person(9), status: PresenceStatus::Online })
+    }
+
+    fn registry() -> (Arc<Registry>, mpsc::Receiver<Change>) {
+        let (changes, heard) = mpsc::channel(16);
+        (Registry::new(changes), heard)
+    }
+
+    #[test]
+    fn every_device_of_a_person_hears_and_nobody_else() {
+        let (registry, _heard) = registry();
+        let (phone, mut on_phone) = Line::new(4);
+        let (tablet, mut on_tablet) = Line::new(4);
+        let (other, mut on_other) = Line::new(4);
+        let _seats = [
+            registry.open(person(1), session(1), phone),
+            registry.open(person(1), session(2), tablet),
+            registry.open(person(2), session(3), other),
+        ];
+        registry.push(person(1), 7, &news());
+        let frame = on_phone.try_recv().expect("the phone heard");
+        assert_eq!(on_tablet.try_recv().expect("the tablet heard"), frame);
+        assert!(on_other.try_recv().is_err(), "somebody else heard");
+        let frame: serde_json::Value = serde_json::from_str(&frame).expect("JSON");
+        assert_eq!((&frame["push"], &frame["offset"]), (&"presence:update".into(), &7.into()));
+        assert_eq!(frame["data"]["status"], "online");
+    }
+
+    #[test]
+    fn a_slow_reader_is_closed_with_its_own_code_and_others_go_on() {
+        let (registry, _heard) = registry();
+        let (slow, _unread) = Line::new(2);
+        let (quick, mut read) = Line::new(2);
+        let closing = [slow.closer.watch(), quick.closer.watch()];
+        let _seats =
+            [registry.open(person(1), session(1), slow), registry.open(person(1), session(2), quick)];
+        for offset in 0..5 {
+            registry.push(person(1), offset, &news());
+            read.try_recv().expect("the quick one hears all");
+        }
+        assert_eq!(*closing[0].borrow(), Some(Close::SLOW_READER));
+        assert_eq!(*closing[1].borrow(), None);
+        assert_eq!((Close::SLOW_READER.code, Close::SLOW_READER.reason), (4409, "slow_reader"));
+    }
+
+    #[test]
+    fn only_the_first_to_come_and_the_last_to_leave_are_news() {
+        let (registry, mut heard) = registry();
+        let first = registry.open(person(1), session(1), Line::new(1).0);
+        let second = registry.open(person(1), session(2), Line::new(1).0);
+        drop(first);
+        assert!(registry.is_here(person(1)));
+        drop(second);
+        assert!(!registry.is_here(person(1)));
+        let mut news = Vec::new();
+        while let Ok(change) = heard.try_recv() {
+            news.push(change);
+        }
+        assert_eq!(news, [Change::Came(person(1)), Change::Left(person(1))]);
+    }
+
+    #[test]
+    fn the_end_of_a_session_closes_its_sockets_alone() {
+        let (registry, _heard) = registry();
+        let (ended, kept) = (Line::new(1).0, Line::new(1).0);
+        let closing = [ended.closer.watch(), kept.closer.watch()];
+        let seats = [registry.open(person(1), session(1), ended), registry.open(person(1), session(2), kept)];
+        registry.close_session(session(1), Close::SESSION_ENDED);
+        assert_eq!(closing.each_ref().map(|it| *it.borrow()), [Some(Close::SESSION_ENDED), None]);
+        seats[1].set_session(session(3));
+        registry.close_session(session(3), Close::SESSION_ENDED);
+        assert_eq!(*closing[1].borrow(), Some(Close::SESSION_ENDED));
+    }
+
+    #[test]
+    fn the_first_reason_to_close_stays() {
+        let (line, _frames) = Line::new(1);
+        line.closer.close(Close::SILENT);
+        line.closer.close(Close::SHUTTING_DOWN);
+        assert_eq!(*line.closer.watch().borrow(), Some(Close::SILENT));
+    }
+}

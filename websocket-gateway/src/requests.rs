@@ -1,0 +1,244 @@
+//! Does what a socket asks for, one request after the other, so that replies keep the order.
+//!
+//! It runs beside the reading: what was begun is finished even when the socket goes away meanwhile.
+
+use crate::problem::Problem;
+use crate::protocol::*;
+use crate::push::{ExpiredPush, Push};
+use crate::registry::{Line, Seat};
+use crate::{Config, Shared};
+use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use ledger_core::{CallId, Command, GiftSendingId, PersonId};
+use platform::calls::Invitation;
+use platform::clock;
+use platform::commands::CommandError;
+use platform::hosts::{HostError, HostStatus};
+use platform::identity::{AuthError, Caller, Role};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Who the socket speaks for, and until when that was proved.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub caller: Caller,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Identity {
+    pub fn is_host(&self) -> bool {
+        self.caller.has(Role::Host)
+    }
+}
+
+/// What the reading side hands over.
+pub(crate) enum Job {
+    Request(Id, Request),
+    /// The token's time is over.
+    Expired,
+}
+
+pub(crate) struct Requests {
+    pub shared: Arc<Shared>,
+    pub line: Line,
+    pub seat: std::sync::Weak<Seat>,
+    pub identity: watch::Sender<Identity>,
+}
+
+impl Requests {
+    /// Works until the reading side is gone and all that it handed over is done.
+    pub async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(job) = jobs.recv().await {
+            match job {
+                Job::Request(id, request) => {
+                    let name = request.name();
+                    let reply = self.reply(&id, request).await;
+                    let outcome = if reply.is_ok() { "done" } else { "refused" };
+                    metrics::counter!("websocket_requests_total", "type" => name, "outcome" => outcome)
+                        .increment(1);
+                    self.answer_with(&id, reply);
+                }
+                Job::Expired => self.expired().await,
+            }
+        }
+    }
+
+    fn answer_with(&self, id: &Id, reply: Result<Utf8Bytes, Problem>) {
+        match reply {
+            Ok(frame) => {
+                self.line.send(frame);
+            }
+            Err(problem) => {
+                self.line.send(refused(Some(id), &problem));
+                self.close_if_ended(&problem);
+            }
+        }
+    }
+
+    fn close_if_ended(&self, problem: &Problem) {
+        if problem.code == Close::SESSION_ENDED.reason {
+            self.line.closer.close(Close::SESSION_ENDED);
+        }
+    }
+
+    async fn reply(&self, id: &Id, request: Request) -> Result<Utf8Bytes, Problem> {
+        let now = clock::now();
+        let person = match &request {
+            Request::Auth(auth) => return Ok(done(id, &self.authenticate(&auth.token, now).await?)),
+            Request::Ping(_) => return Ok(done(id, &Pong { at: now })),
+            _ => self.still_signed_in(now).await?,
+        };
+        match request {
+            Request::CallInvite(it) => Ok(done(id, &self.invite(person, it, now).await?)),
+            Request::CallAnswer(it) => Ok(done(id, &self.answer(person, it, now).await?)),
+            Request::CallCancel(it) => Ok(done(id, &self.cancel(person, it.call, now).await?)),
+            Request::CallHangUp(it) => Ok(done(id, &self.hang_up(person, it, now).await?)),
+            Request::GiftSend(it) => Ok(done(id, &self.send_gift(person, it).await?)),
+            Request::PresenceUpdate(it) => Ok(done(id, &self.choose_presence(person, it, now).await?)),
+            Request::Auth(_) | Request::Ping(_) => Err(Problem::unavailable()),
+        }
+    }
+
+    /// A command counts only while the session lives: a logout elsewhere ends it here at once.
+    async fn still_signed_in(&self, now: DateTime<Utc>) -> Result<PersonId, Problem> {
+        let identity = self.identity.borrow().clone();
+        if now >= identity.expires_at {
+            return Err(Problem::from(&AuthError::TokenExpired));
+        }
+        self.check_session(&identity).await?;
+        Ok(identity.caller.person)
+    }
+
+    async fn check_session(&self, identity: &Identity) -> Result<(), Problem> {
+        let Caller { person, session, .. } = identity.caller;
+        let alive = self.shared.app.sessions.caller(person, session).await;
+        alive.map(|_| ()).map_err(|error| Problem::from(&error))
+    }
+
+    async fn authenticate(&self, token: &str, now: DateTime<Utc>) -> Result<Welcome, Problem> {
+        let identity = self.shared.identify(token, now).await.map_err(|error| Problem::from(&error))?;
+        if identity.caller.person != self.identity.borrow().caller.person {
+            let detail = "this socket belongs to another person; connect anew";
+            return Err(Problem::new("another_person", detail));
+        }
+        let welcome = self.shared.welcome(&identity, now).await?;
+        if let Some(seat) = self.seat.upgrade() {
+            seat.set_session(identity.caller.session);
+        }
+        self.identity.send_replace(identity);
+        Ok(welcome)
+    }
+
+    async fn expired(&self) {
+        let identity = self.identity.borrow().clone();
+        if clock::now() < identity.expires_at {
+            return;
+        }
+        if let Err(problem) = self.check_session(&identity).await {
+            return self.close_if_ended(&problem);
+        }
+        let closes_at = closes_at(&identity, &self.shared.config);
+        let push = Push::AuthExpired(ExpiredPush { closes_at });
+        self.line.send(push.frame(self.shared.offset.get()));
+    }
+
+    async fn invite(
+        &self,
+        payer: PersonId,
+        asked: CallInvite,
+        now: DateTime<Utc>,
+    ) -> Result<Ringing, Problem> {
+        let CallInvite { host, medium, price_seen_milli_per_minute, key } = asked;
+        let invitation = Invitation { payer, host, medium, price_seen_milli_per_minute };
+        let ring = self.shared.app.calls.invite(key, invitation, now).await.map_err(problem)?;
+        Ok(Ringing {
+            call: CallId(ring.call),
+            host,
+            medium: ring.medium,
+            price_milli_per_minute: ring.price_milli_per_minute,
+            status: ring.status,
+            expires_at: ring.expires_at,
+        })
+    }
+
+    async fn answer(
+        &self,
+        host: PersonId,
+        asked: CallAnswer,
+        now: DateTime<Utc>,
+    ) -> Result<Answered, Problem> {
+        let (calls, call) = (&self.shared.app.calls, asked.call);
+        if !asked.accept {
+            calls.reject(host, call, now).await.map_err(problem)?;
+            return Ok(Answered { call, accepted: false, receipt: None });
+        }
+        let receipt = calls.accept(host, call, now).await.map_err(problem)?;
+        Ok(Answered { call, accepted: true, receipt: Some(receipt.into()) })
+    }
+
+    async fn cancel(&self, payer: PersonId, call: CallId, now: DateTime<Utc>) -> Result<Cancelled, Problem> {
+        self.shared.app.calls.cancel(payer, call, now).await.map_err(problem)?;
+        Ok(Cancelled { call })
+    }
+
+    async fn hang_up(
+        &self,
+        person: PersonId,
+        asked: CallHangUp,
+        now: DateTime<Utc>,
+    ) -> Result<HungUp, Problem> {
+        let CallHangUp { call, key } = asked;
+        let receipt = self.shared.app.calls.end(person, key, call, now).await.map_err(problem)?;
+        Ok(HungUp { call, receipt: receipt.map(Receipt::from) })
+    }
+
+    async fn send_gift(&self, sender: PersonId, asked: GiftSend) -> Result<GiftReceipt, Problem> {
+        let GiftSend { host, gift, call, price_seen_milli, key } = asked;
+        let app = &self.shared.app;
+        // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
+        match app.hosts.get(host).await {
+            Ok(row) if row.status == HostStatus::Approved => {}
+            Ok(_) | Err(HostError::NotFound) => return Err(problem(CommandError::NotFound("host"))),
+            Err(fault) => return Err(problem(fault.into())),
+        }
+        let command = Command::SendGift { sender, host, gift, call, price_seen_milli };
+        let receipt = app.commands.give(sender, key, command).await.map_err(problem)?;
+        let sending: GiftSendingId = receipt.command_id.derive("gift");
+        Ok(GiftReceipt { sending, receipt: receipt.into() })
+    }
+
+    async fn choose_presence(
+        &self,
+        person: PersonId,
+        asked: PresenceUpdate,
+        now: DateTime<Utc>,
+    ) -> Result<PresenceChosen, Problem> {
+        let (presence, status) = (&self.shared.app.presence, asked.status);
+        let chosen = presence.set_hidden(person, status == ChosenStatus::Offline).await;
+        chosen.map_err(|fault| Problem::from(&fault))?;
+        let status_now = presence.get(person, now).await.map_err(|fault| Problem::from(&fault))?;
+        let push = Push::PresenceUpdate(crate::push::PresencePush { person, status: status_now });
+        self.shared.registry.push(person, self.shared.offset.get(), &push);
+        Ok(PresenceChosen { status })
+    }
+}
+
+/// When a socket whose token has expired is closed.
+pub(crate) fn closes_at(identity: &Identity, config: &Config) -> DateTime<Utc> {
+    let grace = TimeDelta::from_std(config.expiry_grace).unwrap_or_default();
+    identity.expires_at.checked_add_signed(grace).unwrap_or(identity.expires_at)
+}
+
+fn problem(error: CommandError) -> Problem {
+    let problem = Problem::from(&error);
+    if problem.code == "unavailable" {
+        tracing::warn!(fault = %error, "a request could not be done");
+    }
+    problem
+}
+
+impl From<ledger_runtime::Receipt> for Receipt {
+    fn from(receipt: ledger_runtime::Receipt) -> Receipt {
+        Receipt { revision: receipt.revision, duplicate: receipt.duplicate }
+    }
+}

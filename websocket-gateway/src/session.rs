@@ -1,0 +1,372 @@
+//! One socket's life: it proves who it is, is served, and is closed with a code that says why.
+//!
+//! Reading, writing and doing are three tasks. The reader never waits for a command or for the client's
+//! reading; the writer alone waits for the client, and not for long.
+
+use crate::pace::{Pace, Pacer};
+use crate::presence::Change;
+use crate::problem::Problem;
+use crate::protocol::{Close, Id, Request, Unreadable, done, parse, refused};
+use crate::registry::Line;
+use crate::requests::{Identity, Job, Requests, closes_at};
+use crate::{Config, Shared};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use chrono::{DateTime, Utc};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use platform::clock;
+use platform::identity::AuthError;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+
+/// Requests of one socket that may wait for their turn.
+const WAITING_REQUESTS: usize = 32;
+
+/// Serves a socket from its first frame to its last. The permit is its place among all of them.
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, permit: OwnedSemaphorePermit) {
+    let open = OpenGauge::new();
+    let mut stopping = shared.stopping.subscribe();
+    let admitted = tokio::select! {
+        admitted = timeout(shared.config.auth_timeout, admit(&shared, &mut socket)) => {
+            admitted.unwrap_or(Err(Some(Close::AUTH_TIMEOUT)))
+        }
+        _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
+    };
+    match admitted {
+        Ok((id, identity)) => live(shared, socket, id, identity, permit).await,
+        Err(Some(close)) => {
+            let wait = shared.config.close_wait;
+            let (mut sink, stream) = socket.split();
+            // A client that does not take its close frame is left alone.
+            let _ = timeout(wait, send_close(&mut sink, close)).await;
+            let _ = timeout(wait, drain(stream)).await;
+        }
+        Err(None) => {}
+    }
+    drop(open);
+}
+
+/// Waits for the frame that says who it is. `None` when the client went away.
+async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Identity), Option<Close>> {
+    let text = loop {
+        match socket.recv().await {
+            Some(Ok(Message::Text(text))) => break text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Binary(_))) => return Err(Some(Close::NOT_AUTHENTICATED)),
+            Some(Ok(Message::Close(_))) | None => return Err(None),
+            Some(Err(fault)) => return Err(close_for(fault)),
+        }
+    };
+    if text.len() > shared.config.max_frame_bytes {
+        return Err(Some(Close::FRAME_TOO_LARGE));
+    }
+    let (id, problem, close) = match parse(text.as_str()) {
+        Ok((id, Request::Auth(auth))) => match shared.identify(&auth.token, clock::now()).await {
+            Ok(identity) => return Ok((id, identity)),
+            Err(error) => (Some(id), Problem::from(&error), close_for_auth(&error)),
+        },
+        Ok((id, _)) => {
+            let problem = Problem::new("authenticate_first", "the first frame authenticates");
+            (Some(id), problem, Close::NOT_AUTHENTICATED)
+        }
+        Err(Unreadable { id, problem }) => (id, *problem, Close::NOT_AUTHENTICATED),
+    };
+    let _ = socket.send(Message::Text(refused(id.as_ref(), &problem))).await;
+    Err(Some(close))
+}
+
+/// Serves a person until either side goes.
+async fn live(
+    shared: Arc<Shared>,
+    socket: WebSocket,
+    id: Id,
+    identity: Identity,
+    permit: OwnedSemaphorePermit,
+) {
+    let person = identity.caller.person;
+    let (line, frames) = Line::new(shared.config.queue);
+    // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
+    let seat = Arc::new(shared.registry.open(person, identity.caller.session, line.clone()));
+    let attending = shared.app.attendance.attend(person);
+    shared.touch(person, identity.is_host()).await;
+    let reply = match shared.welcome(&identity, clock::now()).await {
+        Ok(welcome) => done(&id, &welcome),
+        Err(problem) => {
+            line.closer.close(Close::UNAVAILABLE);
+            refused(Some(&id), &problem)
+        }
+    };
+    let (sink, stream) = socket.split();
+    let writer = tokio::spawn(write(sink, reply, frames, line.clone(), shared.config.clone()));
+    let (jobs, waiting) = mpsc::channel(WAITING_REQUESTS);
+    let (identity, proved) = watch::channel(identity);
+    let requests =
+        Requests { shared: shared.clone(), line: line.clone(), seat: Arc::downgrade(&seat), identity };
+    // What was begun counts as a socket until it is done: a shutdown waits for both.
+    let permit = Arc::new(permit);
+    let until_done = permit.clone();
+    tokio::spawn(async move {
+        requests.run(waiting).await;
+        drop(until_done);
+    });
+
+    let reader = Reader::new(&shared, line.clone(), jobs, proved);
+    let (close, stream) = reader.run(stream).await;
+    // The call is paused at once, however long the client takes to hear of it.
+    drop(seat);
+    drop(attending);
+    if let Some(close) = close {
+        line.closer.close(close);
+        let _ = timeout(shared.config.close_wait, drain(stream)).await;
+        // Ends by itself, soon: each of its steps is bounded.
+        let _ = writer.await;
+    } else {
+        writer.abort();
+    }
+    drop(permit);
+}
+
+/// The reading side.
+struct Reader<'a> {
+    shared: &'a Shared,
+    line: Line,
+    jobs: mpsc::Sender<Job>,
+    identity: watch::Receiver<Identity>,
+    pacer: Pacer,
+    malformed: u32,
+    heard_at: Instant,
+    touched_at: Instant,
+    /// When the token's end has to be looked at next, and whether it is over.
+    token_at: Instant,
+    expired: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        shared: &'a Shared,
+        line: Line,
+        jobs: mpsc::Sender<Job>,
+        identity: watch::Receiver<Identity>,
+    ) -> Reader<'a> {
+        let now = Instant::now();
+        let token_at = now + until(identity.borrow().expires_at);
+        Reader {
+            shared,
+            line,
+            jobs,
+            identity,
+            pacer: Pacer::new(shared.config.requests_per_second, now),
+            malformed: 0,
+            heard_at: now,
+            touched_at: now,
+            token_at,
+            expired: false,
+        }
+    }
+
+    /// Reads until the socket has to be closed, or (`None`) the client has gone.
+    async fn run(mut self, mut stream: SplitStream<WebSocket>) -> (Option<Close>, SplitStream<WebSocket>) {
+        let mut stopping = self.shared.stopping.subscribe();
+        let mut closing = self.line.closer.watch();
+        loop {
+            let silent_at = self.heard_at + 2 * self.shared.config.ping_interval;
+            let step = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
+                close = decided(&mut closing) => Err(Some(close).filter(|it| *it != Close::GONE)),
+                Ok(()) = self.identity.changed() => self.token_is_fresh(),
+                // Before the frames, so that no flood of them puts it off.
+                () = sleep_until(self.token_at) => self.token_is_over(),
+                message = stream.next() => self.hear(message),
+                () = sleep_until(silent_at) => Err(Some(Close::SILENT)),
+            };
+            if let Err(close) = step {
+                return (close, stream);
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Option<Close>> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(fault)) => return Err(close_for(fault)),
+            None => return Err(None),
+        };
+        self.sign_of_life();
+        let pace = self.pacer.request(self.heard_at);
+        if pace == Pace::Enough {
+            return Err(Some(Close::RATE_LIMITED));
+        }
+        match message {
+            Message::Text(text) => self.read(&text, pace),
+            Message::Binary(_) => {
+                let problem = Problem::new("binary_frame", "requests are JSON in text frames");
+                self.refuse(Unreadable { id: None, problem: Box::new(problem) })
+            }
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Close(_) => Err(None),
+        }
+    }
+
+    fn sign_of_life(&mut self) {
+        self.heard_at = Instant::now();
+        if self.heard_at.duration_since(self.touched_at) >= self.shared.config.touch_interval {
+            self.touched_at = self.heard_at;
+            let identity = self.identity.borrow();
+            let (person, is_host) = (identity.caller.person, identity.is_host());
+            self.shared.registry.tell(Change::Seen { person, is_host });
+        }
+    }
+
+    fn read(&mut self, text: &Utf8Bytes, pace: Pace) -> Result<(), Option<Close>> {
+        if text.len() > self.shared.config.max_frame_bytes {
+            return Err(Some(Close::FRAME_TOO_LARGE));
+        }
+        let (id, request) = match parse(text.as_str()) {
+            Ok(request) => request,
+            Err(unreadable) => return self.refuse(unreadable),
+        };
+        let handed_over = pace == Pace::Fine && self.jobs.try_send(Job::Request(id.clone(), request)).is_ok();
+        if !handed_over {
+            self.line.send(refused(Some(&id), &Problem::rate_limited()));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, unreadable: Unreadable) -> Result<(), Option<Close>> {
+        self.malformed += 1;
+        if self.malformed > self.shared.config.max_malformed {
+            return Err(Some(Close::MALFORMED));
+        }
+        self.line.send(refused(unreadable.id.as_ref(), &unreadable.problem));
+        Ok(())
+    }
+
+    /// First the client is told and has a while to bring a fresh token, then it is closed.
+    fn token_is_over(&mut self) -> Result<(), Option<Close>> {
+        if self.expired {
+            return Err(Some(Close::TOKEN_EXPIRED));
+        }
+        self.expired = true;
+        self.token_at = Instant::now() + until(closes_at(&self.identity.borrow(), &self.shared.config));
+        // Without room the client has enough requests waiting to hear of it by.
+        let _ = self.jobs.try_send(Job::Expired);
+        Ok(())
+    }
+
+    fn token_is_fresh(&mut self) -> Result<(), Option<Close>> {
+        self.expired = false;
+        self.token_at = Instant::now() + until(self.identity.borrow_and_update().expires_at);
+        Ok(())
+    }
+}
+
+/// The writing side: the reply to `auth` first, then what is queued, and a ping now and then. Waits for
+/// the client within bounds only.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    first: Utf8Bytes,
+    mut frames: mpsc::Receiver<Utf8Bytes>,
+    line: Line,
+    config: Config,
+) {
+    let mut closing = line.closer.watch();
+    let every = config.ping_interval;
+    let mut ping = interval_at(Instant::now() + every, every);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = Some(Message::Text(first));
+    let close = loop {
+        let message = match next.take() {
+            Some(message) => message,
+            None => tokio::select! {
+                biased;
+                close = decided(&mut closing) => break close,
+                Some(frame) = frames.recv() => Message::Text(frame),
+                _ = ping.tick() => Message::Ping(Default::default()),
+            },
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = timeout(config.write_timeout, sink.send(message)) => sent,
+            close = decided(&mut closing) => break close,
+        };
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return line.closer.close(Close::GONE),
+            Err(_) => line.closer.close(Close::SLOW_READER),
+        }
+    };
+    let farewell = async {
+        while close != Close::SLOW_READER
+            && let Ok(frame) = frames.try_recv()
+        {
+            sink.send(Message::Text(frame)).await?;
+        }
+        // What is half written goes first; a client that reads again hears why.
+        send_close(&mut sink, close).await
+    };
+    let _ = timeout(config.close_wait, farewell).await;
+}
+
+async fn decided(closing: &mut watch::Receiver<Option<Close>>) -> Close {
+    match closing.wait_for(Option::is_some).await.map(|close| *close) {
+        Ok(Some(close)) => close,
+        // The line is held by whoever waits here.
+        Ok(None) | Err(_) => std::future::pending().await,
+    }
+}
+
+async fn send_close(sink: &mut SplitSink<WebSocket, Message>, close: Close) -> Result<(), axum::Error> {
+    metrics::counter!("websocket_closed_total", "code" => close.code.to_string()).increment(1);
+    let frame = CloseFrame { code: close.code, reason: close.reason.into() };
+    sink.send(Message::Close(Some(frame))).await
+}
+
+/// Reads and drops what still comes: closing with unread bytes would reset the connection, and the close
+/// frame could be lost.
+async fn drain(mut stream: SplitStream<WebSocket>) {
+    while let Some(Ok(_)) = stream.next().await {}
+}
+
+/// How to answer a fault of reading; `None` when the client has gone.
+fn close_for(fault: axum::Error) -> Option<Close> {
+    match fault.into_inner().downcast_ref::<tungstenite::Error>()? {
+        tungstenite::Error::Capacity(_) => Some(Close::FRAME_TOO_LARGE),
+        tungstenite::Error::Utf8(_) => Some(Close::NOT_UTF8),
+        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some(Close::PROTOCOL),
+        _ => None,
+    }
+}
+
+fn close_for_auth(error: &AuthError) -> Close {
+    match error {
+        AuthError::TokenMissing => Close::TOKEN_MISSING,
+        AuthError::TokenInvalid => Close::TOKEN_INVALID,
+        AuthError::TokenExpired => Close::TOKEN_EXPIRED,
+        AuthError::SessionEnded => Close::SESSION_ENDED,
+        AuthError::Database(_) => Close::UNAVAILABLE,
+    }
+}
+
+fn until(moment: DateTime<Utc>) -> std::time::Duration {
+    (moment - clock::now()).to_std().unwrap_or_default()
+}
+
+/// Counts the socket as open while it is held.
+struct OpenGauge;
+
+impl OpenGauge {
+    fn new() -> OpenGauge {
+        metrics::gauge!("websocket_sockets_open").increment(1.0);
+        OpenGauge
+    }
+}
+
+impl Drop for OpenGauge {
+    fn drop(&mut self) {
+        metrics::gauge!("websocket_sockets_open").decrement(1.0);
+    }
+}
