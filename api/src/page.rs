@@ -1,6 +1,7 @@
 //! Lists: pages, cursors, and waiting for what was just written.
 
 use crate::error::Error;
+use chrono::Datelike;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,6 +54,14 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Error> {
     }
 }
 
+/// A moment or a day of a year that everybody can write: others fit our type but not Postgres'.
+pub fn common_era<T: Datelike>(field: &'static str, day: T) -> Result<T, Error> {
+    match day.year() {
+        1..=9_999 => Ok(day),
+        _ => Err(Error::field(field, "must lie in the years 1 to 9999")),
+    }
+}
+
 /// The query of a route that answers with one thing or a short list.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -91,3 +100,28 @@ macro_rules! list_query {
     };
 }
 pub(crate) use list_query;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+
+    #[test]
+    fn a_page_has_one_to_a_hundred_rows_and_twenty_when_nobody_says() {
+        for (asked, rows) in
+            [(None, Some(20)), (Some(1), Some(1)), (Some(100), Some(100)), (Some(0), None), (Some(101), None)]
+        {
+            assert_eq!(limit(asked).ok(), rows, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn years_that_a_database_cannot_hold_are_refused() {
+        for (text, fits) in
+            [("2026-11-20", true), ("9999-12-31", true), ("+10000-01-01", false), ("-0001-01-01", false)]
+        {
+            let day: NaiveDate = text.parse().expect("a day");
+            assert_eq!(common_era("from", day).is_ok(), fits, "{text}");
+        }
+    }
+}

@@ -56,6 +56,32 @@ pub enum OtpChannelWord {
     Whatsapp,
 }
 
+/// What became of a withdrawal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalStatus {
+    Requested,
+    Approved,
+    Rejected,
+    Cancelled,
+    Paid,
+    Failed,
+}
+
+impl WithdrawalStatus {
+    /// As the read models have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WithdrawalStatus::Requested => "requested",
+            WithdrawalStatus::Approved => "approved",
+            WithdrawalStatus::Rejected => "rejected",
+            WithdrawalStatus::Cancelled => "cancelled",
+            WithdrawalStatus::Paid => "paid",
+            WithdrawalStatus::Failed => "failed",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeKind {

@@ -1,5 +1,4 @@
-//! Prints how many gifts a second the ledger takes, by how many are under way at once, beside the
-//! bare cost of deciding, evolving and encoding them without a store, in one run:
+//! Gifts a second by how many are under way at once, beside the bare cost without a store:
 //! `cargo run --release -p ledger-runtime --example gift_rate [folder]`. Compare within a run only.
 
 use event_store::{EmbeddedStore, EventStore, MemoryStore};

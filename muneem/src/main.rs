@@ -74,7 +74,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     start_logging(&config);
     let mode = config.mode;
     let data = config.data_dir.display().to_string();
-    let server = Server::start(config).await?;
+    let server = Server::start(config, websocket_gateway::Config::default()).await?;
     print!("{}", welcome(mode, &format!("http://{}", server.address), &data));
     server.run(stop_signal()).await?;
     Ok(ExitCode::SUCCESS)

@@ -48,7 +48,7 @@ impl Server {
     ///
     /// # Errors
     /// When a part cannot be reached; the text says which, and the mend.
-    pub async fn start(config: Config) -> anyhow::Result<Server> {
+    pub async fn start(config: Config, sockets: websocket_gateway::Config) -> anyhow::Result<Server> {
         // Two libraries bring a TLS provider each; a bare configuration would not know which to take.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let config = config.with_secrets()?;
@@ -103,7 +103,7 @@ impl Server {
             work.spawn(part);
         }
 
-        let gateway = Gateway::new(app.clone(), websocket_gateway::Config::default());
+        let gateway = Gateway::new(app.clone(), sockets);
         let api = api::Api::new(app.clone(), read.clone(), metrics_recorder(), api_config(&config)?);
         let mut router = api::router(api).merge(websocket_gateway::router(gateway.clone()));
         if let Some(dev) = &dev {

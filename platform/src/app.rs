@@ -70,12 +70,14 @@ impl App {
         let people = People::new(pool.clone(), vault);
         let otp = Otp::new(pool.clone(), people.clone(), limits.clone(), otp_sender, otp);
         let hosts = Hosts::new(pool.clone());
+        let presence = Presence::new(redis.clone(), &redis_prefix);
         let bus = Bus::default();
         let (attendance, keep_in_step) = Attendance::new(ledger.clone());
         let calls = Calls::new(
             pool.clone(),
             commands.clone(),
             hosts.clone(),
+            presence.clone(),
             settings.clone(),
             attendance.clone(),
             bus.clone(),
@@ -88,7 +90,7 @@ impl App {
             otp,
             sessions: Sessions::new(pool.clone(), tokens),
             agencies: Agencies::new(pool.clone()),
-            presence: Presence::new(redis.clone(), &redis_prefix),
+            presence,
             gifts: Gifts::new(pool.clone()),
             notes: Notes::new(pool.clone()),
             ledger,

@@ -6,6 +6,7 @@
 use crate::attendance::Attendance;
 use crate::commands::{CommandError, Commands};
 use crate::hosts::{HostError, HostStatus, Hosts};
+use crate::presence::{Presence, PresenceStatus};
 use crate::push::Bus;
 use crate::settings::Settings;
 use chrono::{DateTime, Utc};
@@ -20,6 +21,8 @@ use uuid::Uuid;
 
 /// How often rings that nobody answered are looked for.
 const SWEEP: Duration = Duration::from_millis(500);
+/// In how many of these rounds rings are looked for that a crash left half accepted: twice a minute.
+const RECOVER_EVERY: u64 = 60;
 /// After this long an accepted ring that the ledger knows no call for has failed.
 const ACCEPT_SECONDS: i64 = 60;
 
@@ -54,6 +57,7 @@ pub struct Calls {
     pool: PgPool,
     commands: Commands,
     hosts: Hosts,
+    presence: Presence,
     settings: Settings,
     attendance: Attendance,
     bus: Bus,
@@ -64,11 +68,12 @@ impl Calls {
         pool: PgPool,
         commands: Commands,
         hosts: Hosts,
+        presence: Presence,
         settings: Settings,
         attendance: Attendance,
         bus: Bus,
     ) -> Calls {
-        Calls { pool, commands, hosts, settings, attendance, bus }
+        Calls { pool, commands, hosts, presence, settings, attendance, bus }
     }
 
     /// Rings a host. The same key again answers the same ring.
@@ -87,7 +92,7 @@ impl Calls {
         if let Some(ring) = self.ring(call).await? {
             return same_request(ring, &asked);
         }
-        self.check_before_ring(&asked).await?;
+        self.check_before_ring(&asked, now).await?;
         let metering = self.settings.metering().await?;
         let expires_at = now + chrono::TimeDelta::seconds(i64::from(metering.ring_seconds));
         let ring = self.start_ring(call, &asked, now, expires_at).await?;
@@ -95,7 +100,7 @@ impl Calls {
         Ok(ring)
     }
 
-    async fn check_before_ring(&self, asked: &Invitation) -> Result<(), CommandError> {
+    async fn check_before_ring(&self, asked: &Invitation, now: DateTime<Utc>) -> Result<(), CommandError> {
         let Invitation { payer, host, medium, price_seen_milli_per_minute } = *asked;
         if payer == host {
             return Err(Rejection::SelfPayment.into());
@@ -105,7 +110,9 @@ impl Calls {
             Ok(_) | Err(HostError::NotFound) => return Err(CommandError::NotFound("host")),
             Err(fault) => return Err(fault.into()),
         }
-        if !self.attendance.is_connected(host) {
+        // A host who is connected may have chosen to be shown as offline.
+        let shown = self.presence.get(host, now).await?;
+        if shown == PresenceStatus::Offline || !self.attendance.is_connected(host) {
             return Err(CommandError::Refused { code: "host_offline", message: "the host is not online" });
         }
         if !self.attendance.is_connected(payer) {
@@ -323,14 +330,21 @@ impl Calls {
         self.ring_of(call, |ring| ring.payer == person.0 || ring.host == person.0).await
     }
 
-    /// Ends rings that nobody answered, for as long as the future is polled.
+    /// Ends rings that nobody answered or that a crash left half accepted, for as long as it is polled.
     pub async fn sweep(self) {
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for round in 0_u64.. {
             tick.tick().await;
-            if let Err(fault) = self.sweep_once(crate::clock::now()).await {
-                warn!(%fault, "rings that nobody answered could not be ended; trying again");
+            let now = crate::clock::now();
+            let swept = async {
+                if round.is_multiple_of(RECOVER_EVERY) {
+                    self.recover(now).await?;
+                }
+                self.sweep_once(now).await
+            };
+            if let Err(fault) = swept.await {
+                warn!(%fault, "rings could not be ended; trying again");
             }
         }
     }
@@ -355,8 +369,7 @@ impl Calls {
     }
 
     /// Fails rings that were accepted just before a crash, so that the ledger knows no call of them.
-    /// Done once at the start, when no acceptance is under way.
-    pub async fn recover(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
+    async fn recover(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
         let accepted: Vec<Ring> = sqlx::query_as(
             "SELECT call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
                     decided_at

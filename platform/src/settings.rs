@@ -7,6 +7,7 @@ use ledger_core::PersonId;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::{PgPool, types::Json};
+use tokio::sync::watch;
 
 /// How calls are metered. A field that a stored value does not have takes its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,7 @@ impl SettingsError {
 #[derive(Clone)]
 pub struct Settings {
     pool: PgPool,
+    changes: watch::Sender<()>,
 }
 
 const METERING: &str = "metering";
@@ -86,7 +88,12 @@ const PAYOUT: &str = "payout";
 
 impl Settings {
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, changes: watch::Sender::new(()) }
+    }
+
+    /// Hears of every change that is made on this node.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// The values in force; the defaults as long as nobody set any.
@@ -150,6 +157,7 @@ impl Settings {
         .bind(now)
         .execute(&self.pool)
         .await?;
+        self.changes.send_replace(());
         Ok(())
     }
 }

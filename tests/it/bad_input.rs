@@ -40,13 +40,31 @@ async fn bodies_paths_and_cursors(pool: PgPool) {
         ("empty", String::new(), 400, "malformed_json", ""),
         ("an unknown field", with("colour", json!("red")), 422, "unknown_field", "colour"),
         ("a missing field", json!({ "host": host.id }).to_string(), 422, "missing_field", "price_seen_milli"),
-        ("a text for a number", with("price_seen_milli", json!("10000")), 422, "wrong_type", "price_seen_milli"),
-        ("a float for money", with("price_seen_milli", json!(10_000.5)), 422, "wrong_type", "price_seen_milli"),
+        (
+            "a text for a number",
+            with("price_seen_milli", json!("10000")),
+            422,
+            "wrong_type",
+            "price_seen_milli",
+        ),
+        (
+            "a float for money",
+            with("price_seen_milli", json!(10_000.5)),
+            422,
+            "wrong_type",
+            "price_seen_milli",
+        ),
         ("beyond 64 bits", with("price_seen_milli", json!(1e30)), 422, "wrong_type", "price_seen_milli"),
         ("an id that is none", with("host", json!("meera")), 422, "wrong_type", "host"),
         ("zero", with("price_seen_milli", json!(0)), 422, "amount_not_positive", "price_seen_milli"),
         ("negative", with("price_seen_milli", json!(-1)), 422, "amount_not_positive", "price_seen_milli"),
-        ("overflowing", with("price_seen_milli", json!(i64::MAX)), 422, "amount_too_large", "price_seen_milli"),
+        (
+            "overflowing",
+            with("price_seen_milli", json!(i64::MAX)),
+            422,
+            "amount_too_large",
+            "price_seen_milli",
+        ),
         ("no such gift", good.to_string(), 404, "unknown_gift", ""),
         ("too large", with("host", json!("x".repeat(100_000))), 413, "body_too_large", ""),
     ] {
@@ -77,11 +95,21 @@ async fn bodies_paths_and_cursors(pool: PgPool) {
 async fn one_time_passwords(pool: PgPool) {
     let world = World::start(&pool).await;
     let before = world.events();
-    let start = async |phone: &str| world.post(None, "/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await;
+    let start = async |phone: &str| {
+        world.post(None, "/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await
+    };
     let verify = async |phone: &str, code: &str| {
         world.post(None, "/v1/auth/otp/verify", json!({ "phone": phone, "code": code })).await
     };
-    for phone in ["", "9812345678", "+0123456789", "+91 98123 45678", "+9198123456789012345", "+91abc", "+91981234567\u{0}"] {
+    for phone in [
+        "",
+        "9812345678",
+        "+0123456789",
+        "+91 98123 45678",
+        "+9198123456789012345",
+        "+91abc",
+        "+91981234567\u{0}",
+    ] {
         start(phone).await.expect_problem(422, "phone_invalid");
     }
     let phone = new_phone();
@@ -110,7 +138,10 @@ async fn one_time_passwords(pool: PgPool) {
     let phone = new_phone();
     start(&phone).await.expect_ok();
     let code = world.dev.outbox.last_code(&phone).expect("a code");
-    sqlx::query("UPDATE app.otp_codes SET expires_at = now() - interval '1 second'").execute(&pool).await.expect("time passes");
+    sqlx::query("UPDATE app.otp_codes SET expires_at = now() - interval '1 second'")
+        .execute(&pool)
+        .await
+        .expect("time passes");
     verify(&phone, &code).await.expect_problem(401, "otp_expired");
     assert_eq!(world.events(), before, "nothing was recorded");
 }
@@ -138,7 +169,11 @@ async fn tokens(pool: PgPool) {
     ghost["sid"] = json!(Uuid::now_v7());
     for (case, token, code) in [
         ("no JWT", "abc".to_owned(), "token_invalid"),
-        ("a forged signature", token(Algorithm::HS256, Some(&kid), b"another secret of at least thirty-two bytes", &claims(0)), "token_invalid"),
+        (
+            "a forged signature",
+            token(Algorithm::HS256, Some(&kid), b"another secret of at least thirty-two bytes", &claims(0)),
+            "token_invalid",
+        ),
         ("another algorithm", token(Algorithm::HS512, Some(&kid), &secret, &claims(0)), "token_invalid"),
         ("no algorithm", unsigned, "token_invalid"),
         ("no key id", token(Algorithm::HS256, None, &secret, &claims(0)), "token_invalid"),
@@ -151,7 +186,10 @@ async fn tokens(pool: PgPool) {
         assert_eq!((answer.status.as_u16(), answer.code()), (401, code), "{case}: {}", answer.body);
     }
     // The same making, with nothing wrong in it, gets in: the cases above fail for their own reason.
-    let right = crate::world::Person { token: token(Algorithm::HS256, Some(&kid), &secret, &claims(0)), ..user.clone() };
+    let right = crate::world::Person {
+        token: token(Algorithm::HS256, Some(&kid), &secret, &claims(0)),
+        ..user.clone()
+    };
     world.get(Some(&right), "/v1/me").await.expect_ok();
 }
 
@@ -159,7 +197,8 @@ async fn tokens(pool: PgPool) {
 async fn refresh_tokens_rotate_and_a_reused_one_ends_the_session(pool: PgPool) {
     let world = World::start(&pool).await;
     let user = world.new_person().await;
-    let refresh = async |token: &str| world.post(None, "/v1/auth/refresh", json!({ "refresh_token": token })).await;
+    let refresh =
+        async |token: &str| world.post(None, "/v1/auth/refresh", json!({ "refresh_token": token })).await;
     refresh("nonsense").await.expect_problem(401, "token_invalid");
     let second = refresh(&user.refresh).await.expect_ok();
     let third = refresh(second["refresh_token"].as_str().expect("a token")).await.expect_ok();
@@ -183,48 +222,159 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
     let gift = Uuid::now_v7();
     let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
     world.put(Some(admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
-    let credit = json!({ "account": format!("host:{}:earnings", host.id), "amount_milli": 50_000, "reason": "test" });
+    let credit =
+        json!({ "account": format!("host:{}:earnings", host.id), "amount_milli": 50_000, "reason": "test" });
     world.post(Some(admin), "/v1/admin/adjustments", credit).await.expect_ok();
-    let asked = world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 10_000 })).await.expect_ok();
+    let asked =
+        world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 10_000 })).await.expect_ok();
     let withdrawal = format!("/v1/admin/withdrawals/{}", asked["withdrawal"].as_str().expect("a withdrawal"));
-    world.post(Some(admin), &format!("{withdrawal}/paid"), json!({ "payout_ref": "utr" })).await.expect_problem(409, "withdrawal_not_approved");
+    world
+        .post(Some(admin), &format!("{withdrawal}/paid"), json!({ "payout_ref": "utr" }))
+        .await
+        .expect_problem(409, "withdrawal_not_approved");
     world.post(Some(admin), &format!("{withdrawal}/approve"), json!({})).await.expect_ok();
 
     let send = format!("/v1/gifts/{gift}/send");
     let to = |person: Uuid, price: i64| json!({ "host": person, "price_seen_milli": price });
-    let commission = |host_bps: u32, agency_bps: u32, from: Value| {
-        json!({ "scope": { "kind": "global" }, "host_bps": host_bps, "agency_bps": agency_bps, "effective_from": from })
-    };
+    let commission = |host_bps: u32, agency_bps: u32, from: Value| json!({ "scope": { "kind": "global" }, "host_bps": host_bps, "agency_bps": agency_bps, "effective_from": from });
     let plan = format!("/v1/admin/coin-plans/{}", Uuid::now_v7());
-    let adjust = |account: &str, amount: i64, reason: &str| {
-        json!({ "account": account, "amount_milli": amount, "reason": reason })
-    };
+    let adjust = |account: &str, amount: i64, reason: &str| json!({ "account": account, "amount_milli": amount, "reason": reason });
     let bonus = format!("user:{}:bonus", user.id);
-    let offer = |coins: i64, price: i64| {
-        json!({ "coins_milli": coins, "bonus_milli": 0, "price_minor": price, "price_asset": "INR/2", "active": true })
-    };
+    let offer = |coins: i64, price: i64| json!({ "coins_milli": coins, "bonus_milli": 0, "price_minor": price, "price_asset": "INR/2", "active": true });
     let before = world.events();
     let (post, put) = (Method::POST, Method::PUT);
     for (case, who, method, path, body, status, code) in [
         ("paying oneself", &host, &post, send.as_str(), to(host.id, 10_000), 422, "self_payment"),
-        ("paying from earnings", &host, &post, &send, to(other_host.id, 10_000), 409, "earnings_not_spendable"),
+        (
+            "paying from earnings",
+            &host,
+            &post,
+            &send,
+            to(other_host.id, 10_000),
+            409,
+            "earnings_not_spendable",
+        ),
         ("a price that changed", &user, &post, &send, to(host.id, 9_000), 409, "gift_price_changed"),
-        ("more than there is", &host, &post, "/v1/withdrawals", json!({ "coins_milli": 99_000 }), 409, "insufficient_earnings"),
-        ("bought coins withdrawn", &user, &post, "/v1/withdrawals", json!({ "coins_milli": 50_000 }), 409, "purchased_not_withdrawable"),
-        ("too little", &host, &post, "/v1/withdrawals", json!({ "coins_milli": 1 }), 422, "withdrawal_too_small"),
+        (
+            "more than there is",
+            &host,
+            &post,
+            "/v1/withdrawals",
+            json!({ "coins_milli": 99_000 }),
+            409,
+            "insufficient_earnings",
+        ),
+        (
+            "bought coins withdrawn",
+            &user,
+            &post,
+            "/v1/withdrawals",
+            json!({ "coins_milli": 50_000 }),
+            409,
+            "purchased_not_withdrawable",
+        ),
+        (
+            "too little",
+            &host,
+            &post,
+            "/v1/withdrawals",
+            json!({ "coins_milli": 1 }),
+            422,
+            "withdrawal_too_small",
+        ),
         ("zero", &host, &post, "/v1/withdrawals", json!({ "coins_milli": 0 }), 422, "amount_not_positive"),
-        ("approving twice", admin, &post, &format!("{withdrawal}/approve"), json!({}), 409, "withdrawal_already_approved"),
-        ("rejecting what is approved", admin, &post, &format!("{withdrawal}/reject"), json!({ "reason": "late" }), 409, "withdrawal_already_approved"),
-        ("a reason in words", admin, &post, &format!("{withdrawal}/failed"), json!({ "reason": "Bank said no!" }), 422, "reason_invalid"),
-        ("more than all", admin, &put, "/v1/admin/commission-rates", commission(9_000, 2_000, json!(null)), 422, "commission_too_large"),
-        ("backdated", admin, &put, "/v1/admin/commission-rates", commission(5_000, 0, json!("2020-01-01T00:00:00Z")), 422, "effective_from_in_past"),
+        (
+            "approving twice",
+            admin,
+            &post,
+            &format!("{withdrawal}/approve"),
+            json!({}),
+            409,
+            "withdrawal_already_approved",
+        ),
+        (
+            "rejecting what is approved",
+            admin,
+            &post,
+            &format!("{withdrawal}/reject"),
+            json!({ "reason": "late" }),
+            409,
+            "withdrawal_already_approved",
+        ),
+        (
+            "a reason in words",
+            admin,
+            &post,
+            &format!("{withdrawal}/failed"),
+            json!({ "reason": "Bank said no!" }),
+            422,
+            "reason_invalid",
+        ),
+        (
+            "more than all",
+            admin,
+            &put,
+            "/v1/admin/commission-rates",
+            commission(9_000, 2_000, json!(null)),
+            422,
+            "commission_too_large",
+        ),
+        (
+            "backdated",
+            admin,
+            &put,
+            "/v1/admin/commission-rates",
+            commission(5_000, 0, json!("2020-01-01T00:00:00Z")),
+            422,
+            "effective_from_in_past",
+        ),
         ("a plan of nothing", admin, &put, &plan, offer(0, 100), 422, "amount_not_positive"),
         ("a plan beyond numbers", admin, &put, &plan, offer(i64::MAX, 100), 422, "amount_too_large"),
-        ("an account that is none", admin, &post, "/v1/admin/adjustments", adjust("user:me", 1, "test"), 422, "wrong_type"),
-        ("a platform account", admin, &post, "/v1/admin/adjustments", adjust("platform:revenue", 1, "test"), 422, "account_not_adjustable"),
-        ("an overdraft", admin, &post, "/v1/admin/adjustments", adjust(&bonus, -100_001, "test"), 409, "adjustment_overdraws"),
-        ("an adjustment of nothing", admin, &post, "/v1/admin/adjustments", adjust(&bonus, 0, "test"), 422, "amount_not_positive"),
-        ("an unknown plan", &user, &post, "/v1/purchases", json!({ "plan": Uuid::now_v7() }), 404, "unknown_plan"),
+        (
+            "an account that is none",
+            admin,
+            &post,
+            "/v1/admin/adjustments",
+            adjust("user:me", 1, "test"),
+            422,
+            "wrong_type",
+        ),
+        (
+            "a platform account",
+            admin,
+            &post,
+            "/v1/admin/adjustments",
+            adjust("platform:revenue", 1, "test"),
+            422,
+            "account_not_adjustable",
+        ),
+        (
+            "an overdraft",
+            admin,
+            &post,
+            "/v1/admin/adjustments",
+            adjust(&bonus, -100_001, "test"),
+            409,
+            "adjustment_overdraws",
+        ),
+        (
+            "an adjustment of nothing",
+            admin,
+            &post,
+            "/v1/admin/adjustments",
+            adjust(&bonus, 0, "test"),
+            422,
+            "amount_not_positive",
+        ),
+        (
+            "an unknown plan",
+            &user,
+            &post,
+            "/v1/purchases",
+            json!({ "plan": Uuid::now_v7() }),
+            404,
+            "unknown_plan",
+        ),
     ] {
         let answer = world.send(method.clone(), Some(who), path, Some(new_key()), Some(body)).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{case}: {}", answer.body);
@@ -236,12 +386,14 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
 /// The first key that development made up for this server.
 fn secret_of(world: &World) -> Vec<u8> {
     let path = world.config.data_dir.join("development-secrets.json");
-    let secrets: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("the secrets")).expect("JSON");
+    let secrets: Value =
+        serde_json::from_str(&std::fs::read_to_string(path).expect("the secrets")).expect("JSON");
     hex::decode(secrets["jwt_key"].as_str().expect("a key")).expect("hex")
 }
 
 fn payload(token: &str) -> Value {
     use base64::Engine;
     let part = token.split('.').nth(1).expect("a JWT");
-    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64")).expect("JSON")
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64"))
+        .expect("JSON")
 }

@@ -51,7 +51,8 @@ async fn a_ring_is_rejected_cancelled_or_missed_and_costs_nothing(pool: PgPool) 
 
     assert_eq!(world.wallet(&user).await, before);
     let history = world.get(Some(&user), "/v1/calls").await.expect_ok();
-    let statuses: Vec<_> = history["items"].as_array().expect("items").iter().map(|it| it["status"].clone()).collect();
+    let statuses: Vec<_> =
+        history["items"].as_array().expect("items").iter().map(|it| it["status"].clone()).collect();
     assert_eq!(statuses, [json!("missed"), json!("cancelled"), json!("rejected")], "newest first");
     world.verify().await;
 }
@@ -213,7 +214,8 @@ async fn over_http_a_call_runs_the_same_way(pool: PgPool) {
 }
 
 async fn charged(world: &World, call: Uuid) -> i64 {
-    let ask = move |state: &ledger_core::State, _| state.call(ledger_core::CallId(call)).map(|it| it.charged_milli);
+    let ask =
+        move |state: &ledger_core::State, _| state.call(ledger_core::CallId(call)).map(|it| it.charged_milli);
     world.app.ledger.query(ask).await.expect("the ledger answers").expect("the call")
 }
 

@@ -25,7 +25,8 @@ impl Deployment {
     async fn new(pool: &PgPool, data: &TempDir) -> Deployment {
         let config = world::config(pool, data);
         // A port that was free a moment ago.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
         let settings = vec![
             ("MUNEEM_MODE", "development".to_owned()),
             ("MUNEEM_LISTEN", format!("127.0.0.1:{port}")),
@@ -97,10 +98,12 @@ async fn a_read_model_that_was_tampered_with_is_named_by_verify(pool: PgPool) {
     let (ok, told) = deployment.run(&["demo", "--json"]).await;
     assert!(ok, "{told:#}");
     drop(server);
-    sqlx::query("UPDATE read.balances SET balance_minor = balance_minor - 1 WHERE account = 'platform:revenue'")
-        .execute(&pool)
-        .await
-        .expect("the tampering");
+    sqlx::query(
+        "UPDATE read.balances SET balance_minor = balance_minor - 1 WHERE account = 'platform:revenue'",
+    )
+    .execute(&pool)
+    .await
+    .expect("the tampering");
     let (ok, verified) = deployment.run(&["verify", "--json"]).await;
     assert!(!ok, "verify exits 1: {verified:#}");
     assert!(verified.to_string().contains("platform:revenue"), "{verified:#}");
@@ -115,8 +118,10 @@ async fn killed_in_the_middle_of_a_call_no_charge_is_lost_or_doubled(pool: PgPoo
     let story = deployment.command(&["demo", "--json"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut story = story.expect("the story starts");
     let charged = || async {
-        let rows: Option<(i64,)> =
-            sqlx::query_as("SELECT coalesce(max(ticks), 0)::bigint FROM read.calls").fetch_optional(&pool).await.ok()?;
+        let rows: Option<(i64,)> = sqlx::query_as("SELECT coalesce(max(ticks), 0)::bigint FROM read.calls")
+            .fetch_optional(&pool)
+            .await
+            .ok()?;
         rows.filter(|(ticks,)| *ticks >= 2)
     };
     eventually("the call is charged", charged).await;
@@ -128,7 +133,10 @@ async fn killed_in_the_middle_of_a_call_no_charge_is_lost_or_doubled(pool: PgPoo
     // Nobody comes back: the call ends as lost, and nothing more is charged.
     eventually("the call is lost", async || {
         let rows: Option<(String,)> =
-            sqlx::query_as("SELECT end_reason FROM read.calls WHERE status = 'ended'").fetch_optional(&pool).await.ok()?;
+            sqlx::query_as("SELECT end_reason FROM read.calls WHERE status = 'ended'")
+                .fetch_optional(&pool)
+                .await
+                .ok()?;
         rows.filter(|(reason,)| reason == "lost")
     })
     .await;
@@ -137,7 +145,8 @@ async fn killed_in_the_middle_of_a_call_no_charge_is_lost_or_doubled(pool: PgPoo
     // the server was killed may stand behind it, and no more.
     assert!(ticks_after.starts_with(&ticks_before), "no tick is lost");
     assert!(ticks_after.len() <= ticks_before.len() + 1, "no tick is added");
-    let numbers: Vec<u64> = ticks_after.iter().map(|it| it["data"]["number"].as_u64().expect("a number")).collect();
+    let numbers: Vec<u64> =
+        ticks_after.iter().map(|it| it["data"]["number"].as_u64().expect("a number")).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "each increment once, in order");
     let (ok, verified) = deployment.run(&["verify", "--json"]).await;
     assert!(ok, "{verified:#}");
@@ -145,7 +154,11 @@ async fn killed_in_the_middle_of_a_call_no_charge_is_lost_or_doubled(pool: PgPoo
 
 /// Every tick of the journal, read beside whatever process writes it.
 async fn ticks(deployment: &Deployment) -> Vec<Value> {
-    let output = deployment.command(&["events", "--json", "--kind", "CallTicked"]).output().await.expect("it runs");
+    let output =
+        deployment.command(&["events", "--json", "--kind", "CallTicked"]).output().await.expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }

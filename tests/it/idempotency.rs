@@ -18,7 +18,8 @@ async fn a_gift(world: &World) -> Uuid {
 #[sqlx::test(migrations = false)]
 async fn one_key_sent_twenty_times_at_once_pays_once(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (user, host, gift) = (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+    let (user, host, gift) =
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let key = new_key();
@@ -44,7 +45,8 @@ async fn one_key_sent_twenty_times_at_once_pays_once(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn fifty_gifts_at_once_never_overdraw(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (user, host, gift) = (world.new_user_with(125_000).await, world.new_host(60_000).await, a_gift(&world).await);
+    let (user, host, gift) =
+        (world.new_user_with(125_000).await, world.new_host(60_000).await, a_gift(&world).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let sent = (0..50).map(|_| world.post(Some(&user), &path, body.clone()));
@@ -61,7 +63,8 @@ async fn fifty_gifts_at_once_never_overdraw(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn a_key_is_a_fresh_uuid_of_version_7(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (user, host, gift) = (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+    let (user, host, gift) =
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let before = world.events();

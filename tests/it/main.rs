@@ -1,6 +1,9 @@
 //! Whole stories on real parts: Postgres, Redis, files, sockets. `make test` starts what they need.
 
-#![allow(clippy::disallowed_methods, reason = "a test is the world outside: it reads the clock and makes up ids")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test is the world outside: it reads the clock and makes up ids"
+)]
 
 mod bad_input;
 mod calls;

@@ -35,7 +35,8 @@ async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
     assert_eq!(at_user.push("call:tick").await["data"]["number"], 1);
-    let sent = json!({ "host": host.id, "gift": gift, "call": call, "price_seen_milli": 10_000, "key": new_key() });
+    let sent =
+        json!({ "host": host.id, "gift": gift, "call": call, "price_seen_milli": 10_000, "key": new_key() });
     assert_eq!(at_user.request("gift:send", sent).await["ok"], true);
     assert_eq!(at_host.push("gift:sent").await["data"]["price_milli"], 10_000);
     at_user.push("call:warning").await;
@@ -54,7 +55,10 @@ async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
 
     let revision = paid["revision"].as_u64().expect("a revision");
     let mine = world.get(Some(&host), &format!("/v1/withdrawals?min_revision={revision}")).await.expect_ok();
-    assert_eq!((&mine["items"][0]["status"], &mine["items"][0]["payout_minor"]), (&json!("paid"), &json!(900)));
+    assert_eq!(
+        (&mine["items"][0]["status"], &mine["items"][0]["payout_minor"]),
+        (&json!("paid"), &json!(900))
+    );
     let statement = world.get(Some(&user), "/v1/wallet/statement?limit=100").await.expect_ok();
     assert_eq!(sum_of(&statement["items"], "amount_minor"), 0, "in is out: {statement}");
     let trial = world.get(Some(&world.admin), "/v1/admin/trial-balance").await.expect_ok();

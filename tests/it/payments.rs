@@ -19,7 +19,8 @@ async fn order(world: &World, user: &Person) -> (Uuid, String) {
 
 async fn suspense(world: &World) -> i64 {
     use ledger_core::{Account, Asset, Gateway};
-    let ask = |state: &ledger_core::State, _| -state.balance(Account::Suspense(Gateway::Razorpay), Asset::INR);
+    let ask =
+        |state: &ledger_core::State, _| -state.balance(Account::Suspense(Gateway::Razorpay), Asset::INR);
     world.app.ledger.query(ask).await.expect("the ledger answers")
 }
 
@@ -31,8 +32,14 @@ async fn a_capture_told_many_times_and_ways_credits_once(pool: PgPool) {
     let told = captured("pay_once", &order, 9_900, "INR");
     let paid = payment_event("order.paid", "pay_once", &order, 9_900, "INR");
     // The same delivery, the same news under other deliveries and names, all at once.
-    let deliveries =
-        [("evt_a", &told), ("evt_a", &told), ("evt_b", &told), ("evt_c", &paid), ("evt_d", &paid), ("evt_a", &told)];
+    let deliveries = [
+        ("evt_a", &told),
+        ("evt_a", &told),
+        ("evt_b", &told),
+        ("evt_c", &paid),
+        ("evt_d", &paid),
+        ("evt_a", &told),
+    ];
     let sent = futures_util::future::join_all(deliveries.map(|(id, body)| world.webhook(id, body))).await;
     for answer in sent {
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -40,7 +47,8 @@ async fn a_capture_told_many_times_and_ways_credits_once(pool: PgPool) {
     world.inbox_done().await;
     assert_eq!(world.wallet(&user).await.purchased_milli, 100_000);
     assert_eq!(suspense(&world).await, 0);
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox").fetch_one(&pool).await.expect("rows");
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox").fetch_one(&pool).await.expect("rows");
     assert_eq!(rows, 4, "a repeated delivery meets its first row");
     world.verify().await;
 }
@@ -69,7 +77,10 @@ async fn money_that_fits_no_open_purchase_stands_in_suspense(pool: PgPool) {
         assert_eq!(suspense(&world).await - before, adds, "{case}");
     }
     assert_eq!(world.wallet(&user).await.purchased_milli, 100_000, "only what fitted was credited");
-    let cases = world.get(Some(&world.admin), &format!("/v1/admin/suspense?min_revision={}", world.events() - 1)).await.expect_ok();
+    let cases = world
+        .get(Some(&world.admin), &format!("/v1/admin/suspense?min_revision={}", world.events() - 1))
+        .await
+        .expect_ok();
     assert_eq!(cases["items"].as_array().map(Vec::len), Some(4), "{cases}");
     // The purchase that was paid wrongly is still open, and a right payment credits it.
     world.webhook("evt_right", &captured("pay_right", &open, 9_900, "INR")).await.expect_ok();
@@ -87,13 +98,19 @@ async fn a_failure_before_the_capture_and_a_refund_before_it_are_put_in_order(po
     let (purchase, order) = order(&world, &user).await;
     // The refund comes first: it waits for the capture.
     world.webhook("evt_refund", &refund_event("rfnd_early", "pay_late", 4_950)).await.expect_ok();
-    world.webhook("evt_fail", &payment_event("payment.failed", "pay_late", &order, 9_900, "INR")).await.expect_ok();
+    world
+        .webhook("evt_fail", &payment_event("payment.failed", "pay_late", &order, 9_900, "INR"))
+        .await
+        .expect_ok();
     world.webhook("evt_capture", &captured("pay_late", &order, 9_900, "INR")).await.expect_ok();
     world.inbox_done().await;
     assert_eq!(world.wallet(&user).await.purchased_milli, 50_000, "half of it went back");
     assert_eq!(suspense(&world).await, 0);
     // A failure that is told after the capture changes nothing.
-    world.webhook("evt_fail2", &payment_event("payment.failed", "pay_other", &order, 9_900, "INR")).await.expect_ok();
+    world
+        .webhook("evt_fail2", &payment_event("payment.failed", "pay_other", &order, 9_900, "INR"))
+        .await
+        .expect_ok();
     world.inbox_done().await;
     let row = world.get(Some(&user), &format!("/v1/purchases/{purchase}")).await.expect_ok();
     assert_eq!(row["refunded_minor"], 4_950, "{row}");
@@ -113,8 +130,14 @@ async fn an_admins_refund_fits_the_purchase_or_is_refused(pool: PgPool) {
     world.post(admin, &path, refund("r1", 100, "INR/2")).await.expect_problem(409, "purchase_not_captured");
     world.webhook("evt_1", &captured("pay_1", &order, 9_900, "INR")).await.expect_ok();
     world.inbox_done().await;
-    world.post(admin, &path, refund("r1", 9_901, "INR/2")).await.expect_problem(409, "refund_exceeds_captured");
-    world.post(admin, &path, refund("r1", 100, "USD/2")).await.expect_problem(422, "refund_currency_mismatch");
+    world
+        .post(admin, &path, refund("r1", 9_901, "INR/2"))
+        .await
+        .expect_problem(409, "refund_exceeds_captured");
+    world
+        .post(admin, &path, refund("r1", 100, "USD/2"))
+        .await
+        .expect_problem(422, "refund_currency_mismatch");
     world.post(admin, &path, refund("r1", 9_900, "INR/2")).await.expect_ok();
     // The gateway's own word of the same refund is not a second one.
     world.webhook("evt_2", &refund_event("r1", "pay_1", 9_900)).await.expect_ok();
@@ -138,15 +161,18 @@ async fn a_delivery_that_is_not_signed_is_refused_and_one_that_is_odd_is_kept(po
         answer.expect_problem(401, "webhook_signature_invalid");
     }
     assert_eq!(world.events(), before, "nothing was recorded");
-    for odd in ["not json", "[]", "{\"event\":\"payment.captured\"}", "{\"event\":\"something.new\",\"payload\":{}}"] {
+    for odd in
+        ["not json", "[]", "{\"event\":\"payment.captured\"}", "{\"event\":\"something.new\",\"payload\":{}}"]
+    {
         let signature = sign(crate::world::WEBHOOK_SECRET, odd.as_bytes());
         assert_eq!(world.raw_webhook(odd, &signature, odd).await.status, 200, "{odd}");
     }
     world.inbox_done().await;
-    let unreadable: i64 = sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox WHERE status = 'unreadable'")
-        .fetch_one(&pool)
-        .await
-        .expect("rows");
+    let unreadable: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox WHERE status = 'unreadable'")
+            .fetch_one(&pool)
+            .await
+            .expect("rows");
     assert_eq!(unreadable, 3);
     assert_eq!(world.events(), before, "nothing was recorded");
 }

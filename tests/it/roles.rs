@@ -19,7 +19,9 @@ fn routes(openapi: &Value) -> Vec<Route> {
     for (path, operations) in openapi["paths"].as_object().expect("paths") {
         for (method, operation) in operations.as_object().expect("operations") {
             let Ok(method) = method.to_uppercase().parse() else { continue };
-            let scopes = operation["security"].as_array().map(|it| it[0]["bearer"].as_array().expect("scopes").clone());
+            let scopes = operation["security"]
+                .as_array()
+                .map(|it| it[0]["bearer"].as_array().expect("scopes").clone());
             let role = |it: &Value| it.as_str().expect("a role").to_owned();
             let roles = scopes.map(|it| it.iter().map(role).collect());
             routes.push(Route { method, path: path.clone(), roles });
@@ -73,7 +75,12 @@ async fn every_route_is_open_to_its_roles_and_to_no_other(pool: PgPool) {
             continue;
         };
         guarded += 1;
-        assert_eq!((nobody.status.as_u16(), nobody.code()), (401, "token_missing"), "{name}: {}", nobody.body);
+        assert_eq!(
+            (nobody.status.as_u16(), nobody.code()),
+            (401, "token_missing"),
+            "{name}: {}",
+            nobody.body
+        );
         for (role, person, roles) in &people {
             let answer = call(Some(person)).await;
             let refused = (answer.status.as_u16(), answer.code()) == (403, "forbidden_role");
@@ -83,7 +90,10 @@ async fn every_route_is_open_to_its_roles_and_to_no_other(pool: PgPool) {
     }
     assert!(guarded > 40, "most routes are guarded: {guarded}");
     let admin_only = |it: &&Route| it.path.starts_with("/v1/admin");
-    assert!(routes.iter().filter(admin_only).all(|it| it.roles.as_deref() == Some(&["admin".to_owned()])), "admin routes are for admins");
+    assert!(
+        routes.iter().filter(admin_only).all(|it| it.roles.as_deref() == Some(&["admin".to_owned()])),
+        "admin routes are for admins"
+    );
 }
 
 #[sqlx::test(migrations = false)]
@@ -102,7 +112,8 @@ async fn somebody_elses_things_are_not_there(pool: PgPool) {
         "account": format!("host:{}:earnings", host.id), "amount_milli": 50_000, "reason": "test_credit",
     });
     world.post(Some(&world.admin), "/v1/admin/adjustments", grant).await.expect_ok();
-    let asked = world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 10_000 })).await.expect_ok();
+    let asked =
+        world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 10_000 })).await.expect_ok();
     let withdrawal = asked["withdrawal"].as_str().expect("a withdrawal").to_owned();
     let head = world.events() - 1;
     let before = world.events();
@@ -110,9 +121,21 @@ async fn somebody_elses_things_are_not_there(pool: PgPool) {
         ("a call", &other, Method::GET, format!("/v1/calls/{call}"), None),
         ("ending a call", &other, Method::POST, format!("/v1/calls/{call}/end"), Some(json!({}))),
         ("cancelling a ring", &other, Method::POST, format!("/v1/calls/{call}/cancel"), Some(json!({}))),
-        ("taking a call", &other_host, Method::POST, format!("/v1/calls/{call}/answer"), Some(json!({ "accept": true }))),
+        (
+            "taking a call",
+            &other_host,
+            Method::POST,
+            format!("/v1/calls/{call}/answer"),
+            Some(json!({ "accept": true })),
+        ),
         ("a purchase", &other, Method::GET, format!("/v1/purchases/{purchase}?min_revision={head}"), None),
-        ("a withdrawal", &other_host, Method::POST, format!("/v1/withdrawals/{withdrawal}/cancel"), Some(json!({}))),
+        (
+            "a withdrawal",
+            &other_host,
+            Method::POST,
+            format!("/v1/withdrawals/{withdrawal}/cancel"),
+            Some(json!({})),
+        ),
     ] {
         let answer = world.send(method, Some(who), &path, Some(new_key()), body).await;
         assert_eq!(answer.status, 404, "{case}: {}", answer.body);
@@ -121,6 +144,7 @@ async fn somebody_elses_things_are_not_there(pool: PgPool) {
     assert!(ticks <= 4, "nothing but ticks of the running call was recorded: {ticks}");
     let mine = world.get(Some(&other), &format!("/v1/purchases?min_revision={head}")).await.expect_ok();
     assert_eq!(mine["items"], json!([]));
-    let theirs = world.get(Some(&other_host), &format!("/v1/withdrawals?min_revision={head}")).await.expect_ok();
+    let theirs =
+        world.get(Some(&other_host), &format!("/v1/withdrawals?min_revision={head}")).await.expect_ok();
     assert_eq!(theirs["items"], json!([]));
 }

@@ -1,9 +1,15 @@
 //! What a socket may not do.
 
-use crate::world::{World, new_key};
-use serde_json::json;
+use crate::world::{Person, World, new_key};
+use chrono::{TimeDelta, Utc};
+use ledger_core::PersonId;
+use platform::identity::{AccessTokens, SessionId};
+use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio_tungstenite::tungstenite::Message;
+use std::time::Duration;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use uuid::Uuid;
+use websocket_gateway::Config;
 
 #[sqlx::test(migrations = false)]
 async fn the_first_frame_says_who_it_is_or_the_socket_is_closed(pool: PgPool) {
@@ -72,6 +78,133 @@ async fn an_oversized_frame_closes_the_socket(pool: PgPool) {
     let code = socket.closed_with().await;
     assert!([1009, 0].contains(&code), "closed with {code}");
     world.get(Some(&user), "/v1/me").await.expect_ok();
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_says_nothing_is_closed(pool: PgPool) {
+    let bounds = Config {
+        auth_timeout: Duration::from_millis(200),
+        ping_interval: Duration::from_millis(200),
+        ..Config::default()
+    };
+    let world = World::start_bounded(&pool, bounds).await;
+    assert_eq!(world.open_socket().await.closed_with().await, 4408, "it never said who it is");
+
+    // A client that answers pings stays; one that no longer reads answers none, and counts as away.
+    let (user, other) = (world.new_person().await, world.new_person().await);
+    let mut alive = world.connect(&other).await;
+    let mut dead = world.connect(&user).await;
+    let away = async || (!world.app.attendance.is_connected(PersonId(user.id))).then_some(());
+    tokio::select! {
+        () = crate::world::eventually("the silent one counts as away", away) => {}
+        closed = alive.receive() => panic!("the one that answers was closed: {closed:?}"),
+    }
+    assert_eq!(dead.closed_with().await, 4410);
+    assert_eq!(alive.request("ping", json!({})).await["ok"], true);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_slow_reader_is_closed_and_nobody_waits_for_it(pool: PgPool) {
+    let bounds = Config { queue: 4, close_wait: Duration::from_secs(10), ..Config::default() };
+    let world = World::start_bounded(&pool, bounds).await;
+    let user = world.new_person().await;
+    let mut slow = world.connect(&user).await;
+    // More than any buffer between the two takes.
+    let bulk = json!({ "bulk": "x".repeat(1 << 20) });
+    for _ in 0..64 {
+        world.app.bus.send(&[PersonId(user.id)], "call:invite", bulk.clone());
+    }
+    // Another device of the same person gets what the slow one would have had to wait for.
+    let mut quick = world.connect(&user).await;
+    assert_eq!(quick.request("ping", json!({})).await["ok"], true);
+    assert_eq!(slow.closed_with().await, 4409);
+}
+
+#[sqlx::test(migrations = false)]
+async fn nonsense_and_floods_are_closed(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let mut socket = world.connect(&user).await;
+    for frame in [Message::text("{"), Message::binary(vec![1])] {
+        socket.send_raw(frame).await;
+        let reply = socket.receive().await.expect("a problem");
+        assert_eq!((&reply["reply_to"], &reply["ok"]), (&Value::Null, &json!(false)), "{reply}");
+    }
+    for _ in 0..10 {
+        socket.send_raw(Message::text("{")).await;
+    }
+    assert_eq!(socket.closed_with().await, 4400);
+
+    let mut socket = world.connect(&user).await;
+    for id in 0..300 {
+        socket.send_raw(Message::text(json!({ "id": id, "type": "ping" }).to_string())).await;
+    }
+    assert_eq!(socket.closed_with().await, 4429);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_stop_closes_every_socket_and_says_so(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (mut signed_in, mut nobody) = (world.connect(&user).await, world.open_socket().await);
+    let stop = tokio::spawn(world.stop());
+    assert_eq!(signed_in.closed_with().await, 1001);
+    assert_eq!(nobody.closed_with().await, 1001);
+    drop((signed_in, nobody));
+    stop.await.expect("the server stops");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_gateway_that_is_full_says_so(pool: PgPool) {
+    let world = World::start_bounded(&pool, Config { max_connections: 1, ..Config::default() }).await;
+    let _first = world.open_socket().await;
+    let url = format!("{}/v1/ws", world.base.replacen("http", "ws", 1));
+    match tokio_tungstenite::connect_async(&url).await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 503),
+        other => panic!("it should have been refused: {other:?}"),
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_token_that_expires_is_renewed_on_the_same_socket(pool: PgPool) {
+    let bounds = Config { expiry_grace: Duration::from_secs(1), ..Config::default() };
+    let world = World::start_bounded(&pool, bounds).await;
+    let user = world.new_person().await;
+    let cancel = json!({ "call": Uuid::nil() });
+    // One second of its life is left.
+    let old = Person { token: token_of_age(&world, &user, 15 * 60 - 1), ..user.clone() };
+    let mut socket = world.connect(&old).await;
+    socket.push("auth:expired").await;
+    let refused = socket.request("call:cancel", cancel.clone()).await;
+    assert_eq!(refused["problem"]["code"], "token_expired", "{refused}");
+    let fresh = socket.send_frame(json!({ "id": "again", "type": "auth", "token": user.token })).await;
+    assert_eq!(fresh["ok"], true, "{fresh}");
+    let taken = socket.request("call:cancel", cancel).await;
+    assert_eq!(taken["problem"]["code"], "unknown_call", "{taken}");
+
+    let mut socket = world.connect(&Person { token: token_of_age(&world, &user, 15 * 60 - 1), ..user }).await;
+    assert_eq!(socket.closed_with().await, 4401, "nothing fresh came within the grace");
+}
+
+#[sqlx::test(migrations = false)]
+async fn signing_out_closes_the_sockets_of_that_session_alone(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let other_device = world.sign_in(&user.phone).await;
+    let (mut here, mut there) = (world.connect(&user).await, world.connect(&other_device).await);
+    world.post(Some(&user), "/v1/auth/logout", json!({})).await.expect_ok();
+    assert_eq!(here.closed_with().await, 4401);
+    assert_eq!(there.request("ping", json!({})).await["ok"], true);
+    world.post(Some(&other_device), "/v1/auth/logout-everywhere", json!({})).await.expect_ok();
+    assert_eq!(there.closed_with().await, 4401);
+}
+
+/// A token of this person's session, as it was made some seconds ago.
+fn token_of_age(world: &World, person: &Person, seconds: i64) -> String {
+    let keys = world.config.clone().with_secrets().and_then(|config| config.jwt_keys()).expect("the keys");
+    let tokens = AccessTokens::new(&keys).expect("keys that sign");
+    let session = tokens.verify(&person.token, Utc::now()).expect("a good token").sid;
+    tokens.issue(PersonId(person.id), SessionId(session.0), Utc::now() - TimeDelta::seconds(seconds))
 }
 
 fn forged(token: &str) -> String {

@@ -65,20 +65,31 @@ pub struct Person {
 
 impl World {
     pub async fn start(pool: &PgPool) -> World {
-        let data = TempDir::new().expect("a folder for the journal");
-        let config = config(pool, &data);
-        World::start_with(pool, config, data).await
+        World::start_bounded(pool, websocket_gateway::Config::default()).await
     }
 
-    pub async fn start_with(pool: &PgPool, config: Config, data: TempDir) -> World {
-        let server = Server::start(config.clone()).await.expect("the server starts");
+    /// With other bounds of the gateway.
+    pub async fn start_bounded(pool: &PgPool, sockets: websocket_gateway::Config) -> World {
+        let data = TempDir::new().expect("a folder for the journal");
+        let config = config(pool, &data);
+        World::start_with(pool, config, data, sockets).await
+    }
+
+    async fn start_with(
+        pool: &PgPool,
+        config: Config,
+        data: TempDir,
+        sockets: websocket_gateway::Config,
+    ) -> World {
+        let server = Server::start(config.clone(), sockets).await.expect("the server starts");
         let base = format!("http://{}", server.address);
         let (app, read) = (server.app.clone(), server.read.clone());
         let dev = server.dev.clone().expect("development mode");
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
-        let nobody = Person { id: Uuid::nil(), phone: String::new(), token: String::new(), refresh: String::new() };
+        let nobody =
+            Person { id: Uuid::nil(), phone: String::new(), token: String::new(), refresh: String::new() };
         let mut world = World {
             base,
             http,
@@ -102,7 +113,15 @@ impl World {
         let World { pool, config, data, running, app, read, .. } = self;
         drop((app, read));
         running.await.expect("the server's task ends").expect("the server stops cleanly");
-        World::start_with(&pool, config, data).await
+        World::start_with(&pool, config, data, websocket_gateway::Config::default()).await
+    }
+
+    /// Stops the server and leaves the test with what it had open.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        let World { running, app, read, .. } = self;
+        drop((app, read));
+        running.await.expect("the server's task ends").expect("the server stops cleanly");
     }
 
     /// Signs in by one-time password; a new phone makes a new account.
@@ -213,10 +232,11 @@ impl World {
     /// Waits until every delivery in the inbox is worked through.
     pub async fn inbox_done(&self) {
         eventually("the inbox is worked through", async || {
-            let pending: i64 = sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox WHERE status = 'pending'")
-                .fetch_one(&self.pool)
-                .await
-                .expect("the inbox");
+            let pending: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox WHERE status = 'pending'")
+                    .fetch_one(&self.pool)
+                    .await
+                    .expect("the inbox");
             (pending == 0).then_some(())
         })
         .await;
@@ -251,9 +271,12 @@ impl World {
 
     /// Rings and takes the call; both sides are connected by these sockets.
     pub async fn start_call(&self, payer: &mut Socket, host: &mut Socket, host_id: Uuid, price: i64) -> Uuid {
-        let ring = payer.request("call:invite", json!({
-            "host": host_id, "medium": "video", "price_seen_milli_per_minute": price, "key": new_key(),
-        }));
+        let ring = payer.request(
+            "call:invite",
+            json!({
+                "host": host_id, "medium": "video", "price_seen_milli_per_minute": price, "key": new_key(),
+            }),
+        );
         let ring = ring.await;
         assert_eq!(ring["ok"], true, "{ring}");
         let call = host.push("call:invite").await["data"]["call"].clone();
@@ -266,7 +289,8 @@ impl World {
     pub async fn verify(&self) {
         let head = self.app.ledger.durable_revision();
         self.read.wait_for(head, PATIENCE).await.expect("the projector catches up");
-        let report = projections::verify(&self.pool, self.app.ledger.store(), |_, _| {}).await.expect("verify runs");
+        let report =
+            projections::verify(&self.pool, self.app.ledger.store(), |_, _| {}).await.expect("verify runs");
         assert!(report.difference.is_none(), "{report:?}");
     }
 }
@@ -343,7 +367,9 @@ impl Socket {
         loop {
             let came = match self.pushes.pop_front() {
                 Some(push) => push,
-                None => self.receive().await.unwrap_or_else(|closed| panic!("closed before {name}: {closed:?}")),
+                None => {
+                    self.receive().await.unwrap_or_else(|closed| panic!("closed before {name}: {closed:?}"))
+                }
             };
             if came["push"] == name {
                 return came;
@@ -354,7 +380,8 @@ impl Socket {
     /// The next frame, or how the socket was closed.
     pub async fn receive(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
-            let came = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("something comes in time");
+            let came =
+                tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("something comes in time");
             match came {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
                 Some(Ok(Message::Close(frame))) => return Err(frame),

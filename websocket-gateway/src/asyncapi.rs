@@ -34,9 +34,9 @@ pub fn asyncapi() -> Value {
         messages.insert(reply.clone(), message(&reply, &format!("Answers {kind}."), answered));
         operations.insert(name.into(), operation("receive", name, Some(&[&reply, "Problem"])));
     }
-    for (push, name, data) in pushes {
+    for (push, name, summary, data) in pushes {
         let key = format!("{name}Push");
-        messages.insert(key.clone(), message(push, "", push_payload(push, data.into())));
+        messages.insert(key.clone(), message(push, summary, push_payload(push, data.into())));
         operations.insert(key.clone(), operation("send", &key, None));
     }
     document(messages, operations, schemas)
@@ -212,7 +212,6 @@ mod tests {
 
     #[test]
     fn it_is_the_same_each_time() {
-        std::fs::write("/tmp/asyncapi.json", asyncapi().to_string()).ok();
         assert_eq!(asyncapi().to_string(), asyncapi().to_string());
     }
 }

@@ -200,8 +200,13 @@ impl Shared {
     async fn read_settings(&self, warning_seconds: watch::Sender<u32>) {
         let mut again = interval(SETTINGS_AGAIN);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changes = self.app.settings.changes();
         loop {
-            again.tick().await;
+            // Another node's changes are not heard of, so they are looked for now and then.
+            tokio::select! {
+                _ = again.tick() => {}
+                Ok(()) = changes.changed() => {}
+            }
             match self.app.settings.metering().await {
                 Ok(settings) => warning_seconds.send_replace(settings.warning_seconds),
                 Err(fault) => {

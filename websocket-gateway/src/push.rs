@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! pushes {
-    ($($(#[$doc:meta])* $variant:ident($name:ident) = $push:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident($name:ident) = $push:literal;)*) => {
         /// Everything that is pushed.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         #[serde(tag = "push", content = "data")]
-        pub enum Push { $($(#[$doc])* #[serde(rename = $push)] $variant($name)),* }
+        pub enum Push { $($(#[doc = $doc])* #[serde(rename = $push)] $variant($name)),* }
 
         impl Push {
             /// All values of `push`, in the order of this page.
@@ -29,11 +29,11 @@ macro_rules! pushes {
             }
         }
 
-        /// The pushes for the AsyncAPI document: name, name and schema of the data.
+        /// The pushes for the AsyncAPI document: name, key, what it tells whom, schema of the data.
         pub(crate) fn push_schemas(
             generator: &mut schemars::SchemaGenerator,
-        ) -> Vec<(&'static str, &'static str, schemars::Schema)> {
-            vec![$(($push, stringify!($variant), generator.subschema_for::<$name>())),*]
+        ) -> Vec<(&'static str, &'static str, &'static str, schemars::Schema)> {
+            vec![$(($push, stringify!($variant), concat!($($doc),*).trim(), generator.subschema_for::<$name>())),*]
         }
     };
 }
@@ -51,6 +51,7 @@ pushes! {
     CallWarning(WarningPush) = "call:warning";
     /// To both: a side is away, no time runs.
     CallPaused(PausedPush) = "call:paused";
+    /// To both: time runs again.
     CallResumed(ResumedPush) = "call:resumed";
     /// To both: a call is over, or a ring ended before it became one.
     CallEnd(EndPush) = "call:end";

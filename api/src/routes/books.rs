@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::{Error, Unreadable};
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{InCoins, Page, list_query};
+use crate::page::{InCoins, Page, common_era, list_query};
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ledger_core::{Account, Asset};
@@ -168,7 +168,7 @@ async fn get_account_balance(
 ) -> Result<Json<BalanceAsOf>, Error> {
     let account = read_account(&account)?;
     let as_of = match (query.at, query.revision) {
-        (Some(time), None) => AsOf::Time(time),
+        (Some(time), None) => AsOf::Time(common_era("at", time)?),
         (None, Some(revision)) => AsOf::Revision(revision),
         (None, None) => AsOf::Revision(u64::MAX),
         (Some(_), Some(_)) => return Err(Error::field("at", "must not stand beside revision")),
@@ -230,6 +230,7 @@ async fn get_revenue(
     Query(query): Query<RevenueQuery>,
 ) -> Result<Json<Revenue>, Error> {
     let RevenueQuery { from, to, min_revision } = query;
+    let (from, to) = (common_era("from", from)?, common_era("to", to)?);
     if !(TimeDelta::zero()..TimeDelta::days(REVENUE_DAYS)).contains(&(to - from)) {
         return Err(Error::field("to", "must be from the day `from` on, with at most 366 days in all"));
     }

@@ -3,14 +3,14 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminCaller, IdempotencyKey, Json, Query};
-use crate::page::{InCoins, Page, ReadQuery, list_query};
+use crate::page::{InCoins, Page, ReadQuery, common_era, list_query};
 use crate::receipt::Recorded;
 use crate::routes::hosts::approved;
 use crate::words::Scope;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use ledger_core::event::CommissionScope;
-use ledger_core::{AgencyId, Command, PersonId};
+use ledger_core::{AgencyId, Command, PersonId, Timestamp};
 use projections::{CommissionFilter, CommissionRateRow, SplitRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -65,9 +65,13 @@ async fn set_commission_rate(
 ) -> Result<Json<Recorded>, Error> {
     let SetCommissionRate { scope, host_bps, agency_bps, effective_from } = asked;
     let scope = known_scope(&api, scope).await?;
-    let effective_from = effective_from.map(Into::into);
+    let effective_from = read_moment(effective_from)?;
     let command = Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from };
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+}
+
+fn read_moment(effective_from: Option<DateTime<Utc>>) -> Result<Option<Timestamp>, Error> {
+    Ok(effective_from.map(|at| common_era("effective_from", at)).transpose()?.map(Timestamp::from))
 }
 
 /// A rate for a mistyped id would never be in force, and nobody would see why.
@@ -100,7 +104,7 @@ async fn clear_commission_rate(
 ) -> Result<Json<Recorded>, Error> {
     let command = Command::ClearCommissionRate {
         scope: asked.scope.try_into()?,
-        effective_from: asked.effective_from.map(Into::into),
+        effective_from: read_moment(asked.effective_from)?,
     };
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }

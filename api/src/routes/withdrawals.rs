@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::extract::{AnyCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, InCoins, Page, list_query};
 use crate::receipt::{Created, Recorded, created, made};
+use crate::words::WithdrawalStatus;
 use axum::extract::State;
 use ledger_core::{Command, PersonId, WithdrawalId};
 use projections::{WithdrawalFilter, WithdrawalRow};
@@ -56,8 +57,9 @@ async fn request_withdrawal(
 
 list_query! {
     WithdrawalsQuery {
-        /// `requested`, `approved`, `rejected`, `cancelled`, `paid` or `failed`.
-        status: Option<String>,
+        /// All of them when absent.
+        #[param(inline, value_type = Option<WithdrawalStatus>)]
+        status: Option<WithdrawalStatus>,
     }
 }
 
@@ -68,13 +70,8 @@ impl WithdrawalsQuery {
         api: &Api,
         host: Option<PersonId>,
     ) -> Result<Page<InCoins<WithdrawalRow>>, Error> {
-        const STATUSES: [&str; 6] = ["requested", "approved", "rejected", "cancelled", "paid", "failed"];
-        let status = self.status.clone();
-        if status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
-            return Err(Error::field("status", format!("must be one of {}", STATUSES.join(", "))));
-        }
         let limit = self.ready(api).await?;
-        let filter = WithdrawalFilter { status, host };
+        let filter = WithdrawalFilter { status: self.status.map(|it| it.as_str().to_owned()), host };
         let page = api.read.withdrawals(&filter, self.cursor.as_deref(), limit).await?;
         Ok(Page::from(page).map(InCoins::from))
     }

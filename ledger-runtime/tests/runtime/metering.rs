@@ -197,17 +197,21 @@ async fn ticks_that_are_due_together_are_recorded_together() {
         story.world.execute(start(call, payer, host)).await.expect("is accepted");
     }
     everyone_has_run().await;
+    let mut follower = story.world.ledger.follow();
     for number in 2..=3 {
         rig.take_batches();
+        let asked = rig.asked();
         story.at(i64::from(number - 1) * 10_000);
-        let ticked =
-            move |state: &State| state.active_calls().iter().filter(|(_, call)| call.ticks == number).count();
-        while story.world.query(move |state, _| ticked(state)).await != Ok(100) {
-            everyone_has_run().await;
+        for _ in 0..200 {
+            let event = soon(follower.next()).await.expect("is read").expect("is there");
+            assert!(!matches!(event.event, Event::CallTicked(it) if it.number != number));
         }
+        everyone_has_run().await;
         let batches = rig.take_batches();
         assert_eq!(batches.iter().sum::<usize>(), 200, "a tick and its split for each");
         assert!(batches.len() <= 5, "few writes: {batches:?}");
+        let asked = rig.asked() - asked;
+        assert!(asked <= 20, "what is due next is looked up together, not in {asked} queries");
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use event_store::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -31,6 +32,8 @@ pub struct Rig {
     arrived: watch::Sender<usize>,
     /// Faults that have had their effect.
     struck: watch::Sender<usize>,
+    /// How often the end was asked for: once by each batch that appends nothing.
+    asked: AtomicUsize,
     /// How many events each batch had that was answered as appended.
     batches: Mutex<Vec<usize>>,
 }
@@ -45,6 +48,7 @@ impl Rig {
             faults: Mutex::default(),
             arrived: watch::channel(0).0,
             struck: watch::channel(0).0,
+            asked: AtomicUsize::new(0),
             batches: Mutex::default(),
         })
     }
@@ -99,6 +103,10 @@ impl Rig {
     /// The sizes of the batches that were answered as appended, and forgets them.
     pub fn take_batches(&self) -> Vec<usize> {
         std::mem::take(&mut self.batches.lock().expect("not poisoned"))
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn check_reachable(&self) -> Result<(), ReadError> {
@@ -156,6 +164,7 @@ impl EventStore for Rig {
     }
 
     async fn head(&self) -> Result<Option<u64>, ReadError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.check_reachable()?;
         self.inner.head().await
     }

@@ -50,7 +50,10 @@ async fn statement(
 }
 
 async fn commission(cast: &Cast, revision: i64, report: &mut Report) -> anyhow::Result<()> {
-    let page = cast.admin.get(&format!("/v1/admin/commission-log?host={}&limit=100&min_revision={revision}", cast.host_id)).await?;
+    let page = cast
+        .admin
+        .get(&format!("/v1/admin/commission-log?host={}&limit=100&min_revision={revision}", cast.host_id))
+        .await?;
     let splits = items(&page)?;
     let rows = splits.iter().rev().map(|split| {
         let amount = |field: &str| split[field].as_i64().map(coins);
