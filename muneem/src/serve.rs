@@ -89,10 +89,6 @@ impl Server {
             otp_sender: OtpSender::Console(outbox),
             razorpay,
         });
-        app.calls
-            .recover(platform::clock::now())
-            .await
-            .context("rings of before the stop cannot be closed")?;
         if config.mode == Mode::Development && app.ledger.query(|state, _| state.plans().is_empty()).await? {
             info!("first start in development: making a small demo world");
             seed::seed(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
