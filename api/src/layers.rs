@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{ClientAddress, address_of};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,7 @@ pub fn around(routes: Router, api: Api) -> Router {
         .layer(from_fn_with_state(api.config.timeout, in_time))
         .layer(from_fn(catch_panic))
         .layer(from_fn(not_stored))
+        .layer(from_fn(measure))
         .layer(CompressionLayer::new())
         .layer(cors)
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
@@ -81,6 +82,24 @@ async fn catch_panic(request: Request, next: Next) -> Response {
             Error::Panicked.into_response()
         }
     }
+}
+
+/// Counts answers and times by route, not by path: ids would make every request a series of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long an answer takes is measured here, and decides nothing"
+)]
+async fn measure(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().to_string();
+    let begun = std::time::Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("http_request_seconds", "method" => method.clone(), "route" => route.clone())
+        .record(begun.elapsed());
+    metrics::counter!("http_requests_total", "method" => method, "route" => route, "status" => status)
+        .increment(1);
+    response
 }
 
 /// What the API answers is somebody's own and of this moment.

@@ -86,7 +86,6 @@ fn record(state: &mut State, envelope: &Envelope) {
     }
 }
 
-/// The gift's price, then coins for each sender.
 fn setting(number: u64) -> Envelope {
     let (account, reason) = (Account::UserPurchased(person(number)), "goodwill".to_owned());
     let coins = Command::PostAdjustment { account, amount_milli: 1 << 42, reason, note: None };

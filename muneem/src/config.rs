@@ -129,7 +129,8 @@ impl Config {
             Mode::Production => None,
             Mode::Development => Some(DevelopmentSecrets::load_or_make(&self.data_dir)?),
         };
-        let wanted: [(&str, &mut String, fn(&DevelopmentSecrets) -> String); 6] = [
+        type MakeUp = fn(&DevelopmentSecrets) -> String;
+        let wanted: [(&str, &mut String, MakeUp); 6] = [
             ("MUNEEM_JWT_KEYS", &mut self.jwt_keys, |it| format!("dev:{}", it.jwt_key)),
             ("MUNEEM_PHONE_PEPPER", &mut self.phone_pepper, |it| it.phone_pepper.clone()),
             ("MUNEEM_SEALING_KEY", &mut self.sealing_key, |it| it.sealing_key.clone()),

@@ -263,5 +263,11 @@ fn otp_limits(mode: Mode) -> OtpConfig {
 /// The process has one recorder, however many servers a test starts in it.
 fn metrics_recorder() -> Option<PrometheusHandle> {
     static RECORDER: std::sync::OnceLock<Option<PrometheusHandle>> = std::sync::OnceLock::new();
-    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).clone()
+    let install = || {
+        let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+        let recorder = PrometheusBuilder::new().set_buckets(&seconds).ok()?.install_recorder().ok()?;
+        metrics::gauge!("process_start_time_seconds").set(platform::clock::now().timestamp() as f64);
+        Some(recorder)
+    };
+    RECORDER.get_or_init(install).clone()
 }

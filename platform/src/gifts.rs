@@ -42,7 +42,8 @@ impl Gifts {
         now: DateTime<Utc>,
     ) -> Result<(), CommandError> {
         let name = text("name", name, 1..=60, false)?;
-        if !(image_url.starts_with("https://") || image_url.starts_with('/')) || image_url.len() > 500 {
+        let placed = image_url.starts_with("https://") || image_url.starts_with('/');
+        if !placed || image_url.len() > 500 || !image_url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(FieldError::new(
                 "image_url",
                 "must be an https address or a path, of at most 500 characters",

@@ -74,3 +74,23 @@ async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
 fn sum_of(rows: &Value, field: &str) -> i64 {
     rows.as_array().expect("rows").iter().map(|row| row[field].as_i64().expect("an amount")).sum()
 }
+
+#[sqlx::test(migrations = false)]
+async fn health_and_metrics_say_how_it_goes(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.get(None, "/health/live").await.expect_ok();
+    let head = world.events() - 1;
+    world.get(Some(&world.admin), &format!("/v1/wallet?min_revision={head}")).await.expect_ok();
+    let ready = world.get(None, "/health/ready").await.expect_ok();
+    assert_eq!((&ready["ready"], &ready["journal_revision"]), (&json!(true), &json!(head)), "{ready}");
+    world.get(None, "/v1/nowhere").await;
+    let metrics = world.get(None, "/metrics").await.expect_ok();
+    let metrics = metrics.as_str().expect("text");
+    for line in [
+        "http_requests_total{method=\"GET\",route=\"/v1/wallet\",status=\"200\"}",
+        "http_request_seconds_bucket{method=\"GET\",route=\"/v1/wallet\"",
+        "ledger_events",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing: {metrics}");
+    }
+}
