@@ -9,6 +9,7 @@ use event_store::EventStore;
 use ledger_core::{CommandId, Envelope, JournalId, Recorded, Rejection, State, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -133,11 +134,12 @@ impl Ledger {
         outcome.downcast().map(|answer| *answer).map_err(|_| ExecuteError::Fault)
     }
 
+    /// Queues a request. One that does not even get in line in time was not looked at.
     async fn send(&self, request: Request) -> Result<(), ExecuteError> {
-        self.requests
-            .send(request)
-            .await
-            .map_err(|_| ExecuteError::Stopped("the server is shutting down".to_owned()))
+        self.requests.send_timeout(request, REPLY_TIMEOUT).await.map_err(|fault| match fault {
+            SendTimeoutError::Timeout(_) => ExecuteError::Stopped("too many commands wait".to_owned()),
+            SendTimeoutError::Closed(_) => ExecuteError::Stopped("the server is shutting down".to_owned()),
+        })
     }
 
     pub fn journal(&self) -> JournalId {
