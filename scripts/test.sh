@@ -94,6 +94,8 @@ start_postgres
 start_redis
 say "throw-away PostgreSQL and Redis run in $scratch"
 
+# Traces of async code are pages long and say little; a failure names its line without them.
+export RUST_BACKTRACE=0
 tests=(cargo nextest run --workspace --locked)
 if ! cargo nextest --version >/dev/null 2>&1; then
   say "installing cargo-nextest $nextest_version, once (takes some minutes)"

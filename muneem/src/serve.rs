@@ -51,6 +51,8 @@ impl Server {
     pub async fn start(config: Config, sockets: websocket_gateway::Config) -> anyhow::Result<Server> {
         // Two libraries bring a TLS provider each; a bare configuration would not know which to take.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        // First of all: what is counted before the recorder is there is lost.
+        let metrics = metrics_recorder();
         let config = config.with_secrets()?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
@@ -100,7 +102,7 @@ impl Server {
         }
 
         let gateway = Gateway::new(app.clone(), sockets);
-        let api = api::Api::new(app.clone(), read.clone(), metrics_recorder(), api_config(&config)?);
+        let api = api::Api::new(app.clone(), read.clone(), metrics, api_config(&config)?);
         let mut router = api::router(api).merge(websocket_gateway::router(gateway.clone()));
         if let Some(dev) = &dev {
             router = router.merge(dev::router(dev.clone()));
