@@ -1,7 +1,7 @@
 //! A metered call: connected time, increments, and what they cost.
 
 use crate::command::{Command, Ending};
-use crate::event::{CommissionRule, Medium};
+use crate::event::{CallStarted, CommissionRule, Medium};
 use crate::ids::{CallId, PersonId};
 use crate::money::share;
 use crate::time::Timestamp;
@@ -43,6 +43,25 @@ pub enum Phase {
 }
 
 impl Call {
+    /// The call as it is when nothing of it has been charged yet.
+    pub(crate) fn begun(it: &CallStarted, at: Timestamp) -> Call {
+        Call {
+            payer: it.payer,
+            host: it.host,
+            medium: it.medium,
+            price_milli_per_minute: it.price_milli_per_minute,
+            increment_seconds: it.increment_seconds,
+            free_seconds: it.free_seconds,
+            grace_seconds: it.grace_seconds,
+            earnings_hold_seconds: it.earnings_hold_seconds,
+            commission: it.commission,
+            started_at: at,
+            ticks: 0,
+            charged_milli: 0,
+            phase: Phase::Running { connected_ms: 0, since: at },
+        }
+    }
+
     pub fn is_active(&self) -> bool {
         self.phase != Phase::Ended
     }

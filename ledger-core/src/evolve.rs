@@ -142,22 +142,7 @@ fn apply(state: &mut State, recorded: &Recorded) {
         }
         Event::CommissionRateCleared(it) => change_rate(state, revision, it.scope, it.effective_from, None),
         Event::CallStarted(it) => {
-            let call = Call {
-                payer: it.payer,
-                host: it.host,
-                medium: it.medium,
-                price_milli_per_minute: it.price_milli_per_minute,
-                increment_seconds: it.increment_seconds,
-                free_seconds: it.free_seconds,
-                grace_seconds: it.grace_seconds,
-                earnings_hold_seconds: it.earnings_hold_seconds,
-                commission: it.commission,
-                started_at: at,
-                ticks: 0,
-                charged_milli: 0,
-                phase: Phase::Running { connected_ms: 0, since: at },
-            };
-            state.calls.set(revision, it.call, Some(call));
+            state.calls.set(revision, it.call, Some(Call::begun(it, at)));
             state.engaged.set(revision, it.payer, Some(it.call));
             state.engaged.set(revision, it.host, Some(it.call));
         }

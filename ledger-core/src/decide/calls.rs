@@ -58,21 +58,7 @@ impl Context<'_> {
             earnings_hold_seconds: policy.earnings_hold_seconds,
             commission: self.state.commission_rule(host, self.at),
         };
-        let call = Call {
-            payer,
-            host,
-            medium,
-            price_milli_per_minute: price,
-            increment_seconds: started.increment_seconds,
-            free_seconds: started.free_seconds,
-            grace_seconds: started.grace_seconds,
-            earnings_hold_seconds: started.earnings_hold_seconds,
-            commission: started.commission,
-            started_at: self.at,
-            ticks: 0,
-            charged_milli: 0,
-            phase: Phase::Running { connected_ms: 0, since: self.at },
-        };
+        let call = Call::begun(&started, self.at);
         let mut events = vec![started.into()];
         events.extend(self.increment(id, &call, self.at)?);
         Ok(events)
