@@ -21,8 +21,9 @@ CREATE TABLE read.checkpoint (
 );
 
 CREATE TABLE read.balances (
-    account text NOT NULL,
-    asset text NOT NULL,
+    -- By bytes, whatever the database's locale: accounts are listed by prefix and in pages down the key.
+    account text COLLATE "C" NOT NULL,
+    asset text COLLATE "C" NOT NULL,
     -- Debit positive, as the journal has it; the owner's view is made when it is read.
     balance_minor bigint NOT NULL,
     revision bigint NOT NULL,
@@ -76,7 +77,7 @@ CREATE INDEX events_of_people ON read.events USING gin (people);
 CREATE INDEX events_by_time ON read.events (recorded_at, revision);
 
 CREATE TABLE read.calls (
-    call_id uuid PRIMARY KEY,
+    call uuid PRIMARY KEY,
     -- When it began, in the journal's order: histories are paged by it.
     started_revision bigint NOT NULL UNIQUE,
     payer uuid NOT NULL,
@@ -109,16 +110,14 @@ CREATE TABLE read.calls (
     -- What was charged has gone to somebody, at each boundary.
     CHECK (charged_total_milli = host_earned_milli + agency_earned_milli + platform_earned_milli)
 );
-CREATE INDEX calls_of_payer ON read.calls (payer, started_revision);
-CREATE INDEX calls_of_host ON read.calls (host, started_revision);
 
 CREATE TABLE read.gifts_sent (
-    sending_id uuid PRIMARY KEY,
+    sending uuid PRIMARY KEY,
     revision bigint NOT NULL UNIQUE,
-    gift_id uuid NOT NULL,
+    gift uuid NOT NULL,
     sender uuid NOT NULL,
     host uuid NOT NULL,
-    call_id uuid,
+    call uuid,
     price_milli bigint NOT NULL,
     host_milli bigint NOT NULL,
     agency_milli bigint NOT NULL,
@@ -126,7 +125,6 @@ CREATE TABLE read.gifts_sent (
     sent_at timestamptz NOT NULL,
     CHECK (price_milli = host_milli + agency_milli + platform_milli)
 );
-CREATE INDEX gifts_of_sender ON read.gifts_sent (sender, revision);
 CREATE INDEX gifts_of_host ON read.gifts_sent (host, revision);
 
 CREATE TABLE read.host_gift_totals (
@@ -170,10 +168,10 @@ CREATE TABLE read.revenue_by_day (
 );
 
 CREATE TABLE read.purchases (
-    purchase_id uuid PRIMARY KEY,
+    purchase uuid PRIMARY KEY,
     opened_revision bigint NOT NULL UNIQUE,
-    user_id uuid NOT NULL,
-    plan_id uuid NOT NULL,
+    "user" uuid NOT NULL,
+    plan uuid NOT NULL,
     gateway text NOT NULL,
     coins_milli bigint NOT NULL,
     bonus_milli bigint NOT NULL,
@@ -191,7 +189,7 @@ CREATE TABLE read.purchases (
     refunded_at timestamptz,
     revision bigint NOT NULL
 );
-CREATE INDEX purchases_of_user ON read.purchases (user_id, opened_revision);
+CREATE INDEX purchases_of_user ON read.purchases ("user", opened_revision);
 
 -- Money in suspense: one row an event that put it there.
 CREATE TABLE read.unmatched_money (
@@ -199,7 +197,7 @@ CREATE TABLE read.unmatched_money (
     recorded_at timestamptz NOT NULL,
     gateway text NOT NULL,
     payment_ref text NOT NULL,
-    purchase_id uuid,
+    purchase uuid,
     cause text NOT NULL,
     direction text NOT NULL CHECK (direction IN ('in', 'out')),
     amount_minor bigint NOT NULL,
@@ -207,7 +205,7 @@ CREATE TABLE read.unmatched_money (
 );
 
 CREATE TABLE read.withdrawals (
-    withdrawal_id uuid PRIMARY KEY,
+    withdrawal uuid PRIMARY KEY,
     requested_revision bigint NOT NULL UNIQUE,
     host uuid NOT NULL,
     coins_milli bigint NOT NULL,
@@ -229,10 +227,10 @@ CREATE INDEX withdrawals_of_host ON read.withdrawals (host, requested_revision);
 CREATE INDEX withdrawals_by_status ON read.withdrawals (status, requested_revision);
 
 CREATE TABLE read.bonus_lots (
-    lot_id uuid PRIMARY KEY,
-    user_id uuid NOT NULL,
+    lot uuid PRIMARY KEY,
+    "user" uuid NOT NULL,
     origin text NOT NULL CHECK (origin IN ('plan', 'promotion', 'adjustment')),
-    purchase_id uuid,
+    purchase uuid,
     granted_milli bigint NOT NULL,
     remaining_milli bigint NOT NULL CHECK (remaining_milli BETWEEN 0 AND granted_milli),
     granted_at timestamptz NOT NULL,
@@ -240,10 +238,10 @@ CREATE TABLE read.bonus_lots (
     expired_at timestamptz,
     revision bigint NOT NULL
 );
-CREATE INDEX bonus_lots_of_user ON read.bonus_lots (user_id);
+CREATE INDEX bonus_lots_of_user ON read.bonus_lots ("user");
 
 CREATE TABLE read.coin_plans (
-    plan_id uuid PRIMARY KEY,
+    plan uuid PRIMARY KEY,
     coins_milli bigint NOT NULL,
     bonus_milli bigint NOT NULL,
     bonus_valid_seconds bigint,
@@ -255,7 +253,7 @@ CREATE TABLE read.coin_plans (
 
 -- A price that is absent was withdrawn: the row stays, so that verification knows of it.
 CREATE TABLE read.gift_prices (
-    gift_id uuid PRIMARY KEY,
+    gift uuid PRIMARY KEY,
     price_milli bigint,
     revision bigint NOT NULL
 );

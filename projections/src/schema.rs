@@ -4,7 +4,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 /// The format of the read models that this program writes. It goes up with each change of
 /// `sql/schema.sql` and with each change of what a projector writes into it.
-pub const FORMAT: i32 = 1;
+pub const FORMAT: i32 = 2;
 
 const SCHEMA: &str = include_str!("../sql/schema.sql");
 

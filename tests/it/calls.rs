@@ -239,3 +239,171 @@ async fn coins_that_run_out_end_the_call_on_both_sides(pool: PgPool) {
     .await;
     world.verify().await;
 }
+
+/// Leaves the ring as a server does that dies between the answer and the start of the call.
+async fn half_accept(world: &World, call: &Value) {
+    let call: Uuid = call.as_str().expect("a call").parse().expect("a uuid");
+    sqlx::query("UPDATE app.rings SET status = 'accepted', decided_at = now() WHERE call = $1")
+        .bind(call)
+        .execute(&world.pool)
+        .await
+        .expect("the ring");
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_answer_that_is_tried_again_starts_no_call_with_a_payer_who_has_gone(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let call = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    half_accept(&world, &call).await;
+    drop(at_user);
+    let payer = ledger_core::PersonId(user.id);
+    eventually("the payer has gone", async || (!world.app.attendance.is_connected(payer)).then_some(()))
+        .await;
+    let before = world.events();
+    let answer = json!({ "call": call, "accept": true });
+    refused(&at_host.request("call:answer", answer.clone()).await, "not_connected");
+    assert_eq!(world.events(), before, "nothing was recorded");
+    // Once the payer is back, the same answer counts.
+    let mut at_user = world.connect(&user).await;
+    assert_eq!(at_host.request("call:answer", answer).await["ok"], true);
+    assert_eq!(at_user.push("call:tick").await["data"]["number"], 1);
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_hangs_up_on_a_half_accepted_ring_is_never_charged_for_it(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let before = world.wallet(&user).await;
+    let call = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    half_accept(&world, &call).await;
+    let hang_up = json!({ "call": call, "key": new_key() });
+    for _ in 0..2 {
+        let ended = at_user.request("call:end", hang_up.clone()).await;
+        assert_eq!(ended["ok"], true, "{ended}");
+    }
+    refused(&at_host.request("call:answer", json!({ "call": call, "accept": true })).await, "ring_over");
+    assert_eq!(world.wallet(&user).await, before);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_half_accepted_ring_fails_after_a_while_and_a_call_that_runs_does_not(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let running = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    let (other, mut at_other) = {
+        let other = world.new_user_with(1_000_000).await;
+        let socket = world.connect(&other).await;
+        (other, socket)
+    };
+    let second_host = world.new_host(PRICE).await;
+    let _at_second = world.connect(&second_host).await;
+    let half = at_other.request("call:invite", invitation(&second_host)).await["data"]["call"].clone();
+    half_accept(&world, &half).await;
+    let now = chrono::Utc::now();
+    let since = now - chrono::TimeDelta::minutes(10);
+    world.app.calls.recover(since, now).await.expect("the look");
+    assert_eq!(ring_status(&world, &other, &half).await, "accepted", "it may still become a call");
+    world.app.calls.recover(since, now + chrono::TimeDelta::minutes(2)).await.expect("the look");
+    let failed = at_other.push("call:end").await;
+    assert_eq!(failed["data"], json!({ "call": half, "reason": "server_stopped" }));
+    assert_eq!(ring_status(&world, &other, &half).await, "failed");
+    assert_ne!(ring_status(&world, &user, &json!(running)).await, "failed");
+}
+
+async fn ring_status(world: &World, who: &Person, call: &Value) -> Value {
+    let path = format!("/v1/calls/{}", call.as_str().expect("a call"));
+    world.get(Some(who), &path).await.expect_ok()["status"].clone()
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_running_call_can_be_ended_whatever_its_ring_says(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (_, host, mut at_user, mut at_host) = pair(&world).await;
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    sqlx::query("UPDATE app.rings SET status = 'failed', failure = 'payer_busy' WHERE call = $1")
+        .bind(call)
+        .execute(&pool)
+        .await
+        .expect("the ring");
+    let ended = at_user.request("call:end", json!({ "call": call, "key": new_key() })).await;
+    assert_eq!(ended["ok"], true, "{ended}");
+    assert_eq!(at_host.push("call:end").await["data"]["reason"], "hung_up");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn hanging_up_twice_while_it_rings_is_one_hanging_up(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, _at_host) = pair(&world).await;
+    for who in [&user, &host] {
+        let call = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+        let path = format!("/v1/calls/{}/end", call.as_str().expect("a call"));
+        let key = new_key();
+        world.post_with_key(who, &path, key, json!({})).await.expect_ok();
+        world.post_with_key(who, &path, key, json!({})).await.expect_ok();
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn hanging_up_while_the_host_takes_the_call_ends_one_or_the_other(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, _at_host) = pair(&world).await;
+    for _ in 0..10 {
+        let call = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+        let path = format!("/v1/calls/{}", call.as_str().expect("a call"));
+        let (answer, end) = (format!("{path}/answer"), format!("{path}/end"));
+        let (_, ended) = tokio::join!(
+            world.post(Some(&host), &answer, json!({ "accept": true })),
+            world.post(Some(&user), &end, json!({})),
+        );
+        ended.expect_ok();
+        let (a, b) = (ledger_core::PersonId(user.id), ledger_core::PersonId(host.id));
+        let busy = world.app.ledger.query(move |state, _| state.engaged(a).or(state.engaged(b))).await;
+        assert_eq!(busy.expect("the ledger answers"), None, "whoever hangs up does not pay on");
+    }
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn two_devices_of_the_host_that_answer_at_once_start_one_call(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, mut at_user, _at_host) = pair(&world).await;
+    let ring = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    let call: Uuid = ring.as_str().expect("a call").parse().expect("a uuid");
+    let path = format!("/v1/calls/{call}/answer");
+    let answers = futures_util::future::join_all(
+        (0..8).map(|_| world.post(Some(&host), &path, json!({ "accept": true }))),
+    );
+    let revisions: Vec<_> = answers.await.into_iter().map(|it| it.expect_ok()["revision"].clone()).collect();
+    assert!(revisions.iter().all(|it| *it == revisions[0]), "one receipt for all: {revisions:?}");
+    assert_eq!(charged(&world, call).await, 10_000, "one increment");
+    assert_eq!(world.wallet(&user).await.spendable_milli, 990_000);
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_call_that_starts_when_nobody_is_there_any_more_is_paused_at_once(pool: PgPool) {
+    use ledger_core::{Actor, CallId, Command, Key, Medium, PersonId};
+    let world = World::start(&pool).await;
+    let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(PRICE).await);
+    // As when both sides are gone by the time that the ledger hears of the answer.
+    let call = CallId(Uuid::now_v7());
+    let command = Command::StartCall {
+        call,
+        payer: PersonId(user.id),
+        host: PersonId(host.id),
+        medium: Medium::Video,
+        price_seen_milli_per_minute: PRICE,
+    };
+    let actor = Actor::Person(PersonId(host.id));
+    world.app.commands.give_as(actor, Key::Natural(call.to_string()), command).await.expect("it starts");
+    eventually("the call is paused", async || {
+        let phase = world.app.ledger.query(move |state, _| state.call(call).map(|it| it.phase)).await;
+        matches!(phase, Ok(Some(ledger_core::call::Phase::Paused { .. }))).then_some(())
+    })
+    .await;
+    assert_eq!(charged(&world, call.0).await, 10_000, "no second increment");
+    world.verify().await;
+}

@@ -9,6 +9,7 @@ mod bad_input;
 mod calls;
 mod crash;
 mod idempotency;
+mod limits;
 mod main_job;
 mod payments;
 mod roles;

@@ -176,3 +176,154 @@ async fn a_delivery_that_is_not_signed_is_refused_and_one_that_is_odd_is_kept(po
     assert_eq!(unreadable, 3);
     assert_eq!(world.events(), before, "nothing was recorded");
 }
+
+#[sqlx::test(migrations = false)]
+async fn the_refund_of_a_payment_in_suspense_takes_no_coins_that_another_payment_bought(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, order) = order(&world, &user).await;
+    world.webhook("evt_wrong", &captured("pay_wrong", &order, 9_800, "INR")).await.expect_ok();
+    world.webhook("evt_first", &captured("pay_first", &order, 9_900, "INR")).await.expect_ok();
+    world.webhook("evt_second", &captured("pay_second", &order, 9_900, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!((world.wallet(&user).await.purchased_milli, suspense(&world).await), (100_000, 19_700));
+    // A person gives both payments that bought nothing back, in the gateway's panel.
+    world.webhook("evt_back_1", &refund_event("rfnd_second", "pay_second", 9_900)).await.expect_ok();
+    world.webhook("evt_back_2", &refund_event("rfnd_wrong", "pay_wrong", 9_800)).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!(world.wallet(&user).await.purchased_milli, 100_000, "what the first payment bought stays");
+    assert_eq!(suspense(&world).await, 0, "nothing waits any more");
+    // The payment that did buy them takes them along.
+    world.webhook("evt_back_3", &refund_event("rfnd_first", "pay_first", 9_900)).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!((world.wallet(&user).await.purchased_milli, suspense(&world).await), (0, 0));
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_capture_that_a_crash_left_half_done_is_known_to_its_refund(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, order) = order(&world, &user).await;
+    world.webhook("evt_1", &captured("pay_1", &order, 9_900, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    // The ledger has it; the row of the payment and the outcome in the inbox are missing.
+    sqlx::query("DELETE FROM app.gateway_payments").execute(&pool).await.expect("the row");
+    sqlx::query("UPDATE app.webhook_inbox SET status = 'pending', outcome = NULL")
+        .execute(&pool)
+        .await
+        .expect("the inbox");
+    let world = world.restart().await;
+    world.inbox_done().await;
+    assert_eq!(world.wallet(&user).await.purchased_milli, 100_000, "credited once");
+    world.webhook("evt_2", &refund_event("rfnd_1", "pay_1", 9_900)).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!((world.wallet(&user).await.purchased_milli, suspense(&world).await), (0, 0));
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn money_is_taken_in_whatever_letters_its_currency_is_written(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, order) = order(&world, &user).await;
+    world.webhook("evt_1", &captured("pay_1", &order, 9_900, "inr")).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!(world.wallet(&user).await.purchased_milli, 100_000);
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn another_body_under_a_known_delivery_id_is_not_lost(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, first) = order(&world, &user).await;
+    let (_, second) = order(&world, &user).await;
+    for _ in 0..2 {
+        world.webhook("evt_same", &captured("pay_1", &first, 9_900, "INR")).await.expect_ok();
+        world.webhook("evt_same", &captured("pay_2", &second, 9_900, "INR")).await.expect_ok();
+    }
+    world.inbox_done().await;
+    assert_eq!(world.wallet(&user).await.purchased_milli, 200_000);
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM app.webhook_inbox").fetch_one(&pool).await.expect("rows");
+    assert_eq!(rows, 2);
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn odd_amounts_are_kept_and_credit_nothing(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, order) = order(&world, &user).await;
+    let before = world.events();
+    for (case, amount) in [("zero", 0), ("negative", -9_900), ("huge", i64::MAX), ("smallest", i64::MIN)] {
+        world.webhook(case, &captured(&format!("pay_{case}"), &order, amount, "INR")).await.expect_ok();
+        let refund = refund_event(&format!("rfnd_{case}"), &format!("pay_{case}"), amount);
+        world.webhook(&format!("{case}_back"), &refund).await.expect_ok();
+    }
+    let mut beyond = captured("pay_beyond", &order, 1, "INR").to_string();
+    beyond = beyond.replace("\"amount\":1", "\"amount\":99999999999999999999");
+    let signature = sign(crate::world::WEBHOOK_SECRET, beyond.as_bytes());
+    world.raw_webhook(&beyond, &signature, "beyond").await.expect_ok();
+    world.webhook("nameless", &captured(&"x".repeat(65), &order, 9_900, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!(world.events(), before, "nothing was recorded");
+    world.webhook("right", &captured("pay_right", &order, 9_900, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!(world.wallet(&user).await.purchased_milli, 100_000, "the inbox goes on");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_double_tap_opens_one_purchase_and_one_order(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let plan = Uuid::now_v7();
+    let offer = json!({
+        "coins_milli": 100_000, "bonus_milli": 0, "price_minor": 9_900, "price_asset": "INR/2", "active": true,
+    });
+    world.put(Some(&world.admin), &format!("/v1/admin/coin-plans/{plan}"), offer).await.expect_ok();
+    let key = crate::world::new_key();
+    let taps = (0..8).map(|_| world.post_with_key(&user, "/v1/purchases", key, json!({ "plan": plan })));
+    let answers = futures_util::future::join_all(taps).await;
+    let orders: Vec<_> = answers.into_iter().map(|it| it.expect_ok()["order_id"].clone()).collect();
+    assert!(orders.iter().all(|it| *it == orders[0]), "{orders:?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn other_words_under_one_key_are_refused_and_the_first_stay(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let key = crate::world::new_key();
+    let adjust = |note: &str| {
+        json!({
+            "account": format!("user:{}:purchased", user.id), "amount_milli": 1_000, "reason": "goodwill", "note": note,
+        })
+    };
+    let path = "/v1/admin/adjustments";
+    let first = world.post_with_key(&world.admin, path, key, adjust("was cut off")).await.expect_ok();
+    let again = world.post_with_key(&world.admin, path, key, adjust("was cut off")).await.expect_ok();
+    assert_eq!((&first["note"], &again["duplicate"]), (&again["note"], &json!(true)));
+    let other = world.post_with_key(&world.admin, path, key, adjust("something else")).await;
+    other.expect_problem(409, "idempotency_key_reused");
+    let words: Vec<String> =
+        sqlx::query_scalar("SELECT words FROM app.notes").fetch_all(&pool).await.expect("notes");
+    assert_eq!(words, ["was cut off"]);
+    assert_eq!(world.wallet(&user).await.purchased_milli, 1_000);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_dispute_is_kept_for_a_person_to_see(pool: PgPool) {
+    let world = World::start(&pool).await;
+    for (delivery, event) in [("evt_1", "payment.dispute.created"), ("evt_2", "settlement.processed")] {
+        let body = json!({ "entity": "event", "event": event, "payload": {}, "created_at": 1 });
+        world.webhook(delivery, &body).await.expect_ok();
+    }
+    world.inbox_done().await;
+    let outcomes: Vec<String> = sqlx::query_scalar("SELECT outcome FROM app.webhook_inbox ORDER BY id")
+        .fetch_all(&pool)
+        .await
+        .expect("rows");
+    assert_eq!(outcomes, ["disputed", "ignored"]);
+}

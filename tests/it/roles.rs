@@ -97,6 +97,21 @@ async fn every_route_is_open_to_its_roles_and_to_no_other(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn the_last_admin_cannot_give_up_the_role(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let other = world.new_person().await;
+    let roles = |person: &Person| format!("/v1/admin/people/{}/roles", person.id);
+    let give_up = async || {
+        let path = format!("{}/admin", roles(&world.admin));
+        world.send(Method::DELETE, Some(&world.admin), &path, None, None).await
+    };
+    give_up().await.expect_problem(409, "last_admin");
+    world.post(Some(&world.admin), &roles(&other), json!({ "role": "admin" })).await.expect_ok();
+    assert_eq!(give_up().await.expect_ok()["roles"], json!(["user"]));
+    give_up().await.expect_problem(403, "forbidden_role");
+}
+
+#[sqlx::test(migrations = false)]
 async fn somebody_elses_things_are_not_there(pool: PgPool) {
     let world = World::start(&pool).await;
     let (owner, host) = (world.new_user_with(1_000_000).await, world.new_host(60_000).await);

@@ -29,20 +29,17 @@ use crate::problem::Problem;
 use crate::protocol::Welcome;
 use crate::push::RingPush;
 use crate::registry::Registry;
-use crate::requests::Identity;
 use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, PersonId};
 use ledger_runtime::Follower;
 use platform::app::App;
 use platform::clock;
-use platform::identity::{AuthError, Claims};
+use platform::identity::Caller;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
@@ -217,16 +214,9 @@ impl Shared {
         }
     }
 
-    /// Whose token this is, and until when.
-    async fn identify(&self, token: &str, now: DateTime<Utc>) -> Result<Identity, AuthError> {
-        let caller = self.app.sessions.authenticate(token, now).await?;
-        let expires_at = expiry(token).ok_or(AuthError::TokenInvalid)?;
-        Ok(Identity { caller, expires_at })
-    }
-
     /// What a client has to know to begin, or to go on after a lost connection.
-    async fn welcome(&self, identity: &Identity, now: DateTime<Utc>) -> Result<Welcome, Problem> {
-        let person = identity.caller.person;
+    async fn welcome(&self, caller: &Caller, now: DateTime<Utc>) -> Result<Welcome, Problem> {
+        let person = caller.person;
         let asked = self
             .app
             .ledger
@@ -237,9 +227,9 @@ impl Shared {
         let open = rings.into_iter().filter(|ring| ring.status == "ringing" && ring.expires_at > now);
         Ok(Welcome {
             person,
-            roles: identity.caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            roles: caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
             offset,
-            token_expires_at: identity.expires_at,
+            token_expires_at: caller.expires_at,
             active_call: news::standing(&known, person),
             rings: open
                 .map(|ring| RingPush {
@@ -261,13 +251,6 @@ impl Shared {
             warn!("presence does not take a heartbeat");
         }
     }
-}
-
-/// When a token that has been verified stops being good.
-fn expiry(token: &str) -> Option<DateTime<Utc>> {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    DateTime::from_timestamp(claims.exp, 0)
 }
 
 async fn upgrade(State(gateway): State<Gateway>, upgrade: WebSocketUpgrade) -> Response {

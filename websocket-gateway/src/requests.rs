@@ -14,22 +14,9 @@ use platform::calls::Invitation;
 use platform::clock;
 use platform::commands::CommandError;
 use platform::hosts::{HostError, HostStatus};
-use platform::identity::{AuthError, Caller, Role};
+use platform::identity::{AuthError, Caller};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-
-/// Who the socket speaks for, and until when that was proved.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub caller: Caller,
-    pub expires_at: DateTime<Utc>,
-}
-
-impl Identity {
-    pub fn is_host(&self) -> bool {
-        self.caller.has(Role::Host)
-    }
-}
 
 /// What the reading side hands over.
 pub(crate) enum Job {
@@ -42,7 +29,8 @@ pub(crate) struct Requests {
     pub shared: Arc<Shared>,
     pub line: Line,
     pub seat: std::sync::Weak<Seat>,
-    pub identity: watch::Sender<Identity>,
+    /// Who the socket speaks for, as last proved.
+    pub caller: watch::Sender<Caller>,
 }
 
 impl Requests {
@@ -101,43 +89,43 @@ impl Requests {
 
     /// A command counts only while the session lives: a logout elsewhere ends it here at once.
     async fn still_signed_in(&self, now: DateTime<Utc>) -> Result<PersonId, Problem> {
-        let identity = self.identity.borrow().clone();
-        if now >= identity.expires_at {
+        let caller = self.caller.borrow().clone();
+        if now >= caller.expires_at {
             return Err(Problem::from(&AuthError::TokenExpired));
         }
-        self.check_session(&identity).await?;
-        Ok(identity.caller.person)
+        self.check_session(&caller).await?;
+        Ok(caller.person)
     }
 
-    async fn check_session(&self, identity: &Identity) -> Result<(), Problem> {
-        let Caller { person, session, .. } = identity.caller;
-        let alive = self.shared.app.sessions.caller(person, session).await;
+    async fn check_session(&self, caller: &Caller) -> Result<(), Problem> {
+        let alive = self.shared.app.sessions.roles(caller.person, caller.session).await;
         alive.map(|_| ()).map_err(|error| Problem::from(&error))
     }
 
     async fn authenticate(&self, token: &str, now: DateTime<Utc>) -> Result<Welcome, Problem> {
-        let identity = self.shared.identify(token, now).await.map_err(|error| Problem::from(&error))?;
-        if identity.caller.person != self.identity.borrow().caller.person {
+        let caller =
+            self.shared.app.sessions.authenticate(token, now).await.map_err(|error| Problem::from(&error))?;
+        if caller.person != self.caller.borrow().person {
             let detail = "this socket belongs to another person; connect anew";
             return Err(Problem::new("another_person", detail));
         }
-        let welcome = self.shared.welcome(&identity, now).await?;
+        let welcome = self.shared.welcome(&caller, now).await?;
         if let Some(seat) = self.seat.upgrade() {
-            seat.set_session(identity.caller.session);
+            seat.set_session(caller.session);
         }
-        self.identity.send_replace(identity);
+        self.caller.send_replace(caller);
         Ok(welcome)
     }
 
     async fn expired(&self) {
-        let identity = self.identity.borrow().clone();
-        if clock::now() < identity.expires_at {
+        let caller = self.caller.borrow().clone();
+        if clock::now() < caller.expires_at {
             return;
         }
-        if let Err(problem) = self.check_session(&identity).await {
+        if let Err(problem) = self.check_session(&caller).await {
             return self.close_if_ended(&problem);
         }
-        let closes_at = closes_at(&identity, &self.shared.config);
+        let closes_at = closes_at(&caller, &self.shared.config);
         let push = Push::AuthExpired(ExpiredPush { closes_at });
         self.line.send(push.frame(self.shared.offset.get()));
     }
@@ -224,9 +212,9 @@ impl Requests {
 }
 
 /// When a socket whose token has expired is closed.
-pub(crate) fn closes_at(identity: &Identity, config: &Config) -> DateTime<Utc> {
+pub(crate) fn closes_at(caller: &Caller, config: &Config) -> DateTime<Utc> {
     let grace = TimeDelta::from_std(config.expiry_grace).unwrap_or_default();
-    identity.expires_at.checked_add_signed(grace).unwrap_or(identity.expires_at)
+    caller.expires_at.checked_add_signed(grace).unwrap_or(caller.expires_at)
 }
 
 fn problem(error: CommandError) -> Problem {

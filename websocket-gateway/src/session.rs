@@ -8,14 +8,14 @@ use crate::presence::Change;
 use crate::problem::Problem;
 use crate::protocol::{Close, Id, Request, Unreadable, done, parse, refused};
 use crate::registry::Line;
-use crate::requests::{Identity, Job, Requests, closes_at};
+use crate::requests::{Job, Requests, closes_at};
 use crate::{Config, Shared};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use platform::clock;
-use platform::identity::AuthError;
+use platform::identity::{AuthError, Caller, Role};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -35,7 +35,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, permit: Ow
         _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
     };
     match admitted {
-        Ok((id, identity)) => live(shared, socket, id, identity, permit).await,
+        Ok((id, caller)) => live(shared, socket, id, caller, permit).await,
         Err(Some(close)) => {
             let wait = shared.config.close_wait;
             let (mut sink, stream) = socket.split();
@@ -49,7 +49,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, permit: Ow
 }
 
 /// Waits for the frame that says who it is. `None` when the client went away.
-async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Identity), Option<Close>> {
+async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), Option<Close>> {
     let text = loop {
         match socket.recv().await {
             Some(Ok(Message::Text(text))) => break text,
@@ -63,10 +63,12 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Identity)
         return Err(Some(Close::FRAME_TOO_LARGE));
     }
     let (id, problem, close) = match parse(text.as_str()) {
-        Ok((id, Request::Auth(auth))) => match shared.identify(&auth.token, clock::now()).await {
-            Ok(identity) => return Ok((id, identity)),
-            Err(error) => (Some(id), Problem::from(&error), close_for_auth(&error)),
-        },
+        Ok((id, Request::Auth(auth))) => {
+            match shared.app.sessions.authenticate(&auth.token, clock::now()).await {
+                Ok(caller) => return Ok((id, caller)),
+                Err(error) => (Some(id), Problem::from(&error), close_for_auth(&error)),
+            }
+        }
         Ok((id, _)) => {
             let problem = Problem::new("authenticate_first", "the first frame authenticates");
             (Some(id), problem, Close::NOT_AUTHENTICATED)
@@ -78,20 +80,14 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Identity)
 }
 
 /// Serves a person until either side goes.
-async fn live(
-    shared: Arc<Shared>,
-    socket: WebSocket,
-    id: Id,
-    identity: Identity,
-    permit: OwnedSemaphorePermit,
-) {
-    let person = identity.caller.person;
+async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, permit: OwnedSemaphorePermit) {
+    let person = caller.person;
     let (line, frames) = Line::new(shared.config.queue);
     // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
-    let seat = Arc::new(shared.registry.open(person, identity.caller.session, line.clone()));
+    let seat = Arc::new(shared.registry.open(person, caller.session, line.clone()));
     let attending = shared.app.attendance.attend(person);
-    shared.touch(person, identity.is_host()).await;
-    let reply = match shared.welcome(&identity, clock::now()).await {
+    shared.touch(person, caller.has(Role::Host)).await;
+    let reply = match shared.welcome(&caller, clock::now()).await {
         Ok(welcome) => done(&id, &welcome),
         Err(problem) => {
             line.closer.close(Close::UNAVAILABLE);
@@ -101,9 +97,9 @@ async fn live(
     let (sink, stream) = socket.split();
     let writer = tokio::spawn(write(sink, reply, frames, line.clone(), shared.config.clone()));
     let (jobs, waiting) = mpsc::channel(WAITING_REQUESTS);
-    let (identity, proved) = watch::channel(identity);
+    let (caller, proved) = watch::channel(caller);
     let requests =
-        Requests { shared: shared.clone(), line: line.clone(), seat: Arc::downgrade(&seat), identity };
+        Requests { shared: shared.clone(), line: line.clone(), seat: Arc::downgrade(&seat), caller };
     // What was begun counts as a socket until it is done: a shutdown waits for both.
     let permit = Arc::new(permit);
     let until_done = permit.clone();
@@ -133,7 +129,7 @@ struct Reader<'a> {
     shared: &'a Shared,
     line: Line,
     jobs: mpsc::Sender<Job>,
-    identity: watch::Receiver<Identity>,
+    caller: watch::Receiver<Caller>,
     pacer: Pacer,
     malformed: u32,
     heard_at: Instant,
@@ -148,15 +144,15 @@ impl<'a> Reader<'a> {
         shared: &'a Shared,
         line: Line,
         jobs: mpsc::Sender<Job>,
-        identity: watch::Receiver<Identity>,
+        caller: watch::Receiver<Caller>,
     ) -> Reader<'a> {
         let now = Instant::now();
-        let token_at = now + until(identity.borrow().expires_at);
+        let token_at = now + until(caller.borrow().expires_at);
         Reader {
             shared,
             line,
             jobs,
-            identity,
+            caller,
             pacer: Pacer::new(shared.config.requests_per_second, now),
             malformed: 0,
             heard_at: now,
@@ -176,7 +172,7 @@ impl<'a> Reader<'a> {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
                 close = decided(&mut closing) => Err(Some(close).filter(|it| *it != Close::GONE)),
-                Ok(()) = self.identity.changed() => self.token_is_fresh(),
+                Ok(()) = self.caller.changed() => self.token_is_fresh(),
                 // Before the frames, so that no flood of them puts it off.
                 () = sleep_until(self.token_at) => self.token_is_over(),
                 message = stream.next() => self.hear(message),
@@ -214,8 +210,8 @@ impl<'a> Reader<'a> {
         self.heard_at = Instant::now();
         if self.heard_at.duration_since(self.touched_at) >= self.shared.config.touch_interval {
             self.touched_at = self.heard_at;
-            let identity = self.identity.borrow();
-            let (person, is_host) = (identity.caller.person, identity.is_host());
+            let caller = self.caller.borrow();
+            let (person, is_host) = (caller.person, caller.has(Role::Host));
             self.shared.registry.tell(Change::Seen { person, is_host });
         }
     }
@@ -250,7 +246,7 @@ impl<'a> Reader<'a> {
             return Err(Some(Close::TOKEN_EXPIRED));
         }
         self.expired = true;
-        self.token_at = Instant::now() + until(closes_at(&self.identity.borrow(), &self.shared.config));
+        self.token_at = Instant::now() + until(closes_at(&self.caller.borrow(), &self.shared.config));
         // Without room the client has enough requests waiting to hear of it by.
         let _ = self.jobs.try_send(Job::Expired);
         Ok(())
@@ -258,7 +254,7 @@ impl<'a> Reader<'a> {
 
     fn token_is_fresh(&mut self) -> Result<(), Option<Close>> {
         self.expired = false;
-        self.token_at = Instant::now() + until(self.identity.borrow_and_update().expires_at);
+        self.token_at = Instant::now() + until(self.caller.borrow_and_update().expires_at);
         Ok(())
     }
 }

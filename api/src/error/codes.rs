@@ -182,6 +182,7 @@ fn otp(fault: &OtpError) -> Problem {
 fn people(fault: &PeopleError) -> Problem {
     match fault {
         PeopleError::NotFound => Problem::new(StatusCode::NOT_FOUND, "unknown_person", fault.to_string()),
+        PeopleError::LastAdmin => Problem::new(StatusCode::CONFLICT, fault.code(), fault.to_string()),
         PeopleError::Invalid(fault) => field(fault),
         PeopleError::Sealed(_) => internal(),
         PeopleError::Database(_) => unavailable(),

@@ -128,6 +128,7 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (OtpError::RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
         (RateLimitError::Limited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
         (PeopleError::NotFound.into(), 404, "unknown_person"),
+        (PeopleError::LastAdmin.into(), 409, "last_admin"),
         (AgencyError::NotFound.into(), 404, "unknown_agency"),
         (AgencyError::CodeTaken.into(), 409, "agency_code_taken"),
         (WebhookRefusal::BadSignature.into(), 401, "webhook_signature_invalid"),

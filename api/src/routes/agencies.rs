@@ -30,7 +30,7 @@ struct CreateAgency {
 
 #[derive(Serialize, ToSchema)]
 struct AgencyView {
-    id: Uuid,
+    agency: Uuid,
     name: String,
     code: String,
     owner: Uuid,
@@ -40,7 +40,7 @@ struct AgencyView {
 impl From<Agency> for AgencyView {
     fn from(agency: Agency) -> AgencyView {
         let Agency { id, name, code, owner, created_at } = agency;
-        AgencyView { id: id.0, name, code, owner: owner.0, created_at }
+        AgencyView { agency: id.0, name, code, owner: owner.0, created_at }
     }
 }
 

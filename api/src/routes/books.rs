@@ -8,7 +8,7 @@ use axum::extract::State;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ledger_core::{Account, Asset};
 use projections::{
-    AsOf, BalanceAsOf, QueryError, RevenueRow, StatementLine, StatementOf, TrialBalance, TrialBalanceLine,
+    AsOf, BalanceAsOf, RevenueRow, StatementLine, StatementOf, TrialBalance, TrialBalanceLine,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -61,7 +61,7 @@ impl From<TrialBalanceLine> for AccountView {
     }
 }
 
-/// The accounts that are not at zero, by asset and name.
+/// The accounts that are not at zero, by name and asset.
 #[utoipa::path(get, path = "/v1/admin/accounts", tag = "admin: books", security(("bearer" = ["admin"])),
     params(AccountsQuery), responses((status = 200, body = Page<AccountView>)))]
 async fn list_accounts(
@@ -69,30 +69,10 @@ async fn list_accounts(
     _: AdminCaller,
     Query(query): Query<AccountsQuery>,
 ) -> Result<Json<Page<AccountView>>, Error> {
-    let limit = query.ready(&api).await? as usize;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let mut lines = api.read.trial_balance().await?.lines;
-    // Ordered here, since a database's order of texts depends on its locale and the cursor's must not.
-    lines.sort_by(|a, b| place(a).cmp(&place(b)));
+    let limit = query.ready(&api).await?;
     let prefix = query.prefix.as_deref().unwrap_or_default();
-    let mut rest = lines
-        .into_iter()
-        .filter(|line| line.account.starts_with(prefix) && after.is_none_or(|after| place(line) > after));
-    let items: Vec<AccountView> = rest.by_ref().take(limit).map(AccountView::from).collect();
-    let more = rest.next().is_some();
-    let next_cursor = items.last().filter(|_| more).map(|last| format!("{}~{}", last.asset, last.account));
-    Ok(Json(Page { items, next_cursor }))
-}
-
-fn place(line: &TrialBalanceLine) -> (&str, &str) {
-    (&line.asset, &line.account)
-}
-
-fn read_cursor(text: &str) -> Result<(&str, &str), Error> {
-    let place = text
-        .split_once('~')
-        .filter(|(asset, account)| asset.parse::<Asset>().is_ok() && account.parse::<Account>().is_ok());
-    place.ok_or(Error::Query(QueryError::BadCursor))
+    let page = api.read.accounts(prefix, query.cursor.as_deref(), limit).await?;
+    Ok(Json(Page::from(page).map(AccountView::from)))
 }
 
 list_query! {

@@ -8,12 +8,12 @@ use crate::words::MediumWord;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use ledger_core::{CallId, Medium, PersonId};
 use ledger_runtime::Receipt;
 use platform::calls::{Invitation, Ring};
 use projections::{CallRow, QueryError};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -220,21 +220,23 @@ async fn list_calls(
     let more = rings.len() > limit as usize;
     rings.truncate(limit as usize);
     let next_cursor = rings.last().filter(|_| more).map(cursor);
-    let items = stream::iter(rings)
-        .map(|ring| with_outcome(&api, ring, person))
-        .buffered(JOINED_AT_ONCE)
-        .try_collect()
-        .await?;
-    Ok(Json(Page { items, next_cursor }))
+    Ok(Json(Page { items: with_outcomes(&api, rings, person).await?, next_cursor }))
 }
 
-/// Few enough that one history does not take all connections to Postgres.
-const JOINED_AT_ONCE: usize = 4;
+/// Only an accepted ring can be a call.
+fn is_accepted(ring: &Ring) -> bool {
+    ring.status == "accepted"
+}
 
-async fn with_outcome(api: &Api, ring: Ring, viewer: PersonId) -> Result<CallView, Error> {
-    // Only an accepted ring can be a call.
-    let row = if ring.status == "accepted" { api.read.call(CallId(ring.call)).await? } else { None };
-    Ok(view(ring, row, viewer))
+async fn with_outcomes(api: &Api, rings: Vec<Ring>, viewer: PersonId) -> Result<Vec<CallView>, Error> {
+    let accepted = rings.iter().filter(|ring| is_accepted(ring)).map(|ring| CallId(ring.call));
+    let rows = api.read.calls(&accepted.collect::<Vec<_>>()).await?;
+    let mut rows: HashMap<Uuid, CallRow> = rows.into_iter().map(|row| (row.call, row)).collect();
+    let views = rings.into_iter().map(|ring| {
+        let row = rows.remove(&ring.call);
+        view(ring, row, viewer)
+    });
+    Ok(views.collect())
 }
 
 /// One call of the caller.
@@ -248,7 +250,8 @@ async fn get_call(
 ) -> Result<Json<CallView>, Error> {
     api.reach(query.min_revision).await?;
     let ring = api.app.calls.of(caller.person(), CallId(call)).await?;
-    Ok(Json(with_outcome(&api, ring, caller.person()).await?))
+    let row = if is_accepted(&ring) { api.read.call(CallId(call)).await? } else { None };
+    Ok(Json(view(ring, row, caller.person())))
 }
 
 /// The place of a ring in the history: microseconds and id.

@@ -36,7 +36,7 @@ struct CoinPlan {
 impl From<CoinPlanRow> for CoinPlan {
     fn from(row: CoinPlanRow) -> CoinPlan {
         CoinPlan {
-            plan: row.plan_id,
+            plan: row.plan,
             asset: COIN,
             coins_milli: row.coins_milli,
             bonus_milli: row.bonus_milli,

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 #[derive(Serialize, ToSchema)]
 struct GiftView {
-    id: Uuid,
+    gift: Uuid,
     name: String,
     image_url: String,
     #[schema(example = "COIN/3")]
@@ -49,11 +49,11 @@ async fn list_gifts(
     api.reach(query.min_revision).await?;
     let prices = api.read.gift_prices().await?;
     let prices: HashMap<Uuid, i64> =
-        prices.into_iter().filter_map(|row| Some((row.gift_id, row.price_milli?))).collect();
+        prices.into_iter().filter_map(|row| Some((row.gift, row.price_milli?))).collect();
     let cards = api.app.gifts.list().await?.into_iter();
     let items = cards.filter_map(|card| {
         let price_milli = *prices.get(&card.id)?;
-        Some(GiftView { id: card.id, name: card.name, image_url: card.image_url, asset: COIN, price_milli })
+        Some(GiftView { gift: card.id, name: card.name, image_url: card.image_url, asset: COIN, price_milli })
     });
     Ok(Json(Gifts { items: items.collect() }))
 }
@@ -118,9 +118,7 @@ async fn list_received_gifts(
 ) -> Result<Json<ReceivedGifts>, Error> {
     let limit = query.ready(&api).await?;
     let person = host.person();
-    let mut page = Page::from(api.read.gifts_of(person, query.cursor.as_deref(), limit).await?);
-    // Somebody who is user and host sends gifts too; a page may so have fewer rows than its limit.
-    page.items.retain(|gift| gift.host == person.0);
+    let page = Page::from(api.read.gifts_received(person, query.cursor.as_deref(), limit).await?);
     let totals = api.read.gift_totals(person).await?.into();
     Ok(Json(ReceivedGifts { totals, page: page.map(InCoins::from) }))
 }

@@ -38,7 +38,7 @@ async fn grant_role(
     Ok(Json(api.app.people.get(person).await?.into()))
 }
 
-/// Take a role from a person; it is gone at their next request.
+/// Take a role from a person; it is gone at their next request. The last admin stays one.
 #[utoipa::path(delete, path = "/v1/admin/people/{person}/roles/{role}", tag = "admin: people",
     security(("bearer" = ["admin"])), params(("person" = Uuid, Path), ("role" = RoleWord, Path)),
     responses((status = 200, body = PersonView)))]

@@ -107,7 +107,7 @@ async fn get_purchase(
 ) -> Result<Json<InCoins<PurchaseRow>>, Error> {
     api.reach(query.min_revision).await?;
     let row = api.read.purchase(PurchaseId(purchase)).await?;
-    let own = row.filter(|row| row.user_id == caller.person().0);
+    let own = row.filter(|row| row.user == caller.person().0);
     own.map(|row| Json(row.into())).ok_or_else(|| Error::not_found("purchase"))
 }
 

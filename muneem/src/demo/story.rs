@@ -80,7 +80,7 @@ async fn arrive(visitor: &Client, admin: Client, report: &mut Report) -> anyhow:
     let agency = admin
         .post("/v1/admin/agencies", json!({ "name": "Star Agency", "code": code, "owner": owner }))
         .await?;
-    let agency_id = text(&agency, "id")?;
+    let agency_id = text(&agency, "agency")?;
     admin.put(&format!("/v1/admin/hosts/{host_id}/agency"), json!({ "agency": agency_id })).await?;
     report.step("The admin approves her; she belongs to an agency.");
     Ok(Cast { admin, user, host, host_id, agency_id })

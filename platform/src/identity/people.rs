@@ -35,6 +35,9 @@ pub struct Person {
 pub enum PeopleError {
     #[error("no such person")]
     NotFound,
+    /// Nobody would be left who can give the role again.
+    #[error("this is the last admin: make somebody else an admin first")]
+    LastAdmin,
     #[error(transparent)]
     Invalid(#[from] FieldError),
     #[error(transparent)]
@@ -47,6 +50,7 @@ impl PeopleError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "person_not_found",
+            Self::LastAdmin => "last_admin",
             Self::Invalid(_) => FieldError::CODE,
             Self::Sealed(_) => "phone_unreadable",
             Self::Database(_) => "unavailable",
@@ -160,13 +164,27 @@ impl People {
         }
     }
 
+    /// Revoking twice is revoking once. There is always an admin: [`PeopleError::LastAdmin`].
     pub async fn revoke_role(&self, person: PersonId, role: Role) -> Result<(), PeopleError> {
+        let mut tx = self.pool.begin().await?;
+        if role == Role::Admin {
+            // The rows are held until the end, so that two admins do not revoke each other at once.
+            let admins: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT person FROM app.person_roles WHERE role = $1 ORDER BY person FOR UPDATE",
+            )
+            .bind(role.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+            if admins == [person.0] {
+                return Err(PeopleError::LastAdmin);
+            }
+        }
         sqlx::query("DELETE FROM app.person_roles WHERE person = $1 AND role = $2")
             .bind(person.0)
             .bind(role.as_str())
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     pub(super) fn vault(&self) -> &PhoneVault {

@@ -40,6 +40,8 @@ pub struct Caller {
     pub session: SessionId,
     /// In the order of [`Role`].
     pub roles: Vec<Role>,
+    /// When the access token stops being good.
+    pub expires_at: DateTime<Utc>,
 }
 
 impl Caller {
@@ -166,11 +168,14 @@ impl Sessions {
             return Err(AuthError::TokenMissing);
         }
         let claims = self.tokens.verify(token, now)?;
-        self.caller(claims.sub, claims.sid).await
+        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(AuthError::TokenInvalid)?;
+        let roles = self.roles(claims.sub, claims.sid).await?;
+        Ok(Caller { person: claims.sub, session: claims.sid, roles, expires_at })
     }
 
-    /// As [`Self::authenticate`] for one who was authenticated before and is still there, such as a socket.
-    pub async fn caller(&self, person: PersonId, session: SessionId) -> Result<Caller, AuthError> {
+    /// The roles of one who was authenticated before and is still there, such as a socket, if the session
+    /// lives.
+    pub async fn roles(&self, person: PersonId, session: SessionId) -> Result<Vec<Role>, AuthError> {
         let alive: Option<Vec<String>> = sqlx::query_scalar(
             "SELECT ARRAY(SELECT role FROM app.person_roles WHERE person = sessions.person)
              FROM app.sessions WHERE id = $1 AND person = $2 AND ended_at IS NULL",
@@ -179,8 +184,7 @@ impl Sessions {
         .bind(person.0)
         .fetch_optional(&self.pool)
         .await?;
-        let roles = Role::known(&alive.ok_or(AuthError::SessionEnded)?);
-        Ok(Caller { person, session, roles })
+        Ok(Role::known(&alive.ok_or(AuthError::SessionEnded)?))
     }
 
     fn pair(

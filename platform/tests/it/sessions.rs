@@ -23,8 +23,13 @@ async fn an_access_token_names_its_caller_with_the_roles_of_now(pool: PgPool) {
     let (sessions, asha) = (sessions(&pool), person(&pool, "+919800000001").await);
     let pair = sessions.open(asha, at(0)).await.unwrap();
     let caller = sessions.authenticate(&pair.access_token, at(1)).await.unwrap();
-    assert_eq!(caller, Caller { person: asha, session: pair.session, roles: vec![Role::User] });
+    let expected =
+        Caller { person: asha, session: pair.session, roles: vec![Role::User], expires_at: at(900) };
+    assert_eq!(caller, expected);
 
+    // Another admin, since the last one stays one.
+    let ravi = person(&pool, "+919800000002").await;
+    people(&pool).grant_role(ravi, Role::Admin, at(2)).await.unwrap();
     people(&pool).grant_role(asha, Role::Admin, at(2)).await.unwrap();
     assert!(sessions.authenticate(&pair.access_token, at(3)).await.unwrap().has(Role::Admin));
     people(&pool).revoke_role(asha, Role::Admin).await.unwrap();
@@ -52,9 +57,9 @@ async fn a_session_belongs_to_its_person(pool: PgPool) {
     let sessions = sessions(&pool);
     let (asha, ravi) = (person(&pool, "+919800000001").await, person(&pool, "+919800000002").await);
     let pair = sessions.open(asha, at(0)).await.unwrap();
-    assert_eq!(code(sessions.caller(asha, pair.session).await), "ok");
-    assert_eq!(code(sessions.caller(ravi, pair.session).await), "session_ended");
-    assert_eq!(code(sessions.caller(asha, SessionId(Uuid::nil())).await), "session_ended");
+    assert_eq!(code(sessions.roles(asha, pair.session).await), "ok");
+    assert_eq!(code(sessions.roles(ravi, pair.session).await), "session_ended");
+    assert_eq!(code(sessions.roles(asha, SessionId(Uuid::nil())).await), "session_ended");
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]

@@ -137,8 +137,8 @@ impl Rows {
             Event::JournalOpened(_) => {}
             Event::CoinPlanSet(it) => _ = self.plans.insert(it.plan.0, plan(it, revision)),
             Event::GiftPriceSet(it) => {
-                let row = GiftPriceRow { gift_id: it.gift.0, price_milli: it.price_milli, revision };
-                self.gift_prices.insert(row.gift_id, row);
+                let row = GiftPriceRow { gift: it.gift.0, price_milli: it.price_milli, revision };
+                self.gift_prices.insert(row.gift, row);
             }
             Event::HostRateSet(it) => {
                 let (host, medium) = (it.host.0, code(it.medium));
@@ -191,7 +191,7 @@ impl Rows {
                 recorded_at: at,
                 gateway: it.gateway.name().to_owned(),
                 payment_ref: it.payment_ref.clone(),
-                purchase_id: it.purchase.map(|id| id.0),
+                purchase: it.purchase.map(|id| id.0),
                 cause: code(it.cause),
                 direction: code(it.direction),
                 amount_minor: it.amount_minor,
@@ -199,10 +199,10 @@ impl Rows {
             }),
             Event::BonusGranted(it) => {
                 let lot = BonusLotRow {
-                    lot_id: it.lot.0,
-                    user_id: it.user.0,
+                    lot: it.lot.0,
+                    user: it.user.0,
                     origin: code(it.origin),
-                    purchase_id: it.purchase.map(|id| id.0),
+                    purchase: it.purchase.map(|id| id.0),
                     granted_milli: it.coins_milli,
                     remaining_milli: it.coins_milli,
                     granted_at: at,
@@ -210,7 +210,7 @@ impl Rows {
                     expired_at: None,
                     revision,
                 };
-                self.bonus_lots.insert(lot.lot_id, lot);
+                self.bonus_lots.insert(lot.lot, lot);
             }
             Event::BonusExpired(it) => {
                 let row = find(&mut self.bonus_lots, it.lot.0, "bonus lot", place)?;
@@ -317,7 +317,7 @@ impl Rows {
                 recorded_at: place.at,
                 gateway: it.gateway.name().to_owned(),
                 payment_ref: it.refund_ref.clone(),
-                purchase_id: Some(it.purchase.0),
+                purchase: Some(it.purchase.0),
                 cause: "refund_uncovered".to_owned(),
                 direction: "out".to_owned(),
                 amount_minor: it.uncovered_minor,
@@ -329,12 +329,12 @@ impl Rows {
 
     fn gift(&mut self, it: &GiftSent, place: &Place<'_>) {
         let row = GiftRow {
-            sending_id: it.sending.0,
+            sending: it.sending.0,
             revision: place.revision,
-            gift_id: it.gift.0,
+            gift: it.gift.0,
             sender: it.sender.0,
             host: it.host.0,
-            call_id: it.call.map(|id| id.0),
+            call: it.call.map(|id| id.0),
             price_milli: it.price_milli,
             // The split is the next event of the unit.
             host_milli: 0,
@@ -342,7 +342,7 @@ impl Rows {
             platform_milli: 0,
             sent_at: place.at,
         };
-        self.gifts.insert(row.sending_id, row);
+        self.gifts.insert(row.sending, row);
         let none = HostGiftTotals { host: it.host.0, gift_count: 0, value_milli: 0, revision: 0 };
         let totals = self.gift_totals.entry(it.host.0).or_insert(none);
         totals.gift_count += 1;
@@ -408,10 +408,10 @@ impl Rows {
     fn adjust(&mut self, it: &AdjustmentPosted, place: &Place<'_>) -> Result<(), ProjectError> {
         if let (Some(lot), Account::UserBonus(user)) = (it.lot, it.account) {
             let row = BonusLotRow {
-                lot_id: lot.0,
-                user_id: user.0,
+                lot: lot.0,
+                user: user.0,
                 origin: "adjustment".to_owned(),
-                purchase_id: None,
+                purchase: None,
                 granted_milli: it.amount_milli,
                 remaining_milli: it.amount_milli,
                 granted_at: place.at,
@@ -469,7 +469,7 @@ fn event_text(place: &Place<'_>) -> EventText {
 
 fn plan(it: &CoinPlanSet, revision: i64) -> CoinPlanRow {
     CoinPlanRow {
-        plan_id: it.plan.0,
+        plan: it.plan.0,
         coins_milli: it.coins_milli,
         bonus_milli: it.bonus_milli,
         bonus_valid_seconds: it.bonus_valid_seconds.map(i64::from),
@@ -501,10 +501,10 @@ fn rate(
 
 fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
     PurchaseRow {
-        purchase_id: it.purchase.0,
+        purchase: it.purchase.0,
         opened_revision: place.revision,
-        user_id: it.user.0,
-        plan_id: it.plan.0,
+        user: it.user.0,
+        plan: it.plan.0,
         gateway: it.gateway.name().to_owned(),
         coins_milli: it.coins_milli,
         bonus_milli: it.bonus_milli,
@@ -526,7 +526,7 @@ fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
 
 fn started(it: &CallStarted, place: &Place<'_>) -> CallRow {
     CallRow {
-        call_id: it.call.0,
+        call: it.call.0,
         started_revision: place.revision,
         payer: it.payer.0,
         host: it.host.0,
@@ -557,7 +557,7 @@ fn started(it: &CallStarted, place: &Place<'_>) -> CallRow {
 
 fn requested(it: &WithdrawalRequested, place: &Place<'_>) -> WithdrawalRow {
     WithdrawalRow {
-        withdrawal_id: it.withdrawal.0,
+        withdrawal: it.withdrawal.0,
         requested_revision: place.revision,
         host: it.host.0,
         coins_milli: it.coins_milli,

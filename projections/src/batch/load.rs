@@ -10,19 +10,15 @@ use uuid::Uuid;
 
 pub(super) async fn load(connection: &mut PgConnection, touched: &Touched) -> Result<Rows, sqlx::Error> {
     let calls: Vec<CallRow> =
-        by_id(connection, "SELECT * FROM read.calls WHERE call_id = ANY($1)", &touched.calls).await?;
+        by_id(connection, "SELECT * FROM read.calls WHERE call = ANY($1)", &touched.calls).await?;
     let purchases: Vec<PurchaseRow> =
-        by_id(connection, "SELECT * FROM read.purchases WHERE purchase_id = ANY($1)", &touched.purchases)
+        by_id(connection, "SELECT * FROM read.purchases WHERE purchase = ANY($1)", &touched.purchases)
             .await?;
-    let withdrawals: Vec<WithdrawalRow> = by_id(
-        connection,
-        "SELECT * FROM read.withdrawals WHERE withdrawal_id = ANY($1)",
-        &touched.withdrawals,
-    )
-    .await?;
+    let withdrawals: Vec<WithdrawalRow> =
+        by_id(connection, "SELECT * FROM read.withdrawals WHERE withdrawal = ANY($1)", &touched.withdrawals)
+            .await?;
     let bonus_lots: Vec<BonusLotRow> =
-        by_id(connection, "SELECT * FROM read.bonus_lots WHERE lot_id = ANY($1)", &touched.bonus_lots)
-            .await?;
+        by_id(connection, "SELECT * FROM read.bonus_lots WHERE lot = ANY($1)", &touched.bonus_lots).await?;
     let members: Vec<AgencyMemberRow> = by_id(
         connection,
         "SELECT * FROM read.agency_members WHERE host = ANY($1) AND left_at IS NULL",
@@ -31,10 +27,10 @@ pub(super) async fn load(connection: &mut PgConnection, touched: &Touched) -> Re
     .await?;
     Ok(Rows {
         balances: balances(connection, touched).await?,
-        calls: keyed(calls, |row| row.call_id),
-        purchases: keyed(purchases, |row| row.purchase_id),
-        withdrawals: keyed(withdrawals, |row| row.withdrawal_id),
-        bonus_lots: keyed(bonus_lots, |row| row.lot_id),
+        calls: keyed(calls, |row| row.call),
+        purchases: keyed(purchases, |row| row.purchase),
+        withdrawals: keyed(withdrawals, |row| row.withdrawal),
+        bonus_lots: keyed(bonus_lots, |row| row.lot),
         members: keyed(members, |row| (row.host, row.joined_revision)),
         ..Rows::default()
     })

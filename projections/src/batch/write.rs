@@ -159,7 +159,7 @@ async fn splits(connection: &mut PgConnection, rows: &[SplitRow]) -> Result<(), 
 
 const CALLS: &str = "
     INSERT INTO read.calls SELECT * FROM json_populate_recordset(NULL::read.calls, $1::json)
-    ON CONFLICT (call_id) DO UPDATE SET
+    ON CONFLICT (call) DO UPDATE SET
         ended_at = EXCLUDED.ended_at, status = EXCLUDED.status, lost_at = EXCLUDED.lost_at,
         end_reason = EXCLUDED.end_reason, ended_by = EXCLUDED.ended_by,
         connected_ms = EXCLUDED.connected_ms, ticks = EXCLUDED.ticks,
@@ -190,7 +190,7 @@ const REVENUE: &str = "
 
 const PURCHASES: &str = "
     INSERT INTO read.purchases SELECT * FROM json_populate_recordset(NULL::read.purchases, $1::json)
-    ON CONFLICT (purchase_id) DO UPDATE SET
+    ON CONFLICT (purchase) DO UPDATE SET
         status = EXCLUDED.status, payment_ref = EXCLUDED.payment_ref, fail_reason = EXCLUDED.fail_reason,
         paid_minor = EXCLUDED.paid_minor, refunded_minor = EXCLUDED.refunded_minor,
         refunded_coins_milli = EXCLUDED.refunded_coins_milli, captured_at = EXCLUDED.captured_at,
@@ -201,7 +201,7 @@ const UNMATCHED: &str = "
 
 const WITHDRAWALS: &str = "
     INSERT INTO read.withdrawals SELECT * FROM json_populate_recordset(NULL::read.withdrawals, $1::json)
-    ON CONFLICT (withdrawal_id) DO UPDATE SET
+    ON CONFLICT (withdrawal) DO UPDATE SET
         status = EXCLUDED.status, payout_ref = EXCLUDED.payout_ref, reason = EXCLUDED.reason,
         approved_at = EXCLUDED.approved_at, rejected_at = EXCLUDED.rejected_at,
         cancelled_at = EXCLUDED.cancelled_at, paid_at = EXCLUDED.paid_at, failed_at = EXCLUDED.failed_at,
@@ -209,20 +209,20 @@ const WITHDRAWALS: &str = "
 
 const BONUS_LOTS: &str = "
     INSERT INTO read.bonus_lots SELECT * FROM json_populate_recordset(NULL::read.bonus_lots, $1::json)
-    ON CONFLICT (lot_id) DO UPDATE SET
+    ON CONFLICT (lot) DO UPDATE SET
         remaining_milli = EXCLUDED.remaining_milli, expired_at = EXCLUDED.expired_at,
         revision = EXCLUDED.revision";
 
 const PLANS: &str = "
     INSERT INTO read.coin_plans SELECT * FROM json_populate_recordset(NULL::read.coin_plans, $1::json)
-    ON CONFLICT (plan_id) DO UPDATE SET
+    ON CONFLICT (plan) DO UPDATE SET
         coins_milli = EXCLUDED.coins_milli, bonus_milli = EXCLUDED.bonus_milli,
         bonus_valid_seconds = EXCLUDED.bonus_valid_seconds, price_minor = EXCLUDED.price_minor,
         price_asset = EXCLUDED.price_asset, active = EXCLUDED.active, revision = EXCLUDED.revision";
 
 const GIFT_PRICES: &str = "
     INSERT INTO read.gift_prices SELECT * FROM json_populate_recordset(NULL::read.gift_prices, $1::json)
-    ON CONFLICT (gift_id) DO UPDATE SET price_milli = EXCLUDED.price_milli, revision = EXCLUDED.revision";
+    ON CONFLICT (gift) DO UPDATE SET price_milli = EXCLUDED.price_milli, revision = EXCLUDED.revision";
 
 const HOST_RATES: &str = "
     INSERT INTO read.host_rates SELECT * FROM json_populate_recordset(NULL::read.host_rates, $1::json)

@@ -1,6 +1,6 @@
 //! Balances of all accounts: now, and as of any moment.
 
-use super::{ReadModels, pg_revision};
+use super::{Page, ReadModels, page_size, pg_revision};
 use crate::error::QueryError;
 use chrono::{DateTime, Utc};
 use ledger_core::{Account, Asset};
@@ -53,6 +53,40 @@ pub struct BalanceAsOf {
 }
 
 impl ReadModels {
+    /// The accounts that are not at zero and whose name begins with `prefix`, by name and asset.
+    ///
+    /// # Errors
+    /// [`QueryError::BadCursor`], or when Postgres fails.
+    pub async fn accounts(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TrialBalanceLine>, QueryError> {
+        let limit = page_size(limit);
+        let (account, asset) = after.map(read_place).transpose()?.unwrap_or_default();
+        // No name has other letters, and Postgres takes no text with a zero in it.
+        if prefix.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        // Names are ASCII, so all that begin with the prefix lie below it with the last character of all.
+        let rows: Vec<TrialBalanceLine> = sqlx::query_as(
+            "SELECT account, asset,
+                    greatest(balance_minor, 0) AS debit_minor, greatest(-balance_minor, 0) AS credit_minor
+             FROM read.balances
+             WHERE account >= $1 AND account < $2 AND (account, asset) > ($3, $4) AND balance_minor <> 0
+             ORDER BY account, asset LIMIT $5",
+        )
+        .bind(prefix)
+        .bind(format!("{prefix}{}", char::MAX))
+        .bind(account)
+        .bind(asset)
+        .bind(limit + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::of(rows, limit, |row| format!("{}~{}", row.account, row.asset)))
+    }
+
     /// Every account that is not at zero.
     ///
     /// # Errors
@@ -147,4 +181,12 @@ impl ReadModels {
             recorded_at: boundary.map(|(_, recorded_at)| recorded_at),
         })
     }
+}
+
+/// The account and the asset where a page of accounts ended.
+fn read_place(cursor: &str) -> Result<(&str, &str), QueryError> {
+    cursor
+        .split_once('~')
+        .filter(|(account, asset)| account.parse::<Account>().is_ok() && asset.parse::<Asset>().is_ok())
+        .ok_or(QueryError::BadCursor)
 }

@@ -1,9 +1,9 @@
 //! Calls, running and past.
 
-use super::{Cursor, Page, ReadModels, page_size};
+use super::ReadModels;
 use crate::error::QueryError;
 use chrono::{DateTime, Utc};
-use ledger_core::{CallId, PersonId};
+use ledger_core::CallId;
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// A call from acceptance to end.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct CallRow {
-    pub call_id: Uuid,
+    pub call: Uuid,
     pub started_revision: i64,
     pub payer: Uuid,
     pub host: Uuid,
@@ -51,33 +51,25 @@ impl ReadModels {
     /// # Errors
     /// When Postgres fails.
     pub async fn call(&self, call: CallId) -> Result<Option<CallRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.calls WHERE call_id = $1")
+        let row = sqlx::query_as("SELECT * FROM read.calls WHERE call = $1")
             .bind(call.0)
             .fetch_optional(&self.pool)
             .await?;
         Ok(row)
     }
 
-    /// The calls that `person` was in as payer or as host, newest first.
+    /// Those of `calls` that have begun, in no order of meaning.
     ///
     /// # Errors
-    /// [`QueryError::BadCursor`], or when Postgres fails.
-    pub async fn calls_of(
-        &self,
-        person: PersonId,
-        before: Option<&str>,
-        limit: u32,
-    ) -> Result<Page<CallRow>, QueryError> {
-        let limit = page_size(limit);
-        let rows: Vec<CallRow> = sqlx::query_as(
-            "SELECT * FROM read.calls WHERE (payer = $1 OR host = $1) AND started_revision < $2
-             ORDER BY started_revision DESC LIMIT $3",
-        )
-        .bind(person.0)
-        .bind(Cursor::parse(before)?.revision)
-        .bind(limit + 1)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Page::of(rows, limit, |row| Cursor::at(row.started_revision)))
+    /// When Postgres fails.
+    pub async fn calls(&self, calls: &[CallId]) -> Result<Vec<CallRow>, QueryError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query_as("SELECT * FROM read.calls WHERE call = ANY($1)")
+            .bind(calls.iter().map(|call| call.0).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows)
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// What a coin plan gives and costs now.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct CoinPlanRow {
-    pub plan_id: Uuid,
+    pub plan: Uuid,
     pub coins_milli: i64,
     pub bonus_milli: i64,
     pub bonus_valid_seconds: Option<i64>,
@@ -26,7 +26,7 @@ pub struct CoinPlanRow {
 /// What a gift costs now.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct GiftPriceRow {
-    pub gift_id: Uuid,
+    pub gift: Uuid,
     /// Absent when it was withdrawn from the catalogue.
     pub price_milli: Option<i64>,
     pub revision: i64,
@@ -60,7 +60,7 @@ impl ReadModels {
     /// # Errors
     /// When Postgres fails.
     pub async fn coin_plans(&self) -> Result<Vec<CoinPlanRow>, QueryError> {
-        let rows = sqlx::query_as("SELECT * FROM read.coin_plans ORDER BY price_asset, price_minor, plan_id")
+        let rows = sqlx::query_as("SELECT * FROM read.coin_plans ORDER BY price_asset, price_minor, plan")
             .fetch_all(&self.pool)
             .await?;
         Ok(rows)
@@ -69,7 +69,7 @@ impl ReadModels {
     /// # Errors
     /// When Postgres fails.
     pub async fn coin_plan(&self, plan: PlanId) -> Result<Option<CoinPlanRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.coin_plans WHERE plan_id = $1")
+        let row = sqlx::query_as("SELECT * FROM read.coin_plans WHERE plan = $1")
             .bind(plan.0)
             .fetch_optional(&self.pool)
             .await?;
@@ -82,7 +82,7 @@ impl ReadModels {
     /// When Postgres fails.
     pub async fn gift_prices(&self) -> Result<Vec<GiftPriceRow>, QueryError> {
         let rows = sqlx::query_as(
-            "SELECT * FROM read.gift_prices WHERE price_milli IS NOT NULL ORDER BY price_milli, gift_id",
+            "SELECT * FROM read.gift_prices WHERE price_milli IS NOT NULL ORDER BY price_milli, gift",
         )
         .fetch_all(&self.pool)
         .await?;

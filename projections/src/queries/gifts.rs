@@ -12,13 +12,13 @@ use uuid::Uuid;
 /// One sending of a gift, and who earned how much of it.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct GiftRow {
-    pub sending_id: Uuid,
+    pub sending: Uuid,
     pub revision: i64,
-    pub gift_id: Uuid,
+    pub gift: Uuid,
     pub sender: Uuid,
     pub host: Uuid,
     /// The call that it was sent in.
-    pub call_id: Option<Uuid>,
+    pub call: Option<Uuid>,
     pub price_milli: i64,
     pub host_milli: i64,
     pub agency_milli: i64,
@@ -37,22 +37,22 @@ pub struct HostGiftTotals {
 }
 
 impl ReadModels {
-    /// The gifts that `person` sent or received, newest first.
+    /// The gifts that `host` received, newest first.
     ///
     /// # Errors
     /// [`QueryError::BadCursor`], or when Postgres fails.
-    pub async fn gifts_of(
+    pub async fn gifts_received(
         &self,
-        person: PersonId,
+        host: PersonId,
         before: Option<&str>,
         limit: u32,
     ) -> Result<Page<GiftRow>, QueryError> {
         let limit = page_size(limit);
         let rows: Vec<GiftRow> = sqlx::query_as(
-            "SELECT * FROM read.gifts_sent WHERE (sender = $1 OR host = $1) AND revision < $2
+            "SELECT * FROM read.gifts_sent WHERE host = $1 AND revision < $2
              ORDER BY revision DESC LIMIT $3",
         )
-        .bind(person.0)
+        .bind(host.0)
         .bind(Cursor::parse(before)?.revision)
         .bind(limit + 1)
         .fetch_all(&self.pool)

@@ -139,7 +139,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Makes a page of `limit` rows out of one more that were read.
-    fn of(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> Cursor) -> Page<T> {
+    fn of<C: fmt::Display>(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// A purchase and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct PurchaseRow {
-    pub purchase_id: Uuid,
+    pub purchase: Uuid,
     pub opened_revision: i64,
-    pub user_id: Uuid,
-    pub plan_id: Uuid,
+    pub user: Uuid,
+    pub plan: Uuid,
     pub gateway: String,
     pub coins_milli: i64,
     pub bonus_milli: i64,
@@ -42,7 +42,7 @@ impl ReadModels {
     /// # Errors
     /// When Postgres fails.
     pub async fn purchase(&self, purchase: PurchaseId) -> Result<Option<PurchaseRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.purchases WHERE purchase_id = $1")
+        let row = sqlx::query_as("SELECT * FROM read.purchases WHERE purchase = $1")
             .bind(purchase.0)
             .fetch_optional(&self.pool)
             .await?;
@@ -61,7 +61,7 @@ impl ReadModels {
     ) -> Result<Page<PurchaseRow>, QueryError> {
         let limit = page_size(limit);
         let rows: Vec<PurchaseRow> = sqlx::query_as(
-            "SELECT * FROM read.purchases WHERE user_id = $1 AND opened_revision < $2
+            "SELECT * FROM read.purchases WHERE \"user\" = $1 AND opened_revision < $2
              ORDER BY opened_revision DESC LIMIT $3",
         )
         .bind(user.0)

@@ -16,7 +16,7 @@ pub struct UnmatchedRow {
     pub gateway: String,
     /// The gateway's name of the payment or the refund.
     pub payment_ref: String,
-    pub purchase_id: Option<Uuid>,
+    pub purchase: Option<Uuid>,
     /// `unknown_order`, `second_payment`, `amount_mismatch`, `currency_mismatch`,
     /// `refund_unmatched`, or `refund_uncovered`: the part of a refund whose coins were spent.
     pub cause: String,

@@ -25,11 +25,11 @@ pub struct WalletRow {
 /// Bonus coins that came in together.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct BonusLotRow {
-    pub lot_id: Uuid,
-    pub user_id: Uuid,
+    pub lot: Uuid,
+    pub user: Uuid,
     /// `plan`, `promotion` or `adjustment`.
     pub origin: String,
-    pub purchase_id: Option<Uuid>,
+    pub purchase: Option<Uuid>,
     pub granted_milli: i64,
     pub remaining_milli: i64,
     pub granted_at: DateTime<Utc>,
@@ -71,8 +71,8 @@ impl ReadModels {
     /// When Postgres fails.
     pub async fn bonus_lots_of(&self, user: PersonId) -> Result<Vec<BonusLotRow>, QueryError> {
         let rows = sqlx::query_as(
-            "SELECT * FROM read.bonus_lots WHERE user_id = $1 AND remaining_milli > 0
-             ORDER BY expires_at NULLS LAST, lot_id",
+            "SELECT * FROM read.bonus_lots WHERE \"user\" = $1 AND remaining_milli > 0
+             ORDER BY expires_at NULLS LAST, lot",
         )
         .bind(user.0)
         .fetch_all(&self.pool)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// A withdrawal and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct WithdrawalRow {
-    pub withdrawal_id: Uuid,
+    pub withdrawal: Uuid,
     pub requested_revision: i64,
     pub host: Uuid,
     pub coins_milli: i64,
@@ -46,7 +46,7 @@ impl ReadModels {
     /// # Errors
     /// When Postgres fails.
     pub async fn withdrawal(&self, withdrawal: WithdrawalId) -> Result<Option<WithdrawalRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.withdrawals WHERE withdrawal_id = $1")
+        let row = sqlx::query_as("SELECT * FROM read.withdrawals WHERE withdrawal = $1")
             .bind(withdrawal.0)
             .fetch_optional(&self.pool)
             .await?;

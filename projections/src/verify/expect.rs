@@ -235,7 +235,7 @@ impl Expected {
 
     pub async fn compare(self, comparison: &mut Comparison<'_>, state: &State) -> Result<(), Stop> {
         comparison
-            .table("SELECT * FROM read.calls ORDER BY started_revision", self.calls(state), |row| row.call_id)
+            .table("SELECT * FROM read.calls ORDER BY started_revision", self.calls(state), |row| row.call)
             .await?;
         let revenue = self.revenue();
         comparison
@@ -254,31 +254,31 @@ impl Expected {
             .await?;
         let purchases = self.purchases(state);
         comparison
-            .table("SELECT * FROM read.purchases ORDER BY opened_revision", purchases, |row| row.purchase_id)
+            .table("SELECT * FROM read.purchases ORDER BY opened_revision", purchases, |row| row.purchase)
             .await?;
         let withdrawals = self.withdrawals(state);
         comparison
             .table("SELECT * FROM read.withdrawals ORDER BY requested_revision", withdrawals, |row| {
-                row.withdrawal_id
+                row.withdrawal
             })
             .await?;
         comparison
-            .table("SELECT * FROM read.bonus_lots ORDER BY lot_id", self.bonus_lots(state), |row| row.lot_id)
+            .table("SELECT * FROM read.bonus_lots ORDER BY lot", self.bonus_lots(state), |row| row.lot)
             .await?;
         self.compare_catalogue(comparison, state).await
     }
 
     async fn compare_catalogue(&self, comparison: &mut Comparison<'_>, state: &State) -> Result<(), Stop> {
         comparison
-            .table("SELECT * FROM read.coin_plans ORDER BY plan_id", self.plans(state), |row| row.plan_id)
+            .table("SELECT * FROM read.coin_plans ORDER BY plan", self.plans(state), |row| row.plan)
             .await?;
         let prices = self.gift_prices.iter().map(|(gift, revision)| GiftPriceRow {
-            gift_id: *gift,
+            gift: *gift,
             price_milli: state.gift_price((*gift).into()),
             revision: *revision,
         });
         comparison
-            .table("SELECT * FROM read.gift_prices ORDER BY gift_id", prices.collect(), |row| row.gift_id)
+            .table("SELECT * FROM read.gift_prices ORDER BY gift", prices.collect(), |row| row.gift)
             .await?;
         let rates = self.host_rates.iter().map(|((host, medium), revision)| HostRateRow {
             host: *host,
@@ -317,7 +317,7 @@ impl Expected {
             let ending = self.endings.get(id);
             let earned = self.call_splits.get(id).copied().unwrap_or_default();
             Some(CallRow {
-                call_id: *id,
+                call: *id,
                 started_revision: story.opened.revision,
                 payer: call.payer.0,
                 host: call.host.0,
@@ -360,10 +360,10 @@ impl Expected {
                 (Some(_), _) => "partly_refunded",
             };
             Some(PurchaseRow {
-                purchase_id: *id,
+                purchase: *id,
                 opened_revision: story.opened.revision,
-                user_id: purchase.user.0,
-                plan_id: story.opening.plan.0,
+                user: purchase.user.0,
+                plan: story.opening.plan.0,
                 gateway: purchase.gateway.name().to_owned(),
                 coins_milli: purchase.coins_milli,
                 bonus_milli: purchase.bonus_milli,
@@ -389,7 +389,7 @@ impl Expected {
         let rows = self.withdrawals.iter().filter_map(|(id, story)| {
             let withdrawal = state.withdrawal((*id).into())?;
             Some(WithdrawalRow {
-                withdrawal_id: *id,
+                withdrawal: *id,
                 requested_revision: story.opened.revision,
                 host: withdrawal.host.0,
                 coins_milli: withdrawal.coins_milli,
@@ -415,10 +415,10 @@ impl Expected {
         let rows = self.lots.iter().map(|(id, story)| {
             let lot = &story.opening;
             BonusLotRow {
-                lot_id: *id,
-                user_id: lot.user.0,
+                lot: *id,
+                user: lot.user.0,
                 origin: lot.origin.to_owned(),
-                purchase_id: lot.purchase,
+                purchase: lot.purchase,
                 granted_milli: lot.granted_milli,
                 remaining_milli: state.lot((*id).into()).map_or(0, |row| row.remaining_milli),
                 granted_at: story.opened.at,
@@ -434,7 +434,7 @@ impl Expected {
         let rows = self.plans.iter().filter_map(|(id, revision)| {
             let plan = state.plan(PlanId(*id))?;
             Some(CoinPlanRow {
-                plan_id: *id,
+                plan: *id,
                 coins_milli: plan.coins_milli,
                 bonus_milli: plan.bonus_milli,
                 bonus_valid_seconds: plan.bonus_valid_seconds.map(i64::from),

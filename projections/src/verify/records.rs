@@ -46,12 +46,12 @@ impl Records {
         match event {
             Event::CommissionSplit(it) => self.add_split(it, recorded),
             Event::GiftSent(it) => self.gifts.push(GiftRow {
-                sending_id: it.sending.0,
+                sending: it.sending.0,
                 revision,
-                gift_id: it.gift.0,
+                gift: it.gift.0,
                 sender: it.sender.0,
                 host: it.host.0,
-                call_id: it.call.map(|call| call.0),
+                call: it.call.map(|call| call.0),
                 price_milli: it.price_milli,
                 host_milli: 0,
                 agency_milli: 0,
@@ -63,7 +63,7 @@ impl Records {
                 recorded_at: at,
                 gateway: it.gateway.name().to_owned(),
                 payment_ref: it.payment_ref.clone(),
-                purchase_id: it.purchase.map(|purchase| purchase.0),
+                purchase: it.purchase.map(|purchase| purchase.0),
                 cause: code(it.cause),
                 direction: code(it.direction),
                 amount_minor: it.amount_minor,
@@ -74,7 +74,7 @@ impl Records {
                 recorded_at: at,
                 gateway: it.gateway.name().to_owned(),
                 payment_ref: it.refund_ref.clone(),
-                purchase_id: Some(it.purchase.0),
+                purchase: Some(it.purchase.0),
                 cause: "refund_uncovered".to_owned(),
                 direction: "out".to_owned(),
                 amount_minor: it.uncovered_minor,
@@ -173,7 +173,7 @@ impl Records {
         last: u64,
     ) -> Result<(), Stop> {
         for gift in &mut self.gifts {
-            let shares = self.gift_splits.get(&gift.sending_id).copied().unwrap_or_default();
+            let shares = self.gift_splits.get(&gift.sending).copied().unwrap_or_default();
             (gift.host_milli, gift.agency_milli, gift.platform_milli) = shares;
         }
         let range = (pg_revision(first), pg_revision(last));
@@ -233,7 +233,7 @@ pub(super) async fn nothing_beyond(
              SELECT 'statement_lines' AS name, account AS id, revision FROM read.statement_lines
              UNION ALL SELECT 'events', event_id::text, revision FROM read.events
              UNION ALL SELECT 'commission_splits', source_id::text, revision FROM read.commission_splits
-             UNION ALL SELECT 'gifts_sent', sending_id::text, revision FROM read.gifts_sent
+             UNION ALL SELECT 'gifts_sent', sending::text, revision FROM read.gifts_sent
              UNION ALL SELECT 'unmatched_money', payment_ref, revision FROM read.unmatched_money
              UNION ALL SELECT 'commission_rates', scope, revision FROM read.commission_rates
          ) AS rows WHERE revision > $1 OR revision < 0 ORDER BY revision LIMIT 1",
@@ -265,15 +265,15 @@ macro_rules! named {
 named! {
     EventRow: "events", |row| row.event_id.to_string();
     SplitRow: "commission_splits", |row| row.source_id.to_string();
-    GiftRow: "gifts_sent", |row| row.sending_id.to_string();
+    GiftRow: "gifts_sent", |row| row.sending.to_string();
     UnmatchedRow: "unmatched_money", |row| row.payment_ref.clone();
     CommissionRateRow: "commission_rates", |row| row.scope.clone();
-    CallRow: "calls", |row| row.call_id.to_string();
-    PurchaseRow: "purchases", |row| row.purchase_id.to_string();
-    WithdrawalRow: "withdrawals", |row| row.withdrawal_id.to_string();
-    BonusLotRow: "bonus_lots", |row| row.lot_id.to_string();
-    CoinPlanRow: "coin_plans", |row| row.plan_id.to_string();
-    GiftPriceRow: "gift_prices", |row| row.gift_id.to_string();
+    CallRow: "calls", |row| row.call.to_string();
+    PurchaseRow: "purchases", |row| row.purchase.to_string();
+    WithdrawalRow: "withdrawals", |row| row.withdrawal.to_string();
+    BonusLotRow: "bonus_lots", |row| row.lot.to_string();
+    CoinPlanRow: "coin_plans", |row| row.plan.to_string();
+    GiftPriceRow: "gift_prices", |row| row.gift.to_string();
     HostRateRow: "host_rates", |row| format!("{} {}", row.host, row.medium);
     AgencyMemberRow: "agency_members", |row| row.host.to_string();
     RevenueRow: "revenue_by_day", |row| format!("{} {}", row.day, row.source);

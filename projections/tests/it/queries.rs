@@ -3,7 +3,7 @@
 use crate::world::*;
 use chrono::{DateTime, NaiveDate, Utc};
 use event_store::EventStore;
-use ledger_core::{Account, Asset, Medium, PersonId, Recorded, State, evolve};
+use ledger_core::{Account, Asset, CallId, Medium, PersonId, Recorded, State, evolve};
 use projections::*;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -158,18 +158,56 @@ async fn the_trial_balance_balances(pool: PgPool) -> anyhow::Result<()> {
 }
 
 #[sqlx::test(migrations = false)]
+async fn accounts_are_listed_by_prefix_in_pages(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let mut all = models.trial_balance().await?.lines;
+    all.sort_by(|a, b| (&a.account, &a.asset).cmp(&(&b.account, &b.asset)));
+    for prefix in
+        ["", "platform:", "host:", "suspense:", "exchange:coins", "u", "USER", "%", "_ser", "\u{0}", "é"]
+    {
+        let wanted: Vec<_> = all.iter().filter(|line| line.account.starts_with(prefix)).cloned().collect();
+        for limit in [1, 3, PAGE_LIMIT] {
+            let (mut found, mut cursor) = (Vec::new(), None);
+            loop {
+                let page = models.accounts(prefix, cursor.as_deref(), limit).await?;
+                assert!(page.items.len() <= limit as usize);
+                found.extend(page.items);
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, wanted, "{prefix:?} in pages of {limit}");
+        }
+    }
+    for cursor in
+        ["", "platform:revenue", "platform:revenue~", "~COIN/3", "platform:tea~COIN/3", "1-0", "\u{0}~"]
+    {
+        let broken = models.accounts("", Some(cursor), 5).await;
+        assert!(matches!(broken, Err(QueryError::BadCursor)), "{cursor:?}");
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
 async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;
     let models = models(&pool, &world).await?;
-    let calls = models.calls_of(HOST, None, 10).await?.items;
+    let calls = calls_newest_first(&pool, &models).await?;
     let states: Vec<_> = calls.iter().map(|it| (it.status.as_str(), it.end_reason.as_deref())).collect();
     assert_eq!(states, [("running", None), ("ended", Some("lost")), ("ended", Some("hung_up"))]);
     assert_eq!((calls[2].ticks, calls[2].charged_total_milli), (5, 5_000));
-    assert_eq!(models.call(calls[2].call_id.into()).await?.as_ref(), Some(&calls[2]));
+    assert_eq!(models.call(calls[2].call.into()).await?.as_ref(), Some(&calls[2]));
+    let mut some = models.calls(&[calls[2].call.into(), CallId(Uuid::nil()), calls[0].call.into()]).await?;
+    some.sort_by_key(|row| std::cmp::Reverse(row.started_revision));
+    assert_eq!(some, [calls[0].clone(), calls[2].clone()], "and none for a call that is not there");
+    assert_eq!(models.calls(&[]).await?, []);
 
-    let gifts = models.gifts_of(USER, None, 10).await?.items;
+    let gifts = models.gifts_received(HOST, None, 10).await?.items;
     assert_eq!(gifts.len(), 3);
-    assert_eq!(gifts[2].call_id, Some(calls[2].call_id));
+    assert_eq!(gifts[2].call, Some(calls[2].call));
+    assert_eq!(models.gifts_received(USER, None, 10).await?.items, [], "the sender received none");
     let totals = models.gift_totals(HOST).await?;
     assert_eq!((totals.gift_count, totals.value_milli), (3, 44_000));
 
@@ -191,7 +229,7 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
     let filter = WithdrawalFilter { status: Some("paid".into()), host: Some(HOST) };
     let paid = models.withdrawals(&filter, None, 10).await?.items;
     assert_eq!(paid.len(), 1);
-    assert_eq!(models.withdrawal(paid[0].withdrawal_id.into()).await?.as_ref(), Some(&paid[0]));
+    assert_eq!(models.withdrawal(paid[0].withdrawal.into()).await?.as_ref(), Some(&paid[0]));
     assert_eq!(paid[0].payout_ref.as_deref(), Some("utr_2"));
 
     let causes: Vec<_> =
@@ -242,8 +280,8 @@ fn date(year: i32, month: u32, day: u32) -> NaiveDate {
 async fn events_are_filtered_for_the_audit(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;
     let models = models(&pool, &world).await?;
-    let call = models.calls_of(USER, None, 10).await?.items.pop().expect("the first call");
-    let filter = EventFilter { correlation: Some(call.call_id), ..EventFilter::default() };
+    let call = calls_newest_first(&pool, &models).await?.pop().expect("the first call");
+    let filter = EventFilter { correlation: Some(call.call), ..EventFilter::default() };
     let of_call = models.events(&filter, None, PAGE_LIMIT).await?.items;
     assert_eq!(of_call.first().map(|it| it.kind.as_str()), Some("CallStarted"));
     assert_eq!(of_call.last().map(|it| it.kind.as_str()), Some("CallEnded"));
@@ -282,4 +320,11 @@ async fn a_query_waits_for_its_revision_and_no_longer_than_it_may(pool: PgPool) 
     waited?;
     assert_eq!(projected?, Some(world.last()));
     Ok(())
+}
+
+async fn calls_newest_first(pool: &PgPool, models: &ReadModels) -> anyhow::Result<Vec<CallRow>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT call FROM read.calls").fetch_all(pool).await?;
+    let mut calls = models.calls(&ids.into_iter().map(CallId).collect::<Vec<_>>()).await?;
+    calls.sort_by_key(|row| std::cmp::Reverse(row.started_revision));
+    Ok(calls)
 }

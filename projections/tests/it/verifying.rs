@@ -72,13 +72,13 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
         (
             "withdrawals.status",
             "UPDATE read.withdrawals SET status = 'paid' WHERE status = 'rejected'
-             RETURNING withdrawal_id::text, revision",
+             RETURNING withdrawal::text, revision",
         ),
         (
             "calls.charged_total_milli",
             "UPDATE read.calls SET charged_total_milli = charged_total_milli + 1,
                                    host_earned_milli = host_earned_milli + 1
-             WHERE medium = 'video' RETURNING call_id::text, revision",
+             WHERE medium = 'video' RETURNING call::text, revision",
         ),
         (
             "revenue_by_day.platform_milli",
@@ -188,7 +188,7 @@ async fn drop_constraints(pool: &PgPool, table: &str) -> anyhow::Result<()> {
 
 async fn columns(pool: &PgPool, table: &str) -> anyhow::Result<Vec<(String, String)>> {
     let rows = sqlx::query_as(
-        "SELECT column_name::text, data_type::text FROM information_schema.columns
+        "SELECT quote_ident(column_name), data_type::text FROM information_schema.columns
          WHERE table_schema = 'read' AND table_name = $1 ORDER BY ordinal_position",
     )
     .bind(table)

@@ -1,0 +1,51 @@
+//! How many requests one address may make.
+
+use crate::world::World;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use sqlx::PgPool;
+use std::net::SocketAddr;
+use tower::ServiceExt;
+
+const A_MINUTE: u32 = 3;
+
+async fn ask(router: &Router, address: &str, method: &str, path: &str) -> (StatusCode, HeaderMap) {
+    let peer: SocketAddr = address.parse().expect("an address");
+    let request = Request::builder().method(method).uri(path).extension(ConnectInfo(peer));
+    let response = router.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+    let (parts, _) = response.expect("a router never fails").into_parts();
+    (parts.status, parts.headers)
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_address_that_asks_too_often_waits_and_the_others_do_not(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let config = api::Config { requests_per_minute: A_MINUTE, ..api::Config::default() };
+    let router = api::router(api::Api::new(world.app.clone(), world.read.clone(), None, config));
+    let plans = async |address: &str| ask(&router, address, "GET", "/v1/coin-plans").await;
+    for port in 0..A_MINUTE {
+        assert_eq!(plans(&format!("192.0.2.7:{port}")).await.0, StatusCode::OK);
+    }
+    for path in ["/v1/coin-plans", "/v1/wallet", "/v1/nowhere"] {
+        let (status, headers) = ask(&router, "192.0.2.7:99", "GET", path).await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        let wait = headers[header::RETRY_AFTER].to_str().ok().and_then(|it| it.parse().ok());
+        assert!(wait.is_some_and(|seconds: u32| (1..=60).contains(&seconds)), "{path}: {headers:?}");
+    }
+    assert_eq!(plans("192.0.2.8:99").await.0, StatusCode::OK, "a neighbour");
+
+    for (method, path) in [("GET", "/health/live"), ("POST", "/v1/webhooks/razorpay")] {
+        let (status, _) = ask(&router, "192.0.2.7:99", method, path).await;
+        assert_ne!(status, StatusCode::TOO_MANY_REQUESTS, "{path} is not counted");
+        assert_ne!(status, StatusCode::NOT_FOUND, "{path} is there");
+    }
+
+    for host in 1..=A_MINUTE {
+        assert_eq!(plans(&format!("[2001:db8:1:2::{host}]:1")).await.0, StatusCode::OK);
+    }
+    let (status, _) = plans("[2001:db8:1:2:ffff::]:1").await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "one customer's /64 counts as one address");
+    assert_eq!(plans("[2001:db8:1:3::1]:1").await.0, StatusCode::OK);
+}
