@@ -23,5 +23,7 @@ CREATE UNIQUE INDEX rings_one_per_payer ON app.rings (payer) WHERE status = 'rin
 CREATE INDEX rings_open_by_host ON app.rings (host) WHERE status = 'ringing';
 -- The rings that nobody answered are found by their end.
 CREATE INDEX rings_open_by_expiry ON app.rings (expires_at) WHERE status = 'ringing';
+-- Those that a crash left half accepted are found by the moment of the answer.
+CREATE INDEX rings_accepted ON app.rings (decided_at, call) WHERE status = 'accepted';
 CREATE INDEX rings_of_payer ON app.rings (payer, created_at DESC, call);
 CREATE INDEX rings_of_host ON app.rings (host, created_at DESC, call);

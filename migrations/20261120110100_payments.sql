@@ -8,11 +8,11 @@ CREATE TABLE app.gateway_orders (
     PRIMARY KEY (gateway, order_id)
 );
 
--- Which purchase a payment was for: refunds name the payment alone.
+-- Which purchase a payment was credited to: refunds name the payment alone.
 CREATE TABLE app.gateway_payments (
     gateway    text NOT NULL,
     payment_id text NOT NULL,
-    -- Absent for a payment that fits no order of ours.
+    -- Absent for a payment that stands in suspense: its refund takes nobody's coins.
     purchase   uuid,
     PRIMARY KEY (gateway, payment_id)
 );

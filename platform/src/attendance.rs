@@ -2,12 +2,19 @@
 
 use ledger_core::call::Phase;
 use ledger_core::event::PauseCause;
-use ledger_core::{Actor, CallId, Command, Envelope, Key, PersonId, Policy};
-use ledger_runtime::{ExecuteError, Ledger};
-use std::collections::HashMap;
+use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy};
+use ledger_runtime::{ExecuteError, Follower, Ledger};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+/// People whose calls are looked at together: when many come or go at once, nobody pays while others are seen to.
+const AT_ONCE: usize = 1_000;
+/// How soon something is tried again that the ledger or the journal could not answer.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Counts the sockets of each person, and keeps the calls of those who come and go in step.
 #[derive(Clone)]
@@ -40,8 +47,10 @@ impl Attendance {
     pub fn new(ledger: Ledger) -> (Attendance, impl Future<Output = ()> + Send) {
         let (changed, changes) = mpsc::unbounded_channel();
         let attendance = Attendance { sockets: Arc::default(), changed };
+        // From now on no start of a call is missed; those that run already wait, paused, for both sides.
+        let started = ledger.follow();
         let keeper = Keeper { ledger, sockets: attendance.sockets.clone() };
-        (attendance, keeper.run(changes))
+        (attendance, keeper.run(changes, started))
     }
 
     /// A socket of `person` is there until the answer is dropped.
@@ -60,7 +69,7 @@ impl Attendance {
     }
 
     /// Brings the call that `person` is in, if any, in step with who is connected.
-    pub fn review(&self, person: PersonId) {
+    fn review(&self, person: PersonId) {
         // Without a keeper there is nothing to keep in step.
         let _ = self.changed.send(person);
     }
@@ -71,43 +80,96 @@ struct Keeper {
     sockets: Arc<Mutex<HashMap<PersonId, usize>>>,
 }
 
+/// A call with what it was found in.
+#[derive(Clone, Copy)]
+struct Found {
+    payer: PersonId,
+    host: PersonId,
+    phase: Phase,
+    revision: u64,
+}
+
 impl Keeper {
-    /// One change after the other, so that a pause and a resume never overtake each other; each looks
-    /// at who is connected *now*, so the last look is right however many changes there were.
-    async fn run(self, mut changes: mpsc::UnboundedReceiver<PersonId>) {
-        while let Some(person) = changes.recv().await {
-            loop {
-                match self.keep_in_step(person).await {
-                    // A rejection says that the call has moved on.
-                    Ok(()) | Err(ExecuteError::Rejected(_) | ExecuteError::Fault) => break,
-                    Err(ExecuteError::Stopped(_)) => return,
-                    Err(fault @ ExecuteError::OutcomeUnknown) => {
-                        warn!(%fault, %person, "a call could not be kept in step; trying again")
+    /// One look after the other, so that a pause and a resume never overtake each other; each looks
+    /// at who is connected *now*, so the last look is right however many changes there were. A call that
+    /// starts is looked at too: a side may have gone while it was being taken.
+    async fn run(self, mut changes: mpsc::UnboundedReceiver<PersonId>, mut started: Follower) {
+        let mut people: Vec<PersonId> = Vec::new();
+        loop {
+            tokio::select! {
+                count = changes.recv_many(&mut people, AT_ONCE) => if count == 0 { return },
+                event = started.next() => match event {
+                    Ok(Some(recorded)) => match recorded.event {
+                        Event::CallStarted(it) => people.push(it.payer),
+                        _ => continue,
+                    },
+                    Ok(None) => return,
+                    Err(fault) => {
+                        error!(alert = "attendance_stalled", %fault, "attendance cannot read the journal");
+                        tokio::time::sleep(RETRY).await;
                     }
+                },
+            }
+            while !people.is_empty() {
+                match self.keep_in_step(&people).await {
+                    Ok(again) => people = again,
+                    Err(ExecuteError::Stopped(_)) => return,
+                    Err(fault) => warn!(%fault, "calls could not be kept in step; trying again"),
+                }
+                if !people.is_empty() {
+                    tokio::time::sleep(RETRY).await;
                 }
             }
         }
     }
 
-    async fn keep_in_step(&self, person: PersonId) -> Result<(), ExecuteError> {
+    /// Pauses and resumes the calls of these people; answers those whose calls have to be looked at again.
+    async fn keep_in_step(&self, people: &[PersonId]) -> Result<Vec<PersonId>, ExecuteError> {
+        let asked = people.to_vec();
         let engaged = self.ledger.query(move |state, _| {
-            let call = state.engaged(person)?;
-            let row = state.call(call)?;
-            Some((call, row.payer, row.host, row.phase, state.next_revision()))
+            let found = asked.iter().filter_map(|person| {
+                let call = state.engaged(*person)?;
+                let row = state.call(call)?;
+                let revision = state.next_revision();
+                Some((call, Found { payer: row.payer, host: row.host, phase: row.phase, revision }))
+            });
+            found.collect::<BTreeMap<CallId, Found>>()
         });
-        let Some((call, payer, host, phase, revision)) = engaged.await? else { return Ok(()) };
+        let mut steps = JoinSet::new();
+        for (call, found) in engaged.await? {
+            let Some(command) = self.step(call, &found) else { continue };
+            let (ledger, envelope) = (self.ledger.clone(), system(call, found.revision, command));
+            steps.spawn(async move { (found.payer, ledger.execute(envelope).await) });
+        }
+        let mut again = Vec::new();
+        while let Some(step) = steps.join_next().await {
+            match step {
+                // A rejection says that the call has moved on.
+                Ok((_, Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Fault))) => {}
+                Ok((_, Err(stopped @ ExecuteError::Stopped(_)))) => return Err(stopped),
+                Ok((payer, Err(fault @ ExecuteError::OutcomeUnknown))) => {
+                    warn!(%fault, %payer, "a call could not be kept in step; trying again");
+                    again.push(payer);
+                }
+                Err(fault) => error!(alert = "attendance_fault", %fault, "a task of the attendance broke"),
+            }
+        }
+        Ok(again)
+    }
+
+    /// What brings the call in step with who is connected.
+    fn step(&self, call: CallId, found: &Found) -> Option<Command> {
         let both_connected = {
             let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-            sockets.contains_key(&payer) && sockets.contains_key(&host)
+            sockets.contains_key(&found.payer) && sockets.contains_key(&found.host)
         };
-        let command = match phase {
+        match found.phase {
             Phase::Running { .. } if !both_connected => {
-                Command::PauseCall { call, cause: PauseCause::Disconnected }
+                Some(Command::PauseCall { call, cause: PauseCause::Disconnected })
             }
-            Phase::Paused { .. } if both_connected => Command::ResumeCall { call },
-            _ => return Ok(()),
-        };
-        self.ledger.execute(system(call, revision, command)).await.map(|_| ())
+            Phase::Paused { .. } if both_connected => Some(Command::ResumeCall { call }),
+            _ => None,
+        }
     }
 }
 

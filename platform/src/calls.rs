@@ -9,7 +9,7 @@ use crate::hosts::{HostError, HostStatus, Hosts};
 use crate::presence::{Presence, PresenceStatus};
 use crate::push::Bus;
 use crate::settings::Settings;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::call::total_milli;
 use ledger_core::{Actor, CallId, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id};
 use ledger_runtime::{ExecuteError, Receipt};
@@ -25,6 +25,17 @@ const SWEEP: Duration = Duration::from_millis(500);
 const RECOVER_EVERY: u64 = 60;
 /// After this long an accepted ring that the ledger knows no call for has failed.
 const ACCEPT_SECONDS: i64 = 60;
+/// How far back the first look for such rings goes, and how far each later one overlaps with the one before it:
+/// a ring may be written a little after the moment that stands in it.
+const RECOVER_FIRST: TimeDelta = TimeDelta::days(7);
+const RECOVER_OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// Rings that are looked at together: few enough that the ledger answers at once.
+const RECOVER_PAGE: i64 = 500;
+/// How often, and how long between, somebody who hangs up waits for a call that is just being taken.
+const TAKING_LOOKS: u32 = 40;
+const TAKING_WAIT: Duration = Duration::from_millis(50);
+/// Why a ring failed whose call somebody hung up before it began.
+const HUNG_UP: &str = "hung_up";
 
 /// A ring and what became of it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -94,7 +105,7 @@ impl Calls {
         }
         self.check_before_ring(&asked, now).await?;
         let metering = self.settings.metering().await?;
-        let expires_at = now + chrono::TimeDelta::seconds(i64::from(metering.ring_seconds));
+        let expires_at = now + TimeDelta::seconds(i64::from(metering.ring_seconds));
         let ring = self.start_ring(call, &asked, now, expires_at).await?;
         self.bus.send(&[asked.host], "call:invite", ring_push(&ring));
         Ok(ring)
@@ -152,14 +163,11 @@ impl Calls {
         expires_at: DateTime<Utc>,
     ) -> Result<Ring, CommandError> {
         let mut tx = self.pool.begin().await?;
-        let other: Option<Ring> = sqlx::query_as(
-            "SELECT call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                    decided_at
-             FROM app.rings WHERE payer = $1 AND status = 'ringing' FOR UPDATE",
-        )
-        .bind(asked.payer.0)
-        .fetch_optional(&mut *tx)
-        .await?;
+        let other: Option<Ring> =
+            sqlx::query_as("SELECT * FROM app.rings WHERE payer = $1 AND status = 'ringing' FOR UPDATE")
+                .bind(asked.payer.0)
+                .fetch_optional(&mut *tx)
+                .await?;
         if let Some(other) = &other {
             if other.host == asked.host.0 && other.expires_at > now {
                 return Err(CommandError::Refused {
@@ -167,19 +175,15 @@ impl Calls {
                     message: "this host is being rung already",
                 });
             }
-            sqlx::query("UPDATE app.rings SET status = 'cancelled', decided_at = $2 WHERE call = $1")
-                .bind(other.call)
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
+            let cancel = "UPDATE app.rings SET status = 'cancelled', decided_at = $2 WHERE call = $1";
+            sqlx::query(cancel).bind(other.call).bind(now).execute(&mut *tx).await?;
         }
         let ring: Option<Ring> = sqlx::query_as(
             "INSERT INTO app.rings
                  (call, payer, host, medium, price_milli_per_minute, status, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5, 'ringing', $6, $7)
              ON CONFLICT DO NOTHING
-             RETURNING call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                       decided_at",
+             RETURNING *",
         )
         .bind(call.0)
         .bind(asked.payer.0)
@@ -216,15 +220,25 @@ impl Calls {
         call: CallId,
         now: DateTime<Utc>,
     ) -> Result<Receipt, CommandError> {
+        // Once begun it is finished, also when the host's request is given up meanwhile: a call that started
+        // must be told of.
+        let calls = self.clone();
+        let taking = tokio::spawn(async move { calls.take(host, call, now).await });
+        taking.await.unwrap_or(Err(CommandError::Execute(ExecuteError::Fault)))
+    }
+
+    async fn take(&self, host: PersonId, call: CallId, now: DateTime<Utc>) -> Result<Receipt, CommandError> {
         let ring = self.ring_of(call, |ring| ring.host == host.0).await?;
         let (payer, medium) = (PersonId(ring.payer), parse_medium(&ring.medium)?);
-        if ring.status == "ringing" {
-            if !self.attendance.is_connected(payer) || !self.attendance.is_connected(host) {
-                return Err(NOT_CONNECTED);
+        match ring.status.as_str() {
+            "ringing" => {
+                self.both_connected(payer, host)?;
+                self.take_ring(&ring, now).await?;
             }
-            self.close_ring(&ring, "accepted", now).await?;
-        } else if ring.status != "accepted" {
-            return Err(ring_over());
+            // An earlier try may have stopped before the ledger heard of it, and the payer may have gone since.
+            "accepted" if !self.has_begun(call).await? => self.both_connected(payer, host)?,
+            "accepted" => {}
+            _ => return Err(ring_over()),
         }
         let command = Command::StartCall {
             call,
@@ -235,10 +249,16 @@ impl Calls {
         };
         match self.commands.give_as(Actor::Person(host), Key::Natural(call.to_string()), command).await {
             Ok(receipt) => {
-                self.attendance.review(payer);
                 if !receipt.duplicate {
                     self.bus.send(&[payer, host], "call:answer", json!({ "call": call, "accepted": true }));
-                    self.tell_others_busy(host, payer, now).await?;
+                    // The call runs: what is amiss with other rings is no reason to say that it does not.
+                    let told = async {
+                        self.ring_has_call(call).await?;
+                        self.tell_others_busy(host, payer, now).await
+                    };
+                    if let Err(fault) = told.await {
+                        warn!(%fault, %call, "a call has begun, and other rings did not hear of it");
+                    }
                 }
                 Ok(receipt)
             }
@@ -248,6 +268,35 @@ impl Calls {
             }
             Err(other) => Err(other),
         }
+    }
+
+    fn both_connected(&self, payer: PersonId, host: PersonId) -> Result<(), CommandError> {
+        let both = self.attendance.is_connected(payer) && self.attendance.is_connected(host);
+        if both { Ok(()) } else { Err(NOT_CONNECTED) }
+    }
+
+    /// Closes the ring as accepted, unless another device of the host has just done so.
+    async fn take_ring(&self, ring: &Ring, now: DateTime<Utc>) -> Result<(), CommandError> {
+        match self.close_ring(ring, "accepted", now).await {
+            Err(CommandError::Refused { .. }) => {
+                let now_is = self.ring(CallId(ring.call)).await?;
+                if now_is.is_some_and(|it| it.status == "accepted") { Ok(()) } else { Err(ring_over()) }
+            }
+            closed => closed,
+        }
+    }
+
+    async fn has_begun(&self, call: CallId) -> Result<bool, CommandError> {
+        Ok(self.commands.ledger().query(move |state, _| state.call(call).is_some()).await?)
+    }
+
+    /// Of two tries to take a call one may have been refused and have failed the ring of the call that the
+    /// other has begun.
+    async fn ring_has_call(&self, call: CallId) -> Result<(), CommandError> {
+        let heal =
+            "UPDATE app.rings SET status = 'accepted', failure = NULL WHERE call = $1 AND status = 'failed'";
+        sqlx::query(heal).bind(call.0).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// The host declines.
@@ -277,12 +326,12 @@ impl Calls {
             return Ok(());
         }
         self.close_ring(&ring, "cancelled", now).await?;
-        self.bus.send(&[PersonId(ring.host), payer], "call:end", ended_push(&ring, "cancelled"));
+        self.tell_ended(&ring, "cancelled");
         Ok(())
     }
 
     /// Either side hangs up. While it still rings, the payer cancels and the host rejects; there is no
-    /// receipt then, since nothing was recorded.
+    /// receipt then, since nothing was recorded. Hanging up again answers the same.
     pub async fn end(
         &self,
         person: PersonId,
@@ -290,16 +339,53 @@ impl Calls {
         call: CallId,
         now: DateTime<Utc>,
     ) -> Result<Option<Receipt>, CommandError> {
-        let ring = self.ring_of(call, |ring| ring.payer == person.0 || ring.host == person.0).await?;
-        match ring.status.as_str() {
-            "ringing" if ring.payer == person.0 => self.cancel(person, call, now).await.map(|()| None),
-            "ringing" => self.reject(person, call, now).await.map(|()| None),
-            "accepted" => {
-                let command = Command::EndCall { call, by: Ending::Participant(person) };
-                self.commands.give(person, key, command).await.map(Some)
+        let may_end = |ring: &Ring| ring.payer == person.0 || ring.host == person.0;
+        let mut ring = self.ring_of(call, may_end).await?;
+        let is_payer = ring.payer == person.0;
+        if ring.status == "ringing" {
+            let closed = match is_payer {
+                true => self.cancel(person, call, now).await,
+                false => self.reject(person, call, now).await,
+            };
+            match closed {
+                Ok(()) => return Ok(None),
+                // Taken at the same moment: whoever hangs up shall not pay on.
+                Err(CommandError::Refused { .. }) => ring = self.ring_of(call, may_end).await?,
+                Err(other) => return Err(other),
             }
+        }
+        match ring.status.as_str() {
+            "cancelled" if is_payer => Ok(None),
+            "rejected" if !is_payer => Ok(None),
+            "accepted" => self.hang_up(person, key, &ring, now).await,
+            // Whatever the ring says, a call that the ledger knows can be ended.
+            "failed" if self.has_begun(call).await? => self.hang_up(person, key, &ring, now).await,
+            "failed" if ring.failure.as_deref() == Some(HUNG_UP) => Ok(None),
             _ => Err(ring_over()),
         }
+    }
+
+    async fn hang_up(
+        &self,
+        person: PersonId,
+        key: Uuid,
+        ring: &Ring,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Receipt>, CommandError> {
+        let call = CallId(ring.call);
+        for _ in 0..TAKING_LOOKS {
+            let command = Command::EndCall { call, by: Ending::Participant(person) };
+            match self.commands.give(person, key, command).await {
+                // It is just being taken, or a crash came between.
+                Err(CommandError::Execute(ExecuteError::Rejected(Rejection::UnknownCall))) => {
+                    tokio::time::sleep(TAKING_WAIT).await;
+                }
+                ended => return ended.map(Some),
+            }
+        }
+        // Nobody can take it any more.
+        self.fail_ring(ring, HUNG_UP, now).await?;
+        Ok(None)
     }
 
     /// The rings of a person, newest first, from before the cursor `(created_at, call)` on.
@@ -311,10 +397,7 @@ impl Calls {
     ) -> Result<Vec<Ring>, CommandError> {
         let (before_at, before_call) = before.unwrap_or_default();
         let rows = sqlx::query_as(
-            "SELECT call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                    decided_at
-             FROM app.rings
-             WHERE (payer = $1 OR host = $1) AND ($2 OR (created_at, call) < ($3, $4))
+            "SELECT * FROM app.rings WHERE (payer = $1 OR host = $1) AND ($2 OR (created_at, call) < ($3, $4))
              ORDER BY created_at DESC, call DESC LIMIT $5",
         )
         .bind(person.0)
@@ -334,14 +417,17 @@ impl Calls {
     pub async fn sweep(self) {
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut recovered_to = crate::clock::now() - RECOVER_FIRST;
         for round in 0_u64.. {
             tick.tick().await;
             let now = crate::clock::now();
             let swept = async {
+                self.sweep_once(now).await?;
                 if round.is_multiple_of(RECOVER_EVERY) {
-                    self.recover(now).await?;
+                    self.recover(recovered_to, now).await?;
+                    recovered_to = now - RECOVER_OVERLAP;
                 }
-                self.sweep_once(now).await
+                Ok::<(), CommandError>(())
             };
             if let Err(fault) = swept.await {
                 warn!(%fault, "rings could not be ended; trying again");
@@ -352,51 +438,49 @@ impl Calls {
     pub async fn sweep_once(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
         let missed: Vec<Ring> = sqlx::query_as(
             "UPDATE app.rings SET status = 'missed', decided_at = $1 WHERE status = 'ringing' AND expires_at <= $1
-             RETURNING call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                       decided_at",
+             RETURNING *",
         )
         .bind(now)
         .fetch_all(&self.pool)
         .await?;
         for ring in missed {
-            self.bus.send(
-                &[PersonId(ring.payer), PersonId(ring.host)],
-                "call:end",
-                ended_push(&ring, "missed"),
-            );
+            self.tell_ended(&ring, "missed");
         }
         Ok(())
     }
 
-    /// Fails rings that were accepted just before a crash, so that the ledger knows no call of them.
-    async fn recover(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
-        let accepted: Vec<Ring> = sqlx::query_as(
-            "SELECT call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                    decided_at
-             FROM app.rings WHERE status = 'accepted' AND decided_at < $1 AND decided_at > $1 - interval '7 days'",
-        )
-        .bind(now - chrono::TimeDelta::seconds(ACCEPT_SECONDS))
-        .fetch_all(&self.pool)
-        .await?;
-        let ids: Vec<CallId> = accepted.iter().map(|ring| CallId(ring.call)).collect();
-        let known = self
-            .commands
-            .ledger()
-            .query(move |state, _| ids.iter().map(|call| state.call(*call).is_some()).collect::<Vec<bool>>());
-        for (ring, known) in accepted.iter().zip(known.await?) {
-            if !known {
-                self.fail_ring(ring, "server_stopped", now).await?;
+    /// Fails rings that were accepted after `since`, just before a crash, so that the ledger knows no call of
+    /// them. Those of the last minute may still become one.
+    pub async fn recover(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let until = now - TimeDelta::seconds(ACCEPT_SECONDS);
+        let mut after = (since, Uuid::nil());
+        loop {
+            let accepted: Vec<Ring> = sqlx::query_as(
+                "SELECT * FROM app.rings WHERE status = 'accepted' AND decided_at < $1 AND (decided_at, call) > ($2, $3)
+                 ORDER BY decided_at, call LIMIT $4",
+            )
+            .bind(until)
+            .bind(after.0)
+            .bind(after.1)
+            .bind(RECOVER_PAGE)
+            .fetch_all(&self.pool)
+            .await?;
+            let Some(last) = accepted.last() else { return Ok(()) };
+            after = (last.decided_at.unwrap_or(until), last.call);
+            let ids: Vec<CallId> = accepted.iter().map(|ring| CallId(ring.call)).collect();
+            let known = self.commands.ledger().query(move |state, _| {
+                ids.iter().map(|call| state.call(*call).is_some()).collect::<Vec<bool>>()
+            });
+            for (ring, known) in accepted.iter().zip(known.await?) {
+                if !known {
+                    self.fail_ring(ring, "server_stopped", now).await?;
+                }
             }
         }
-        Ok(())
     }
 
     async fn ring(&self, call: CallId) -> Result<Option<Ring>, CommandError> {
-        let row = sqlx::query_as(
-            "SELECT call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                    decided_at
-             FROM app.rings WHERE call = $1",
-        );
+        let row = sqlx::query_as("SELECT * FROM app.rings WHERE call = $1");
         Ok(row.bind(call.0).fetch_optional(&self.pool).await?)
     }
 
@@ -425,17 +509,17 @@ impl Calls {
     }
 
     async fn fail_ring(&self, ring: &Ring, failure: &str, now: DateTime<Utc>) -> Result<(), CommandError> {
-        sqlx::query(
-            "UPDATE app.rings SET status = 'failed', failure = $2, decided_at = $3
-             WHERE call = $1 AND status = 'accepted'",
-        )
-        .bind(ring.call)
-        .bind(failure)
-        .bind(now)
-        .execute(&self.pool)
-        .await?;
-        self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], "call:end", ended_push(ring, failure));
+        let fail = "UPDATE app.rings SET status = 'failed', failure = $2, decided_at = $3
+                    WHERE call = $1 AND status = 'accepted'";
+        let failed = sqlx::query(fail).bind(ring.call).bind(failure).bind(now).execute(&self.pool).await?;
+        if failed.rows_affected() == 1 {
+            self.tell_ended(ring, failure);
+        }
         Ok(())
+    }
+
+    fn tell_ended(&self, ring: &Ring, reason: &str) {
+        self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], "call:end", ended_push(ring, reason));
     }
 
     /// Ends what else rings at the host, and what rings at the payer if the payer is a host too.
@@ -447,8 +531,7 @@ impl Calls {
     ) -> Result<(), CommandError> {
         let others: Vec<Ring> = sqlx::query_as(
             "UPDATE app.rings SET status = 'busy', decided_at = $3 WHERE host IN ($1, $2) AND status = 'ringing'
-             RETURNING call, payer, host, medium, price_milli_per_minute, status, failure, created_at, expires_at,
-                       decided_at",
+             RETURNING *",
         )
         .bind(host.0)
         .bind(payer.0)
@@ -456,11 +539,7 @@ impl Calls {
         .fetch_all(&self.pool)
         .await?;
         for ring in others {
-            self.bus.send(
-                &[PersonId(ring.payer), PersonId(ring.host)],
-                "call:end",
-                ended_push(&ring, "busy"),
-            );
+            self.tell_ended(&ring, "busy");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::commands::CommandError;
 use crate::validation::text;
 use chrono::{DateTime, Utc};
-use ledger_core::{NoteId, PersonId};
+use ledger_core::{NoteId, PersonId, Rejection};
 use sqlx::PgPool;
 
 #[derive(Clone)]
@@ -16,7 +16,11 @@ impl Notes {
         Notes { pool }
     }
 
-    /// Keeps `words` under `note`; the same note again keeps the first words.
+    /// Keeps `words` under `note`. The same words again change nothing.
+    ///
+    /// # Errors
+    /// `KeyReused` for other words under a note that is there: a note follows from its command's key, and what
+    /// was said first must not pass for what is said now.
     pub async fn keep(
         &self,
         note: NoteId,
@@ -25,9 +29,9 @@ impl Notes {
         now: DateTime<Utc>,
     ) -> Result<(), CommandError> {
         let words = text("note", words, 1..=2_000, true)?;
-        sqlx::query(
-            "INSERT INTO app.notes (id, author, words, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (id) DO NOTHING",
+        let kept = sqlx::query(
+            "INSERT INTO app.notes AS note (id, author, words, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE SET words = note.words WHERE note.words = excluded.words",
         )
         .bind(note.0)
         .bind(author.0)
@@ -35,6 +39,6 @@ impl Notes {
         .bind(now)
         .execute(&self.pool)
         .await?;
-        Ok(())
+        if kept.rows_affected() == 1 { Ok(()) } else { Err(Rejection::KeyReused.into()) }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::commands::{CommandError, Commands};
 use chrono::{DateTime, TimeDelta, Utc};
-use integrations::razorpay::{Razorpay, WebhookEvent};
+use integrations::razorpay::{Razorpay, RazorpayError, WebhookEvent};
 use ledger_core::state::Purchase;
-use ledger_core::{Actor, Asset, Command, Gateway, Key, PersonId, PlanId, PurchaseId, Rejection};
+use ledger_core::{Actor, Asset, Command, Gateway, Key, LotId, PersonId, PlanId, PurchaseId, Rejection};
 use ledger_runtime::{ExecuteError, Receipt};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -19,6 +19,8 @@ const GATEWAY: Gateway = Gateway::Razorpay;
 const OUT_OF_ORDER_HOURS: i64 = 1;
 /// How often the inbox is looked through when nothing wakes the worker.
 const IDLE: Duration = Duration::from_secs(5);
+/// After this many tries, about ten minutes, a delivery that still meets a fault wants a person.
+const STUCK_ATTEMPTS: i32 = 10;
 /// Deliveries that are worked through in one go.
 const ROUND: i64 = 100;
 
@@ -50,6 +52,22 @@ pub struct Purchases {
     commands: Commands,
     razorpay: Arc<Razorpay>,
     arrived: Arc<Notify>,
+}
+
+/// What the ledger made of what a gateway told.
+enum Told {
+    Recorded(Receipt),
+    Refused(Rejection),
+}
+
+impl Told {
+    fn outcome(&self) -> Outcome {
+        Outcome::Done(match self {
+            Told::Recorded(Receipt { duplicate: true, .. }) => "duplicate",
+            Told::Recorded(_) => "recorded",
+            Told::Refused(rejection) => rejection.code(),
+        })
+    }
 }
 
 /// What came of a delivery.
@@ -113,8 +131,13 @@ impl Purchases {
         }
         let receipt = id.to_string();
         let notes = [("purchase".to_owned(), receipt.clone())].into();
-        let order =
-            self.razorpay.ensure_order(row.price_minor, row.price_asset.code(), &receipt, &notes).await?;
+        let ensure = || self.razorpay.ensure_order(row.price_minor, row.price_asset.code(), &receipt, &notes);
+        let order = match ensure().await {
+            // Of two requests at once the later one is refused the receipt that the first one has used: its
+            // order is there now.
+            Err(RazorpayError::Refused { .. }) => ensure().await?,
+            answered => answered?,
+        };
         // Two retries at once may have made two orders: the first row counts for both, and the other
         // order is never given out.
         sqlx::query(
@@ -148,12 +171,25 @@ impl Purchases {
         if !self.razorpay.verify_webhook(body, signature) {
             return Err(WebhookRefusal::BadSignature);
         }
-        let delivery = match delivery {
-            Some(id) if (1..=128).contains(&id.len()) => id.to_owned(),
-            // Without an id of its own a delivery is known by its bytes.
-            _ => format!("sha256:{}", hex::encode(Sha256::digest(body))),
-        };
-        sqlx::query(
+        // Without an id of its own a delivery is known by its bytes.
+        let by_bytes = || format!("sha256:{}", hex::encode(Sha256::digest(body)));
+        match delivery.filter(|id| (1..=128).contains(&id.len())) {
+            Some(id) => {
+                // The id is not signed, the body is: another body under a known id is no repeat.
+                if !self.keep(id, body, now).await? && !self.is_kept(id, body).await? {
+                    error!(alert = "webhook_id_reused", delivery = id, "two deliveries came under one id");
+                    self.keep(&by_bytes(), body, now).await?;
+                }
+            }
+            None => drop(self.keep(&by_bytes(), body, now).await?),
+        }
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Whether the delivery is new.
+    async fn keep(&self, delivery: &str, body: &[u8], now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+        let kept = sqlx::query(
             "INSERT INTO app.webhook_inbox (gateway, delivery, body, received_at, not_before)
              VALUES ($1, $2, $3, $4, $4) ON CONFLICT (gateway, delivery) DO NOTHING",
         )
@@ -163,8 +199,13 @@ impl Purchases {
         .bind(now)
         .execute(&self.pool)
         .await?;
-        self.arrived.notify_one();
-        Ok(())
+        Ok(kept.rows_affected() == 1)
+    }
+
+    async fn is_kept(&self, delivery: &str, body: &[u8]) -> Result<bool, sqlx::Error> {
+        let kept = "SELECT EXISTS (SELECT 1 FROM app.webhook_inbox
+                                   WHERE gateway = $1 AND delivery = $2 AND body = $3)";
+        sqlx::query_scalar(kept).bind(GATEWAY.name()).bind(delivery).bind(body).fetch_one(&self.pool).await
     }
 
     /// Works through the inbox, for as long as the future is polled.
@@ -200,7 +241,11 @@ impl Purchases {
                         Ok(Outcome::Done(outcome)) => self.close(delivery, "done", outcome).await?,
                         Ok(Outcome::Later) => self.postpone(delivery, now).await?,
                         Err(fault) => {
-                            warn!(delivery = delivery.id, %fault, "a delivery waits");
+                            if delivery.attempts < STUCK_ATTEMPTS {
+                                warn!(delivery = delivery.id, %fault, "a delivery waits");
+                            } else {
+                                error!(alert = "webhook_stuck", delivery = delivery.id, %fault, "a delivery waits and waits");
+                            }
                             self.postpone(delivery, now).await?;
                         }
                     }
@@ -254,10 +299,13 @@ impl Purchases {
                 };
                 let reason = as_reason(&reason);
                 let key = Key::Natural(format!("{payment_id}:failed"));
-                self.tell(key, Command::FailPurchase { purchase, payment_ref: payment_id, reason }).await
+                let command = Command::FailPurchase { purchase, payment_ref: payment_id, reason };
+                Ok(self.tell(key, command).await?.outcome())
             }
             WebhookEvent::RefundProcessed { refund_id, payment_id, amount_minor, currency } => {
-                let Some(asset) = asset_of(&currency) else { return Ok(Outcome::Done("unknown_currency")) };
+                let Some(asset) = known_asset(&currency, &refund_id) else {
+                    return Ok(Outcome::Done("unknown_currency"));
+                };
                 let heard_of: Option<Option<Uuid>> = sqlx::query_scalar(
                     "SELECT purchase FROM app.gateway_payments WHERE gateway = $1 AND payment_id = $2",
                 )
@@ -278,7 +326,12 @@ impl Purchases {
                     amount_minor,
                     asset,
                 };
-                self.tell(key, command).await
+                Ok(self.tell(key, command).await?.outcome())
+            }
+            // The gateway takes disputed money back by itself: no entry is made for it yet, so a person has to.
+            WebhookEvent::Other(name) if name.starts_with("payment.dispute.") => {
+                error!(alert = "payment_disputed", name, "a payment is disputed");
+                Ok(Outcome::Done("disputed"))
             }
             WebhookEvent::Other(_) => Ok(Outcome::Done("ignored")),
         }
@@ -291,8 +344,7 @@ impl Purchases {
         amount_minor: i64,
         currency: &str,
     ) -> Result<Outcome, CommandError> {
-        let Some(asset) = asset_of(currency) else {
-            error!(alert = "unknown_currency", payment_id, currency, "a payment in a currency that is none");
+        let Some(asset) = known_asset(currency, &payment_id) else {
             return Ok(Outcome::Done("unknown_currency"));
         };
         let key = Key::Natural(payment_id.clone());
@@ -303,7 +355,13 @@ impl Purchases {
             amount_minor,
             asset,
         };
-        let outcome = self.tell(key, command).await?;
+        let told = self.tell(key, command).await?;
+        let credited = match (&told, purchase) {
+            // Its first telling counts, and keeps its own row.
+            (Told::Refused(Rejection::KeyReused), _) => return Ok(told.outcome()),
+            (Told::Recorded(receipt), Some(id)) => self.was_credited(id, receipt).await?.then_some(id),
+            (Told::Recorded(_), None) | (Told::Refused(_), _) => None,
+        };
         // After the ledger: a refund that finds this row finds the capture too.
         sqlx::query(
             "INSERT INTO app.gateway_payments (gateway, payment_id, purchase) VALUES ($1, $2, $3)
@@ -311,27 +369,36 @@ impl Purchases {
         )
         .bind(GATEWAY.name())
         .bind(payment_id)
-        .bind(purchase.map(|id| id.0))
+        .bind(credited.map(|id| id.0))
         .execute(&self.pool)
         .await?;
-        Ok(outcome)
+        Ok(told.outcome())
+    }
+
+    /// Whether this very payment bought the coins of the purchase. One that stands in suspense, such as a
+    /// second payment of one order, did not: its refund must leave those coins alone.
+    async fn was_credited(&self, id: PurchaseId, receipt: &Receipt) -> Result<bool, CommandError> {
+        let lot: LotId = receipt.command_id.derive("lot");
+        let captured = self.known(id).await?.and_then(|row| row.captured);
+        Ok(captured.is_some_and(|captured| captured.lot == lot))
     }
 
     /// Gives the ledger a command in the gateway's name. What it refuses for good is done with.
-    async fn tell(&self, key: Key, command: Command) -> Result<Outcome, CommandError> {
+    async fn tell(&self, key: Key, command: Command) -> Result<Told, CommandError> {
         let moves_money = matches!(command, Command::CapturePurchase { .. } | Command::RecordRefund { .. });
         match self.commands.give_as(Actor::Gateway(GATEWAY), key, command).await {
-            Ok(Receipt { duplicate: true, .. }) => Ok(Outcome::Done("duplicate")),
             Ok(receipt) => {
-                self.alert_unmatched(receipt).await?;
-                Ok(Outcome::Done("recorded"))
+                if !receipt.duplicate {
+                    self.alert_unmatched(receipt).await?;
+                }
+                Ok(Told::Recorded(receipt))
             }
             Err(CommandError::Execute(ExecuteError::Rejected(rejection))) => {
                 // What moved money and is not recorded wants a person; the delivery is kept.
                 if moves_money && rejection != Rejection::RefundKnown {
                     error!(alert = "webhook_conflict", %rejection, "money that the gateway moved is not recorded");
                 }
-                Ok(Outcome::Done(rejection.code()))
+                Ok(Told::Refused(rejection))
             }
             Err(fault) => Err(fault),
         }
@@ -364,14 +431,25 @@ impl Purchases {
     }
 }
 
-/// The asset of a currency code, with the number of decimals that gateways count it in.
+/// The asset of moved money; what is in no currency wants a person.
+fn known_asset(currency: &str, reference: &str) -> Option<Asset> {
+    let asset = asset_of(currency);
+    if asset.is_none() {
+        error!(alert = "unknown_currency", reference, currency, "money was moved in a currency that is none");
+    }
+    asset
+}
+
+/// The asset of a currency code in large or small letters, with the number of decimals that gateways count it
+/// in.
 fn asset_of(currency: &str) -> Option<Asset> {
-    let scale = match currency {
+    let currency = currency.trim().to_ascii_uppercase();
+    let scale = match currency.as_str() {
         "JPY" | "KRW" | "VND" | "CLP" => 0,
         "BHD" | "KWD" | "OMR" | "JOD" | "TND" | "IQD" => 3,
         _ => 2,
     };
-    Asset::new(currency, scale)
+    Asset::new(&currency, scale)
 }
 
 /// A gateway's reason as a code that the journal takes.
