@@ -64,13 +64,19 @@ impl Metering {
         let calls = ledger
             .query(|state, _| state.active_calls().into_iter().map(|(id, _)| id).collect::<Vec<_>>())
             .await?;
+        // All at once: they share their durable writes, however many there are.
+        let mut pauses = JoinSet::new();
         for call in calls {
             // The durable revision makes the key new at each start: each start is an outage.
             let key = format!("outage:{call}:{}", ledger.durable_revision());
-            let command = Command::PauseCall { call, cause: PauseCause::Outage };
-            match ledger.execute(system(key, command)).await {
-                Ok(_) | Err(ExecuteError::Rejected(_)) => metering.unsure.insert(Subject::Call(call)),
-                Err(fault) => return Err(fault),
+            let pause = system(key, Command::PauseCall { call, cause: PauseCause::Outage });
+            let ledger = ledger.clone();
+            pauses.spawn(async move { (call, ledger.execute(pause).await) });
+        }
+        while let Some(paused) = pauses.join_next().await {
+            match paused.map_err(|_| ExecuteError::Fault)? {
+                (call, Ok(_) | Err(ExecuteError::Rejected(_))) => metering.unsure.insert(Subject::Call(call)),
+                (_, Err(fault)) => return Err(fault),
             };
         }
         for (expiry, lot) in ledger.query(|state, _| state.expiring_lots()).await? {

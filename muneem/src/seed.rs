@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use ledger_core::event::CommissionScope;
 use ledger_core::{Actor, Asset, Command, GiftId, Key, PlanId};
 use platform::app::App;
+use platform::gifts::GiftCard;
 use platform::identity::Role;
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ pub async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
     for (position, (name, coins)) in (1..).zip(GIFTS) {
         let gift = GiftId(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
         let image = format!("/gifts/{}.webp", name.to_lowercase());
-        app.gifts.put(gift, name, &image, position, now).await?;
+        app.gifts.put(&GiftCard::new(gift, name, &image, position)?, now).await?;
         give(format!("gift:{name}"), Command::SetGiftPrice { gift, price_milli: Some(coins * 1_000) })
             .await?;
     }

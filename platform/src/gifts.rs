@@ -15,6 +15,20 @@ pub struct GiftCard {
     pub position: i32,
 }
 
+impl GiftCard {
+    /// # Errors
+    /// When the name or the picture's address cannot be shown.
+    pub fn new(gift: GiftId, name: &str, image_url: &str, position: i32) -> Result<GiftCard, FieldError> {
+        let name = text("name", name, 1..=60, false)?;
+        let placed = image_url.starts_with("https://") || image_url.starts_with('/');
+        if !placed || image_url.len() > 500 || !image_url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let problem = "must be an https address or a path, of at most 500 characters";
+            return Err(FieldError::new("image_url", problem));
+        }
+        Ok(GiftCard { id: gift.0, name, image_url: image_url.to_owned(), position })
+    }
+}
+
 #[derive(Clone)]
 pub struct Gifts {
     pool: PgPool,
@@ -33,33 +47,17 @@ impl Gifts {
     }
 
     /// Adds a gift or changes how it is shown.
-    pub async fn put(
-        &self,
-        gift: GiftId,
-        name: &str,
-        image_url: &str,
-        position: i32,
-        now: DateTime<Utc>,
-    ) -> Result<(), CommandError> {
-        let name = text("name", name, 1..=60, false)?;
-        let placed = image_url.starts_with("https://") || image_url.starts_with('/');
-        if !placed || image_url.len() > 500 || !image_url.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(FieldError::new(
-                "image_url",
-                "must be an https address or a path, of at most 500 characters",
-            )
-            .into());
-        }
+    pub async fn put(&self, card: &GiftCard, now: DateTime<Utc>) -> Result<(), CommandError> {
         sqlx::query(
             "INSERT INTO app.gifts (id, name, image_url, position, updated_at) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (id) DO UPDATE
              SET name = excluded.name, image_url = excluded.image_url, position = excluded.position,
                  updated_at = excluded.updated_at",
         )
-        .bind(gift.0)
-        .bind(name)
-        .bind(image_url)
-        .bind(position)
+        .bind(card.id)
+        .bind(&card.name)
+        .bind(&card.image_url)
+        .bind(card.position)
         .bind(now)
         .execute(&self.pool)
         .await?;

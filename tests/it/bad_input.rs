@@ -381,6 +381,16 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
         assert_eq!(answer.content_type, "application/problem+json", "{case}");
     }
     assert_eq!(world.events(), before, "nothing was recorded");
+    // A refused price changes nothing of the card that stands beside it in another store.
+    let free = json!({ "name": "Thorn", "image_url": "/thorn.webp", "position": 1, "price_milli": 0 });
+    let answer = world.put(Some(admin), &format!("/v1/admin/gifts/{gift}"), free).await;
+    assert_eq!(answer.code(), "amount_not_positive", "{}", answer.body);
+    let name: String = sqlx::query_scalar("SELECT name FROM app.gifts WHERE id = $1")
+        .bind(gift)
+        .fetch_one(&pool)
+        .await
+        .expect("the card");
+    assert_eq!(name, "Rose");
 }
 
 /// The first key that development made up for this server.

@@ -53,6 +53,7 @@ async fn post_adjustment(
     Json(asked): Json<PostAdjustment>,
 ) -> Result<Created<AdjustmentPosted>, Error> {
     let PostAdjustment { account, amount_milli, reason, note: words } = asked;
+    check_owner(&api, account).await?;
     let note = words.as_ref().map(|_| note_of(&admin, key));
     // The words come first: an adjustment never points at a note that was not kept.
     if let (Some(note), Some(words)) = (note, words) {
@@ -68,6 +69,19 @@ async fn post_adjustment(
         amount_milli,
     };
     Ok(created(&receipt, answer))
+}
+
+/// Coins of somebody who does not exist would be stranded; of which accounts may be adjusted the ledger decides.
+async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
+    match account {
+        Account::UserPurchased(person) | Account::UserBonus(person) => {
+            drop(api.app.people.get(person).await?)
+        }
+        Account::HostEarnings(host) => drop(api.app.hosts.get(host).await?),
+        Account::AgencyEarnings(agency) => drop(api.app.agencies.get(agency).await?),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Follows from the command's id, so that a retry names the same note.

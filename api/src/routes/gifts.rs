@@ -8,6 +8,7 @@ use crate::receipt::{Created, Recorded, created, made};
 use crate::routes::hosts::approved;
 use axum::extract::State;
 use ledger_core::{CallId, Command, GiftId, PersonId};
+use platform::gifts::GiftCard;
 use projections::{GiftRow, HostGiftTotals};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -150,8 +151,10 @@ async fn set_gift(
     Json(asked): Json<SetGift>,
 ) -> Result<Json<Recorded>, Error> {
     let gift = GiftId(gift);
-    // A card without a price is not shown, so it may come first; a price without a card could be charged.
-    api.app.gifts.put(gift, &asked.name, &asked.image_url, asked.position, api.now()).await?;
+    let card = GiftCard::new(gift, &asked.name, &asked.image_url, asked.position)?;
+    // The ledger first: what it refuses changes nothing. A retry under the same key writes a card that is missing.
     let command = Command::SetGiftPrice { gift, price_milli: asked.price_milli };
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    let receipt = api.app.commands.give(admin.person(), key, command).await?;
+    api.app.gifts.put(&card, api.now()).await?;
+    Ok(Json(receipt.into()))
 }
