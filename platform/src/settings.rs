@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use sqlx::{PgPool, types::Json};
 use tokio::sync::watch;
 
@@ -126,17 +127,21 @@ impl Settings {
         self.set(PAYOUT, settings, by, now).await
     }
 
+    /// Both in one round trip: every command needs them.
+    pub async fn metering_and_payout(&self) -> Result<(MeteringSettings, PayoutSettings), SettingsError> {
+        let stored: (Option<Value>, Option<Value>) = sqlx::query_as(
+            "SELECT (SELECT value FROM app.settings WHERE key = $1), (SELECT value FROM app.settings WHERE key = $2)",
+        )
+        .bind(METERING)
+        .bind(PAYOUT)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((read(METERING, stored.0)?, read(PAYOUT, stored.1)?))
+    }
+
     async fn get<T: DeserializeOwned + Default>(&self, key: &'static str) -> Result<T, SettingsError> {
-        let stored: Option<serde_json::Value> =
-            sqlx::query_scalar("SELECT value FROM app.settings WHERE key = $1")
-                .bind(key)
-                .fetch_optional(&self.pool)
-                .await?;
-        let Some(value) = stored else {
-            return Ok(T::default());
-        };
-        serde_json::from_value(value)
-            .map_err(|error| SettingsError::Unreadable { key, problem: error.to_string() })
+        let stored = sqlx::query_scalar("SELECT value FROM app.settings WHERE key = $1").bind(key);
+        read(key, stored.fetch_optional(&self.pool).await?)
     }
 
     async fn set<T: Serialize + Sync>(
@@ -160,6 +165,12 @@ impl Settings {
         self.changes.send_replace(());
         Ok(())
     }
+}
+
+fn read<T: DeserializeOwned + Default>(key: &'static str, stored: Option<Value>) -> Result<T, SettingsError> {
+    let read = stored.map(serde_json::from_value).transpose();
+    read.map(Option::unwrap_or_default)
+        .map_err(|error| SettingsError::Unreadable { key, problem: error.to_string() })
 }
 
 impl MeteringSettings {
