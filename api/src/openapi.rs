@@ -2,6 +2,7 @@
 
 use crate::Api;
 use crate::error::Problem;
+use ledger_core::Rejection;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, Response};
 use utoipa::openapi::{PathItem, path::Operation};
@@ -22,7 +23,7 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     document.info = Info::builder()
         .title("Muneem")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(DESCRIPTION))
+        .description(Some(format!("{DESCRIPTION}\n\nThe ledger refuses with one of: {}.", codes())))
         .build();
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
@@ -36,6 +37,11 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
         operation.responses.responses.insert("default".to_owned(), problem().into());
     }
     routes
+}
+
+/// The codes of the ledger's refusals, as a list in words.
+fn codes() -> String {
+    Rejection::CODES.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

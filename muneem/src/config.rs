@@ -41,6 +41,8 @@ pub struct Config {
     pub razorpay_key_secret: String,
     /// Comma-separated: after a rotation the old one still signs retries for a day.
     pub razorpay_webhook_secret: String,
+    /// How one-time passwords reach phones: `console` writes them to the log.
+    pub otp_sender: String,
     /// Comma-separated origins of web pages that may call the API.
     pub cors_origins: String,
     /// Connections to Postgres at the most.
@@ -66,6 +68,7 @@ impl Default for Config {
             razorpay_key_id: String::new(),
             razorpay_key_secret: String::new(),
             razorpay_webhook_secret: String::new(),
+            otp_sender: String::new(),
             cors_origins: String::new(),
             database_connections: 20,
             log_format: "text".to_owned(),

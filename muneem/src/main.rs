@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use muneem::config::{Config, Mode};
 use muneem::serve::Server;
 use muneem::{demo, operator};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -47,10 +48,24 @@ async fn main() -> ExitCode {
     match run(cli.command).await {
         Ok(code) => code,
         Err(fault) => {
-            eprintln!("muneem: {fault:#}");
+            eprintln!("muneem: {}", told(&fault));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The fault and its causes on one line. Some libraries tell their cause in their own text too; what is
+/// told already is not told again.
+fn told(fault: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in fault.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -83,7 +98,10 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 fn start_logging(config: &Config) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,tower_http=warn"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people; in a file they are noise.
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     match config.log_format.as_str() {
         "json" => logs.json().init(),
         _ => logs.init(),

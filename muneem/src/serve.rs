@@ -4,19 +4,20 @@ use crate::config::{Config, Mode};
 use crate::dev::{self, Dev, LoopbackRazorpay};
 use crate::progress::Bar;
 use crate::seed;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::http::HeaderValue;
 use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
-use ledger_core::JournalId;
+use ledger_core::{Event, JournalId};
 use ledger_runtime::{Clock, Ledger, Metering};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use platform::app::{App, Parts};
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
 use projections::{Projector, ReadModels};
-use sqlx::PgPool;
+use redis::aio::ConnectionManagerConfig;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use websocket_gateway::Gateway;
 
 /// How long requests and sockets that are under way may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a database connection is waited for: a request that waits longer is better refused.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A running server; it serves while `run` is polled.
 pub struct Server {
@@ -53,6 +57,8 @@ impl Server {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         // First of all: what is counted before the recorder is there is lost.
         let metrics = metrics_recorder();
+        config.require_postgres()?;
+        config.require_redis()?;
         let config = config.with_secrets()?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
@@ -62,10 +68,15 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
         let pool = connect_postgres(&config).await?;
-        platform::MIGRATOR.run(&pool).await.context("the database cannot be migrated")?;
+        platform::MIGRATOR.run(&pool).await.with_context(|| match config.mode {
+            Mode::Development => "the database cannot be migrated; to begin anew: make clean-data",
+            Mode::Production => "the database cannot be migrated",
+        })?;
         let redis = connect_redis(&config).await?;
         let store = open_store(&config).await?;
+        check_journal(&pool, store.as_ref(), &config).await?;
         let (ledger, writer) = open_ledger(store.clone()).await?;
+        platform::journal::adopt(&pool, ledger.journal(), platform::clock::now()).await?;
         let mut work = JoinSet::new();
 
         let read = ReadModels::open(pool.clone()).await.context("the read models cannot be opened")?;
@@ -88,7 +99,7 @@ impl Server {
             vault: PhoneVault::new(pepper, sealing_key),
             tokens: AccessTokens::new(&config.jwt_keys()?).context("MUNEEM_JWT_KEYS cannot be used")?,
             otp: otp_limits(config.mode),
-            otp_sender: OtpSender::Console(outbox),
+            otp_sender: otp_sender(&config, outbox)?,
             razorpay,
         });
         if config.mode == Mode::Development && app.ledger.query(|state, _| state.plans().is_empty()).await? {
@@ -156,13 +167,16 @@ impl Server {
 /// When it cannot be reached; the text says where it was looked for, without the password.
 pub async fn connect_postgres(config: &Config) -> anyhow::Result<PgPool> {
     let url = config.require_postgres()?;
+    let place = || format!("PostgreSQL cannot be reached at {} (DATABASE_URL)", without_password(url));
+    // A pool only says that its time is up; one connection says why there is none.
+    let first = tokio::time::timeout(PATIENCE, PgConnection::connect(url)).await;
+    first.context("it does not answer").and_then(|it| Ok(it?)).with_context(place)?.close().await.ok();
     let connect = PgPoolOptions::new()
         .max_connections(config.database_connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(PATIENCE)
         .connect(url)
         .await;
-    connect
-        .with_context(|| format!("PostgreSQL cannot be reached at {} (DATABASE_URL)", without_password(url)))
+    connect.with_context(place)
 }
 
 /// # Errors
@@ -170,14 +184,14 @@ pub async fn connect_postgres(config: &Config) -> anyhow::Result<PgPool> {
 pub async fn connect_redis(config: &Config) -> anyhow::Result<redis::aio::ConnectionManager> {
     let url = config.require_redis()?;
     let client = redis::Client::open(url).context("REDIS_URL is not a Redis address")?;
-    let connect = tokio::time::timeout(Duration::from_secs(10), client.get_connection_manager()).await;
-    let place = without_password(url);
-    connect
-        .ok()
-        .transpose()
-        .ok()
-        .flatten()
-        .with_context(|| format!("Redis cannot be reached at {place} (REDIS_URL)"))
+    // A request that waits for a Redis that is down helps nobody: it hears 503, or goes on without.
+    let patience = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(Duration::from_millis(500)))
+        .set_response_timeout(Some(Duration::from_millis(500)))
+        .set_number_of_retries(1)
+        .set_max_delay(Duration::from_millis(200));
+    let connect = client.get_connection_manager_with_config(patience).await;
+    connect.with_context(|| format!("Redis cannot be reached at {} (REDIS_URL)", without_password(url)))
 }
 
 /// An address as it may be printed.
@@ -199,6 +213,23 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
         store
     });
     Ok(Arc::new(open.await.context("the journal could not be opened")??))
+}
+
+/// Refuses a journal that is not the database's: every balance would be another's, or zero.
+async fn check_journal(pool: &PgPool, store: &dyn EventStore, config: &Config) -> anyhow::Result<()> {
+    let Some(adopted) = platform::journal::adopted(pool).await? else { return Ok(()) };
+    let folder = config.journal_dir().display().to_string();
+    let first = ledger_runtime::read_journal(store, 0, 1).await?;
+    match first.first().map(|recorded| &recorded.event) {
+        Some(Event::JournalOpened(opened)) if opened.journal == adopted => Ok(()),
+        Some(_) => bail!(
+            "{folder} holds another journal than the database's, which is {adopted}; is MUNEEM_DATA_DIR right?"
+        ),
+        None => bail!(
+            "{folder} is empty, and the database belongs to the journal {adopted}; set MUNEEM_DATA_DIR to its folder, \
+             or restore it from a backup"
+        ),
+    }
 }
 
 async fn open_ledger(store: Arc<dyn EventStore>) -> anyhow::Result<(Ledger, tokio::task::JoinHandle<()>)> {
@@ -247,6 +278,18 @@ fn api_config(config: &Config) -> anyhow::Result<api::Config> {
         api.requests_per_minute = 0;
     }
     Ok(api)
+}
+
+/// The one sender so far writes codes to the log. In production that must be somebody's wish.
+fn otp_sender(config: &Config, outbox: OtpOutbox) -> anyhow::Result<OtpSender> {
+    match (config.mode, config.otp_sender.as_str()) {
+        (Mode::Development, "" | "console") | (Mode::Production, "console") => Ok(OtpSender::Console(outbox)),
+        (Mode::Production, "") => bail!(
+            "MUNEEM_OTP_SENDER is not set; `console`, the only one so far, writes one-time passwords to the log instead \
+             of sending them"
+        ),
+        (_, other) => bail!("MUNEEM_OTP_SENDER is {other:?}; the only one so far is `console`"),
+    }
 }
 
 /// Development is one machine on which stories sign in over and over; limits stay, but wide.

@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod gifts;
 pub mod hosts;
 pub mod identity;
+pub mod journal;
 pub mod notes;
 pub mod presence;
 pub mod purchases;

@@ -1,6 +1,8 @@
 //! From sign-in to payout, through the front door.
 
 use crate::world::{World, captured, new_key};
+use muneem::config::Config;
+use muneem::serve::Server;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -93,4 +95,36 @@ async fn health_and_metrics_say_how_it_goes(pool: PgPool) {
     ] {
         assert!(metrics.contains(line), "{line} is missing: {metrics}");
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_journal_that_is_not_the_databases_is_refused(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (config, before) = (world.config.clone(), world.events());
+    let elsewhere = tempfile::TempDir::new().expect("a folder");
+    let start = async |data_dir: &std::path::Path| {
+        let config = Config { data_dir: data_dir.to_path_buf(), ..config.clone() };
+        Server::start(config, websocket_gateway::Config::default()).await.err().map(|fault| fault.to_string())
+    };
+    let refused = start(elsewhere.path()).await.expect("an empty folder is refused");
+    assert!(refused.contains("MUNEEM_DATA_DIR"), "{refused}");
+    // The folder of another deployment.
+    let store = event_store::EmbeddedStore::open(&elsewhere.path().join("journal")).expect("a store");
+    let journal = ledger_core::JournalId(Uuid::now_v7());
+    let opened = ledger_runtime::Ledger::open(
+        std::sync::Arc::new(store),
+        ledger_runtime::Clock::System,
+        journal,
+        |_, _| {},
+    );
+    let (ledger, writer) = opened.await.expect("a ledger");
+    drop(ledger);
+    writer.await.expect("the writer ends");
+    let refused = start(elsewhere.path()).await.expect("another journal is refused");
+    assert!(refused.contains("another journal"), "{refused}");
+    // A second server on the same folder is refused too: one process writes.
+    let refused = start(&config.data_dir).await.expect("the folder is locked");
+    assert!(!refused.is_empty());
+    assert_eq!(world.events(), before);
+    world.verify().await;
 }

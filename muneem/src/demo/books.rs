@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 pub async fn show(cast: &Cast, revision: i64, report: &mut Report) -> anyhow::Result<()> {
     report.chapter("6. The books");
+    report.intro(
+        "  A revision is a place in the journal: `muneem events --from <revision>` shows what was recorded there.\n\
+         \x20 Bonus coins are spent before bought ones; each line names its account and what stood there after it.",
+    );
     statement(&cast.user, "Asha's statement", revision, report).await?;
     let spent = cast.user.get("/v1/wallet").await?;
     report.coins("what Asha has left", 0, number(&spent, "spendable_milli")?);
@@ -43,7 +47,7 @@ async fn statement(
         ("what", "description", false),
         ("account", "account", false),
         ("amount", "amount", true),
-        ("balance after", "balance", true),
+        ("account after", "balance", true),
     ];
     report.table(name, &lines.collect::<Vec<_>>(), &columns);
     Ok(())
@@ -98,10 +102,16 @@ async fn trial_balance(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
         &rows.collect::<Vec<_>>(),
         &columns,
     );
+    report.intro(
+        "  Credit is what the platform owes, or has earned; debit is what it holds, or has spent. Coins and rupees meet\n\
+         \x20 in exchange:coins only, so each asset balances by itself.",
+    );
     for sum in trial["sums"].as_array().context("the trial balance has no sums")? {
         let asset = sum["asset"].as_str().unwrap_or_default();
         let sides = (number(sum, "debit_minor")?, number(sum, "credit_minor")?);
-        report.figure(&format!("debit equals credit in {asset}"), sides.0.to_string(), sides.1.to_string());
+        let kind: Asset = asset.parse().ok().with_context(|| format!("{asset} is no asset"))?;
+        let (debit, credit) = (kind.format(sides.0), kind.format(sides.1));
+        report.figure(&format!("debit equals credit in {asset}"), debit, credit);
     }
     Ok(())
 }

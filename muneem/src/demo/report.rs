@@ -27,6 +27,13 @@ impl Report {
         Report { quiet, steps: Vec::new(), figures: Vec::new(), tables: serde_json::Map::new() }
     }
 
+    /// What a reader should know first; for people alone.
+    pub fn intro(&self, text: &str) {
+        if !self.quiet {
+            println!("{text}");
+        }
+    }
+
     pub fn chapter(&mut self, title: &str) {
         if !self.quiet {
             println!("\n{title}");

@@ -7,6 +7,7 @@ use super::report::{Report, coins};
 use crate::config::Config;
 use crate::seed::ADMIN_PHONE;
 use anyhow::{Context, ensure};
+use platform::settings::{MeteringSettings, PayoutSettings};
 use serde_json::{Value, json};
 
 /// One coin a second, so that each increment of the story is one coin.
@@ -40,13 +41,37 @@ pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let visitor = Client::new(&config.url);
     let (admin, _) =
         visitor.sign_in(ADMIN_PHONE).await.context("the admin could not sign in (development mode only)")?;
+    report.intro(
+        "Asha pays to talk, Meera is paid for it, an admin runs the platform. Muneem keeps the books: the story goes\n\
+         through the running server's HTTP and WebSocket, and each line with \"ok\" compares a figure of the server's\n\
+         with the story's own arithmetic. Amounts are in coins; a coin has three decimals.",
+    );
+    let before = |found: Value, of_story: Value, usual: Value| if found == of_story { usual } else { found };
     let metering = admin.get("/v1/admin/settings/metering").await?;
     let payouts = admin.get("/v1/admin/settings/payouts").await?;
+    // A story that broke off, with the server perhaps, left its settings behind.
+    let metering = before(metering, story_metering(), json!(MeteringSettings::default()));
+    let payouts = before(payouts, story_payouts(), json!(PayoutSettings::default()));
     let told = tell_with(config, &visitor, admin.clone(), report).await;
     // The story's short increments are the story's alone; later calls are metered as before.
-    admin.put("/v1/admin/settings/metering", metering).await?;
-    admin.put("/v1/admin/settings/payouts", payouts).await?;
-    told
+    let restored = async {
+        admin.put("/v1/admin/settings/metering", metering).await?;
+        admin.put("/v1/admin/settings/payouts", payouts).await
+    };
+    let restored = restored.await.context("the settings could not be set back; the next demo does it");
+    // What broke the story is the news, not that the settings could not be set back after it.
+    told.and(restored.map(drop))
+}
+
+fn story_metering() -> Value {
+    json!({
+        "increment_seconds": 1, "free_seconds": 0, "grace_seconds": 3, "ring_seconds": 30,
+        "warning_seconds": WARNING_SECONDS,
+    })
+}
+
+fn story_payouts() -> Value {
+    json!({ "rate": "0.75", "minimum_withdrawal_milli": 1_000, "earnings_hold_seconds": 0 })
 }
 
 async fn tell_with(
@@ -95,14 +120,11 @@ async fn prices(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     let rate = json!({ "scope": scope, "host_bps": HOST_BPS, "agency_bps": AGENCY_BPS });
     cast.admin.put("/v1/admin/commission-rates", rate).await?;
     report.step("Her own rate: 55 % to her, 10 % to her agency, 35 % to the platform.");
-    let metering = json!({
-        "increment_seconds": 1, "free_seconds": 0, "grace_seconds": 3, "ring_seconds": 30,
-        "warning_seconds": WARNING_SECONDS,
-    });
-    cast.admin.put("/v1/admin/settings/metering", metering).await?;
-    let payouts = json!({ "rate": "0.75", "minimum_withdrawal_milli": 1_000, "earnings_hold_seconds": 0 });
-    cast.admin.put("/v1/admin/settings/payouts", payouts).await?;
-    report.step("For the story an increment lasts one second and a coin is paid out at 0.75 rupees.");
+    cast.admin.put("/v1/admin/settings/metering", story_metering()).await?;
+    cast.admin.put("/v1/admin/settings/payouts", story_payouts()).await?;
+    report.step(
+        "A call is charged in increments, usually of 10 seconds; in the story of one second. A coin pays 0.75 rupees.",
+    );
     Ok(())
 }
 
@@ -184,7 +206,7 @@ async fn listen(
             "call:tick" => {
                 heard.ticks = number(data, "number")?;
                 let total = coins(number(data, "charged_total_milli")?);
-                report.step(format!("increment {}: {total} so far", heard.ticks));
+                report.step(format!("increment {}: {total} charged so far", heard.ticks));
                 if heard.ticks == GIFT_AFTER_TICK {
                     let sent = json!({
                         "host": cast.host_id, "gift": gift, "call": call, "price_seen_milli": GIFT_MILLI, "key": key(),

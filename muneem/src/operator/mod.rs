@@ -22,10 +22,6 @@ use std::sync::Arc;
 /// The journal for reading, beside whatever process writes it.
 pub(crate) async fn open_journal(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
     let folder = config.journal_dir();
-    let place = folder.display().to_string();
     let opened = tokio::task::spawn_blocking(move || EmbeddedReader::open(&folder)).await?;
-    let reader = opened.with_context(|| {
-        format!("there is no journal to read in {place} (MUNEEM_DATA_DIR); `make run` begins one")
-    })?;
-    Ok(Arc::new(reader))
+    Ok(Arc::new(opened.context("the journal below MUNEEM_DATA_DIR cannot be read")?))
 }

@@ -3,6 +3,11 @@
 //! One payer rings one host at a time: ringing another host ends the first ring. A host may have
 //! several rings and takes one; the others hear that the host is busy.
 
+mod rings;
+mod sweep;
+
+pub use rings::{Ring, medium_name};
+
 use crate::attendance::Attendance;
 use crate::commands::{CommandError, Commands};
 use crate::hosts::{HostError, HostStatus, Hosts};
@@ -13,45 +18,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::call::total_milli;
 use ledger_core::{Actor, CallId, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id};
 use ledger_runtime::{ExecuteError, Receipt};
+use rings::parse_medium;
 use serde_json::json;
 use sqlx::PgPool;
 use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
-/// How often rings that nobody answered are looked for.
-const SWEEP: Duration = Duration::from_millis(500);
-/// In how many of these rounds rings are looked for that a crash left half accepted: twice a minute.
-const RECOVER_EVERY: u64 = 60;
-/// After this long an accepted ring that the ledger knows no call for has failed.
-const ACCEPT_SECONDS: i64 = 60;
-/// How far back the first look for such rings goes, and how far each later one overlaps with the one before it:
-/// a ring may be written a little after the moment that stands in it.
-const RECOVER_FIRST: TimeDelta = TimeDelta::days(7);
-const RECOVER_OVERLAP: TimeDelta = TimeDelta::minutes(10);
-/// Rings that are looked at together: few enough that the ledger answers at once.
-const RECOVER_PAGE: i64 = 500;
 /// How often, and how long between, somebody who hangs up waits for a call that is just being taken.
 const TAKING_LOOKS: u32 = 40;
 const TAKING_WAIT: Duration = Duration::from_millis(50);
 /// Why a ring failed whose call somebody hung up before it began.
 const HUNG_UP: &str = "hung_up";
-
-/// A ring and what became of it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Ring {
-    pub call: Uuid,
-    pub payer: Uuid,
-    pub host: Uuid,
-    pub medium: String,
-    pub price_milli_per_minute: i64,
-    /// ringing, accepted, rejected, cancelled, missed, busy or failed
-    pub status: String,
-    pub failure: Option<String>,
-    pub created_at: DateTime<Utc>,
-    pub expires_at: DateTime<Utc>,
-    pub decided_at: Option<DateTime<Utc>>,
-}
 
 /// What a user asks for when calling a host.
 #[derive(Clone, Copy, Debug)]
@@ -101,13 +79,13 @@ impl Calls {
         let actor = Actor::Person(asked.payer);
         let call: CallId = command_id(actor, "InviteCall", &key.to_string()).derive("call");
         if let Some(ring) = self.ring(call).await? {
-            return same_request(ring, &asked);
+            return ring.made_by(&asked);
         }
         self.check_before_ring(&asked, now).await?;
         let metering = self.settings.metering().await?;
         let expires_at = now + TimeDelta::seconds(i64::from(metering.ring_seconds));
         let ring = self.start_ring(call, &asked, now, expires_at).await?;
-        self.bus.send(&[asked.host], "call:invite", ring_push(&ring));
+        self.bus.send(&[asked.host], "call:invite", ring.as_push());
         Ok(ring)
     }
 
@@ -152,61 +130,6 @@ impl Calls {
             Ok(())
         });
         Ok(checked.await??)
-    }
-
-    /// Ends the payer's ring at another host, if there is one, and begins the new one.
-    async fn start_ring(
-        &self,
-        call: CallId,
-        asked: &Invitation,
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Result<Ring, CommandError> {
-        let mut tx = self.pool.begin().await?;
-        let other: Option<Ring> =
-            sqlx::query_as("SELECT * FROM app.rings WHERE payer = $1 AND status = 'ringing' FOR UPDATE")
-                .bind(asked.payer.0)
-                .fetch_optional(&mut *tx)
-                .await?;
-        if let Some(other) = &other {
-            if other.host == asked.host.0 && other.expires_at > now {
-                return Err(CommandError::Refused {
-                    code: "ring_pending",
-                    message: "this host is being rung already",
-                });
-            }
-            let cancel = "UPDATE app.rings SET status = 'cancelled', decided_at = $2 WHERE call = $1";
-            sqlx::query(cancel).bind(other.call).bind(now).execute(&mut *tx).await?;
-        }
-        let ring: Option<Ring> = sqlx::query_as(
-            "INSERT INTO app.rings
-                 (call, payer, host, medium, price_milli_per_minute, status, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, 'ringing', $6, $7)
-             ON CONFLICT DO NOTHING
-             RETURNING *",
-        )
-        .bind(call.0)
-        .bind(asked.payer.0)
-        .bind(asked.host.0)
-        .bind(medium_name(asked.medium))
-        .bind(asked.price_seen_milli_per_minute)
-        .bind(now)
-        .bind(expires_at)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(ring) = ring else {
-            // The same request, or another of this payer, came first at the same moment.
-            drop(tx);
-            let first = self.ring(call).await?;
-            let pending =
-                CommandError::Refused { code: "ring_pending", message: "another ring has just begun" };
-            return first.ok_or(pending).and_then(|first| same_request(first, asked));
-        };
-        tx.commit().await?;
-        if let Some(other) = other {
-            self.bus.send(&[PersonId(other.host)], "call:end", ended_push(&other, "cancelled"));
-        }
-        Ok(ring)
     }
 
     /// The host takes the call: it starts, and the first increment is charged. Taking it again
@@ -288,15 +211,6 @@ impl Calls {
 
     async fn has_begun(&self, call: CallId) -> Result<bool, CommandError> {
         Ok(self.commands.ledger().query(move |state, _| state.call(call).is_some()).await?)
-    }
-
-    /// Of two tries to take a call one may have been refused and have failed the ring of the call that the
-    /// other has begun.
-    async fn ring_has_call(&self, call: CallId) -> Result<(), CommandError> {
-        let heal =
-            "UPDATE app.rings SET status = 'accepted', failure = NULL WHERE call = $1 AND status = 'failed'";
-        sqlx::query(heal).bind(call.0).execute(&self.pool).await?;
-        Ok(())
     }
 
     /// The host declines.
@@ -388,138 +302,8 @@ impl Calls {
         Ok(None)
     }
 
-    /// The rings of a person, newest first, from before the cursor `(created_at, call)` on.
-    pub async fn rings_of(
-        &self,
-        person: PersonId,
-        before: Option<(DateTime<Utc>, Uuid)>,
-        limit: i64,
-    ) -> Result<Vec<Ring>, CommandError> {
-        let (before_at, before_call) = before.unwrap_or_default();
-        let rows = sqlx::query_as(
-            "SELECT * FROM app.rings WHERE (payer = $1 OR host = $1) AND ($2 OR (created_at, call) < ($3, $4))
-             ORDER BY created_at DESC, call DESC LIMIT $5",
-        )
-        .bind(person.0)
-        .bind(before.is_none())
-        .bind(before_at)
-        .bind(before_call)
-        .bind(limit);
-        Ok(rows.fetch_all(&self.pool).await?)
-    }
-
-    /// A ring that `person` is part of.
-    pub async fn of(&self, person: PersonId, call: CallId) -> Result<Ring, CommandError> {
-        self.ring_of(call, |ring| ring.payer == person.0 || ring.host == person.0).await
-    }
-
-    /// Ends rings that nobody answered or that a crash left half accepted, for as long as it is polled.
-    pub async fn sweep(self) {
-        let mut tick = tokio::time::interval(SWEEP);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut recovered_to = crate::clock::now() - RECOVER_FIRST;
-        for round in 0_u64.. {
-            tick.tick().await;
-            let now = crate::clock::now();
-            let swept = async {
-                self.sweep_once(now).await?;
-                if round.is_multiple_of(RECOVER_EVERY) {
-                    self.recover(recovered_to, now).await?;
-                    recovered_to = now - RECOVER_OVERLAP;
-                }
-                Ok::<(), CommandError>(())
-            };
-            if let Err(fault) = swept.await {
-                warn!(%fault, "rings could not be ended; trying again");
-            }
-        }
-    }
-
-    pub async fn sweep_once(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
-        let missed: Vec<Ring> = sqlx::query_as(
-            "UPDATE app.rings SET status = 'missed', decided_at = $1 WHERE status = 'ringing' AND expires_at <= $1
-             RETURNING *",
-        )
-        .bind(now)
-        .fetch_all(&self.pool)
-        .await?;
-        for ring in missed {
-            self.tell_ended(&ring, "missed");
-        }
-        Ok(())
-    }
-
-    /// Fails rings that were accepted after `since`, just before a crash, so that the ledger knows no call of
-    /// them. Those of the last minute may still become one.
-    pub async fn recover(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), CommandError> {
-        let until = now - TimeDelta::seconds(ACCEPT_SECONDS);
-        let mut after = (since, Uuid::nil());
-        loop {
-            let accepted: Vec<Ring> = sqlx::query_as(
-                "SELECT * FROM app.rings WHERE status = 'accepted' AND decided_at < $1 AND (decided_at, call) > ($2, $3)
-                 ORDER BY decided_at, call LIMIT $4",
-            )
-            .bind(until)
-            .bind(after.0)
-            .bind(after.1)
-            .bind(RECOVER_PAGE)
-            .fetch_all(&self.pool)
-            .await?;
-            let Some(last) = accepted.last() else { return Ok(()) };
-            after = (last.decided_at.unwrap_or(until), last.call);
-            let ids: Vec<CallId> = accepted.iter().map(|ring| CallId(ring.call)).collect();
-            let known = self.commands.ledger().query(move |state, _| {
-                ids.iter().map(|call| state.call(*call).is_some()).collect::<Vec<bool>>()
-            });
-            for (ring, known) in accepted.iter().zip(known.await?) {
-                if !known {
-                    self.fail_ring(ring, "server_stopped", now).await?;
-                }
-            }
-        }
-    }
-
-    async fn ring(&self, call: CallId) -> Result<Option<Ring>, CommandError> {
-        let row = sqlx::query_as("SELECT * FROM app.rings WHERE call = $1");
-        Ok(row.bind(call.0).fetch_optional(&self.pool).await?)
-    }
-
-    /// The ring, if the caller has part in it; somebody else's is answered like one that is not there.
-    async fn ring_of(&self, call: CallId, may_see: impl Fn(&Ring) -> bool) -> Result<Ring, CommandError> {
-        self.ring(call).await?.filter(may_see).ok_or(CommandError::NotFound("call"))
-    }
-
-    /// Closes a ring that still rings; of two who try, one wins.
-    async fn close_ring(
-        &self,
-        ring: &Ring,
-        status: &'static str,
-        now: DateTime<Utc>,
-    ) -> Result<(), CommandError> {
-        let closed = sqlx::query(
-            "UPDATE app.rings SET status = $2, decided_at = $3
-             WHERE call = $1 AND status = 'ringing' AND expires_at > $3",
-        )
-        .bind(ring.call)
-        .bind(status)
-        .bind(now)
-        .execute(&self.pool)
-        .await?;
-        if closed.rows_affected() == 1 { Ok(()) } else { Err(ring_over()) }
-    }
-
-    async fn fail_ring(&self, ring: &Ring, failure: &str, now: DateTime<Utc>) -> Result<(), CommandError> {
-        let fail = "UPDATE app.rings SET status = 'failed', failure = $2, decided_at = $3
-                    WHERE call = $1 AND status = 'accepted'";
-        let failed = sqlx::query(fail).bind(ring.call).bind(failure).bind(now).execute(&self.pool).await?;
-        if failed.rows_affected() == 1 {
-            self.tell_ended(ring, failure);
-        }
-        Ok(())
-    }
-
     fn tell_ended(&self, ring: &Ring, reason: &str) {
-        self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], "call:end", ended_push(ring, reason));
+        self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], "call:end", ring.end_as_push(reason));
     }
 
     /// Ends what else rings at the host, and what rings at the payer if the payer is a host too.
@@ -552,44 +336,4 @@ const NOT_CONNECTED: CommandError = CommandError::Refused {
 
 fn ring_over() -> CommandError {
     CommandError::Refused { code: "ring_over", message: "this call no longer rings" }
-}
-
-fn same_request(ring: Ring, asked: &Invitation) -> Result<Ring, CommandError> {
-    let same = ring.payer == asked.payer.0
-        && ring.host == asked.host.0
-        && ring.medium == medium_name(asked.medium)
-        && ring.price_milli_per_minute == asked.price_seen_milli_per_minute;
-    if same { Ok(ring) } else { Err(Rejection::KeyReused.into()) }
-}
-
-fn ring_push(ring: &Ring) -> serde_json::Value {
-    json!({
-        "call": ring.call,
-        "payer": ring.payer,
-        "host": ring.host,
-        "medium": ring.medium,
-        "price_milli_per_minute": ring.price_milli_per_minute,
-        "expires_at": ring.expires_at,
-    })
-}
-
-fn ended_push(ring: &Ring, reason: &str) -> serde_json::Value {
-    json!({ "call": ring.call, "reason": reason })
-}
-
-pub fn medium_name(medium: Medium) -> &'static str {
-    match medium {
-        Medium::Chat => "chat",
-        Medium::Voice => "voice",
-        Medium::Video => "video",
-    }
-}
-
-fn parse_medium(name: &str) -> Result<Medium, CommandError> {
-    match name {
-        "chat" => Ok(Medium::Chat),
-        "voice" => Ok(Medium::Voice),
-        "video" => Ok(Medium::Video),
-        _ => Err(CommandError::NotFound("medium")),
-    }
 }
