@@ -26,6 +26,15 @@ impl Gateway {
 }
 
 /// Where value stands. The key of a balance is the pair (account, asset).
+///
+/// ```
+/// use ledger_core::Account;
+/// let account: Account = "host:0195f2a0-0000-7000-8000-000000000001:earnings".parse()?;
+/// assert_eq!(account.to_string(), "host:0195f2a0-0000-7000-8000-000000000001:earnings");
+/// // What a host has is what the platform owes: a credit.
+/// assert_eq!(account.natural_balance(-500), 500);
+/// # Ok::<(), ledger_core::account::BadAccount>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Account {
     /// Coins that a user bought: spendable, never withdrawable.

@@ -123,6 +123,15 @@ impl Call {
 
 /// What `ticks` increments cost in all: price times charged seconds over sixty, rounded down. A
 /// tick charges the difference to the total so far, so any way of ticking charges the same.
+///
+/// ```
+/// use ledger_core::call::total_milli;
+/// // Ten coins a minute, charged every ten seconds: a sixth each, and nothing lost to rounding.
+/// assert_eq!(total_milli(10_000, 10, 0, 1), Some(1_666));
+/// assert_eq!(total_milli(10_000, 10, 0, 6), Some(10_000));
+/// // The first half minute is free.
+/// assert_eq!(total_milli(10_000, 10, 30, 3), Some(0));
+/// ```
 pub fn total_milli(
     price_milli_per_minute: i64,
     increment_seconds: u32,

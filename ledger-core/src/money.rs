@@ -42,7 +42,13 @@ impl Asset {
         self.scale
     }
 
-    /// An amount as people read it: `12.345 COIN`.
+    /// An amount as people read it.
+    ///
+    /// ```
+    /// use ledger_core::Asset;
+    /// assert_eq!(Asset::COIN.format(12_345), "12.345 COIN");
+    /// assert_eq!(Asset::INR.format(-50), "-0.50 INR");
+    /// ```
     pub fn format(&self, amount: i64) -> String {
         let unit = 10_u64.pow(u32::from(self.scale));
         let (sign, size) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
