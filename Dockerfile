@@ -24,6 +24,6 @@ VOLUME /var/lib/muneem
 EXPOSE 8080
 # Long, so that a replay of a large journal may end before the first check counts.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10m --retries=3 \
-    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /health/live HTTP/1.0\\r\\n\\r\\n' >&3; head -n 1 <&3 | grep -q ' 200 '"]
 ENTRYPOINT ["muneem"]
 CMD ["serve"]

@@ -1,7 +1,7 @@
 //! From sign-in to payout, through the front door.
 
 use crate::world::{World, captured, new_key};
-use muneem::config::Config;
+use muneem::config::{Config, Mode};
 use muneem::serve::Server;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -127,4 +127,48 @@ async fn a_journal_that_is_not_the_databases_is_refused(pool: PgPool) {
     assert!(!refused.is_empty());
     assert_eq!(world.events(), before);
     world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn production_makes_up_nothing_and_shows_no_codes(pool: PgPool) {
+    let data = tempfile::TempDir::new().expect("a folder");
+    let secret = |byte: &str| byte.repeat(32);
+    let whole = Config {
+        mode: Mode::Production,
+        jwt_keys: format!("k1:{}", secret("11")),
+        phone_pepper: secret("22"),
+        sealing_key: secret("33"),
+        razorpay_key_id: "rzp_live_x".to_owned(),
+        razorpay_key_secret: "key secret".to_owned(),
+        otp_sender: "console".to_owned(),
+        ..crate::world::config(&pool, &data)
+    };
+    let start = async |config: Config| Server::start(config, websocket_gateway::Config::default()).await;
+    type Leave = fn(&mut Config) -> &mut String;
+    let without: [(&str, Leave); 7] = [
+        ("MUNEEM_JWT_KEYS", |it| &mut it.jwt_keys),
+        ("MUNEEM_PHONE_PEPPER", |it| &mut it.phone_pepper),
+        ("MUNEEM_SEALING_KEY", |it| &mut it.sealing_key),
+        ("MUNEEM_RAZORPAY_KEY_ID", |it| &mut it.razorpay_key_id),
+        ("MUNEEM_RAZORPAY_KEY_SECRET", |it| &mut it.razorpay_key_secret),
+        ("MUNEEM_RAZORPAY_WEBHOOK_SECRET", |it| &mut it.razorpay_webhook_secret),
+        ("MUNEEM_OTP_SENDER", |it| &mut it.otp_sender),
+    ];
+    for (name, setting) in without {
+        let mut config = whole.clone();
+        setting(&mut config).clear();
+        let refused = start(config).await.err().expect("it does not start");
+        assert!(refused.to_string().contains(name), "{name}: {refused:#}");
+    }
+    let server = start(whole).await.expect("it starts");
+    assert!(server.dev.is_none());
+    let base = format!("http://{}", server.address);
+    let running = tokio::spawn(server.run(std::future::pending()));
+    let http = reqwest::Client::new();
+    assert_eq!(http.get(format!("{base}/health/live")).send().await.expect("an answer").status(), 200);
+    let code = http.get(format!("{base}/dev/otp/%2B919000000001")).send().await.expect("an answer");
+    assert_eq!(code.status(), 404);
+    let paid = http.post(format!("{base}/dev/razorpay/pay")).json(&json!({ "order_id": "x" })).send().await;
+    assert_eq!(paid.expect("an answer").status(), 404);
+    running.abort();
 }
