@@ -23,7 +23,7 @@ CREATE TABLE app.person_roles (
 CREATE TABLE app.agencies (
     id         uuid PRIMARY KEY,
     name       text NOT NULL,
-    -- What a host types in to join; never given out twice.
+    -- Its short name; never given out twice.
     code       text NOT NULL UNIQUE,
     -- No cascade: an agency has hosts and money, and outlives a careless deletion of its owner.
     owner      uuid NOT NULL REFERENCES app.people (id),

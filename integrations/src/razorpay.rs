@@ -1,4 +1,4 @@
-//! Razorpay: orders, the checkout signature and webhooks.
+//! Razorpay: orders and webhooks.
 //!
 //! Amounts are integers in minor units (paise), as the vendor has them. The vendor knows no idempotency key
 //! for orders: what makes a second try safe is the receipt, unique to one purchase, under which an order that
@@ -170,12 +170,6 @@ impl Razorpay {
             .webhook_secrets
             .iter()
             .fold(false, |known, secret| is_signed(secret, raw, signature) | known)
-    }
-
-    /// Whether the checkout page's `signature` belongs to this payment of this order. `order_id` must be the
-    /// one that we stored, never the one that the client sent.
-    pub fn verify_checkout(&self, order_id: &str, payment_id: &str, signature: &str) -> bool {
-        is_signed(&self.config.key_secret, format!("{order_id}|{payment_id}").as_bytes(), signature)
     }
 
     async fn post_order(&self, body: &NewOrder<'_>) -> Result<Order, RazorpayError> {

@@ -1,6 +1,7 @@
 //! The durable events, in order and without a gap.
 
 use crate::codec::{JournalError, read_journal};
+use crate::replay::CHUNK;
 use event_store::EventStore;
 use ledger_core::Recorded;
 use std::collections::VecDeque;
@@ -39,7 +40,7 @@ impl Follower {
                 return Ok(Some(event));
             }
             if self.behind {
-                let missed = read_journal(self.store.as_ref(), self.next, 2_000).await?;
+                let missed = read_journal(self.store.as_ref(), self.next, CHUNK).await?;
                 self.behind = false;
                 self.ready.extend(missed);
                 continue;

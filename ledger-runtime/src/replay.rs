@@ -6,7 +6,7 @@ use ledger_core::{Recorded, State, evolve};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Events that are read at once.
-const CHUNK: usize = 2_000;
+pub(crate) const CHUNK: usize = 2_000;
 
 /// Why a ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@
 use crate::clock::Clock;
 use crate::codec::{EventIds, JournalError, encode};
 use crate::ledger::{ExecuteError, Receipt, Status};
-use crate::replay::{OpenError, catch_up, evolve_checked, panic_text};
+use crate::replay::{CHUNK, OpenError, catch_up, evolve_checked, panic_text};
 use event_store::{AppendError, EventStore, NewEvent};
 use ledger_core::{
     Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, Recorded, State, Timestamp, decide,
@@ -301,7 +301,7 @@ impl Writer {
         let later = std::mem::take(&mut self.deciding);
         let mut backoff = Backoff::new();
         loop {
-            match catch_up(self.store.as_ref(), &mut self.state, 2_000).await {
+            match catch_up(self.store.as_ref(), &mut self.state, CHUNK).await {
                 Ok(events) => match events.last().map(|event| event.revision) {
                     Some(last) => self.publish(events, last),
                     None => break,

@@ -69,19 +69,17 @@ fn told(fault: &anyhow::Error) -> String {
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    if let Command::Schemas(options) = &command {
-        return operator::schemas(options);
-    }
-    let config = Config::load()?;
+    let config = Config::load;
     match command {
-        Command::Serve => serve(config).await,
-        Command::Demo(options) => demo::run(config, &options).await,
-        Command::Verify(options) => operator::verify(&config, &options).await,
-        Command::Rebuild => operator::rebuild(&config).await,
-        Command::Events(options) => operator::events(&config, &options).await,
-        Command::Doctor(options) => operator::doctor(&config, &options).await,
+        Command::Serve => serve(config()?).await,
+        Command::Demo(options) => demo::run(config()?, &options).await,
+        Command::Verify(options) => operator::verify(&config()?, &options).await,
+        Command::Rebuild => operator::rebuild(&config()?).await,
+        Command::Events(options) => operator::events(&config()?, &options).await,
+        Command::Doctor(options) => operator::doctor(&config()?, &options).await,
+        // Follow from the code alone, so a build machine without settings can check them.
         Command::Schemas(options) => operator::schemas(&options),
-        Command::GrantRole(options) => operator::grant_role(config, &options).await,
+        Command::GrantRole(options) => operator::grant_role(config()?, &options).await,
     }
 }
 

@@ -91,7 +91,7 @@ impl App {
             sessions: Sessions::new(pool.clone(), tokens),
             agencies: Agencies::new(pool.clone()),
             presence,
-            gifts: Gifts::new(pool.clone()),
+            gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
             notes: Notes::new(pool.clone()),
             ledger,
             pool,

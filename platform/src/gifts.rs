@@ -1,9 +1,11 @@
-//! The gift catalogue: names and pictures here, prices in the ledger.
+//! Gifts: the catalogue (names and pictures here, prices in the ledger), and sending one.
 
-use crate::commands::CommandError;
+use crate::commands::{CommandError, Commands};
+use crate::hosts::Hosts;
 use crate::validation::{FieldError, text};
 use chrono::{DateTime, Utc};
-use ledger_core::GiftId;
+use ledger_core::{CallId, Command, GiftId, GiftSendingId, PersonId};
+use ledger_runtime::Receipt;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -29,14 +31,45 @@ impl GiftCard {
     }
 }
 
+/// What a user asks for when sending a gift.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    pub host: PersonId,
+    pub gift: GiftId,
+    /// The running call of the two that it is sent in, if any.
+    pub call: Option<CallId>,
+    /// The price that the sender was shown.
+    pub price_seen_milli: i64,
+}
+
 #[derive(Clone)]
 pub struct Gifts {
     pool: PgPool,
+    commands: Commands,
+    hosts: Hosts,
 }
 
 impl Gifts {
-    pub fn new(pool: PgPool) -> Gifts {
-        Gifts { pool }
+    pub fn new(pool: PgPool, commands: Commands, hosts: Hosts) -> Gifts {
+        Gifts { pool, commands, hosts }
+    }
+
+    /// Sends a gift; answers the id of this sending too. The same key again answers the same sending.
+    ///
+    /// # Errors
+    /// When the host is none, or the ledger refuses.
+    pub async fn send(
+        &self,
+        sender: PersonId,
+        key: Uuid,
+        asked: Sending,
+    ) -> Result<(GiftSendingId, Receipt), CommandError> {
+        let Sending { host, gift, call, price_seen_milli } = asked;
+        // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
+        self.hosts.approved(host).await?;
+        let command = Command::SendGift { sender, host, gift, call, price_seen_milli };
+        let receipt = self.commands.give(sender, key, command).await?;
+        Ok((receipt.command_id.derive("gift"), receipt))
     }
 
     /// The whole catalogue, those withdrawn from sale too, in the order in which it is shown.

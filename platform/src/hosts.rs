@@ -70,8 +70,8 @@ impl HostError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => FieldError::CODE,
-            Self::NotFound => "host_not_found",
-            Self::PersonNotFound => "person_not_found",
+            Self::NotFound => "unknown_host",
+            Self::PersonNotFound => "unknown_person",
             Self::AlreadyApproved => "host_already_approved",
             Self::AlreadyDecided => "host_already_decided",
             Self::CursorInvalid => "cursor_invalid",
@@ -188,6 +188,12 @@ impl Hosts {
             .fetch_optional(&self.pool)
             .await?;
         row.map(Host::from).ok_or(HostError::NotFound)
+    }
+
+    /// The host, if they are one whom users may deal with; an applicant is answered like nobody.
+    pub async fn approved(&self, person: PersonId) -> Result<Host, HostError> {
+        let host = self.get(person).await?;
+        if host.status == HostStatus::Approved { Ok(host) } else { Err(HostError::NotFound) }
     }
 
     /// Those of `people` who are approved hosts, in no order of meaning.

@@ -1,7 +1,7 @@
 //! Follows the journal into Postgres.
 
 use crate::error::ProjectError;
-use crate::queries::pg_revision;
+use crate::queries::{Checkpoint, pg_revision};
 use crate::schema::{self, FORMAT};
 use crate::{Journal, batch};
 use event_store::RecordedEvent;
@@ -129,7 +129,7 @@ impl Projector {
         let mut connection = self.pool.acquire().await?;
         let checkpoint = Checkpoint::read(&mut connection).await?;
         drop(connection);
-        *journal = self.journal_id().await?;
+        *journal = journal_id(&self.store).await?;
         checkpoint.belongs_to(*journal)?;
         if let Some(projected) = checkpoint.revision {
             check_reaches(&self.store, projected).await?;
@@ -146,7 +146,7 @@ impl Projector {
             return Ok(Step::CaughtUp(seen.or(at)));
         };
         if journal.is_none() {
-            *journal = self.journal_id().await?;
+            *journal = journal_id(&self.store).await?;
         }
         let mut tx = self.pool.begin().await?;
         let checkpoint = Checkpoint::lock(&mut tx).await?;
@@ -197,11 +197,6 @@ impl Projector {
         }
     }
 
-    async fn journal_id(&self) -> Result<Option<JournalId>, ProjectError> {
-        let first = self.store.read(0, 1).await?;
-        first.first().map(|event| opened(&decode(event)?)).transpose()
-    }
-
     fn tell(&self, projected: Option<u64>) {
         self.progress.send_if_modified(|progress| {
             let news = progress.projected != projected;
@@ -241,18 +236,13 @@ pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, ProjectError> {
 }
 
 /// The journal's id, from its first event.
-pub(crate) fn opened(first: &Recorded) -> Result<JournalId, ProjectError> {
-    match &first.event {
-        Event::JournalOpened(opened) => Ok(opened.journal),
-        _ => Err(ProjectError::NotAJournal),
+pub(crate) async fn journal_id(store: &Journal) -> Result<Option<JournalId>, ProjectError> {
+    let first = store.read(0, 1).await?;
+    match first.first().map(decode).transpose()?.map(|recorded| recorded.event) {
+        Some(Event::JournalOpened(opened)) => Ok(Some(opened.journal)),
+        Some(_) => Err(ProjectError::NotAJournal),
+        None => Ok(None),
     }
-}
-
-/// The row of `read.checkpoint`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Checkpoint {
-    pub journal: Option<JournalId>,
-    pub revision: Option<u64>,
 }
 
 impl Checkpoint {
@@ -265,28 +255,25 @@ impl Checkpoint {
         )
         .fetch_optional(connection)
         .await?;
-        Checkpoint::of(row)
+        Checkpoint::in_our_format(row)
     }
 
-    pub async fn read(connection: &mut PgConnection) -> Result<Checkpoint, ProjectError> {
+    pub(crate) async fn read(connection: &mut PgConnection) -> Result<Checkpoint, ProjectError> {
         let row = sqlx::query_as("SELECT journal_id, revision, format FROM read.checkpoint")
             .fetch_optional(connection)
             .await?;
-        Checkpoint::of(row)
+        Checkpoint::in_our_format(row)
     }
 
-    fn of(row: Option<(Option<Uuid>, Option<i64>, i32)>) -> Result<Checkpoint, ProjectError> {
+    fn in_our_format(row: Option<(Option<Uuid>, Option<i64>, i32)>) -> Result<Checkpoint, ProjectError> {
         match row {
-            Some((journal, revision, FORMAT)) => Ok(Checkpoint {
-                journal: journal.map(JournalId),
-                revision: revision.and_then(|revision| u64::try_from(revision).ok()),
-            }),
+            Some((journal, revision, FORMAT)) => Ok(Checkpoint::of(journal, revision)),
             _ => Err(ProjectError::NoCheckpoint),
         }
     }
 
     /// Refuses an old read model beside another journal.
-    pub fn belongs_to(&self, journal: Option<JournalId>) -> Result<(), ProjectError> {
+    pub(crate) fn belongs_to(&self, journal: Option<JournalId>) -> Result<(), ProjectError> {
         match (self.journal, journal) {
             (Some(read_models), Some(journal)) if read_models != journal => {
                 Err(ProjectError::OtherJournal { read_models, journal })

@@ -106,7 +106,7 @@ async fn before_it_rings_price_balance_and_presence_are_checked(pool: PgPool) {
     refused(&at_user.request("call:invite", myself).await, "self_payment");
     let mut nobody = invitation(&host);
     nobody["host"] = json!(Uuid::now_v7());
-    assert_eq!(at_user.request("call:invite", nobody).await["ok"], false);
+    refused(&at_user.request("call:invite", nobody).await, "unknown_host");
     assert_eq!(world.events(), before, "nothing was recorded");
 }
 
@@ -292,11 +292,8 @@ async fn a_half_accepted_ring_fails_after_a_while_and_a_call_that_runs_does_not(
     let world = World::start(&pool).await;
     let (user, host, mut at_user, mut at_host) = pair(&world).await;
     let running = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
-    let (other, mut at_other) = {
-        let other = world.new_user_with(1_000_000).await;
-        let socket = world.connect(&other).await;
-        (other, socket)
-    };
+    let other = world.new_user_with(1_000_000).await;
+    let mut at_other = world.connect(&other).await;
     let second_host = world.new_host(PRICE).await;
     let _at_second = world.connect(&second_host).await;
     let half = at_other.request("call:invite", invitation(&second_host)).await["data"]["call"].clone();

@@ -26,8 +26,9 @@ async fn the_first_frame_says_who_it_is_or_the_socket_is_closed(pool: PgPool) {
         assert!((4400..4410).contains(&code), "{case}: closed with {code}");
     }
     // A token in the URL is not looked at.
-    let url = format!("{}/v1/ws?token={}", world.base.replacen("http", "ws", 1), user.token);
-    let (_, _) = tokio_tungstenite::connect_async(&url).await.expect("it opens, signed in as nobody");
+    let mut socket = world.open_socket_at(&format!("/v1/ws?token={}", user.token)).await;
+    socket.send_raw(Message::text(json!({ "id": 1, "type": "ping" }).to_string())).await;
+    assert_eq!(socket.closed_with().await, 4401, "it is signed in as nobody");
 }
 
 #[sqlx::test(migrations = false)]

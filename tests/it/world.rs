@@ -264,7 +264,11 @@ impl World {
 
     /// A socket that has not said who it is.
     pub async fn open_socket(&self) -> Socket {
-        let url = format!("{}/v1/ws", self.base.replacen("http", "ws", 1));
+        self.open_socket_at("/v1/ws").await
+    }
+
+    pub async fn open_socket_at(&self, path: &str) -> Socket {
+        let url = format!("{}{path}", self.base.replacen("http", "ws", 1));
         let (stream, _) = tokio_tungstenite::connect_async(&url).await.expect("the socket opens");
         Socket { stream, pushes: VecDeque::new(), next_id: 1, hello: Value::Null }
     }

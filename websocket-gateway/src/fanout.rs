@@ -10,16 +10,13 @@ use futures_util::FutureExt;
 use ledger_core::{Event, PersonId, Recorded};
 use ledger_runtime::{Follower, Ledger};
 use platform::identity::SessionId;
+use platform::push::SESSION_ENDED;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Duration, sleep};
 use tracing::{error, warn};
 use uuid::Uuid;
-
-/// A message on the bus with this name and `{"session": id}` as data closes the sockets of that session. It
-/// is not pushed.
-pub const SESSION_ENDED: &str = "session:ended";
 
 /// Events that are looked at together: one question to the ledger for all of them.
 const BATCH: usize = 1_024;

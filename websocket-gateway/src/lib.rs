@@ -20,7 +20,6 @@ mod requests;
 mod session;
 
 pub use asyncapi::asyncapi;
-pub use fanout::SESSION_ENDED;
 
 use crate::fanout::{JournalNews, pass_on};
 use crate::news::{Known, Offset};
@@ -205,12 +204,9 @@ impl Shared {
                 Ok(()) = changes.changed() => {}
             }
             match self.app.settings.metering().await {
-                Ok(settings) => warning_seconds.send_replace(settings.warning_seconds),
-                Err(fault) => {
-                    warn!(%fault, "the settings cannot be read; the last ones stay in force");
-                    continue;
-                }
-            };
+                Ok(settings) => _ = warning_seconds.send_replace(settings.warning_seconds),
+                Err(fault) => warn!(%fault, "the settings cannot be read; the last ones stay in force"),
+            }
         }
     }
 

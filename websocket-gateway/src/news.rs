@@ -164,17 +164,22 @@ fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], known: &Known)
         Event::CallStarted(started) => Some(started.increment_seconds),
         _ => None,
     });
-    let row = [it.payer, it.host].into_iter().find_map(|person| {
-        let (id, call) = known.people.get(&person)?.call.as_ref()?;
-        (*id == it.call).then_some(call.increment_seconds)
-    });
+    // A later tick's unit has no start: the call as it stands knows.
+    let standing = || {
+        [it.payer, it.host].into_iter().find_map(|person| {
+            let (id, call) = known.people.get(&person)?.call.as_ref()?;
+            (*id == it.call).then_some(call.increment_seconds)
+        })
+    };
     let push = TickPush {
         call: it.call,
         number: it.number,
         asset: Asset::COIN,
         charge_milli: it.charge_milli,
         charged_total_milli: it.charged_total_milli,
-        seconds_paid: increment_seconds.or(row).map(|seconds| i64::from(it.number) * i64::from(seconds)),
+        seconds_paid: increment_seconds
+            .or_else(standing)
+            .map(|seconds| i64::from(it.number) * i64::from(seconds)),
         earned_milli: None,
         spendable_left_milli: None,
         seconds_left: None,

@@ -9,11 +9,11 @@ use crate::registry::{Line, Seat};
 use crate::{Config, Shared};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use ledger_core::{CallId, Command, GiftSendingId, PersonId};
+use ledger_core::{CallId, PersonId};
 use platform::calls::Invitation;
 use platform::clock;
 use platform::commands::CommandError;
-use platform::hosts::{HostError, HostStatus};
+use platform::gifts::Sending;
 use platform::identity::{AuthError, Caller};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -182,16 +182,8 @@ impl Requests {
 
     async fn send_gift(&self, sender: PersonId, asked: GiftSend) -> Result<GiftReceipt, Problem> {
         let GiftSend { host, gift, call, price_seen_milli, key } = asked;
-        let app = &self.shared.app;
-        // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
-        match app.hosts.get(host).await {
-            Ok(row) if row.status == HostStatus::Approved => {}
-            Ok(_) | Err(HostError::NotFound) => return Err(problem(CommandError::NotFound("host"))),
-            Err(fault) => return Err(problem(fault.into())),
-        }
-        let command = Command::SendGift { sender, host, gift, call, price_seen_milli };
-        let receipt = app.commands.give(sender, key, command).await.map_err(problem)?;
-        let sending: GiftSendingId = receipt.command_id.derive("gift");
+        let asked = Sending { host, gift, call, price_seen_milli };
+        let (sending, receipt) = self.shared.app.gifts.send(sender, key, asked).await.map_err(problem)?;
         Ok(GiftReceipt { sending, receipt: receipt.into() })
     }
 

@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 struct CreateAgency {
     /// 2 to 60 characters.
     name: String,
-    /// What a host types in to join: 3 to 20 capital letters, digits and `-`.
+    /// The agency's short name, never given out twice: 3 to 20 capital letters, digits and `-`.
     code: String,
     /// Gets the role `agency`.
     owner: Uuid,

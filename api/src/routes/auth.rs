@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use integrations::otp_sender::OtpChannel;
 use ledger_core::PersonId;
 use platform::identity::{SessionId, TokenPair};
+use platform::push::SESSION_ENDED;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -144,6 +145,6 @@ async fn log_out_everywhere(State(api): State<Api>, caller: AnyCaller) -> Result
 /// The gateway closes the sockets of sessions that have ended.
 fn tell_ended(api: &Api, person: PersonId, sessions: &[SessionId]) {
     for session in sessions {
-        api.app.bus.send(&[person], "session:ended", json!({ "session": session }));
+        api.app.bus.send(&[person], SESSION_ENDED, json!({ "session": session }));
     }
 }

@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::extract::{AdminCaller, IdempotencyKey, Json, Query};
 use crate::page::{InCoins, Page, ReadQuery, common_era, list_query};
 use crate::receipt::Recorded;
-use crate::routes::hosts::approved;
 use crate::words::Scope;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -80,7 +79,7 @@ async fn known_scope(api: &Api, scope: Scope) -> Result<CommissionScope, Error> 
     match scope {
         CommissionScope::Global => {}
         CommissionScope::Agency(agency) => drop(api.app.agencies.get(agency).await?),
-        CommissionScope::Host(host) => drop(approved(api, host).await?),
+        CommissionScope::Host(host) => drop(api.app.hosts.approved(host).await?),
     }
     Ok(scope)
 }

@@ -4,11 +4,10 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminCaller, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
-use crate::receipt::{Created, Recorded, created, made};
-use crate::routes::hosts::approved;
+use crate::receipt::{Created, Recorded, created};
 use axum::extract::State;
 use ledger_core::{CallId, Command, GiftId, PersonId};
-use platform::gifts::GiftCard;
+use platform::gifts::{GiftCard, Sending};
 use projections::{GiftRow, HostGiftTotals};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -91,12 +90,16 @@ async fn send_gift(
     Path(gift): Path<Uuid>,
     Json(asked): Json<SendGift>,
 ) -> Result<Created<GiftSent>, Error> {
-    let host = approved(&api, PersonId(asked.host)).await?.person;
-    let (sender, call, price_milli) = (user.person(), asked.call.map(CallId), asked.price_seen_milli);
-    let command = Command::SendGift { sender, host, gift: GiftId(gift), call, price_seen_milli: price_milli };
-    let receipt = api.app.commands.give(sender, key, command).await?;
-    let sending = made(receipt.command_id, "gift");
-    Ok(created(&receipt, GiftSent { recorded: receipt.into(), sending, asset: COIN, price_milli }))
+    let price_milli = asked.price_seen_milli;
+    let asked = Sending {
+        host: PersonId(asked.host),
+        gift: GiftId(gift),
+        call: asked.call.map(CallId),
+        price_seen_milli: price_milli,
+    };
+    let (sending, receipt) = api.app.gifts.send(user.person(), key, asked).await?;
+    let answer = GiftSent { recorded: receipt.into(), sending: sending.0, asset: COIN, price_milli };
+    Ok(created(&receipt, answer))
 }
 
 list_query! { ReceivedGiftsQuery {} }

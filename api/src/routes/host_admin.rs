@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::extract::{AdminCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{Page, list_query};
 use crate::receipt::Recorded;
-use crate::routes::hosts::{ApplicationView, approved};
+use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
 use axum::extract::State;
 use ledger_core::{AgencyId, Command, PersonId};
@@ -97,7 +97,7 @@ async fn set_agency(
     Path(person): Path<Uuid>,
     Json(asked): Json<SetAgency>,
 ) -> Result<Json<Recorded>, Error> {
-    let host = approved(&api, PersonId(person)).await?.person;
+    let host = api.app.hosts.approved(PersonId(person)).await?.person;
     let command = match asked.agency.map(AgencyId) {
         Some(agency) => Command::JoinAgency { host, agency: api.app.agencies.get(agency).await?.id },
         None => Command::LeaveAgency { host },

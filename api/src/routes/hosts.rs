@@ -3,14 +3,14 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{COIN, Page, list_query};
+use crate::page::{COIN, Page, ReadQuery, list_query};
 use crate::receipt::Recorded;
 use crate::words::{HostStatusWord, MediumWord, PresenceWord};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use ledger_core::{Command, Medium, PersonId};
-use platform::hosts::{Host, HostError, HostProfile, HostStatus};
+use platform::hosts::{Host, HostProfile, HostStatus};
 use platform::presence::PresenceStatus;
 use projections::HostRateRow;
 use serde::{Deserialize, Serialize};
@@ -169,25 +169,16 @@ fn rate_view(row: &HostRateRow) -> Rate {
 
 /// One approved host.
 #[utoipa::path(get, path = "/v1/hosts/{person}", tag = "hosts", security(("bearer" = [])),
-    params(crate::page::ReadQuery), responses((status = 200, body = HostView)))]
+    params(ReadQuery), responses((status = 200, body = HostView)))]
 async fn get_host(
     State(api): State<Api>,
     _: AnyCaller,
     Path(person): Path<Uuid>,
-    Query(query): Query<crate::page::ReadQuery>,
+    Query(query): Query<ReadQuery>,
 ) -> Result<Json<HostView>, Error> {
     api.reach(query.min_revision).await?;
-    let host = approved(&api, PersonId(person)).await?;
+    let host = api.app.hosts.approved(PersonId(person)).await?;
     as_seen(&api, vec![host]).await?.pop().map(Json).ok_or_else(|| Error::not_found("host"))
-}
-
-/// The host, if they are one whom users may deal with.
-pub async fn approved(api: &Api, person: PersonId) -> Result<Host, Error> {
-    match api.app.hosts.get(person).await {
-        Ok(host) if host.status == HostStatus::Approved => Ok(host),
-        Ok(_) => Err(HostError::NotFound.into()),
-        Err(fault) => Err(fault.into()),
-    }
 }
 
 #[derive(Deserialize, ToSchema)]

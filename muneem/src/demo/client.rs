@@ -37,7 +37,7 @@ impl Client {
         let verified =
             self.post("/v1/auth/otp/verify", json!({ "phone": phone, "code": sent["code"] })).await?;
         let token = text(&verified["tokens"], "access_token")?;
-        let person = text(&verified, "person")?;
+        let person = text(&verified["person"], "id")?;
         Ok((Client { token: Some(token), ..self.clone() }, person))
     }
 
@@ -163,8 +163,10 @@ impl Socket {
 /// # Errors
 /// When it is missing.
 pub fn text(value: &Value, field: &str) -> anyhow::Result<String> {
-    let found = value[field].as_str().or_else(|| value[field]["id"].as_str());
-    found.map(str::to_owned).with_context(|| format!("the answer has no text {field}: {value}"))
+    value[field]
+        .as_str()
+        .map(str::to_owned)
+        .with_context(|| format!("the answer has no text {field}: {value}"))
 }
 
 /// An integer field of an answer.

@@ -131,11 +131,11 @@ async fn prices(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
 async fn purchase(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     report.chapter("3. Asha buys coins");
     let plan = platform::entropy::uuid_v7();
-    let offer = json!({
+    let mut offer = json!({
         "coins_milli": BOUGHT_MILLI, "bonus_milli": BONUS_MILLI, "bonus_valid_seconds": 86_400,
         "price_minor": PAID_MINOR, "price_asset": "INR/2", "active": true,
     });
-    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), offer).await?;
+    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), offer.clone()).await?;
     let mut socket = cast.user.connect().await?;
     let checkout = cast.user.post("/v1/purchases", json!({ "plan": plan })).await?;
     let order = text(&checkout, "order_id")?;
@@ -148,19 +148,16 @@ async fn purchase(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     report.coins("bought coins", BOUGHT_MILLI, number(&wallet, "purchased_milli")?);
     report.coins("bonus coins", BONUS_MILLI, number(&wallet, "bonus_milli")?);
     // The plan was the story's; it is no longer on offer.
-    let withdrawn = json!({
-        "coins_milli": BOUGHT_MILLI, "bonus_milli": BONUS_MILLI, "bonus_valid_seconds": 86_400,
-        "price_minor": PAID_MINOR, "price_asset": "INR/2", "active": false,
-    });
-    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), withdrawn).await?;
+    offer["active"] = json!(false);
+    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), offer).await?;
     Ok(())
 }
 
 async fn call(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     report.chapter("4. They talk");
     let gift = platform::entropy::uuid_v7();
-    let card = json!({ "name": "Marigold", "image_url": "/gifts/marigold.webp", "position": 100, "price_milli": GIFT_MILLI });
-    cast.admin.put(&format!("/v1/admin/gifts/{gift}"), card).await?;
+    let mut card = json!({ "name": "Marigold", "image_url": "/gifts/marigold.webp", "position": 100, "price_milli": GIFT_MILLI });
+    cast.admin.put(&format!("/v1/admin/gifts/{gift}"), card.clone()).await?;
     let (mut user, mut host) = (cast.user.connect().await?, cast.host.connect().await?);
     let invitation = json!({
         "host": cast.host_id, "medium": "video", "price_seen_milli_per_minute": PRICE_MILLI_PER_MINUTE, "key": key(),
@@ -179,8 +176,8 @@ async fn call(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     let received = host.push("gift:sent").await?;
     report.coins("the gift as Meera sees it", GIFT_MILLI, number(&received, "price_milli")?);
     // No longer in the catalogue.
-    let gone = json!({ "name": "Marigold", "image_url": "/gifts/marigold.webp", "position": 100, "price_milli": null });
-    cast.admin.put(&format!("/v1/admin/gifts/{gift}"), gone).await?;
+    card["price_milli"] = Value::Null;
+    cast.admin.put(&format!("/v1/admin/gifts/{gift}"), card).await?;
     Ok(())
 }
 

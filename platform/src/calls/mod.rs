@@ -10,7 +10,7 @@ pub use rings::{Ring, medium_name};
 
 use crate::attendance::Attendance;
 use crate::commands::{CommandError, Commands};
-use crate::hosts::{HostError, HostStatus, Hosts};
+use crate::hosts::Hosts;
 use crate::presence::{Presence, PresenceStatus};
 use crate::push::Bus;
 use crate::settings::Settings;
@@ -94,11 +94,7 @@ impl Calls {
         if payer == host {
             return Err(Rejection::SelfPayment.into());
         }
-        match self.hosts.get(host).await {
-            Ok(host) if host.status == HostStatus::Approved => {}
-            Ok(_) | Err(HostError::NotFound) => return Err(CommandError::NotFound("host")),
-            Err(fault) => return Err(fault.into()),
-        }
+        self.hosts.approved(host).await?;
         // A host who is connected may have chosen to be shown as offline.
         let shown = self.presence.get(host, now).await?;
         if shown == PresenceStatus::Offline || !self.attendance.is_connected(host) {

@@ -20,6 +20,7 @@ const RECOVER_FIRST: TimeDelta = TimeDelta::days(7);
 const RECOVER_OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// Rings that are looked at together: few enough that the ledger answers at once.
 const RECOVER_PAGE: i64 = 500;
+
 impl Calls {
     /// Ends rings that nobody answered or that a crash left half accepted, for as long as it is polled.
     pub async fn sweep(self) {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub struct Agency {
     pub id: AgencyId,
     pub name: String,
-    /// What a host types in to join.
+    /// What people know it by; no two have the same.
     pub code: String,
     pub owner: PersonId,
     pub created_at: DateTime<Utc>,
@@ -37,9 +37,9 @@ pub enum AgencyError {
 impl AgencyError {
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound => "agency_not_found",
+            Self::NotFound => "unknown_agency",
             Self::CodeTaken => "agency_code_taken",
-            Self::OwnerNotFound => "person_not_found",
+            Self::OwnerNotFound => "unknown_person",
             Self::Invalid(_) => FieldError::CODE,
             Self::Database(_) => "unavailable",
         }
@@ -100,29 +100,6 @@ impl Agencies {
                 .fetch_optional(&self.pool)
                 .await?;
         row.map(Agency::from).ok_or(AgencyError::NotFound)
-    }
-
-    pub async fn get_by_code(&self, code: &str) -> Result<Agency, AgencyError> {
-        if !is_code(code) {
-            return Err(AgencyError::NotFound);
-        }
-        let row: Option<AgencyRow> =
-            sqlx::query_as("SELECT id, name, code, owner, created_at FROM app.agencies WHERE code = $1")
-                .bind(code)
-                .fetch_optional(&self.pool)
-                .await?;
-        row.map(Agency::from).ok_or(AgencyError::NotFound)
-    }
-
-    /// The agencies that this person owns: whose money they may see.
-    pub async fn owned_by(&self, person: PersonId) -> Result<Vec<Agency>, AgencyError> {
-        let rows: Vec<AgencyRow> = sqlx::query_as(
-            "SELECT id, name, code, owner, created_at FROM app.agencies WHERE owner = $1 ORDER BY id",
-        )
-        .bind(person.0)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(Agency::from).collect())
     }
 }
 

@@ -49,7 +49,7 @@ pub enum PeopleError {
 impl PeopleError {
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound => "person_not_found",
+            Self::NotFound => "unknown_person",
             Self::LastAdmin => "last_admin",
             Self::Invalid(_) => FieldError::CODE,
             Self::Sealed(_) => "phone_unreadable",
@@ -76,20 +76,6 @@ impl People {
     pub async fn get(&self, person: PersonId) -> Result<Person, PeopleError> {
         let row: Option<PersonRow> = sqlx::query_as(BY_ID).bind(person.0).fetch_optional(&self.pool).await?;
         row.map(Person::from).ok_or(PeopleError::NotFound)
-    }
-
-    /// Those of `people` who exist, in no order of meaning: for the names beside ids in a list.
-    pub async fn get_many(&self, people: &[PersonId]) -> Result<Vec<Person>, PeopleError> {
-        let ids: Vec<Uuid> = people.iter().map(|person| person.0).collect();
-        let rows: Vec<PersonRow> = sqlx::query_as(
-            "SELECT id, name, created_at,
-                ARRAY(SELECT role FROM app.person_roles WHERE person = people.id) AS roles
-             FROM app.people WHERE id = ANY($1)",
-        )
-        .bind(ids)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(Person::from).collect())
     }
 
     /// The person of a phone number, with the account made if there is none. Whoever calls this vouches for

@@ -40,7 +40,7 @@ async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
 async fn a_decision_is_made_once(pool: PgPool) {
     let hosts = Hosts::new(pool.clone());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
-    assert_eq!(hosts.approve(meera, admin, at(0)).await.unwrap_err().code(), "host_not_found");
+    assert_eq!(hosts.approve(meera, admin, at(0)).await.unwrap_err().code(), "unknown_host");
     hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
     hosts.approve(meera, admin, at(2)).await.unwrap();
     assert_eq!(hosts.approve(meera, admin, at(3)).await.unwrap_err().code(), "host_already_decided");
@@ -96,8 +96,8 @@ async fn each_field_out_of_bounds_is_named(pool: PgPool) {
         }
     }
     let nobody = PersonId(Uuid::nil());
-    assert_eq!(hosts.apply(nobody, &good, at(0)).await.unwrap_err().code(), "person_not_found");
-    assert_eq!(hosts.get(meera).await.unwrap_err().code(), "host_not_found");
+    assert_eq!(hosts.apply(nobody, &good, at(0)).await.unwrap_err().code(), "unknown_person");
+    assert_eq!(hosts.get(meera).await.unwrap_err().code(), "unknown_host");
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]

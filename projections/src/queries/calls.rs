@@ -6,11 +6,10 @@ use chrono::{DateTime, Utc};
 use ledger_core::CallId;
 use serde::Serialize;
 use sqlx::FromRow;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A call from acceptance to end.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub struct CallRow {
     pub call: Uuid,
     pub started_revision: i64,

@@ -3,14 +3,13 @@
 use super::ReadModels;
 use crate::error::QueryError;
 use chrono::{DateTime, Utc};
-use ledger_core::{AgencyId, PersonId, PlanId};
+use ledger_core::PersonId;
 use serde::Serialize;
 use sqlx::FromRow;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What a coin plan gives and costs now.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub struct CoinPlanRow {
     pub plan: Uuid,
     pub coins_milli: i64,
@@ -24,7 +23,7 @@ pub struct CoinPlanRow {
 }
 
 /// What a gift costs now.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub struct GiftPriceRow {
     pub gift: Uuid,
     /// Absent when it was withdrawn from the catalogue.
@@ -33,7 +32,7 @@ pub struct GiftPriceRow {
 }
 
 /// What a host asks per minute now.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub struct HostRateRow {
     pub host: Uuid,
     /// `chat`, `voice` or `video`.
@@ -44,7 +43,7 @@ pub struct HostRateRow {
 }
 
 /// A host's time with an agency.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub struct AgencyMemberRow {
     pub host: Uuid,
     pub joined_revision: i64,
@@ -64,16 +63,6 @@ impl ReadModels {
             .fetch_all(&self.pool)
             .await?;
         Ok(rows)
-    }
-
-    /// # Errors
-    /// When Postgres fails.
-    pub async fn coin_plan(&self, plan: PlanId) -> Result<Option<CoinPlanRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.coin_plans WHERE plan = $1")
-            .bind(plan.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row)
     }
 
     /// The gifts that can be sent, cheapest first.
@@ -103,32 +92,5 @@ impl ReadModels {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows)
-    }
-
-    /// The hosts that belong to `agency` now, in the order in which they joined.
-    ///
-    /// # Errors
-    /// When Postgres fails.
-    pub async fn agency_members(&self, agency: AgencyId) -> Result<Vec<AgencyMemberRow>, QueryError> {
-        let rows = sqlx::query_as(
-            "SELECT * FROM read.agency_members WHERE agency = $1 AND left_at IS NULL ORDER BY joined_revision",
-        )
-        .bind(agency.0)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows)
-    }
-
-    /// The agency that `host` belongs to now.
-    ///
-    /// # Errors
-    /// When Postgres fails.
-    pub async fn agency_of(&self, host: PersonId) -> Result<Option<AgencyId>, QueryError> {
-        let agency: Option<Uuid> =
-            sqlx::query_scalar("SELECT agency FROM read.agency_members WHERE host = $1 AND left_at IS NULL")
-                .bind(host.0)
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(agency.map(AgencyId))
     }
 }

@@ -23,20 +23,19 @@ pub use purchases::PurchaseRow;
 pub use revenue::RevenueRow;
 pub use statement::{StatementLine, StatementOf};
 pub use suspense::UnmatchedRow;
-pub use wallet::{BonusLotRow, WalletRow};
+pub use wallet::BonusLotRow;
 pub use withdrawals::{WithdrawalFilter, WithdrawalRow};
 
 use crate::error::{Behind, QueryError};
 use crate::projector::Progress;
 use crate::schema;
 use ledger_core::JournalId;
-use serde::Serialize;
 use sqlx::PgPool;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::watch;
-use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// The most rows that a page has.
 pub const PAGE_LIMIT: u32 = 200;
@@ -57,6 +56,16 @@ pub struct Checkpoint {
     /// Absent before the first batch.
     pub journal: Option<JournalId>,
     pub revision: Option<u64>,
+}
+
+impl Checkpoint {
+    /// From the columns of `read.checkpoint`.
+    pub(crate) fn of(journal: Option<Uuid>, revision: Option<i64>) -> Checkpoint {
+        Checkpoint {
+            journal: journal.map(JournalId),
+            revision: revision.and_then(|revision| u64::try_from(revision).ok()),
+        }
+    }
 }
 
 impl ReadModels {
@@ -81,15 +90,11 @@ impl ReadModels {
     /// # Errors
     /// When Postgres cannot be reached.
     pub async fn checkpoint(&self) -> Result<Checkpoint, sqlx::Error> {
-        let row: Option<(Option<uuid::Uuid>, Option<i64>)> =
-            sqlx::query_as("SELECT journal_id, revision FROM read.checkpoint")
-                .fetch_optional(&self.pool)
-                .await?;
+        let row = sqlx::query_as("SELECT journal_id, revision FROM read.checkpoint")
+            .fetch_optional(&self.pool)
+            .await?;
         let (journal, revision) = row.unwrap_or_default();
-        Ok(Checkpoint {
-            journal: journal.map(JournalId),
-            revision: revision.and_then(|revision| u64::try_from(revision).ok()),
-        })
+        Ok(Checkpoint::of(journal, revision))
     }
 
     /// Returns once the read models have come to `min_revision`.
@@ -130,7 +135,7 @@ impl ReadModels {
 }
 
 /// A page of rows, and the cursor of the next one.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// Absent on the last page.

@@ -3,7 +3,7 @@
 use super::{Cursor, Page, ReadModels, page_size};
 use crate::error::QueryError;
 use chrono::{DateTime, Utc};
-use ledger_core::{PersonId, WithdrawalId};
+use ledger_core::PersonId;
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -43,16 +43,6 @@ pub struct WithdrawalFilter {
 }
 
 impl ReadModels {
-    /// # Errors
-    /// When Postgres fails.
-    pub async fn withdrawal(&self, withdrawal: WithdrawalId) -> Result<Option<WithdrawalRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.withdrawals WHERE withdrawal = $1")
-            .bind(withdrawal.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row)
-    }
-
     /// The withdrawals, newest first.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ pub(super) struct Expected {
     call_splits: BTreeMap<Uuid, Split>,
     /// By day and, of calls, the call's medium.
     revenue: BTreeMap<(NaiveDate, Option<Medium>), Split>,
-    received: BTreeMap<Uuid, (i64, i64, i64)>,
+    received: BTreeMap<Uuid, HostGiftTotals>,
 }
 
 fn touch<T>(stories: &mut BTreeMap<Uuid, Story<T>>, id: Uuid, kind: &'static str, when: When) {
@@ -134,8 +134,11 @@ impl Expected {
                 self.endings.insert(it.call.0, it.clone());
             }
             Event::GiftSent(it) => {
-                let row = self.received.entry(it.host.0).or_default();
-                *row = (row.0 + 1, row.1 + it.price_milli, when.revision);
+                let none = HostGiftTotals { host: it.host.0, gift_count: 0, value_milli: 0, revision: 0 };
+                let totals = self.received.entry(it.host.0).or_insert(none);
+                totals.gift_count += 1;
+                totals.value_milli += it.price_milli;
+                totals.revision = when.revision;
                 self.drawn(&it.draws, kind, when);
             }
             Event::CommissionSplit(it) => self.split(it, when),
@@ -243,15 +246,8 @@ impl Expected {
                 (row.day, row.source.clone())
             })
             .await?;
-        let totals = self.received.iter().map(|(host, (gift_count, value_milli, revision))| HostGiftTotals {
-            host: *host,
-            gift_count: *gift_count,
-            value_milli: *value_milli,
-            revision: *revision,
-        });
-        comparison
-            .table("SELECT * FROM read.host_gift_totals ORDER BY host", totals.collect(), |row| row.host)
-            .await?;
+        let totals = self.received.values().cloned().collect();
+        comparison.table("SELECT * FROM read.host_gift_totals ORDER BY host", totals, |row| row.host).await?;
         let purchases = self.purchases(state);
         comparison
             .table("SELECT * FROM read.purchases ORDER BY opened_revision", purchases, |row| row.purchase)

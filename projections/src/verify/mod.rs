@@ -10,7 +10,8 @@ mod records;
 
 use crate::Journal;
 use crate::error::ProjectError;
-use crate::projector::{BATCH_EVENTS, Checkpoint, check_reaches, decode, opened};
+use crate::projector::{BATCH_EVENTS, check_reaches, decode, journal_id};
+use crate::queries::Checkpoint;
 use compare::Comparison;
 use event_store::ReadError;
 use expect::Expected;
@@ -109,9 +110,7 @@ pub async fn verify(
 ) -> Result<Report, VerifyError> {
     let mut tx = pool.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let checkpoint = Checkpoint::read(&mut tx).await?;
-    let first = store.read(0, 1).await?;
-    let journal = first.first().map(|event| opened(&decode(event)?)).transpose()?;
-    checkpoint.belongs_to(journal)?;
+    checkpoint.belongs_to(journal_id(&store).await?)?;
     if let Some(projected) = checkpoint.revision {
         check_reaches(&store, projected).await?;
     }
