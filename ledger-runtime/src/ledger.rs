@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, debug_span};
 
 /// How long a caller waits for a reply before it hears that the outcome is unknown.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,12 +105,16 @@ impl Ledger {
     /// # Errors
     /// [`ExecuteError`]; only `OutcomeUnknown` leaves open whether something was recorded.
     pub async fn execute(&self, envelope: Envelope) -> Result<Receipt, ExecuteError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::Execute { envelope: Box::new(envelope), reply }).await?;
-        match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => Err(ExecuteError::OutcomeUnknown),
-        }
+        let span = debug_span!("ledger.execute", operation = envelope.command.operation());
+        let execute = async {
+            let (reply, answer) = oneshot::channel();
+            self.send(Request::Execute { envelope: Box::new(envelope), reply }).await?;
+            match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) | Err(_) => Err(ExecuteError::OutcomeUnknown),
+            }
+        };
+        execute.instrument(span).await
     }
 
     /// Asks the state, in line with the commands; answers once what was seen is durable.

@@ -49,6 +49,8 @@ pub struct Config {
     pub database_connections: u32,
     /// `text` or `json`.
     pub log_format: String,
+    /// Where traces go by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`; nowhere when empty.
+    pub otlp_endpoint: String,
 }
 
 impl Default for Config {
@@ -72,6 +74,7 @@ impl Default for Config {
             cors_origins: String::new(),
             database_connections: 20,
             log_format: "text".to_owned(),
+            otlp_endpoint: String::new(),
         }
     }
 }

@@ -7,3 +7,4 @@ pub mod operator;
 pub mod progress;
 pub mod seed;
 pub mod serve;
+pub mod telemetry;

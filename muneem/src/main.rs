@@ -4,10 +4,9 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use muneem::config::{Config, Mode};
 use muneem::serve::Server;
+use muneem::telemetry::Telemetry;
 use muneem::{demo, operator};
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// The bookkeeper: backend of apps that sell minutes.
 ///
@@ -84,26 +83,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    start_logging(&config);
+    let telemetry = Telemetry::start(&config)?;
     let mode = config.mode;
     let data = config.data_dir.display().to_string();
     let server = Server::start(config, websocket_gateway::Config::default()).await?;
     print!("{}", welcome(mode, &format!("http://{}", server.address), &data));
     server.run(stop_signal()).await?;
+    tokio::task::spawn_blocking(|| telemetry.end()).await?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn start_logging(config: &Config) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,tower_http=warn"));
-    // Colours are for people; in a file they are noise.
-    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
-    match config.log_format.as_str() {
-        "json" => logs.json().init(),
-        _ => logs.init(),
-    }
 }
 
 /// Ready on Ctrl-C or SIGTERM.

@@ -91,6 +91,37 @@ async fn the_demo_tells_the_main_job_and_every_figure_is_right(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn traces_reach_the_collector_that_is_named(pool: PgPool) {
+    let (spans, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let collect = axum::routing::post(async move |body: axum::body::Bytes| drop(spans.send(body)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}/v1/traces", listener.local_addr().expect("an address"));
+    let collector = axum::Router::new().route("/v1/traces", collect);
+    tokio::spawn(async move { axum::serve(listener, collector).await });
+
+    let data = TempDir::new().expect("a folder");
+    let mut deployment = Deployment::new(&pool, &data).await;
+    deployment.settings.push(("MUNEEM_OTLP_ENDPOINT", endpoint));
+    let mut server = deployment.serve().await;
+    let url =
+        deployment.settings.iter().find(|(name, _)| *name == "MUNEEM_URL").expect("its address").1.clone();
+    let answer = reqwest::get(format!("{url}/v1/coin-plans")).await.expect("an answer");
+    assert!(answer.status().is_success());
+    // A graceful stop sends what has not been sent.
+    let id = server.id().expect("it runs").to_string();
+    let stopped = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
+    assert!(stopped.success());
+    assert!(server.wait().await.expect("it ends").success());
+    let mut seen = String::new();
+    while let Ok(body) = arrived.try_recv() {
+        seen.push_str(&String::from_utf8_lossy(&body));
+    }
+    for part in ["muneem", "request", "/v1/coin-plans"] {
+        assert!(seen.contains(part), "{part} is in the spans: {seen}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_read_model_that_was_tampered_with_is_named_by_verify(pool: PgPool) {
     let data = TempDir::new().expect("a folder");
     let deployment = Deployment::new(&pool, &data).await;
