@@ -10,11 +10,14 @@ use sqlx::{PgConnection, PgPool};
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How many events one transaction applies at most (more only where one unit has more).
 pub const BATCH_EVENTS: usize = 2_000;
 
+/// How often an idle projector looks whether the checkpoint is still where it left it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const READER_LAG: Duration = Duration::from_secs(1);
@@ -94,7 +97,11 @@ impl Projector {
         loop {
             match self.step(at, &mut journal).await? {
                 Step::At(revision) => at = revision,
-                Step::CaughtUp(seen) => _ = self.store.wait_beyond(seen).await?,
+                Step::CaughtUp(seen) => match timeout(LOOK_AGAIN, self.store.wait_beyond(seen)).await {
+                    Ok(head) => _ = head?,
+                    // Another process may have begun to make the read models anew, and may have stopped.
+                    Err(_) => at = self.checked_start(&mut journal).await?,
+                },
             }
             *pause = FIRST_PAUSE;
         }

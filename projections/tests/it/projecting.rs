@@ -221,3 +221,24 @@ async fn a_projector_waits_out_an_outage_of_postgres(pool: PgPool) -> anyhow::Re
     task.await??;
     Ok(())
 }
+
+#[sqlx::test(migrations = false)]
+async fn an_idle_projector_finishes_a_rebuild_that_somebody_began_and_gave_up(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = ReadModels::open(pool.clone()).await?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let projector = Projector::new(pool.clone(), world.journal());
+    let task = tokio::spawn(async move { projector.run(async { _ = stopped.await }).await });
+    models.wait_for(world.last(), LONG).await?;
+    // As a rebuild begins: everything is dropped, and the checkpoint with it.
+    sqlx::query("UPDATE read.checkpoint SET format = format + 1").execute(&pool).await?;
+    let models = ReadModels::open(pool.clone()).await?;
+    assert_eq!(models.checkpoint().await?.revision, None);
+    models.wait_for(world.last(), LONG).await?;
+    assert!(verify(&pool, world.journal(), |_, _| ()).await?.is_ok());
+    _ = stop.send(());
+    task.await??;
+    Ok(())
+}
