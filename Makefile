@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which run without make just as well.
 .DEFAULT_GOAL := help
-.PHONY: help run demo verify doctor build test stop clean-data
+.PHONY: help run demo verify doctor build test test-repeat mutants fresh-check stop clean-data
 
 define HELP
 Muneem keeps the books of apps that sell minutes.
@@ -10,6 +10,9 @@ Muneem keeps the books of apps that sell minutes.
   make verify      replays the journal and compares every balance with the read models
   make doctor      checks configuration and reach of each part, and says the mend
   make test        all that CI runs, on throw-away instances
+  make test-repeat runs the suite N times on a busy machine: make test-repeat N=10
+  make mutants     breaks the code in known ways; fails if a test does not notice
+  make fresh-check runs both commands of the README on a bare Debian in a folder; before each release
   make build       the release binary, target/release/muneem
   make stop        ends a make run elsewhere and what a killed one left behind
   make clean-data  as stop, then removes the data of make run
@@ -33,6 +36,15 @@ build:
 
 test:
 	@exec scripts/test.sh
+
+test-repeat:
+	@exec scripts/test-repeat.sh $(N)
+
+mutants:
+	@exec scripts/mutants.sh $(ONLY)
+
+fresh-check:
+	@exec scripts/fresh-check.sh
 
 stop:
 	@exec scripts/stop.sh

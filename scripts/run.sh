@@ -5,7 +5,7 @@
 # Settings, all from the environment:
 #   DATABASE_URL, REDIS_URL                      yours are used, and nothing is started for them
 #   MUNEEM_LISTEN                                default 127.0.0.1:8080
-#   MUNEEM_POSTGRES_PORT, MUNEEM_REDIS_PORT      default 54320 and 63790
+#   MUNEEM_POSTGRES_PORT, MUNEEM_REDIS_PORT      default 15432 and 16379
 #   MUNEEM_DATA_DIR                              default .muneem/run/data
 #   MUNEEM_MODE                                  default development
 set -euo pipefail
@@ -16,8 +16,8 @@ export MUNEEM_LISTEN=${MUNEEM_LISTEN:-127.0.0.1:8080}
 export MUNEEM_MODE=${MUNEEM_MODE:-development}
 export MUNEEM_DATA_DIR=${MUNEEM_DATA_DIR:-$run_dir/data}
 [[ $MUNEEM_DATA_DIR == /* ]] || MUNEEM_DATA_DIR="$root/$MUNEEM_DATA_DIR"
-postgres_port=${MUNEEM_POSTGRES_PORT:-54320}
-redis_port=${MUNEEM_REDIS_PORT:-63790}
+postgres_port=${MUNEEM_POSTGRES_PORT:-15432}
+redis_port=${MUNEEM_REDIS_PORT:-16379}
 own_postgres=$([[ -n ${DATABASE_URL:-} ]] || echo yes)
 own_redis=$([[ -n ${REDIS_URL:-} ]] || echo yes)
 
@@ -63,6 +63,15 @@ if [[ -n $own_redis ]] && port_taken 127.0.0.1 "$redis_port"; then
   die "port $redis_port is taken; stop what uses it, or: MUNEEM_REDIS_PORT=$((redis_port + 1)) make run"
 fi
 
+# not_started <server> <its port> <setting> <log>: says why a server did not start, and the mend. A port that
+# was taken since it was looked at must not cost anybody their data.
+not_started() {
+  if port_taken 127.0.0.1 "$2"; then
+    die "$1 did not start: port $2 was taken meanwhile; again, with another one: $3=$(($2 + 1)) make run"
+  fi
+  die "$1 did not start (why: above and in $4); if its data are broken and can be lost: make clean-data"
+}
+
 install_missing ${own_postgres:+postgres} ${own_redis:+redis} cc
 started=yes
 
@@ -84,13 +93,13 @@ if [[ -n $own_postgres ]]; then
   postgres_make_home "$postgres_home"
   say "starting PostgreSQL on 127.0.0.1:$postgres_port"
   postgres_start "$postgres_home" "$postgres_port" "$secret" ||
-    die "PostgreSQL did not start (why: above and in $postgres_home/log); to begin anew: make clean-data"
+    not_started PostgreSQL "$postgres_port" MUNEEM_POSTGRES_PORT "$postgres_home/log"
   export DATABASE_URL="postgres://muneem:$secret@127.0.0.1:$postgres_port/muneem"
 fi
 if [[ -n $own_redis ]]; then
   say "starting Redis on 127.0.0.1:$redis_port"
   redis_start "$run_dir/redis" "$redis_port" "$secret" "appendonly yes" ||
-    die "Redis did not start (why: above and in $run_dir/redis/log); to begin anew: make clean-data"
+    not_started Redis "$redis_port" MUNEEM_REDIS_PORT "$run_dir/redis/log"
   export REDIS_URL="redis://:$secret@127.0.0.1:$redis_port/0"
 fi
 

@@ -257,6 +257,75 @@ redis_stop() {
 }
 
 # ---------------------------------------------------------------------------------------------------
+# Throw-away servers for tests. They lie in memory where that is possible: the tests make a database each,
+# and none of them outlives the run.
+
+scratch=
+
+# throw_away_start: starts both and exports DATABASE_URL and REDIS_URL.
+throw_away_start() {
+  local base=${TMPDIR:-/tmp}
+  sweep_tests
+  if [[ -d /dev/shm && -w /dev/shm ]]; then base=/dev/shm; fi
+  scratch=$(mktemp -d "$base/muneem-test.XXXXXXXX")
+  chmod 711 "$scratch"
+  exec 9>"$scratch/lock"
+  flock 9
+  throw_away_postgres "$(random_secret)"
+  throw_away_redis "$(random_secret)"
+  say "throw-away PostgreSQL and Redis run in $scratch"
+}
+
+# A free port can be lost between looking and binding, so each start gets three tries.
+throw_away_postgres() {
+  local port secret=$1
+  postgres_make_home "$scratch/postgres"
+  for _ in 1 2 3; do
+    port=$(free_port)
+    if postgres_start "$scratch/postgres" "$port" "$secret" \
+      fsync=off full_page_writes=off synchronous_commit=off max_connections=300; then
+      export DATABASE_URL="postgres://muneem:$secret@127.0.0.1:$port/muneem"
+      return
+    fi
+  done
+  die "the throw-away PostgreSQL did not start, see above"
+}
+
+throw_away_redis() {
+  local port secret=$1
+  for _ in 1 2 3; do
+    port=$(free_port)
+    if redis_start "$scratch/redis" "$port" "$secret" 'save ""' "appendonly no"; then
+      export REDIS_URL="redis://:$secret@127.0.0.1:$port/0"
+      return
+    fi
+  done
+  die "the throw-away Redis did not start, see above"
+}
+
+throw_away_stop() {
+  [[ -n $scratch ]] || return 0
+  redis_stop "$scratch/redis"
+  postgres_stop "$scratch/postgres"
+  rm -rf "$scratch"
+  scratch=
+}
+
+# Tests must mean the same on every machine: no setting of the caller's may reach them.
+forget_settings() {
+  unset "${!MUNEEM_@}" PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PGSSLMODE PGOPTIONS PGPASSFILE
+}
+
+nextest_version=0.9.143
+
+# need_nextest: installs the test runner where it is missing.
+need_nextest() {
+  cargo nextest --version >/dev/null 2>&1 && return
+  say "installing cargo-nextest $nextest_version, once (takes some minutes)"
+  attended cargo install cargo-nextest --version "$nextest_version" --locked
+}
+
+# ---------------------------------------------------------------------------------------------------
 # The server that `make run` started
 
 server_pid() {

@@ -17,6 +17,13 @@ fn muneem() -> PathBuf {
     binary
 }
 
+/// What `kill -TERM` does; a minimal system has no such program.
+fn terminate(server: &Child) {
+    let id = server.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
+    let id = rustix::process::Pid::from_raw(id).expect("a process id");
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the server can be told to stop");
+}
+
 struct Deployment {
     settings: Vec<(&'static str, String)>,
 }
@@ -108,9 +115,7 @@ async fn traces_reach_the_collector_that_is_named(pool: PgPool) {
     let answer = reqwest::get(format!("{url}/v1/coin-plans")).await.expect("an answer");
     assert!(answer.status().is_success());
     // A graceful stop sends what has not been sent.
-    let id = server.id().expect("it runs").to_string();
-    let stopped = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
-    assert!(stopped.success());
+    terminate(&server);
     assert!(server.wait().await.expect("it ends").success());
     let mut seen = String::new();
     while let Ok(body) = arrived.try_recv() {
