@@ -43,6 +43,7 @@ pub const STORIES: &[Story] = &[
     story!(a_new_stream_is_empty),
     story!(events_are_recorded_as_they_were_given),
     story!(an_append_at_another_revision_than_the_last_is_refused),
+    story!(an_append_beyond_the_tail_says_that_the_tail_is_behind),
     story!(a_refused_batch_leaves_nothing_behind),
     story!(the_identical_batch_sent_again_answers_its_first_outcome),
     story!(a_batch_that_only_begins_like_a_recorded_one_is_refused),
@@ -99,12 +100,24 @@ async fn events_are_recorded_as_they_were_given(store: Store) -> Told {
 }
 
 async fn an_append_at_another_revision_than_the_last_is_refused(store: Store) -> Told {
-    expect_wrong(&store, Some(0), &batch(1, 1), None).await?;
-    expect_wrong(&store, Some(7), &batch(1, 1), None).await?;
     expect_appended(&store, None, &batch(1, 3), 2).await?;
-    for expected in [None, Some(0), Some(1), Some(3), Some(u64::MAX)] {
+    for expected in [None, Some(0), Some(1)] {
         expect_wrong(&store, expected, &batch(2, 1), Some(2)).await?;
     }
+    expect_appended(&store, Some(2), &batch(2, 1), 3).await
+}
+
+async fn an_append_beyond_the_tail_says_that_the_tail_is_behind(store: Store) -> Told {
+    for expected in [0, 7, u64::MAX] {
+        expect_behind(&store, expected, &batch(1, 1), None).await?;
+    }
+    expect_appended(&store, None, &batch(1, 3), 2).await?;
+    for expected in [3, 4, u64::MAX] {
+        expect_behind(&store, expected, &batch(2, 1), Some(2)).await?;
+        // Not even for events that are recorded elsewhere in the stream.
+        expect_behind(&store, expected, &batch(1, 3), Some(2)).await?;
+    }
+    expect_head(&store, Some(2)).await?;
     expect_appended(&store, Some(2), &batch(2, 1), 3).await
 }
 
@@ -147,7 +160,7 @@ async fn a_batch_that_only_begins_like_a_recorded_one_is_refused(store: Store) -
 async fn recorded_ids_at_another_revision_are_refused(store: Store) -> Told {
     let recorded = batch(1, 3);
     expect_appended(&store, None, &recorded, 2).await?;
-    for expected in [Some(0), Some(1), Some(3)] {
+    for expected in [Some(0), Some(1)] {
         expect_wrong(&store, expected, &recorded, Some(2)).await?;
     }
     expect_stream(&store, &recorded).await
@@ -317,6 +330,16 @@ async fn expect_wrong(store: &Store, at: Option<u64>, events: &[NewEvent], ends_
         Err(AppendError::WrongExpectedRevision { expected, current }) if expected == at && current == ends_at
     );
     ensure!(right, "append at {at:?} answered {outcome:?}, but the stream ends at {ends_at:?}");
+    Ok(())
+}
+
+async fn expect_behind(store: &Store, at: u64, events: &[NewEvent], ends_at: Option<u64>) -> Told {
+    let outcome = store.append(Some(at), events).await;
+    let right = matches!(
+        outcome,
+        Err(AppendError::TailBehind { expected, tail }) if expected == at && tail == ends_at
+    );
+    ensure!(right, "append at {at} answered {outcome:?}, but the stream ends before that, at {ends_at:?}");
     Ok(())
 }
 

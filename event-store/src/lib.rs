@@ -59,9 +59,13 @@ pub struct RecordedEvent {
 /// Why an append was not answered with a revision.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Another writer came first; nothing was appended.
+    /// Another writer came first; nothing was appended. `current` is at or beyond `expected`.
     #[error("expected the stream to end at {expected:?}, it ends at {current:?}")]
     WrongExpectedRevision { expected: Option<u64>, current: Option<u64> },
+    /// The stream ends before `expected`; nothing was appended. A caller who learned `expected` from
+    /// this store knows that events are lost, for example because an older copy was put in its place.
+    #[error("expected the stream to end at {expected}, it ends before that, at {tail:?}: events are lost")]
+    TailBehind { expected: u64, tail: Option<u64> },
     /// The batch may or may not be durable. Send the identical batch at the identical revision
     /// again: success says that it is, `WrongExpectedRevision` that another writer won.
     #[error("the outcome of the append is unknown: {0}")]
@@ -69,6 +73,11 @@ pub enum AppendError {
     /// The batch is empty or larger than the store takes; nothing was appended.
     #[error("the store does not take this batch: {0}")]
     Refused(String),
+    /// The store has no room at the moment: the disk is full, or no file can be opened for the next
+    /// segment. The stream still ends at the expected revision and nothing of the batch is in it.
+    /// The same or another batch can be sent at any time, and succeeds as soon as there is room.
+    #[error("the store has no room at the moment: {0}")]
+    NoSpace(String),
 }
 
 /// Why a read failed.
@@ -77,6 +86,9 @@ pub enum ReadError {
     /// The recorded bytes do not pass their checks. The text says where.
     #[error("the journal is damaged: {0}")]
     Damaged(String),
+    /// The stream ends before a revision that was acknowledged: events are lost. The text says where.
+    #[error("the journal ends too early: {0}")]
+    TailBehind(String),
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
 }
@@ -117,7 +129,13 @@ fn check_batch(events: &[NewEvent]) -> Result<(), AppendError> {
     Ok(())
 }
 
-/// The revision that the first event of a batch gets, or `None` where no revision is left.
-fn first_revision(expected: Option<u64>) -> Option<u64> {
-    expected.map_or(Some(0), |revision| revision.checked_add(1))
+/// The revision that the first event of a batch gets, unless the stream ends before `expected`.
+fn first_revision(expected: Option<u64>, current: Option<u64>) -> Result<u64, AppendError> {
+    match expected {
+        Some(expected) if current < Some(expected) => {
+            Err(AppendError::TailBehind { expected, tail: current })
+        }
+        // No stream reaches the largest number, so the sum is exact.
+        expected => Ok(expected.map_or(0, |revision| revision.saturating_add(1))),
+    }
 }

@@ -45,9 +45,7 @@ impl EventStore for MemoryStore {
         let mut recorded = self.events();
         let current = recorded.last().map(|event| event.revision);
         let wrong = AppendError::WrongExpectedRevision { expected, current };
-        let Some(first) = crate::first_revision(expected) else {
-            return Err(wrong);
-        };
+        let first = crate::first_revision(expected, current)?;
         let last = first.saturating_add(events.len() as u64 - 1);
 
         if expected != current {

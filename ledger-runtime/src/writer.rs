@@ -334,7 +334,7 @@ async fn append(
                 recovered(status);
                 return Stored::Durable;
             }
-            Err(AppendError::WrongExpectedRevision { .. }) => {
+            Err(AppendError::WrongExpectedRevision { .. } | AppendError::TailBehind { .. }) => {
                 recovered(status);
                 return Stored::LostRace;
             }
@@ -342,7 +342,9 @@ async fn append(
                 recovered(status);
                 return Stored::Refused(reason);
             }
-            Err(AppendError::OutcomeUnknown(reason)) => backoff.stalled(reason, status).await,
+            Err(AppendError::OutcomeUnknown(reason) | AppendError::NoSpace(reason)) => {
+                backoff.stalled(reason, status).await;
+            }
         }
     }
 }

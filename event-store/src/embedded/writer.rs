@@ -95,9 +95,7 @@ impl Writer {
         }
         let current = self.shared.log().end.head();
         let wrong = AppendError::WrongExpectedRevision { expected, current };
-        let Some(first) = crate::first_revision(expected) else {
-            return Err(wrong);
-        };
+        let first = crate::first_revision(expected, current)?;
         if expected != current {
             return if self.is_recorded(first, ids)? {
                 Ok(first.saturating_add(ids.len() as u64 - 1))
