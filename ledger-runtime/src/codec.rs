@@ -16,6 +16,11 @@ pub enum JournalError {
     /// The event breaks an invariant of the ledger.
     #[error("the event at revision {revision} breaks an invariant: {fault}")]
     Invariant { revision: u64, fault: String },
+    #[error("the unit that begins at revision {revision} has no end")]
+    Cut { revision: u64 },
+    /// The store has lost events that it said were durable.
+    #[error("the store ends before revision {next}, and {durable} events were durable")]
+    Lost { next: u64, durable: u64 },
 }
 
 pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, JournalError> {

@@ -3,10 +3,11 @@
 use crate::clock::Clock;
 use crate::codec::EventIds;
 use crate::follower::Follower;
+use crate::published::Published;
 use crate::replay::{OpenError, replay};
 use crate::writer::{Request, Writer};
 use event_store::EventStore;
-use ledger_core::{CommandId, Envelope, JournalId, Recorded, Rejection, State, Timestamp};
+use ledger_core::{CommandId, Envelope, JournalId, Rejection, State, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::error::SendTimeoutError;
@@ -19,7 +20,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands that may wait to be decided; further callers wait to get in.
 const QUEUE: usize = 4_096;
 /// Durable batches that a follower may lag behind before it reads from the store.
-const FOLLOW_BATCHES: usize = 1_024;
+const FOLLOW_BATCHES: usize = 256;
 
 /// What an accepted command is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,8 @@ pub enum Status {
 pub struct Ledger {
     requests: mpsc::Sender<Request>,
     store: Arc<dyn EventStore>,
-    live: broadcast::Sender<Arc<[Recorded]>>,
+    /// Weak, so that followers see the end of the writer.
+    live: broadcast::WeakSender<Arc<Published>>,
     durable: watch::Receiver<u64>,
     status: watch::Receiver<Status>,
     clock: Clock,
@@ -94,10 +96,11 @@ impl Ledger {
         let (live, _) = broadcast::channel(FOLLOW_BATCHES);
         let (durable_in, durable) = watch::channel(state.next_revision());
         let (status_in, status) = watch::channel(Status::Running);
+        let weak_live = live.downgrade();
         let writer =
-            Writer::new(store.clone(), clock.clone(), state, ids, inbox, live.clone(), durable_in, status_in);
+            Writer::new(store.clone(), clock.clone(), state, ids, inbox, live, durable_in, status_in);
         let task = tokio::spawn(writer.run());
-        Ok((Ledger { requests, store, live, durable, status, clock, journal }, task))
+        Ok((Ledger { requests, store, live: weak_live, durable, status, clock, journal }, task))
     }
 
     /// Decides and, when it is accepted, records a command; answers once the answer is durable.
@@ -168,11 +171,11 @@ impl Ledger {
         self.durable.borrow().saturating_sub(1)
     }
 
-    /// All durable events from now on.
+    /// All durable units from now on.
     pub fn follow(&self) -> Follower {
         // Subscribed before the end is read: what comes between is dropped as already seen.
-        let live = self.live.subscribe();
+        let live = self.live.upgrade().map(|live| live.subscribe());
         let next = *self.durable.borrow();
-        Follower::new(self.store.clone(), live, next)
+        Follower::new(self.store.clone(), live, self.durable.clone(), next)
     }
 }

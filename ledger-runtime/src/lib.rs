@@ -6,6 +6,7 @@ mod codec;
 mod follower;
 mod ledger;
 mod metering;
+mod published;
 mod replay;
 mod writer;
 
@@ -14,4 +15,5 @@ pub use codec::{JournalError, read_journal};
 pub use follower::Follower;
 pub use ledger::{ExecuteError, Ledger, Receipt, Status};
 pub use metering::Metering;
+pub use published::{DurableUnit, Facts, PersonFacts};
 pub use replay::OpenError;

@@ -93,7 +93,7 @@ impl Metering {
             let next = self.queue.first().copied();
             tokio::select! {
                 event = self.follower.next() => match event {
-                    Ok(Some(event)) => self.observe(&event),
+                    Ok(Some(unit)) => unit.events().iter().for_each(|event| self.observe(event)),
                     Ok(None) => return,
                     Err(JournalError::Read(fault)) => {
                         error!(alert = "metering_stalled", %fault, "metering cannot read the journal");

@@ -1,7 +1,8 @@
 //! From an empty state to the journal's end.
 
 use crate::codec::{JournalError, decode};
-use event_store::{EventStore, ReadError};
+use crate::published::Published;
+use event_store::{EventStore, ReadError, RecordedEvent};
 use ledger_core::{Recorded, State, evolve};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -31,8 +32,8 @@ pub(crate) async fn replay(
     let mut state = State::new();
     let total = store.head().await?.map_or(0, |head| head + 1);
     loop {
-        let events = catch_up(store, &mut state, CHUNK).await?;
-        if events.is_empty() {
+        let done = catch_up(store, &mut state, CHUNK).await?;
+        if done.units.is_empty() {
             return Ok(state);
         }
         progress(state.next_revision(), total.max(state.next_revision()));
@@ -49,17 +50,30 @@ pub(crate) async fn catch_up(
     store: &dyn EventStore,
     state: &mut State,
     max: usize,
-) -> Result<Vec<Recorded>, JournalError> {
-    let (mut done, mut unit) = (Vec::new(), Vec::new());
+) -> Result<Published, JournalError> {
+    let mut page = max;
+    loop {
+        let events = store.read(state.next_revision(), page).await?;
+        let is_whole_page = events.len() == page;
+        match take_over(state, &events) {
+            // The unit is longer than the page.
+            Err(JournalError::Cut { .. }) if is_whole_page => page *= 2,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn take_over(state: &mut State, events: &[RecordedEvent]) -> Result<Published, JournalError> {
+    let (mut done, mut unit) = (Published::default(), Vec::new());
     let mut fault = None;
-    for event in &store.read(state.next_revision(), max).await? {
+    for event in events {
         match decode(event).and_then(|event| evolve_checked(state, &event).map(|()| event)) {
             Ok(event) => {
                 let (revision, closes_unit) = (event.revision, event.metadata.closes_unit());
                 unit.push(event);
                 if closes_unit {
                     state.settle(revision);
-                    done.append(&mut unit);
+                    done.push(unit.drain(..), None);
                 }
             }
             Err(found) => {
@@ -71,11 +85,10 @@ pub(crate) async fn catch_up(
     }
     if let Some(first) = unit.first().map(|event| event.revision) {
         state.undo_from(first);
-        let cut = || JournalError::Invariant { revision: first, fault: "its unit is not whole".to_owned() };
-        fault = fault.or_else(|| Some(cut()));
+        fault = fault.or(Some(JournalError::Cut { revision: first }));
     }
     match fault {
-        Some(fault) if done.is_empty() => Err(fault),
+        Some(fault) if done.units.is_empty() => Err(fault),
         _ => Ok(done),
     }
 }

@@ -12,10 +12,11 @@
 use crate::clock::Clock;
 use crate::codec::{EventIds, JournalError, encode};
 use crate::ledger::{ExecuteError, Receipt, Status};
+use crate::published::{Facts, Published};
 use crate::replay::{CHUNK, OpenError, catch_up, evolve_checked, panic_text};
 use event_store::{AppendError, EventStore, NewEvent};
 use ledger_core::{
-    Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, Recorded, State, Timestamp, decide,
+    Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, State, Timestamp, decide,
 };
 use std::any::Any;
 use std::collections::VecDeque;
@@ -66,7 +67,7 @@ impl Waiting {
 /// What was decided together.
 #[derive(Default)]
 struct Batch {
-    recorded: Vec<Recorded>,
+    published: Published,
     encoded: Vec<NewEvent>,
     bytes: usize,
     waiting: Vec<Waiting>,
@@ -95,7 +96,7 @@ pub(crate) struct Writer {
     state: State,
     ids: EventIds,
     inbox: mpsc::Receiver<Request>,
-    live: broadcast::Sender<Arc<[Recorded]>>,
+    live: broadcast::Sender<Arc<Published>>,
     /// The number of durable events.
     durable: watch::Sender<u64>,
     status: watch::Sender<Status>,
@@ -113,7 +114,7 @@ impl Writer {
         state: State,
         ids: EventIds,
         inbox: mpsc::Receiver<Request>,
-        live: broadcast::Sender<Arc<[Recorded]>>,
+        live: broadcast::Sender<Arc<Published>>,
         durable: watch::Sender<u64>,
         status: watch::Sender<Status>,
     ) -> Writer {
@@ -225,7 +226,8 @@ impl Writer {
             self.deciding.bytes += encoded.stored_bytes();
             self.deciding.encoded.push(encoded);
         }
-        self.deciding.recorded.extend(recorded);
+        let facts = Facts::after(&self.state, &recorded);
+        self.deciding.published.push(recorded, Some(facts));
         Ok(Receipt { journal, command_id, revision: self.state.next_revision() - 1, duplicate: false })
     }
 
@@ -259,10 +261,9 @@ impl Writer {
         let batch = std::mem::take(&mut self.stored);
         match outcome {
             Stored::Durable => {
-                if let Some(last) = batch.recorded.last() {
-                    let last = last.revision;
+                if let Some(last) = batch.published.last_revision() {
                     self.state.settle(last);
-                    self.publish(batch.recorded, last);
+                    self.publish(batch.published, last);
                 }
                 batch.waiting.into_iter().for_each(Waiting::release);
             }
@@ -284,12 +285,12 @@ impl Writer {
         }
     }
 
-    fn publish(&self, recorded: Vec<Recorded>, last: u64) {
-        metrics::counter!("ledger_events").increment(recorded.len() as u64);
+    fn publish(&self, batch: Published, last: u64) {
+        metrics::counter!("ledger_events").increment(batch.events.len() as u64);
         // The end moves before the events go out: a follower that starts between the two drops
         // what it has seen already and misses nothing.
         self.durable.send_replace(last + 1);
-        drop(self.live.send(recorded.into()));
+        drop(self.live.send(Arc::new(batch)));
     }
 
     /// Undoes what was decided on an end that is no longer the store's, follows the journal to its
@@ -302,8 +303,8 @@ impl Writer {
         let mut backoff = Backoff::new();
         loop {
             match catch_up(self.store.as_ref(), &mut self.state, CHUNK).await {
-                Ok(events) => match events.last().map(|event| event.revision) {
-                    Some(last) => self.publish(events, last),
+                Ok(batch) => match batch.last_revision() {
+                    Some(last) => self.publish(batch, last),
                     None => break,
                 },
                 Err(JournalError::Read(fault)) => backoff.stalled(fault.to_string(), &self.status).await,
@@ -418,6 +419,6 @@ pub(crate) async fn begin_journal(
         Ok(_) | Err(AppendError::WrongExpectedRevision { .. }) => {}
         Err(fault) => return Err(OpenError::Begin(fault.to_string())),
     }
-    while !catch_up(store, state, 2_000).await?.is_empty() {}
+    while !catch_up(store, state, CHUNK).await?.units.is_empty() {}
     Ok(())
 }

@@ -99,10 +99,13 @@ impl Keeper {
             tokio::select! {
                 count = changes.recv_many(&mut people, AT_ONCE) => if count == 0 { return },
                 event = started.next() => match event {
-                    Ok(Some(recorded)) => match recorded.event {
-                        Event::CallStarted(it) => people.push(it.payer),
-                        _ => continue,
-                    },
+                    Ok(Some(unit)) => {
+                        let started = unit.events().iter().filter_map(|recorded| match &recorded.event {
+                            Event::CallStarted(it) => Some(it.payer),
+                            _ => None,
+                        });
+                        people.extend(started);
+                    }
                     Ok(None) => return,
                     Err(fault) => {
                         error!(alert = "attendance_stalled", %fault, "attendance cannot read the journal");

@@ -1,24 +1,24 @@
 //! From the journal and the bus to the sockets of the people concerned.
 
 use crate::budget::Warnings;
-use crate::news::{self, Known, Offset};
+use crate::news::{self, Offset};
 use crate::presence::Change;
 use crate::protocol::Close;
 use crate::push::{Push, WarningPush, raw_frame};
 use crate::registry::Registry;
 use futures_util::FutureExt;
 use ledger_core::{Event, PersonId, Recorded};
-use ledger_runtime::{Follower, Ledger};
+use ledger_runtime::{DurableUnit, Facts, Follower, JournalError, Ledger};
 use platform::identity::SessionId;
 use platform::push::SESSION_ENDED;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Duration, sleep};
 use tracing::{error, warn};
 use uuid::Uuid;
 
-/// Events that are looked at together: one question to the ledger for all of them.
+/// Units that are looked at together: at the most one question to the ledger for all of them.
 const BATCH: usize = 1_024;
 /// The pause after the journal could not be read.
 const RETRY: Duration = Duration::from_millis(200);
@@ -30,8 +30,6 @@ pub(crate) struct JournalNews {
     offset: Offset,
     warning_seconds: watch::Receiver<u32>,
     warnings: Warnings,
-    /// Events of a unit whose end has not come yet.
-    open: Vec<Recorded>,
     /// Those whose wallets have changed and could not be told yet.
     untold: BTreeSet<PersonId>,
 }
@@ -50,7 +48,6 @@ impl JournalNews {
             offset,
             warning_seconds,
             warnings: Warnings::default(),
-            open: Vec::new(),
             untold: BTreeSet::new(),
         }
     }
@@ -59,7 +56,7 @@ impl JournalNews {
     pub async fn run(mut self, mut follower: Follower) {
         loop {
             match next_batch(&mut follower).await {
-                Ok(Some(events)) => self.tell(events).await,
+                Ok(Some(units)) => self.tell(&units).await,
                 Ok(None) => return,
                 Err(fault) => {
                     error!(alert = "fanout_stalled", %fault, "the gateway cannot follow the journal");
@@ -69,63 +66,77 @@ impl JournalNews {
         }
     }
 
-    async fn tell(&mut self, events: Vec<Recorded>) {
-        self.open.extend(events);
-        let closed = self.open.iter().rposition(|recorded| recorded.metadata.closes_unit());
-        let Some(last) = closed else { return };
-        let units: Vec<Recorded> = self.open.drain(..=last).collect();
-        let known = self.look_up(&units).await;
-        for unit in units.chunk_by(|a, _| !a.metadata.closes_unit()) {
-            for (person, revision, push) in news::of_unit(unit, &known) {
+    async fn tell(&mut self, units: &[DurableUnit]) {
+        let asked = self.ask(units).await;
+        // A person to whom many units posted hears of the wallet once, as the last of them left it.
+        let mut last_posting = HashMap::new();
+        for (index, unit) in units.iter().enumerate().filter(|(_, unit)| unit.facts().is_some()) {
+            last_posting.extend(news::posted_to(unit.events()).into_iter().map(|person| (person, index)));
+        }
+        for (index, unit) in units.iter().enumerate() {
+            let facts = unit.facts().unwrap_or(&asked);
+            for (person, revision, push) in news::of_unit(unit.events(), facts) {
                 self.registry.push(person, revision, &push);
             }
+            self.offset.reach(unit.last_revision());
+            if unit.facts().is_some() {
+                let posted_to = news::posted_to(unit.events());
+                for person in posted_to.iter().filter(|person| last_posting[*person] == index) {
+                    self.tell_wallet(*person, facts);
+                }
+                self.warn(unit.events(), facts);
+            }
+            for recorded in unit.events() {
+                self.note_call(&recorded.event);
+            }
         }
-        self.offset.reach(units.last().map_or(0, |recorded| recorded.revision));
-        self.tell_wallets(&known);
-        self.warn(&units, &known);
-        for recorded in &units {
-            self.note_call(&recorded.event);
+        for person in self.untold.clone() {
+            self.tell_wallet(person, &asked);
+        }
+        for unit in units.iter().filter(|unit| unit.facts().is_none()) {
+            self.warn(unit.events(), &asked);
         }
     }
 
-    /// The facts of those among the people concerned who are here.
-    async fn look_up(&mut self, events: &[Recorded]) -> Known {
-        self.untold.extend(news::posted_to(events));
+    /// The facts of those here whose units came without: they were read from the store.
+    async fn ask(&mut self, units: &[DurableUnit]) -> Facts {
+        let mut in_calls = BTreeSet::new();
+        for unit in units.iter().filter(|unit| unit.facts().is_none()) {
+            self.untold.extend(news::posted_to(unit.events()));
+            in_calls.extend(news::ticked_for(unit.events()));
+        }
         self.untold.retain(|person| self.registry.is_here(*person));
         let mut asked = self.untold.clone();
-        let in_calls = news::ticked_for(events);
         asked.extend(in_calls.into_iter().filter(|person| self.registry.is_here(*person)));
         if asked.is_empty() {
-            return Known::default();
+            return Facts::default();
         }
         let asked: Vec<PersonId> = asked.into_iter().collect();
-        match self.ledger.query(move |state, at| Known::look_up(state, at, &asked)).await {
-            Ok(known) => known,
+        match self.ledger.query(move |state, at| Facts::look_up(state, at, &asked)).await {
+            Ok(facts) => facts,
             Err(fault) => {
                 // Told with the next news: calls go on being told of meanwhile.
                 warn!(%fault, "the ledger does not tell what people have");
-                Known::default()
+                Facts::default()
             }
         }
     }
 
-    fn tell_wallets(&mut self, known: &Known) {
-        let offset = self.offset.get();
-        self.untold.retain(|person| match known.people.get(person) {
-            Some(facts) => {
-                self.registry.push(*person, offset, &news::wallet(&facts.wallet));
-                false
-            }
-            None => true,
-        });
+    fn tell_wallet(&mut self, person: PersonId, facts: &Facts) {
+        if let Some(known) = facts.of(person) {
+            self.registry.push(person, self.offset.get(), &news::wallet(&known.wallet));
+            self.untold.remove(&person);
+        }
     }
 
-    fn warn(&mut self, events: &[Recorded], known: &Known) {
+    fn warn(&mut self, events: &[Recorded], facts: &Facts) {
         let warning_seconds = *self.warning_seconds.borrow();
         let mut concerned = news::posted_to(events);
         concerned.extend(news::ticked_for(events));
         for payer in concerned {
-            if let Some((call, seconds_left)) = known.running_out(payer)
+            // Somebody who is away has not been warned when they are back.
+            if self.registry.is_here(payer)
+                && let Some((call, seconds_left)) = news::running_out(facts, payer)
                 && self.warnings.crossed(call, seconds_left, warning_seconds)
             {
                 let push = Push::CallWarning(WarningPush { call, seconds_left });
@@ -148,17 +159,17 @@ impl JournalNews {
     }
 }
 
-/// Waits for an event and takes with it what is there already.
-async fn next_batch(follower: &mut Follower) -> Result<Option<Vec<Recorded>>, ledger_runtime::JournalError> {
+/// Waits for a unit and takes with it what is there already.
+async fn next_batch(follower: &mut Follower) -> Result<Option<Vec<DurableUnit>>, JournalError> {
     let Some(first) = follower.next().await? else { return Ok(None) };
-    let mut events = vec![first];
+    let mut units = vec![first];
     // A fault or the end comes again with the next wait.
-    while events.len() < BATCH
-        && let Some(Ok(Some(event))) = follower.next().now_or_never()
+    while units.len() < BATCH
+        && let Some(Ok(Some(unit))) = follower.next().now_or_never()
     {
-        events.push(event);
+        units.push(unit);
     }
-    Ok(Some(events))
+    Ok(Some(units))
 }
 
 /// Passes on what comes over the bus, for ever.

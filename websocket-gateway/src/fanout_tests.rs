@@ -20,6 +20,7 @@ const START: Timestamp = Timestamp(1_767_225_600_000);
 /// A ledger in memory, the fan-out beside it, and a socket for each person.
 struct World {
     ledger: Ledger,
+    writer: tokio::task::JoinHandle<()>,
     clock: watch::Sender<Timestamp>,
     registry: Arc<Registry>,
     changes: mpsc::Receiver<Change>,
@@ -60,7 +61,7 @@ impl World {
     async fn new(warning_seconds: u32) -> World {
         let (clock, face) = Clock::manual(START);
         let journal = JournalId(Uuid::from_u128(99));
-        let (ledger, _writer) = Ledger::open(Arc::new(MemoryStore::new()), face, journal, |_, _| {})
+        let (ledger, writer) = Ledger::open(Arc::new(MemoryStore::new()), face, journal, |_, _| {})
             .await
             .expect("an empty store");
         let (changes_in, changes) = mpsc::channel(64);
@@ -69,7 +70,7 @@ impl World {
         let news = JournalNews::new(ledger.clone(), registry.clone(), Offset::default(), warning);
         tokio::spawn(news.run(ledger.follow()));
         let [user, host, stranger] = [USER, HOST, STRANGER].map(|it| Socket::open(&registry, it));
-        World { ledger, clock, registry, changes, user, host, stranger, commands: 0 }
+        World { ledger, writer, clock, registry, changes, user, host, stranger, commands: 0 }
     }
 
     async fn give(&mut self, command: Command) -> u64 {
@@ -207,6 +208,22 @@ async fn the_news_of_many_commands_come_in_the_order_of_the_journal() {
         spendable = wallet["data"]["spendable_milli"].clone();
     }
     assert!(offsets.is_sorted(), "{offsets:?}");
+}
+
+#[tokio::test]
+async fn what_people_have_is_told_without_asking_the_ledger_again() {
+    let (mut world, _) = World::in_a_call(0, 45_000).await;
+    world.user.next("call:tick").await;
+    world.user.next("wallet:update").await;
+    world.tick(2).await;
+    // Nobody has been told of the tick yet, and the ledger answers nobody from here on.
+    world.writer.abort();
+    let told = world.user.until("wallet:update").await;
+    let names: Vec<&Value> = told.iter().map(|it| &it["push"]).collect();
+    assert_eq!(names, ["call:tick", "wallet:update"]);
+    let tick = &told[0]["data"];
+    assert_eq!((&tick["spendable_left_milli"], &tick["seconds_left"]), (&json!(25_000), &json!(30)));
+    assert_eq!(told[1]["data"]["spendable_milli"], 25_000);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod session;
 pub use asyncapi::asyncapi;
 
 use crate::fanout::{JournalNews, pass_on};
-use crate::news::{Known, Offset};
+use crate::news::Offset;
 use crate::presence::Keeper;
 use crate::problem::Problem;
 use crate::protocol::Welcome;
@@ -35,7 +35,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, PersonId};
-use ledger_runtime::Follower;
+use ledger_runtime::{Facts, Follower};
 use platform::app::App;
 use platform::clock;
 use platform::identity::Caller;
@@ -216,8 +216,8 @@ impl Shared {
         let asked = self
             .app
             .ledger
-            .query(move |state, at| (state.revision().unwrap_or(0), Known::look_up(state, at, &[person])));
-        let (offset, known) = asked.await.map_err(|error| Problem::from(&error))?;
+            .query(move |state, at| (state.revision().unwrap_or(0), Facts::look_up(state, at, &[person])));
+        let (offset, facts) = asked.await.map_err(|error| Problem::from(&error))?;
         let rings = self.app.calls.rings_of(person, None, RINGS).await;
         let rings = rings.map_err(|error| Problem::from(&error))?;
         let open = rings.into_iter().filter(|ring| ring.status == "ringing" && ring.expires_at > now);
@@ -226,7 +226,7 @@ impl Shared {
             roles: caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
             offset,
             token_expires_at: caller.expires_at,
-            active_call: news::standing(&known, person),
+            active_call: news::standing(&facts, person),
             rings: open
                 .map(|ring| RingPush {
                     call: CallId(ring.call),

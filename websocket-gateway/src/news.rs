@@ -2,10 +2,11 @@
 
 use crate::budget::{connected_ms, seconds_left, seconds_paid};
 use crate::push::*;
-use ledger_core::call::{Call, Phase};
+use ledger_core::call::Phase;
 use ledger_core::event::{EndReason, SplitSource};
-use ledger_core::{Asset, CallId, Event, PersonId, Recorded, State, Timestamp, Wallet};
-use std::collections::{BTreeSet, HashMap};
+use ledger_core::{Asset, CallId, Event, PersonId, Recorded, Timestamp, Wallet};
+use ledger_runtime::Facts;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,43 +24,19 @@ impl Offset {
     }
 }
 
-/// What one person has, and the call that they are in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub wallet: Wallet,
-    pub call: Option<(CallId, Call)>,
+/// What `payer` can spend, and how long the call that they pay for can last on it.
+fn budget(facts: &Facts, payer: PersonId) -> (Option<i64>, Option<i64>) {
+    let Some(person) = facts.of(payer) else { return (None, None) };
+    let spendable = person.wallet.spendable_milli;
+    let paying = person.call.as_ref().filter(|(_, call)| call.payer == payer);
+    let left = paying.and_then(|(_, call)| seconds_left(call, spendable, facts.at));
+    (Some(spendable), left)
 }
 
-/// The facts of some people at one moment, as of the news or later.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    pub at: Timestamp,
-    pub people: HashMap<PersonId, Facts>,
-}
-
-impl Known {
-    pub fn look_up(state: &State, at: Timestamp, people: &[PersonId]) -> Known {
-        let facts = |person: &PersonId| {
-            let call = state.engaged(*person).and_then(|id| Some((id, state.call(id)?.clone())));
-            (*person, Facts { wallet: state.wallet(*person, at), call })
-        };
-        Known { at, people: people.iter().map(facts).collect() }
-    }
-
-    /// What `payer` can spend, and how long the call that they pay for can last on it.
-    fn budget(&self, payer: PersonId) -> (Option<i64>, Option<i64>) {
-        let Some(facts) = self.people.get(&payer) else { return (None, None) };
-        let spendable = facts.wallet.spendable_milli;
-        let paying = facts.call.as_ref().filter(|(_, call)| call.payer == payer);
-        let left = paying.and_then(|(_, call)| seconds_left(call, spendable, self.at));
-        (Some(spendable), left)
-    }
-
-    /// The call that `payer` pays for and how long it can last, if that ends at all.
-    pub fn running_out(&self, payer: PersonId) -> Option<(CallId, i64)> {
-        let (id, call) = self.people.get(&payer)?.call.as_ref()?;
-        (call.payer == payer).then_some((*id, self.budget(payer).1?))
-    }
+/// The call that `payer` pays for and how long it can last, if that ends at all.
+pub(crate) fn running_out(facts: &Facts, payer: PersonId) -> Option<(CallId, i64)> {
+    let (id, call) = facts.of(payer)?.call.as_ref()?;
+    (call.payer == payer).then_some((*id, budget(facts, payer).1?))
 }
 
 /// Those whose accounts the events posted to.
@@ -78,17 +55,17 @@ pub(crate) fn ticked_for(events: &[Recorded]) -> BTreeSet<PersonId> {
 }
 
 /// What to tell whom of a unit, in order, wallets apart. With each its revision.
-pub(crate) fn of_unit(unit: &[Recorded], known: &Known) -> Vec<(PersonId, u64, Push)> {
+pub(crate) fn of_unit(unit: &[Recorded], facts: &Facts) -> Vec<(PersonId, u64, Push)> {
     let mut news = Vec::new();
     for recorded in unit {
         let at = recorded.metadata.recorded_at;
-        let told = of_event(&recorded.event, at, unit, known);
+        let told = of_event(&recorded.event, at, unit, facts);
         news.extend(told.into_iter().map(|(person, push)| (person, recorded.revision, push)));
     }
     news
 }
 
-fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], known: &Known) -> Vec<(PersonId, Push)> {
+fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], facts: &Facts) -> Vec<(PersonId, Push)> {
     let both = |payer, host, push: Push| vec![(payer, push.clone()), (host, push)];
     match event {
         Event::CallStarted(it) => both(
@@ -107,7 +84,7 @@ fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], known: &Known) -> V
                 started_at: at.to_utc(),
             }),
         ),
-        Event::CallTicked(it) => ticked(it, unit, known),
+        Event::CallTicked(it) => ticked(it, unit, facts),
         Event::CallPaused(it) => {
             let (call, cause, connected_ms) = (it.call, it.cause, it.connected_ms);
             let lost_at = it.lost_at.to_utc();
@@ -159,7 +136,7 @@ fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], known: &Known) -> V
     }
 }
 
-fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], known: &Known) -> Vec<(PersonId, Push)> {
+fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], facts: &Facts) -> Vec<(PersonId, Push)> {
     let increment_seconds = unit.iter().find_map(|recorded| match &recorded.event {
         Event::CallStarted(started) => Some(started.increment_seconds),
         _ => None,
@@ -167,7 +144,7 @@ fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], known: &Known)
     // A later tick's unit has no start: the call as it stands knows.
     let standing = || {
         [it.payer, it.host].into_iter().find_map(|person| {
-            let (id, call) = known.people.get(&person)?.call.as_ref()?;
+            let (id, call) = facts.of(person)?.call.as_ref()?;
             (*id == it.call).then_some(call.increment_seconds)
         })
     };
@@ -184,7 +161,7 @@ fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], known: &Known)
         spendable_left_milli: None,
         seconds_left: None,
     };
-    let (spendable_left_milli, seconds_left) = known.budget(it.payer);
+    let (spendable_left_milli, seconds_left) = budget(facts, it.payer);
     let to_payer = TickPush { spendable_left_milli, seconds_left, ..push.clone() };
     let earned = Some(earned_milli(unit, SplitSource::Call(it.call)));
     let to_host = TickPush { earned_milli: earned, ..push };
@@ -241,14 +218,14 @@ fn end_reason(reason: EndReason) -> &'static str {
 }
 
 /// The call that `person` is in, as they may see it.
-pub(crate) fn standing(known: &Known, person: PersonId) -> Option<Standing> {
-    let (id, call) = known.people.get(&person)?.call.as_ref()?;
+pub(crate) fn standing(facts: &Facts, person: PersonId) -> Option<Standing> {
+    let (id, call) = facts.of(person)?.call.as_ref()?;
     let lost_at = match call.phase {
         Phase::Paused { lost_at, .. } => Some(lost_at.to_utc()),
         Phase::Running { .. } | Phase::Ended => None,
     };
     let (spendable_left_milli, seconds_left) =
-        if call.payer == person { known.budget(person) } else { (None, None) };
+        if call.payer == person { budget(facts, person) } else { (None, None) };
     Some(Standing {
         call: *id,
         payer: call.payer,
@@ -263,7 +240,7 @@ pub(crate) fn standing(known: &Known, person: PersonId) -> Option<Standing> {
         ticks: call.ticks,
         charged_total_milli: call.charged_milli,
         seconds_paid: seconds_paid(call),
-        connected_ms: connected_ms(call, known.at),
+        connected_ms: connected_ms(call, facts.at),
         paused: lost_at.is_some(),
         lost_at,
         spendable_left_milli,

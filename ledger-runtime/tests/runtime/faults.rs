@@ -240,8 +240,8 @@ async fn a_journal_that_cannot_be_explained_stops_commands_and_leaves_queries() 
             assert!(seen.1.iter().all(|(account, ..)| *account != Account::ClearingCharges), "{case}");
             assert_eq!(world.ledger.durable_revision(), next - 1, "{case}");
             if sound > 0 {
-                let event = soon(follower.next()).await.expect("is read").expect("is there");
-                assert_eq!(event.revision + 1, next, "{case}");
+                let unit = soon(follower.next()).await.expect("is read").expect("is there");
+                assert_eq!(unit.last_revision() + 1, next, "{case}");
             }
             // It does not spin, and it ends.
             let again = world.execute(rose()).await;
