@@ -28,6 +28,12 @@ impl<T> From<projections::Page<T>> for Page<T> {
     }
 }
 
+impl<T> From<platform::page::Page<T>> for Page<T> {
+    fn from(page: platform::page::Page<T>) -> Page<T> {
+        Page { items: page.items, next_cursor: page.next }
+    }
+}
+
 /// An amount's asset beside a row that counts in coins alone.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct InCoins<T> {

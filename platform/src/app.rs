@@ -1,6 +1,7 @@
 //! Everything that a request can need, put together once.
 
 use crate::attendance::Attendance;
+use crate::audit::AuditLog;
 use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::gifts::Gifts;
@@ -54,6 +55,7 @@ pub struct App {
     pub purchases: Purchases,
     pub gifts: Gifts,
     pub notes: Notes,
+    pub audit: AuditLog,
     pub bus: Bus,
 }
 
@@ -93,6 +95,7 @@ impl App {
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
             notes: Notes::new(pool.clone()),
+            audit: AuditLog::new(pool.clone()),
             ledger,
             pool,
             redis,

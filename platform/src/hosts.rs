@@ -1,14 +1,16 @@
 //! Hosts: an application, a decision, a profile. Prices are ledger events.
 
 use crate::{
+    audit::{self, Author, Change},
     identity::people::{Role, grant},
+    page::{CursorInvalid, Page, Place},
     validation::{self, FieldError},
 };
 use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
-use std::str::FromStr;
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,13 +43,6 @@ pub struct Host {
     pub decided_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPage {
-    pub hosts: Vec<Host>,
-    /// What to ask for next; None at the end.
-    pub next: Option<String>,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error(transparent)]
@@ -60,6 +55,8 @@ pub enum HostError {
     AlreadyApproved,
     #[error("the application was decided already")]
     AlreadyDecided,
+    #[error("nobody decides on their own application")]
+    OwnApplication,
     #[error("the cursor is not one of ours")]
     CursorInvalid,
     #[error("the database is unavailable: {0}")]
@@ -74,9 +71,16 @@ impl HostError {
             Self::PersonNotFound => "unknown_person",
             Self::AlreadyApproved => "host_already_approved",
             Self::AlreadyDecided => "host_already_decided",
+            Self::OwnApplication => "own_money",
             Self::CursorInvalid => "cursor_invalid",
             Self::Database(_) => "unavailable",
         }
+    }
+}
+
+impl From<CursorInvalid> for HostError {
+    fn from(_: CursorInvalid) -> Self {
+        Self::CursorInvalid
     }
 }
 
@@ -130,55 +134,75 @@ impl Hosts {
     }
 
     /// Makes the applicant a host, with the role.
+    ///
+    /// # Errors
+    /// `OwnApplication` when author and applicant are one.
     pub async fn approve(
         &self,
         person: PersonId,
-        by: PersonId,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<Host, HostError> {
         let mut tx = self.pool.begin().await?;
-        let row: Option<HostRow> = sqlx::query_as(
-            "UPDATE app.hosts SET status = 'approved', status_since = $3, decided_by = $2, decided_at = $3
-             WHERE person = $1 AND status = 'applied' RETURNING *",
-        )
-        .bind(person.0)
-        .bind(by.0)
-        .bind(now)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else {
-            drop(tx);
-            return Err(self.why_not_decided(person).await);
-        };
+        let host = self.decide(&mut tx, person, HostStatus::Approved, None, author, now).await?;
         grant(&mut tx, person, Role::Host, now).await?;
         tx.commit().await?;
-        Ok(row.into())
+        Ok(host)
     }
 
-    /// `reason` has 1 to 300 characters; the applicant sees it.
+    /// `words` has 1 to 300 characters; the applicant sees it.
+    ///
+    /// # Errors
+    /// `OwnApplication` when author and applicant are one.
     pub async fn reject(
         &self,
         person: PersonId,
-        reason: &str,
-        by: PersonId,
+        words: &str,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<Host, HostError> {
-        let reason = validation::text("reason", reason, 1..=300, true)?;
+        let words = validation::text("reason", words, 1..=300, true)?;
+        let author = author.clone().because(author.reason(), Some(&words))?;
+        let mut tx = self.pool.begin().await?;
+        let host = self.decide(&mut tx, person, HostStatus::Rejected, Some(words), &author, now).await?;
+        tx.commit().await?;
+        Ok(host)
+    }
+
+    /// Decides an application and writes the decision to the audit log.
+    async fn decide(
+        &self,
+        tx: &mut PgConnection,
+        person: PersonId,
+        status: HostStatus,
+        reject_reason: Option<String>,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<Host, HostError> {
+        if author.id() == Some(person) {
+            return Err(HostError::OwnApplication);
+        }
         let row: Option<HostRow> = sqlx::query_as(
-            "UPDATE app.hosts SET status = 'rejected', status_since = $4, reject_reason = $2, decided_by = $3,
-                 decided_at = $4
+            "UPDATE app.hosts SET status = $2, status_since = $5, reject_reason = $3, decided_by = $4, decided_at = $5
              WHERE person = $1 AND status = 'applied' RETURNING *",
         )
         .bind(person.0)
-        .bind(reason)
-        .bind(by.0)
+        .bind(status.as_str())
+        .bind(reject_reason)
+        .bind(author.id().map(|person| person.0))
         .bind(now)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        match row {
-            Some(row) => Ok(row.into()),
-            None => Err(self.why_not_decided(person).await),
-        }
+        let Some(row) = row else { return Err(self.why_not_decided(person).await) };
+        let action = match status {
+            HostStatus::Approved => "host.approved",
+            HostStatus::Applied | HostStatus::Rejected => "host.rejected",
+        };
+        let change = Change::new(action, "host", person)
+            .before(json!({ "status": HostStatus::Applied }))
+            .after(json!({ "status": status }));
+        audit::record(tx, author, change, now).await?;
+        Ok(row.into())
     }
 
     /// The host or applicant, whatever the status.
@@ -214,24 +238,21 @@ impl Hosts {
         status: HostStatus,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<HostPage, HostError> {
-        let Cursor { since, person } = cursor.map_or(Ok(Cursor::START), str::parse)?;
-        let limit = limit.clamp(1, MAX_PAGE) as usize;
-        // One more than asked for tells whether there is another page.
+    ) -> Result<Page<Host>, HostError> {
+        let place = cursor.map_or(Ok(Place::OLDEST), str::parse)?;
+        let limit = i64::from(limit.clamp(1, MAX_PAGE));
         let rows: Vec<HostRow> = sqlx::query_as(
             "SELECT * FROM app.hosts WHERE status = $1 AND (status_since, person) > ($2, $3)
              ORDER BY status_since, person LIMIT $4",
         )
         .bind(status.as_str())
-        .bind(since)
-        .bind(person)
-        .bind(limit as i64 + 1)
+        .bind(place.at)
+        .bind(place.id)
+        .bind(limit + 1)
         .fetch_all(&self.pool)
         .await?;
-        let more = rows.len() > limit;
-        let hosts: Vec<Host> = rows.into_iter().take(limit).map(Host::from).collect();
-        let next = hosts.last().filter(|_| more).map(|last| Cursor::after(last).to_string());
-        Ok(HostPage { hosts, next })
+        let hosts = rows.into_iter().map(Host::from).collect();
+        Ok(Page::of(hosts, limit, |host: &Host| Place { at: host.status_since, id: host.person.0 }))
     }
 
     async fn why_not_decided(&self, person: PersonId) -> HostError {
@@ -260,47 +281,6 @@ impl HostStatus {
             Self::Approved => "approved",
             Self::Rejected => "rejected",
         }
-    }
-}
-
-/// The place of a row in a list: microseconds and id, 48 hex digits.
-struct Cursor {
-    since: DateTime<Utc>,
-    person: Uuid,
-}
-
-impl Cursor {
-    const START: Cursor = Cursor { since: DateTime::UNIX_EPOCH, person: Uuid::nil() };
-
-    fn after(host: &Host) -> Cursor {
-        Cursor { since: host.status_since, person: host.person.0 }
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}{}", self.since.timestamp_micros(), self.person.simple())
-    }
-}
-
-const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
-
-impl FromStr for Cursor {
-    type Err = HostError;
-
-    fn from_str(text: &str) -> Result<Self, HostError> {
-        let read = || {
-            let bytes: [u8; 24] = hex::decode(text).ok()?.try_into().ok()?;
-            let (since, person) = bytes.split_at(8);
-            let micros = i64::from_be_bytes(since.try_into().ok()?);
-            // Later times fit our type but not Postgres'.
-            (0..YEAR_10000_MICROS).contains(&micros).then_some(())?;
-            Some(Cursor {
-                since: DateTime::from_timestamp_micros(micros)?,
-                person: Uuid::from_slice(person).ok()?,
-            })
-        };
-        read().ok_or(HostError::CursorInvalid)
     }
 }
 

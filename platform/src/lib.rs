@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod attendance;
+pub mod audit;
 pub mod calls;
 pub mod clock;
 pub mod commands;
@@ -14,6 +15,7 @@ pub mod hosts;
 pub mod identity;
 pub mod journal;
 pub mod notes;
+pub mod page;
 pub mod presence;
 pub mod purchases;
 pub mod push;

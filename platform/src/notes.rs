@@ -4,7 +4,18 @@ use crate::commands::CommandError;
 use crate::validation::text;
 use chrono::{DateTime, Utc};
 use ledger_core::{NoteId, PersonId, Rejection};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A note as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Note {
+    pub id: Uuid,
+    /// Absent for the operator at the command line.
+    pub author: Option<Uuid>,
+    pub words: String,
+    pub created_at: DateTime<Utc>,
+}
 
 #[derive(Clone)]
 pub struct Notes {
@@ -41,4 +52,34 @@ impl Notes {
         .await?;
         if kept.rows_affected() == 1 { Ok(()) } else { Err(Rejection::KeyReused.into()) }
     }
+
+    /// # Errors
+    /// `NotFound` for a note that was never written or is erased.
+    pub async fn get(&self, note: NoteId) -> Result<Note, CommandError> {
+        let found = sqlx::query_as("SELECT id, author, words, created_at FROM app.notes WHERE id = $1")
+            .bind(note.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        found.ok_or(CommandError::NotFound("note"))
+    }
+}
+
+/// Keeps words that were checked, inside the caller's transaction. A note that is there stays as it is.
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    note: NoteId,
+    author: Option<PersonId>,
+    words: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO app.notes (id, author, words, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(note.0)
+    .bind(author.map(|author| author.0))
+    .bind(words)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
 }

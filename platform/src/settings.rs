@@ -1,13 +1,13 @@
 //! What an admin may change while the server runs. A call pins the metering values that it started with, so a
 //! change touches later calls only.
 
+use crate::audit::{self, Author, Change};
 use crate::validation::{FieldError, within};
 use chrono::{DateTime, Utc};
-use ledger_core::PersonId;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sqlx::{PgPool, types::Json};
+use sqlx::PgPool;
 use tokio::sync::watch;
 
 /// How calls are metered. A field that a stored value does not have takes its default.
@@ -105,11 +105,11 @@ impl Settings {
     pub async fn set_metering(
         &self,
         settings: &MeteringSettings,
-        by: PersonId,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
         settings.validate()?;
-        self.set(METERING, settings, by, now).await
+        self.set(METERING, settings, author, now).await
     }
 
     /// The values in force; the defaults as long as nobody set any.
@@ -120,11 +120,11 @@ impl Settings {
     pub async fn set_payout(
         &self,
         settings: &PayoutSettings,
-        by: PersonId,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
         settings.validate()?;
-        self.set(PAYOUT, settings, by, now).await
+        self.set(PAYOUT, settings, author, now).await
     }
 
     /// Both in one round trip: every command needs them.
@@ -144,24 +144,46 @@ impl Settings {
         read(key, stored.fetch_optional(&self.pool).await?)
     }
 
-    async fn set<T: Serialize + Sync>(
+    /// Writes a group and its row of the audit log together. The values that are in force already change nothing.
+    async fn set<T: Serialize + DeserializeOwned + Default + Sync>(
         &self,
         key: &'static str,
         value: &T,
-        by: PersonId,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
+        let after = serde_json::to_value(value)
+            .map_err(|error| SettingsError::Unreadable { key, problem: error.to_string() })?;
+        let mut tx = self.pool.begin().await?;
+        // Two admins at once: the second one reads what the first one wrote.
+        sqlx::query("LOCK TABLE app.settings IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
+        let stored: Option<Value> = sqlx::query_scalar("SELECT value FROM app.settings WHERE key = $1")
+            .bind(key)
+            .fetch_optional(&mut *tx)
+            .await?;
+        // A stored value that cannot be read is replaced, and shown as it is.
+        let before = match stored {
+            None => serde_json::to_value(T::default()).ok(),
+            stored => stored,
+        };
+        if before.as_ref() == Some(&after) {
+            return Ok(());
+        }
         sqlx::query(
             "INSERT INTO app.settings (key, value, changed_by, changed_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (key) DO UPDATE SET value = excluded.value, changed_by = excluded.changed_by,
                  changed_at = excluded.changed_at",
         )
         .bind(key)
-        .bind(Json(value))
-        .bind(by.0)
+        .bind(&after)
+        .bind(author.id().map(|person| person.0))
         .bind(now)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        let change = Change::new("setting.changed", "setting", key);
+        let change = Change { before, after: Some(after), ..change };
+        audit::record(&mut tx, author, change, now).await?;
+        tx.commit().await?;
         self.changes.send_replace(());
         Ok(())
     }

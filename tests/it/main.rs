@@ -8,6 +8,7 @@
 mod bad_input;
 mod calls;
 mod crash;
+mod governance;
 mod idempotency;
 mod limits;
 mod main_job;

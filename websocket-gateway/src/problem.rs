@@ -133,9 +133,10 @@ impl From<&HostError> for Problem {
             HostError::NotFound => Problem::new("unknown_host", error.to_string()),
             HostError::PersonNotFound => Problem::new("unknown_person", error.to_string()),
             HostError::Database(_) => Problem::unavailable(),
-            HostError::AlreadyApproved | HostError::AlreadyDecided | HostError::CursorInvalid => {
-                Problem::new(error.code(), error.to_string())
-            }
+            HostError::AlreadyApproved
+            | HostError::AlreadyDecided
+            | HostError::OwnApplication
+            | HostError::CursorInvalid => Problem::new(error.code(), error.to_string()),
         }
     }
 }

@@ -10,6 +10,7 @@ use ledger_runtime::ExecuteError;
 use platform::commands::CommandError;
 use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError};
+use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
 use platform::rate_limit::RateLimitError;
@@ -52,6 +53,8 @@ impl Error {
             }
             Error::Webhook(WebhookRefusal::Database(_)) => unavailable(),
             Error::Query(fault) => query(fault),
+            Error::List(ListError::CursorInvalid(_)) => cursor_invalid(),
+            Error::List(ListError::Database(_)) => unavailable(),
         }
     }
 }
@@ -152,6 +155,7 @@ fn host(fault: &HostError) -> Problem {
         HostError::AlreadyApproved | HostError::AlreadyDecided => {
             Problem::new(StatusCode::CONFLICT, fault.code(), fault.to_string())
         }
+        HostError::OwnApplication => Problem::new(StatusCode::FORBIDDEN, fault.code(), fault.to_string()),
         HostError::CursorInvalid => cursor_invalid(),
         HostError::Database(_) => unavailable(),
     }

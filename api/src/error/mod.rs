@@ -14,6 +14,7 @@ use ledger_runtime::ExecuteError;
 use platform::commands::CommandError;
 use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Role};
+use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
 use platform::rate_limit::RateLimitError;
@@ -82,6 +83,8 @@ pub enum Error {
     Webhook(#[from] WebhookRefusal),
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(transparent)]
+    List(#[from] ListError),
 }
 
 impl Error {

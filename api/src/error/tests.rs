@@ -5,6 +5,7 @@ use ledger_runtime::ExecuteError;
 use platform::commands::CommandError;
 use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Role};
+use platform::page::{CursorInvalid, ListError};
 use platform::purchases::WebhookRefusal;
 use platform::rate_limit::RateLimitError;
 use platform::settings::SettingsError;
@@ -119,8 +120,11 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (Error::field("name", "is too long"), 422, "field_invalid"),
         (HostError::NotFound.into(), 404, "unknown_host"),
         (HostError::AlreadyDecided.into(), 409, "host_already_decided"),
+        (HostError::OwnApplication.into(), 403, "own_money"),
         (HostError::CursorInvalid.into(), 400, "cursor_invalid"),
         (QueryError::BadCursor.into(), 400, "cursor_invalid"),
+        (ListError::CursorInvalid(CursorInvalid).into(), 400, "cursor_invalid"),
+        (ListError::Database(lost()).into(), 503, "unavailable"),
         (QueryError::from(Behind { wanted: 2, projected: None }).into(), 503, "read_model_behind"),
         (OtpError::Invalid.into(), 401, "otp_invalid"),
         (OtpError::Expired.into(), 401, "otp_expired"),

@@ -2,6 +2,7 @@
 //! checked: who is asking, then the key, the path, the query, and the body last.
 
 mod address;
+mod author;
 mod body;
 mod caller;
 mod key;
@@ -11,6 +12,7 @@ mod query;
 mod tests;
 
 pub use address::{ClientAddress, address_of};
+pub use author::AdminAuthor;
 pub use body::{BODY_LIMIT_BYTES, Json, Raw};
 pub use caller::{AdminCaller, AnyCaller, HostCaller, UserCaller};
 pub use key::IdempotencyKey;

@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, IdempotencyKey, Json, Path, Query};
+use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{Page, list_query};
 use crate::receipt::Recorded;
 use crate::routes::hosts::ApplicationView;
@@ -31,7 +31,9 @@ list_query! {
     }
 }
 
-/// Hosts and applications in a status, those longest in it first.
+/// List hosts and applications in one status.
+///
+/// Those that have been in the status longest come first.
 #[utoipa::path(get, path = "/v1/admin/hosts", tag = "admin: hosts", security(("bearer" = ["admin"])),
     params(ApplicationsQuery), responses((status = 200, body = Page<ApplicationView>)))]
 async fn list_applications(
@@ -42,19 +44,21 @@ async fn list_applications(
     let limit = query.ready(&api).await?;
     let status = query.status.unwrap_or(HostStatus::Applied);
     let page = api.app.hosts.list(status, query.cursor.as_deref(), limit).await?;
-    let items = page.hosts.into_iter().map(ApplicationView::from).collect();
+    let items = page.items.into_iter().map(ApplicationView::from).collect();
     Ok(Json(Page { items, next_cursor: page.next }))
 }
 
-/// Make an applicant a host, with the role.
+/// Approve an application: the applicant becomes a host.
+///
+/// Nobody can approve their own application (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/hosts/{person}/approve", tag = "admin: hosts",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApplicationView)))]
 async fn approve_host(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     Path(person): Path<Uuid>,
 ) -> Result<Json<ApplicationView>, Error> {
-    Ok(Json(api.app.hosts.approve(PersonId(person), admin.person(), api.now()).await?.into()))
+    Ok(Json(api.app.hosts.approve(PersonId(person), &admin.author, api.now()).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -65,16 +69,18 @@ struct RejectHost {
 }
 
 /// Reject an application.
+///
+/// The applicant sees the reason and may apply again. Nobody can reject their own application (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/hosts/{person}/reject", tag = "admin: hosts",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApplicationView)))]
 async fn reject_host(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     Path(person): Path<Uuid>,
     Json(asked): Json<RejectHost>,
 ) -> Result<Json<ApplicationView>, Error> {
     let hosts = &api.app.hosts;
-    Ok(Json(hosts.reject(PersonId(person), &asked.reason, admin.person(), api.now()).await?.into()))
+    Ok(Json(hosts.reject(PersonId(person), &asked.reason, &admin.author, api.now()).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -133,7 +133,7 @@ async fn list_hosts(
         (hosts_online(&api, limit).await?, None)
     } else {
         let page = api.app.hosts.list(HostStatus::Approved, query.cursor.as_deref(), limit).await?;
-        (page.hosts, page.next)
+        (page.items, page.next)
     };
     Ok(Json(Page { items: as_seen(&api, hosts).await?, next_cursor }))
 }

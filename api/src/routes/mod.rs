@@ -3,6 +3,7 @@
 
 mod adjustments;
 mod agencies;
+mod audit;
 mod auth;
 mod bonuses;
 mod books;
@@ -48,6 +49,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(events::routes())
         .merge(books::routes())
         .merge(settings::routes())
+        .merge(audit::routes())
         .merge(people::routes())
         .merge(health::routes())
 }

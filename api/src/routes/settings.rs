@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, Json};
+use crate::extract::{AdminAuthor, AdminCaller, Json};
 use axum::extract::State;
 use platform::settings::{MeteringSettings, PayoutSettings};
 use rust_decimal::Decimal;
@@ -30,6 +30,14 @@ struct Metering {
     ring_seconds: u32,
     /// How long before the coins run out the payer is warned, 0 to 3600.
     warning_seconds: u32,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    note: Option<String>,
 }
 
 impl From<MeteringSettings> for Metering {
@@ -41,34 +49,48 @@ impl From<MeteringSettings> for Metering {
             ring_seconds,
             warning_seconds,
         } = it;
-        Metering { increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds }
+        Metering {
+            increment_seconds,
+            free_seconds,
+            grace_seconds,
+            ring_seconds,
+            warning_seconds,
+            reason: None,
+            note: None,
+        }
     }
 }
 
 impl From<Metering> for MeteringSettings {
     fn from(it: Metering) -> MeteringSettings {
-        let Metering { increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds } = it;
+        let Metering {
+            increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds, ..
+        } = it;
         MeteringSettings { increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds }
     }
 }
 
-/// The metering settings in force.
+/// Read how calls are metered.
 #[utoipa::path(get, path = "/v1/admin/settings/metering", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Metering)))]
 async fn get_metering_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<Metering>, Error> {
     Ok(Json(api.app.settings.metering().await?.into()))
 }
 
-/// Change the metering settings, all of them.
+/// Change how calls are metered.
+///
+/// Send all values. Calls that have begun keep the values that they began with. The change is kept in the audit log;
+/// sending the values that are in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/settings/metering", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Metering)))]
 async fn set_metering_settings(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     Json(asked): Json<Metering>,
 ) -> Result<Json<Metering>, Error> {
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let settings = asked.into();
-    api.app.settings.set_metering(&settings, admin.person(), api.now()).await?;
+    api.app.settings.set_metering(&settings, &author, api.now()).await?;
     Ok(Json(settings.into()))
 }
 
@@ -84,38 +106,50 @@ struct Payouts {
     minimum_withdrawal_milli: i64,
     /// How long earnings wait before they can be withdrawn, at most 90 days.
     earnings_hold_seconds: u32,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    note: Option<String>,
 }
 
 impl From<PayoutSettings> for Payouts {
     fn from(it: PayoutSettings) -> Payouts {
         let PayoutSettings { rate, minimum_withdrawal_milli, earnings_hold_seconds } = it;
-        Payouts { rate, minimum_withdrawal_milli, earnings_hold_seconds }
+        Payouts { rate, minimum_withdrawal_milli, earnings_hold_seconds, reason: None, note: None }
     }
 }
 
 impl From<Payouts> for PayoutSettings {
     fn from(it: Payouts) -> PayoutSettings {
-        let Payouts { rate, minimum_withdrawal_milli, earnings_hold_seconds } = it;
+        let Payouts { rate, minimum_withdrawal_milli, earnings_hold_seconds, .. } = it;
         PayoutSettings { rate, minimum_withdrawal_milli, earnings_hold_seconds }
     }
 }
 
-/// The payout settings in force.
+/// Read how earnings become money.
 #[utoipa::path(get, path = "/v1/admin/settings/payouts", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Payouts)))]
 async fn get_payout_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<Payouts>, Error> {
     Ok(Json(api.app.settings.payout().await?.into()))
 }
 
-/// Change the payout settings, all of them. Withdrawals that were requested keep their rate.
+/// Change how earnings become money.
+///
+/// Send all values. Withdrawals that were requested before keep their rate. The change is kept in the audit log; sending
+/// the values that are in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/settings/payouts", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Payouts)))]
 async fn set_payout_settings(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     Json(asked): Json<Payouts>,
 ) -> Result<Json<Payouts>, Error> {
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let settings = asked.into();
-    api.app.settings.set_payout(&settings, admin.person(), api.now()).await?;
+    api.app.settings.set_payout(&settings, &author, api.now()).await?;
     Ok(Json(settings.into()))
 }

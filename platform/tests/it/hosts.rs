@@ -1,11 +1,16 @@
 use crate::{at, people, person};
 use ledger_core::PersonId;
 use platform::{
+    audit::{AuditLog, Author, Filter},
     hosts::{HostError, HostProfile, HostStatus, Hosts},
     identity::Role,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
+
+fn by(admin: PersonId) -> Author {
+    Author::person(admin)
+}
 
 fn profile(name: &str) -> HostProfile {
     HostProfile {
@@ -26,7 +31,7 @@ async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
     assert_eq!(applied.profile.categories, ["astrology", "tarot"]);
     assert!(hosts.get_approved(&[meera]).await.unwrap().is_empty());
 
-    let approved = hosts.approve(meera, admin, at(2)).await.unwrap();
+    let approved = hosts.approve(meera, &by(admin), at(2)).await.unwrap();
     assert_eq!(
         (approved.status, approved.decided_by, approved.decided_at),
         (HostStatus::Approved, Some(admin), Some(at(2)))
@@ -40,11 +45,14 @@ async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
 async fn a_decision_is_made_once(pool: PgPool) {
     let hosts = Hosts::new(pool.clone());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
-    assert_eq!(hosts.approve(meera, admin, at(0)).await.unwrap_err().code(), "unknown_host");
+    assert_eq!(hosts.approve(meera, &by(admin), at(0)).await.unwrap_err().code(), "unknown_host");
     hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
-    hosts.approve(meera, admin, at(2)).await.unwrap();
-    assert_eq!(hosts.approve(meera, admin, at(3)).await.unwrap_err().code(), "host_already_decided");
-    assert_eq!(hosts.reject(meera, "no", admin, at(3)).await.unwrap_err().code(), "host_already_decided");
+    hosts.approve(meera, &by(admin), at(2)).await.unwrap();
+    assert_eq!(hosts.approve(meera, &by(admin), at(3)).await.unwrap_err().code(), "host_already_decided");
+    assert_eq!(
+        hosts.reject(meera, "no", &by(admin), at(3)).await.unwrap_err().code(),
+        "host_already_decided"
+    );
     assert_eq!(
         hosts.apply(meera, &profile("Meera"), at(4)).await.unwrap_err().code(),
         "host_already_approved"
@@ -56,7 +64,7 @@ async fn a_rejected_applicant_learns_why_and_may_apply_again(pool: PgPool) {
     let hosts = Hosts::new(pool.clone());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
     hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
-    let rejected = hosts.reject(meera, "Please add a bio.", admin, at(2)).await.unwrap();
+    let rejected = hosts.reject(meera, "Please add a bio.", &by(admin), at(2)).await.unwrap();
     assert_eq!(
         (rejected.status, rejected.reject_reason.as_deref()),
         (HostStatus::Rejected, Some("Please add a bio."))
@@ -109,24 +117,24 @@ async fn pages_show_every_host_once_in_order(pool: PgPool) {
         let who = person(&pool, &format!("+9198000000{number:02}")).await;
         hosts.apply(who, &profile("Host"), at(number)).await.unwrap();
         // Three were approved in the same moment: the id breaks the tie.
-        hosts.approve(who, admin, at(100 + number.min(4))).await.unwrap();
+        hosts.approve(who, &by(admin), at(100 + number.min(4))).await.unwrap();
         expected.push(who);
     }
     let mut seen = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
         let page = hosts.list(HostStatus::Approved, cursor.as_deref(), 3).await.unwrap();
-        assert!(page.hosts.len() <= 3);
-        seen.extend(page.hosts.iter().map(|host| host.person));
+        assert!(page.items.len() <= 3);
+        seen.extend(page.items.iter().map(|host| host.person));
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
     assert_eq!(seen, expected);
-    assert!(hosts.list(HostStatus::Applied, None, 3).await.unwrap().hosts.is_empty());
+    assert!(hosts.list(HostStatus::Applied, None, 3).await.unwrap().items.is_empty());
     let whole = hosts.list(HostStatus::Approved, None, 7).await.unwrap();
-    assert_eq!((whole.hosts.len(), whole.next), (7, None));
+    assert_eq!((whole.items.len(), whole.next), (7, None));
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
@@ -136,4 +144,29 @@ async fn a_cursor_of_somebody_elses_making_is_refused(pool: PgPool) {
         let error = hosts.list(HostStatus::Approved, Some(cursor), 3).await.unwrap_err();
         assert_eq!(error.code(), "cursor_invalid", "{cursor:?}");
     }
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_decision_is_in_the_audit_log_and_nobody_decides_on_themselves(pool: PgPool) {
+    let hosts = Hosts::new(pool.clone());
+    let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
+    hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
+    assert_eq!(hosts.approve(meera, &by(meera), at(2)).await.unwrap_err().code(), "own_money");
+    assert_eq!(hosts.reject(meera, "no", &by(meera), at(2)).await.unwrap_err().code(), "own_money");
+    assert_eq!(people(&pool).get(meera).await.unwrap().roles, [Role::User]);
+    hosts.reject(meera, "Please add a bio.", &by(admin), at(3)).await.unwrap();
+    hosts.apply(meera, &profile("Meera"), at(4)).await.unwrap();
+    hosts.approve(meera, &by(admin), at(5)).await.unwrap();
+    let log = AuditLog::new(pool.clone());
+    let rows = log.list(&Filter::default(), None, 10).await.unwrap().items;
+    let told: Vec<_> =
+        rows.iter().map(|row| (row.action.as_str(), row.actor, row.words.as_deref(), row.at)).collect();
+    assert_eq!(
+        told,
+        [
+            ("host.approved", Some(admin.0), None, at(5)),
+            ("host.rejected", Some(admin.0), Some("Please add a bio."), at(3))
+        ]
+    );
+    assert!(rows.iter().all(|row| row.subject == meera.to_string()));
 }
