@@ -6,7 +6,7 @@ use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::gifts::Gifts;
 use crate::hosts::Hosts;
-use crate::identity::{AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Sessions};
+use crate::identity::{AccessChanges, AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Sessions};
 use crate::notes::Notes;
 use crate::presence::Presence;
 use crate::purchases::Purchases;
@@ -57,6 +57,7 @@ pub struct App {
     pub notes: Notes,
     pub audit: AuditLog,
     pub bus: Bus,
+    pub access: AccessChanges,
 }
 
 /// Work that goes on beside the requests, for as long as it is polled.
@@ -69,9 +70,10 @@ impl App {
         let settings = Settings::new(pool.clone());
         let commands = Commands::new(ledger.clone(), settings.clone());
         let limits = RateLimiter::new(redis.clone(), &redis_prefix);
-        let people = People::new(pool.clone(), vault);
+        let access = AccessChanges::default();
+        let people = People::new(pool.clone(), vault, access.clone());
         let otp = Otp::new(pool.clone(), people.clone(), limits.clone(), otp_sender, otp);
-        let hosts = Hosts::new(pool.clone());
+        let hosts = Hosts::new(pool.clone(), access.clone());
         let presence = Presence::new(redis.clone(), &redis_prefix);
         let bus = Bus::default();
         let (attendance, keep_in_step) = Attendance::new(ledger.clone());
@@ -90,7 +92,7 @@ impl App {
         let app = App {
             people,
             otp,
-            sessions: Sessions::new(pool.clone(), tokens),
+            sessions: Sessions::new(pool.clone(), tokens, access.clone()),
             agencies: Agencies::new(pool.clone()),
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
@@ -107,6 +109,7 @@ impl App {
             calls,
             purchases,
             bus,
+            access,
         };
         (app, background)
     }

@@ -3,6 +3,7 @@
 use crate::{
     audit::{self, Author, Change},
     identity::people::{Role, grant},
+    identity::{AccessChange, AccessChanges},
     page::{CursorInvalid, Page, Place},
     validation::{self, FieldError},
 };
@@ -87,13 +88,14 @@ impl From<CursorInvalid> for HostError {
 #[derive(Clone)]
 pub struct Hosts {
     pool: PgPool,
+    access: AccessChanges,
 }
 
 pub const MAX_PAGE: u32 = 100;
 
 impl Hosts {
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(pool: PgPool, access: AccessChanges) -> Self {
+        Self { pool, access }
     }
 
     /// Applies to become a host. Applying again before the decision changes the application; after a rejection
@@ -147,6 +149,7 @@ impl Hosts {
         let host = self.decide(&mut tx, person, HostStatus::Approved, None, author, now).await?;
         grant(&mut tx, person, Role::Host, now).await?;
         tx.commit().await?;
+        self.access.publish(AccessChange::PersonChanged { person });
         Ok(host)
     }
 

@@ -6,10 +6,6 @@ use tokio::sync::broadcast;
 /// Pushes that a slow gateway may lag behind before it loses some.
 const CAPACITY: usize = 4_096;
 
-/// A message with this name and `{"session": id}` as data makes the gateway close the sockets of that session.
-/// It is not pushed.
-pub const SESSION_ENDED: &str = "session:ended";
-
 /// One message to everybody in `to`, on all their devices.
 #[derive(Clone, Debug)]
 pub struct Push {

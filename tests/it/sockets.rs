@@ -4,6 +4,7 @@ use crate::world::{Person, World, new_key};
 use chrono::{TimeDelta, Utc};
 use ledger_core::PersonId;
 use platform::identity::{AccessTokens, SessionId};
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::Duration;
@@ -198,6 +199,96 @@ async fn signing_out_closes_the_sockets_of_that_session_alone(pool: PgPool) {
     assert_eq!(there.request("ping", json!({})).await["ok"], true);
     world.post(Some(&other_device), "/v1/auth/logout-everywhere", json!({})).await.expect_ok();
     assert_eq!(there.closed_with().await, 4401);
+}
+
+/// Each request over a socket that has its like over HTTP, with data that is well formed.
+fn requests_like_routes(host: &Person) -> [(&'static str, &'static str, Value); 5] {
+    let call = Uuid::now_v7();
+    let invitation = json!({
+        "host": host.id, "medium": "video", "price_seen_milli_per_minute": 60_000, "key": new_key(),
+    });
+    let gift = json!({ "host": host.id, "gift": Uuid::now_v7(), "price_seen_milli": 1_000, "key": new_key() });
+    [
+        ("call:invite", "/v1/calls", invitation),
+        ("call:answer", "/v1/calls/{call}/answer", json!({ "call": call, "accept": false })),
+        ("call:cancel", "/v1/calls/{call}/cancel", json!({ "call": call })),
+        ("call:end", "/v1/calls/{call}/end", json!({ "call": call, "key": new_key() })),
+        ("gift:send", "/v1/gifts/{gift}/send", gift),
+    ]
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_request_over_a_socket_needs_the_same_role_as_over_http(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, nobody) = (world.new_person().await, world.new_host(60_000).await, world.new_person().await);
+    revoke(&world, &nobody, "user").await;
+    let openapi = world.get(None, "/v1/openapi.json").await.expect_ok();
+    for (name, who, roles) in
+        [("user", &user, vec!["user"]), ("host", &host, vec!["user", "host"]), ("nobody", &nobody, vec![])]
+    {
+        let mut socket = world.connect(who).await;
+        for (kind, path, data) in requests_like_routes(&host) {
+            let needed = &openapi["paths"][path]["post"]["security"][0]["bearer"];
+            let needed = needed.as_array().unwrap_or_else(|| panic!("POST {path} is in the document"));
+            let may = needed.is_empty() || needed.iter().any(|it| roles.contains(&it.as_str().expect("a role")));
+            let reply = socket.request(kind, data).await;
+            let refused = reply["problem"]["code"] == "forbidden_role";
+            assert_eq!(refused, !may, "{kind} as {name}: {reply}");
+        }
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_role_that_is_taken_away_counts_at_the_next_request_of_an_open_socket(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(60_000).await);
+    let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
+    let invitation = requests_like_routes(&host)[0].2.clone();
+    let ring = at_user.request("call:invite", invitation).await;
+    assert_eq!(ring["ok"], true, "{ring}");
+    let before = world.events();
+    revoke(&world, &host, "host").await;
+    let answer = json!({ "call": ring["data"]["call"], "accept": true });
+    let reply = at_host.request("call:answer", answer).await;
+    assert_eq!(reply["problem"]["code"], "forbidden_role", "{reply}");
+    assert_eq!(world.events(), before, "no call began");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_session_that_ends_in_whatever_way_closes_its_sockets(pool: PgPool) {
+    // What happens on this node is heard of without any look at the database.
+    let never = Config { access_check: Duration::from_secs(3_600), ..Config::default() };
+    let world = World::start_bounded(&pool, never).await;
+    let (user, other) = (world.new_person().await, world.new_person().await);
+    let (mut socket, mut kept) = (world.connect(&user).await, world.connect(&other).await);
+    let refresh = async |token: &Value| {
+        world.post(None, "/v1/auth/refresh", json!({ "refresh_token": token })).await
+    };
+    let second = refresh(&json!(user.refresh)).await.expect_ok()["refresh_token"].clone();
+    refresh(&second).await.expect_ok();
+    refresh(&json!(user.refresh)).await.expect_problem(401, "session_ended");
+    assert_eq!(socket.closed_with().await, 4401, "a refresh token was used twice");
+    assert_eq!(kept.request("ping", json!({})).await["ok"], true);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_change_made_elsewhere_is_found_by_looking(pool: PgPool) {
+    assert!(Config::default().access_check < Duration::from_secs(2));
+    let world = World::start(&pool).await;
+    let (user, other) = (world.new_person().await, world.new_person().await);
+    let (mut socket, mut kept) = (world.connect(&user).await, world.connect(&other).await);
+    sqlx::query("UPDATE app.sessions SET ended_at = now(), end_reason = 'logout' WHERE person = $1")
+        .bind(user.id)
+        .execute(&pool)
+        .await
+        .expect("the sessions end");
+    assert_eq!(socket.closed_with().await, 4401, "ended by hand");
+    assert_eq!(kept.request("ping", json!({})).await["ok"], true);
+}
+
+async fn revoke(world: &World, person: &Person, role: &str) {
+    let path = format!("/v1/admin/people/{}/roles/{role}", person.id);
+    world.send(Method::DELETE, Some(&world.admin), &path, None, None).await.expect_ok();
 }
 
 /// A token of this person's session, as it was made some seconds ago.

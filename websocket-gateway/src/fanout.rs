@@ -3,20 +3,16 @@
 use crate::budget::Warnings;
 use crate::news::{self, Offset};
 use crate::presence::Change;
-use crate::protocol::Close;
 use crate::push::{Push, WarningPush, raw_frame};
 use crate::registry::Registry;
 use futures_util::FutureExt;
 use ledger_core::{Event, PersonId, Recorded};
 use ledger_runtime::{DurableUnit, Facts, Follower, JournalError, Ledger};
-use platform::identity::SessionId;
-use platform::push::SESSION_ENDED;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Duration, sleep};
 use tracing::{error, warn};
-use uuid::Uuid;
 
 /// Units that are looked at together: at the most one question to the ledger for all of them.
 const BATCH: usize = 1_024;
@@ -180,10 +176,6 @@ pub(crate) async fn pass_on(
 ) {
     loop {
         match news.recv().await {
-            Ok(push) if push.name == SESSION_ENDED => match session_of(&push.data) {
-                Some(session) => registry.close_session(session, Close::SESSION_ENDED),
-                None => warn!("a session that ended is not named"),
-            },
             Ok(push) => {
                 let frame = raw_frame(push.name, offset.get(), &push.data);
                 for person in &push.to {
@@ -197,10 +189,6 @@ pub(crate) async fn pass_on(
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }
-}
-
-fn session_of(data: &serde_json::Value) -> Option<SessionId> {
-    data.get("session")?.as_str()?.parse::<Uuid>().ok().map(SessionId)
 }
 
 #[cfg(test)]

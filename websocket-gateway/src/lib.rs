@@ -6,6 +6,7 @@
 //! The gateway holds no truth. Everything that it tells can be asked for over HTTP, so a socket that is
 //! closed costs its owner a moment and nothing else.
 
+mod access;
 mod asyncapi;
 mod budget;
 mod fanout;
@@ -21,6 +22,7 @@ mod session;
 
 pub use asyncapi::asyncapi;
 
+use crate::access::AccessWatch;
 use crate::fanout::{JournalNews, pass_on};
 use crate::news::Offset;
 use crate::presence::Keeper;
@@ -38,7 +40,7 @@ use ledger_core::{CallId, PersonId};
 use ledger_runtime::{Facts, Follower};
 use platform::app::App;
 use platform::clock;
-use platform::identity::Caller;
+use platform::identity::{AccessChange, Caller};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
@@ -77,6 +79,9 @@ pub struct Config {
     pub max_malformed: u32,
     /// How long a socket whose token has expired may stay without a fresh one.
     pub expiry_grace: Duration,
+    /// How often the sessions and roles of all open sockets are looked up: changes made on another node, or by
+    /// hand, reach a socket by this.
+    pub access_check: Duration,
     /// How often a sign of life is passed on to presence, at most.
     pub touch_interval: Duration,
     /// How long a shutdown waits for sockets and what they have begun.
@@ -96,6 +101,7 @@ impl Default for Config {
             requests_per_second: 30,
             max_malformed: 10,
             expiry_grace: Duration::from_secs(60),
+            access_check: Duration::from_millis(1_500),
             touch_interval: Duration::from_secs(20),
             shutdown_wait: Duration::from_secs(10),
         }
@@ -123,6 +129,7 @@ pub(crate) struct Shared {
 struct Sources {
     journal: Follower,
     bus: broadcast::Receiver<platform::push::Push>,
+    access: broadcast::Receiver<AccessChange>,
     changes: mpsc::Receiver<presence::Change>,
 }
 
@@ -136,7 +143,12 @@ impl Gateway {
     pub fn new(app: App, config: Config) -> Gateway {
         let (changes_in, changes) = mpsc::channel(PRESENCE_CHANGES);
         let offset = Offset::default();
-        let sources = Sources { journal: app.ledger.follow(), bus: app.bus.listen(), changes };
+        let sources = Sources {
+            journal: app.ledger.follow(),
+            bus: app.bus.listen(),
+            access: app.access.listen(),
+            changes,
+        };
         offset.reach(app.ledger.durable_revision());
         let shared = Shared {
             registry: Registry::new(changes_in),
@@ -154,7 +166,7 @@ impl Gateway {
     /// gone, or after [`Config::shutdown_wait`]. To be run once; a second run returns at once.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let taken = self.sources.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Sources { journal, bus, changes }) = taken else {
+        let Some(Sources { journal, bus, access, changes }) = taken else {
             error!("the gateway runs already");
             return;
         };
@@ -171,10 +183,17 @@ impl Gateway {
             offset: offset.clone(),
             changes,
         };
+        let access = AccessWatch {
+            sessions: shared.app.sessions.clone(),
+            registry: registry.clone(),
+            changes: access,
+            every: shared.config.access_check,
+        };
         tokio::select! {
             () = shutdown => info!("the gateway stops"),
             () = news.run(journal) => error!(alert = "fanout_stopped", "the ledger is gone: the gateway stops"),
             () = pass_on(bus, registry, offset) => {}
+            () = access.run() => {}
             () = keeper.run() => {}
             () = shared.read_settings(warning_in) => {}
         }

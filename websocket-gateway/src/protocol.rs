@@ -11,6 +11,7 @@ use crate::push::{RingPush, Standing};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, GiftId, GiftSendingId, Medium, PersonId};
+use platform::identity::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,7 +30,7 @@ pub enum Id {
 }
 
 macro_rules! requests {
-    ($($(#[$doc:meta])* $name:ident = $type:literal, answer $answer:ident
+    ($($(#[$doc:meta])* $name:ident = $type:literal, needs $role:expr, answer $answer:ident
         { $($(#[$field_meta:meta])* $field:ident: $kind:ty),* $(,)? })*) => {
         $(
             $(#[$doc])*
@@ -54,6 +55,11 @@ macro_rules! requests {
             /// The value of `type`.
             pub fn name(&self) -> &'static str {
                 match self { $(Request::$name(_) => $type),* }
+            }
+
+            /// The role that the caller needs; `None` where anybody signed in may ask. The same as over HTTP.
+            pub fn role(&self) -> Option<Role> {
+                match self { $(Request::$name(_) => $role),* }
             }
 
             fn read(name: &str, fields: Value) -> Result<Request, Box<Problem>> {
@@ -82,13 +88,13 @@ macro_rules! requests {
 
 requests! {
     /// Says who the client is: the first frame, and again with a fresh token before the old one expires.
-    Auth = "auth", answer Welcome {
+    Auth = "auth", needs None, answer Welcome {
         /// An access token of the HTTP API.
         token: String,
     }
 
     /// Rings a host. Nothing is charged before the host accepts.
-    CallInvite = "call:invite", answer Ringing {
+    CallInvite = "call:invite", needs Some(Role::User), answer Ringing {
         host: PersonId,
         medium: Medium,
         /// The price that the user was shown.
@@ -98,25 +104,25 @@ requests! {
     }
 
     /// The host takes or declines a call that rings.
-    CallAnswer = "call:answer", answer Answered {
+    CallAnswer = "call:answer", needs Some(Role::Host), answer Answered {
         call: CallId,
         accept: bool,
     }
 
     /// The payer gives up before it is answered.
-    CallCancel = "call:cancel", answer Cancelled {
+    CallCancel = "call:cancel", needs Some(Role::User), answer Cancelled {
         call: CallId,
     }
 
     /// Either side hangs up; while it still rings the payer cancels by this and the host declines.
-    CallHangUp = "call:end", answer HungUp {
+    CallHangUp = "call:end", needs None, answer HungUp {
         call: CallId,
         /// Idempotency key, a UUIDv7.
         key: Uuid,
     }
 
     /// Sends a gift, within a call or outside.
-    GiftSend = "gift:send", answer GiftReceipt {
+    GiftSend = "gift:send", needs Some(Role::User), answer GiftReceipt {
         host: PersonId,
         gift: GiftId,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,12 +134,12 @@ requests! {
     }
 
     /// Chooses to be seen as online, or as offline while connected.
-    PresenceUpdate = "presence:update", answer PresenceChosen {
+    PresenceUpdate = "presence:update", needs None, answer PresenceChosen {
         status: ChosenStatus,
     }
 
     /// Asks for a sign of life. Frames of the WebSocket protocol's own ping do as well.
-    Ping = "ping", answer Pong {}
+    Ping = "ping", needs None, answer Pong {}
 }
 
 /// What a person can choose to be seen as.

@@ -7,8 +7,8 @@ use crate::protocol::Close;
 use crate::push::Push;
 use axum::extract::ws::Utf8Bytes;
 use ledger_core::PersonId;
-use platform::identity::SessionId;
-use std::collections::HashMap;
+use platform::identity::{Caller, Role, SessionId};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 
@@ -61,8 +61,15 @@ impl Line {
 
 struct Entry {
     id: u64,
-    session: SessionId,
+    /// Who the socket speaks for, as last proved; the socket sees what is changed here.
+    caller: watch::Sender<Caller>,
     line: Line,
+}
+
+impl Entry {
+    fn session(&self) -> SessionId {
+        self.caller.borrow().session
+    }
 }
 
 #[derive(Default)]
@@ -90,13 +97,14 @@ impl Registry {
         Arc::new(Registry { sockets: Mutex::default(), changes })
     }
 
-    /// From now on pushes to `person` go into `line` too.
-    pub fn open(self: &Arc<Self>, person: PersonId, session: SessionId, line: Line) -> Seat {
+    /// From now on pushes to the caller go into `line` too.
+    pub fn open(self: &Arc<Self>, caller: watch::Sender<Caller>, line: Line) -> Seat {
+        let person = caller.borrow().person;
         let mut sockets = self.lock();
         let id = sockets.next_id;
         sockets.next_id += 1;
         let lines = sockets.people.entry(person).or_default();
-        lines.push(Entry { id, session, line });
+        lines.push(Entry { id, caller, line });
         if lines.len() == 1 {
             self.tell(Change::Came(person));
         }
@@ -121,11 +129,38 @@ impl Registry {
         metrics::counter!("websocket_pushes_total", "push" => name.to_owned()).increment(taken as u64);
     }
 
-    /// Closes the sockets of a session.
-    pub fn close_session(&self, session: SessionId, close: Close) {
+    /// Closes the sockets of a person's session.
+    pub fn close_session(&self, person: PersonId, session: SessionId, close: Close) {
         let sockets = self.lock();
-        for entry in sockets.people.values().flatten().filter(|entry| entry.session == session) {
+        let entries = sockets.people.get(&person).into_iter().flatten();
+        for entry in entries.filter(|entry| entry.session() == session) {
             entry.line.closer.close(close);
+        }
+    }
+
+    /// The sessions of all sockets, or of these people's.
+    pub fn sessions(&self, of: Option<&BTreeSet<PersonId>>) -> Vec<SessionId> {
+        let sockets = self.lock();
+        let entries: Vec<&Entry> = match of {
+            None => sockets.people.values().flatten().collect(),
+            Some(people) => people.iter().filter_map(|it| sockets.people.get(it)).flatten().collect(),
+        };
+        entries.into_iter().map(Entry::session).collect()
+    }
+
+    /// Of the sessions `asked` about: closes the sockets of those that are not `alive`, and gives the others
+    /// the roles of now.
+    pub fn set_access(&self, asked: &[SessionId], alive: &HashMap<SessionId, Vec<Role>>) {
+        let asked: HashSet<&SessionId> = asked.iter().collect();
+        let sockets = self.lock();
+        for entry in sockets.people.values().flatten() {
+            // A socket that has signed in again meanwhile, under another session, was not asked about.
+            let session = entry.session();
+            match alive.get(&session) {
+                Some(roles) => _ = entry.caller.send_if_modified(|caller| caller.take_roles(roles)),
+                None if asked.contains(&session) => entry.line.closer.close(Close::SESSION_ENDED),
+                None => {}
+            }
         }
     }
 
@@ -138,17 +173,6 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, Sockets> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seat {
-    /// The person has authenticated again, maybe under another of their sessions.
-    pub fn set_session(&self, session: SessionId) {
-        let mut sockets = self.registry.lock();
-        let entries = sockets.people.get_mut(&self.person).into_iter().flatten();
-        for entry in entries.filter(|entry| entry.id == self.id) {
-            entry.session = session;
-        }
     }
 }
 
@@ -179,6 +203,16 @@ mod tests {
         SessionId(Uuid::from_u128(n))
     }
 
+    fn caller(of: u128, under: u128) -> watch::Sender<Caller> {
+        let expires_at = chrono::DateTime::UNIX_EPOCH;
+        watch::Sender::new(Caller {
+            person: person(of),
+            session: session(under),
+            roles: vec![Role::User],
+            expires_at,
+        })
+    }
+
     fn news() -> Push {
         Push::PresenceUpdate(PresencePush { person: person(9), status: PresenceStatus::Online })
     }
@@ -195,9 +229,9 @@ mod tests {
         let (tablet, mut on_tablet) = Line::new(4);
         let (other, mut on_other) = Line::new(4);
         let _seats = [
-            registry.open(person(1), session(1), phone),
-            registry.open(person(1), session(2), tablet),
-            registry.open(person(2), session(3), other),
+            registry.open(caller(1, 1), phone),
+            registry.open(caller(1, 2), tablet),
+            registry.open(caller(2, 3), other),
         ];
         registry.push(person(1), 7, &news());
         let frame = on_phone.try_recv().expect("the phone heard");
@@ -214,8 +248,7 @@ mod tests {
         let (slow, _unread) = Line::new(2);
         let (quick, mut read) = Line::new(2);
         let closing = [slow.closer.watch(), quick.closer.watch()];
-        let _seats =
-            [registry.open(person(1), session(1), slow), registry.open(person(1), session(2), quick)];
+        let _seats = [registry.open(caller(1, 1), slow), registry.open(caller(1, 2), quick)];
         for offset in 0..5 {
             registry.push(person(1), offset, &news());
             read.try_recv().expect("the quick one hears all");
@@ -228,8 +261,8 @@ mod tests {
     #[test]
     fn only_the_first_to_come_and_the_last_to_leave_are_news() {
         let (registry, mut heard) = registry();
-        let first = registry.open(person(1), session(1), Line::new(1).0);
-        let second = registry.open(person(1), session(2), Line::new(1).0);
+        let first = registry.open(caller(1, 1), Line::new(1).0);
+        let second = registry.open(caller(1, 2), Line::new(1).0);
         drop(first);
         assert!(registry.is_here(person(1)));
         drop(second);
@@ -246,12 +279,37 @@ mod tests {
         let (registry, _heard) = registry();
         let (ended, kept) = (Line::new(1).0, Line::new(1).0);
         let closing = [ended.closer.watch(), kept.closer.watch()];
-        let seats = [registry.open(person(1), session(1), ended), registry.open(person(1), session(2), kept)];
-        registry.close_session(session(1), Close::SESSION_ENDED);
+        let again = caller(1, 2);
+        let _seats = [registry.open(caller(1, 1), ended), registry.open(again.clone(), kept)];
+        registry.close_session(person(1), session(1), Close::SESSION_ENDED);
         assert_eq!(closing.each_ref().map(|it| *it.borrow()), [Some(Close::SESSION_ENDED), None]);
-        seats[1].set_session(session(3));
-        registry.close_session(session(3), Close::SESSION_ENDED);
+        // The second device signs in again under another session.
+        again.send_modify(|caller| caller.session = session(3));
+        registry.close_session(person(1), session(2), Close::SESSION_ENDED);
+        assert_eq!(*closing[1].borrow(), None);
+        registry.close_session(person(1), session(3), Close::SESSION_ENDED);
         assert_eq!(*closing[1].borrow(), Some(Close::SESSION_ENDED));
+    }
+
+    #[test]
+    fn a_look_at_the_database_closes_what_has_ended_and_changes_roles_in_place() {
+        let (registry, _heard) = registry();
+        let (ended, kept, new) = (Line::new(1).0, Line::new(1).0, Line::new(1).0);
+        let closing = [ended.closer.watch(), kept.closer.watch(), new.closer.watch()];
+        let promoted = caller(1, 2);
+        let mut seen = promoted.subscribe();
+        let mut seats = vec![registry.open(caller(1, 1), ended), registry.open(promoted, kept)];
+        let asked = registry.sessions(None);
+        assert_eq!(asked.len(), 2);
+        // Comes after the question: the answer says nothing of it.
+        seats.push(registry.open(caller(2, 3), new));
+        let alive = HashMap::from([(session(2), vec![Role::User, Role::Host])]);
+        registry.set_access(&asked, &alive);
+        assert_eq!(closing.map(|it| *it.borrow()), [Some(Close::SESSION_ENDED), None, None]);
+        assert_eq!(seen.borrow_and_update().roles, [Role::User, Role::Host]);
+        registry.set_access(&asked, &alive);
+        assert!(!seen.has_changed().expect("held"), "nothing new is no news");
+        assert_eq!(registry.sessions(Some(&BTreeSet::from([person(2)]))), [session(3)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::problem::Problem;
 use crate::protocol::*;
 use crate::push::{ExpiredPush, Push};
-use crate::registry::{Line, Seat};
+use crate::registry::Line;
 use crate::{Config, Shared};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,7 +14,7 @@ use platform::calls::Invitation;
 use platform::clock;
 use platform::commands::CommandError;
 use platform::gifts::Sending;
-use platform::identity::{AuthError, Caller};
+use platform::identity::{AuthError, Caller, Role};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -28,7 +28,6 @@ pub(crate) enum Job {
 pub(crate) struct Requests {
     pub shared: Arc<Shared>,
     pub line: Line,
-    pub seat: std::sync::Weak<Seat>,
     /// Who the socket speaks for, as last proved.
     pub caller: watch::Sender<Caller>,
 }
@@ -74,7 +73,7 @@ impl Requests {
         let person = match &request {
             Request::Auth(auth) => return Ok(done(id, &self.authenticate(&auth.token, now).await?)),
             Request::Ping(_) => return Ok(done(id, &Pong { at: now })),
-            _ => self.still_signed_in(now).await?,
+            _ => self.may(request.role(), now).await?,
         };
         match request {
             Request::CallInvite(it) => Ok(done(id, &self.invite(person, it, now).await?)),
@@ -87,19 +86,26 @@ impl Requests {
         }
     }
 
-    /// A command counts only while the session lives: a logout elsewhere ends it here at once.
-    async fn still_signed_in(&self, now: DateTime<Utc>) -> Result<PersonId, Problem> {
+    /// A request counts only while the session lives and its person has the role, as over HTTP: a logout or
+    /// a lost role elsewhere counts here at once.
+    async fn may(&self, needed: Option<Role>, now: DateTime<Utc>) -> Result<PersonId, Problem> {
         let caller = self.caller.borrow().clone();
         if now >= caller.expires_at {
             return Err(Problem::from(&AuthError::TokenExpired));
         }
-        self.check_session(&caller).await?;
+        let caller = self.caller_now(caller).await?;
+        if let Some(role) = needed {
+            caller.require(role).map_err(|error| Problem::from(&error))?;
+        }
         Ok(caller.person)
     }
 
-    async fn check_session(&self, caller: &Caller) -> Result<(), Problem> {
-        let alive = self.shared.app.sessions.roles(caller.person, caller.session).await;
-        alive.map(|_| ()).map_err(|error| Problem::from(&error))
+    /// The caller with the roles of now, if the session lives.
+    async fn caller_now(&self, mut caller: Caller) -> Result<Caller, Problem> {
+        let roles = self.shared.app.sessions.roles(caller.person, caller.session).await;
+        caller.take_roles(&roles.map_err(|error| Problem::from(&error))?);
+        self.caller.send_if_modified(|kept| kept.session == caller.session && kept.take_roles(&caller.roles));
+        Ok(caller)
     }
 
     async fn authenticate(&self, token: &str, now: DateTime<Utc>) -> Result<Welcome, Problem> {
@@ -110,9 +116,6 @@ impl Requests {
             return Err(Problem::new("another_person", detail));
         }
         let welcome = self.shared.welcome(&caller, now).await?;
-        if let Some(seat) = self.seat.upgrade() {
-            seat.set_session(caller.session);
-        }
         self.caller.send_replace(caller);
         Ok(welcome)
     }
@@ -122,7 +125,7 @@ impl Requests {
         if clock::now() < caller.expires_at {
             return;
         }
-        if let Err(problem) = self.check_session(&caller).await {
+        if let Err(problem) = self.caller_now(caller.clone()).await {
             return self.close_if_ended(&problem);
         }
         let closes_at = closes_at(&caller, &self.shared.config);

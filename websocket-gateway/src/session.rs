@@ -84,7 +84,9 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
     let person = caller.person;
     let (line, frames) = Line::new(shared.config.queue);
     // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
-    let seat = Arc::new(shared.registry.open(person, caller.session, line.clone()));
+    let caller_in = watch::Sender::new(caller.clone());
+    let proved = caller_in.subscribe();
+    let seat = shared.registry.open(caller_in.clone(), line.clone());
     let attending = shared.app.attendance.attend(person);
     shared.touch(person, caller.has(Role::Host)).await;
     let reply = match shared.welcome(&caller, clock::now()).await {
@@ -97,9 +99,7 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
     let (sink, stream) = socket.split();
     let writer = tokio::spawn(write(sink, reply, frames, line.clone(), shared.config.clone()));
     let (jobs, waiting) = mpsc::channel(WAITING_REQUESTS);
-    let (caller, proved) = watch::channel(caller);
-    let requests =
-        Requests { shared: shared.clone(), line: line.clone(), seat: Arc::downgrade(&seat), caller };
+    let requests = Requests { shared: shared.clone(), line: line.clone(), caller: caller_in };
     // What was begun counts as a socket until it is done: a shutdown waits for both.
     let permit = Arc::new(permit);
     let until_done = permit.clone();
@@ -134,6 +134,7 @@ struct Reader<'a> {
     malformed: u32,
     heard_at: Instant,
     touched_at: Instant,
+    expires_at: DateTime<Utc>,
     /// When the token's end has to be looked at next, and whether it is over.
     token_at: Instant,
     expired: bool,
@@ -147,7 +148,7 @@ impl<'a> Reader<'a> {
         caller: watch::Receiver<Caller>,
     ) -> Reader<'a> {
         let now = Instant::now();
-        let token_at = now + until(caller.borrow().expires_at);
+        let expires_at = caller.borrow().expires_at;
         Reader {
             shared,
             line,
@@ -157,7 +158,8 @@ impl<'a> Reader<'a> {
             malformed: 0,
             heard_at: now,
             touched_at: now,
-            token_at,
+            expires_at,
+            token_at: now + until(expires_at),
             expired: false,
         }
     }
@@ -172,7 +174,7 @@ impl<'a> Reader<'a> {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
                 close = decided(&mut closing) => Err(Some(close).filter(|it| *it != Close::GONE)),
-                Ok(()) = self.caller.changed() => self.token_is_fresh(),
+                Ok(()) = self.caller.changed() => self.caller_has_changed(),
                 // Before the frames, so that no flood of them puts it off.
                 () = sleep_until(self.token_at) => self.token_is_over(),
                 message = stream.next() => self.hear(message),
@@ -252,9 +254,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn token_is_fresh(&mut self) -> Result<(), Option<Close>> {
-        self.expired = false;
-        self.token_at = Instant::now() + until(self.caller.borrow_and_update().expires_at);
+    /// A fresh token came, or other roles.
+    fn caller_has_changed(&mut self) -> Result<(), Option<Close>> {
+        let expires_at = self.caller.borrow_and_update().expires_at;
+        if expires_at != self.expires_at {
+            self.expires_at = expires_at;
+            self.expired = false;
+            self.token_at = Instant::now() + until(expires_at);
+        }
         Ok(())
     }
 }
@@ -343,7 +350,8 @@ fn close_for_auth(error: &AuthError) -> Close {
         AuthError::TokenInvalid => Close::TOKEN_INVALID,
         AuthError::TokenExpired => Close::TOKEN_EXPIRED,
         AuthError::SessionEnded => Close::SESSION_ENDED,
-        AuthError::Database(_) => Close::UNAVAILABLE,
+        // Signing in needs no role.
+        AuthError::ForbiddenRole(_) | AuthError::Database(_) => Close::UNAVAILABLE,
     }
 }
 

@@ -29,10 +29,6 @@ impl Error {
         match self {
             Error::Unreadable(fault) => unreadable(fault),
             Error::Auth(fault) => auth(fault),
-            Error::ForbiddenRole(role) => {
-                Problem::new(StatusCode::FORBIDDEN, "forbidden_role", self.to_string())
-                    .with("needed_role", role.as_str())
-            }
             Error::NoSuchPath => Problem::new(StatusCode::NOT_FOUND, "not_found", self.to_string()),
             Error::MethodNotAllowed => {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", self.to_string())
@@ -91,6 +87,10 @@ fn auth(fault: &AuthError) -> Problem {
         | AuthError::TokenInvalid
         | AuthError::TokenExpired
         | AuthError::SessionEnded => Problem::new(StatusCode::UNAUTHORIZED, fault.code(), fault.to_string()),
+        AuthError::ForbiddenRole(role) => {
+            Problem::new(StatusCode::FORBIDDEN, fault.code(), fault.to_string())
+                .with("needed_role", role.as_str())
+        }
         AuthError::Database(_) => unavailable(),
     }
 }

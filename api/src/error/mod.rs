@@ -13,7 +13,7 @@ use integrations::razorpay::RazorpayError;
 use ledger_runtime::ExecuteError;
 use platform::commands::CommandError;
 use platform::hosts::HostError;
-use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Role};
+use platform::identity::{AgencyError, AuthError, OtpError, PeopleError};
 use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
@@ -56,8 +56,6 @@ pub enum Error {
     Unreadable(#[from] Unreadable),
     #[error(transparent)]
     Auth(#[from] AuthError),
-    #[error("this needs the role {}", .0.as_str())]
-    ForbiddenRole(Role),
     #[error("there is no such path")]
     NoSuchPath,
     #[error("this path does not take this method")]

@@ -107,7 +107,7 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (AuthError::TokenExpired.into(), 401, "token_expired"),
         (AuthError::SessionEnded.into(), 401, "session_ended"),
         (AuthError::Database(lost()).into(), 503, "unavailable"),
-        (Error::ForbiddenRole(Role::Admin), 403, "forbidden_role"),
+        (AuthError::ForbiddenRole(Role::Admin).into(), 403, "forbidden_role"),
         (Error::NoSuchPath, 404, "not_found"),
         (Error::MethodNotAllowed, 405, "method_not_allowed"),
         (Error::TimedOut, 504, "timeout"),

@@ -50,7 +50,8 @@ macro_rules! callers {
 
             async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<$name, Error> {
                 let AnyCaller(caller) = AnyCaller::from_request_parts(parts, api).await?;
-                if caller.has($role) { Ok($name(caller)) } else { Err(Error::ForbiddenRole($role)) }
+                caller.require($role)?;
+                Ok($name(caller))
             }
         }
     )*};

@@ -9,11 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use integrations::otp_sender::OtpChannel;
-use ledger_core::PersonId;
-use platform::identity::{SessionId, TokenPair};
-use platform::push::SESSION_ENDED;
+use platform::identity::TokenPair;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -127,9 +124,7 @@ async fn refresh_tokens(State(api): State<Api>, Json(asked): Json<Refresh>) -> R
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "auth", security(("bearer" = [])),
     responses((status = 204, description = "Signed out")))]
 async fn log_out(State(api): State<Api>, caller: AnyCaller) -> Result<StatusCode, Error> {
-    let session = caller.0.session;
-    api.app.sessions.logout(session, api.now()).await?;
-    tell_ended(&api, caller.person(), &[session]);
+    api.app.sessions.logout(caller.person(), caller.0.session, api.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -137,14 +132,6 @@ async fn log_out(State(api): State<Api>, caller: AnyCaller) -> Result<StatusCode
 #[utoipa::path(post, path = "/v1/auth/logout-everywhere", tag = "auth", security(("bearer" = [])),
     responses((status = 204, description = "Signed out everywhere")))]
 async fn log_out_everywhere(State(api): State<Api>, caller: AnyCaller) -> Result<StatusCode, Error> {
-    let ended = api.app.sessions.logout_everywhere(caller.person(), api.now()).await?;
-    tell_ended(&api, caller.person(), &ended);
+    api.app.sessions.logout_everywhere(caller.person(), api.now()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The gateway closes the sockets of sessions that have ended.
-fn tell_ended(api: &Api, person: PersonId, sessions: &[SessionId]) {
-    for session in sessions {
-        api.app.bus.send(&[person], SESSION_ENDED, json!({ "session": session }));
-    }
 }

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::serve::connect_postgres;
 use anyhow::Context;
 use clap::Args;
-use platform::identity::{People, Phone, PhoneVault, Role};
+use platform::identity::{AccessChanges, People, Phone, PhoneVault, Role};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub async fn grant_role(config: Config, options: &GrantRoleOptions) -> anyhow::R
     let pool = connect_postgres(&config).await?;
     platform::MIGRATOR.run(&pool).await.context("the database cannot be migrated")?;
     let (pepper, sealing_key) = config.phone_keys()?;
-    let people = People::new(pool, PhoneVault::new(pepper, sealing_key));
+    let people = People::new(pool, PhoneVault::new(pepper, sealing_key), AccessChanges::default());
     let now = platform::clock::now();
     let person = people.ensure(&phone, now).await?;
     people.grant_role(person.id, role, now).await?;

@@ -1,5 +1,6 @@
 //! Who somebody is: a phone number proved by a one-time password, a session, and the roles that go with it.
 
+pub mod access;
 pub mod agencies;
 pub mod otp;
 pub mod people;
@@ -7,6 +8,7 @@ pub mod phone;
 pub mod sessions;
 pub mod tokens;
 
+pub use access::{AccessChange, AccessChanges};
 pub use agencies::{Agencies, Agency, AgencyError};
 pub use otp::{Otp, OtpConfig, OtpError, OtpStarted};
 pub use people::{People, PeopleError, Person, Role};

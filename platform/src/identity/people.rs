@@ -1,5 +1,6 @@
 //! People: an account for each proved phone number, and the roles that it has.
 
+use super::access::{AccessChange, AccessChanges};
 use super::phone::{Phone, PhoneVault, SealBroken};
 use crate::{
     entropy,
@@ -62,6 +63,7 @@ impl PeopleError {
 pub struct People {
     pool: PgPool,
     vault: PhoneVault,
+    access: AccessChanges,
 }
 
 const BY_ID: &str = "SELECT id, name, created_at,
@@ -69,8 +71,8 @@ const BY_ID: &str = "SELECT id, name, created_at,
      FROM app.people WHERE id = $1";
 
 impl People {
-    pub fn new(pool: PgPool, vault: PhoneVault) -> Self {
-        Self { pool, vault }
+    pub fn new(pool: PgPool, vault: PhoneVault, access: AccessChanges) -> Self {
+        Self { pool, vault, access }
     }
 
     pub async fn get(&self, person: PersonId) -> Result<Person, PeopleError> {
@@ -146,7 +148,11 @@ impl People {
             Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
                 Err(PeopleError::NotFound)
             }
-            done => Ok(done?),
+            done => {
+                done?;
+                self.access.publish(AccessChange::PersonChanged { person });
+                Ok(())
+            }
         }
     }
 
@@ -170,7 +176,9 @@ impl People {
             .bind(role.as_str())
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.access.publish(AccessChange::PersonChanged { person });
+        Ok(())
     }
 
     pub(super) fn vault(&self) -> &PhoneVault {

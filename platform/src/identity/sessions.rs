@@ -7,6 +7,7 @@
 //! session ends. A thief who is quick gets no branch of their own: the next use by the other side ends both.
 
 use super::{
+    access::{AccessChange, AccessChanges},
     people::Role,
     tokens::{ACCESS_SECONDS, AccessTokens, SessionId},
 };
@@ -16,6 +17,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use ledger_core::PersonId;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 pub const REFRESH_DAYS: i64 = 30;
@@ -48,6 +50,23 @@ impl Caller {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+
+    /// Takes the roles of now; says whether they are others.
+    pub fn take_roles(&mut self, roles: &[Role]) -> bool {
+        let changed = self.roles != roles;
+        if changed {
+            self.roles = roles.to_vec();
+        }
+        changed
+    }
+
+    /// The one check of who may do what, over HTTP and sockets alike.
+    ///
+    /// # Errors
+    /// [`AuthError::ForbiddenRole`] when the caller does not have the role.
+    pub fn require(&self, role: Role) -> Result<(), AuthError> {
+        if self.has(role) { Ok(()) } else { Err(AuthError::ForbiddenRole(role)) }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +81,8 @@ pub enum AuthError {
     /// Logged out, or ended because a refresh token was used twice.
     #[error("the session has ended")]
     SessionEnded,
+    #[error("this needs the role {}", .0.as_str())]
+    ForbiddenRole(Role),
     #[error("the database is unavailable: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -73,6 +94,7 @@ impl AuthError {
             Self::TokenInvalid => "token_invalid",
             Self::TokenExpired => "token_expired",
             Self::SessionEnded => "session_ended",
+            Self::ForbiddenRole(_) => "forbidden_role",
             Self::Database(_) => "unavailable",
         }
     }
@@ -89,11 +111,12 @@ pub enum EndReason {
 pub struct Sessions {
     pool: PgPool,
     tokens: AccessTokens,
+    access: AccessChanges,
 }
 
 impl Sessions {
-    pub fn new(pool: PgPool, tokens: AccessTokens) -> Self {
-        Self { pool, tokens }
+    pub fn new(pool: PgPool, tokens: AccessTokens, access: AccessChanges) -> Self {
+        Self { pool, tokens, access }
     }
 
     /// A new session beside those that the person may have on other devices.
@@ -131,6 +154,7 @@ impl Sessions {
                 tracing::warn!(%person, %session, "a refresh token was used twice: the session ends");
                 end(&mut tx, session, EndReason::RefreshReused, now).await?;
                 tx.commit().await?;
+                self.access.publish(AccessChange::SessionEnded { person, session });
                 return Err(AuthError::SessionEnded);
             }
         };
@@ -138,13 +162,20 @@ impl Sessions {
         Ok(self.pair(person, session, successor, expires_at, now))
     }
 
-    /// Ends this session; ending it twice is ending it once.
-    pub async fn logout(&self, session: SessionId, now: DateTime<Utc>) -> Result<(), AuthError> {
+    /// Ends this session of the person; ending it twice is ending it once.
+    pub async fn logout(
+        &self,
+        person: PersonId,
+        session: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<(), AuthError> {
         let mut connection = self.pool.acquire().await?;
-        Ok(end(&mut connection, session, EndReason::Logout, now).await?)
+        end(&mut connection, session, EndReason::Logout, now).await?;
+        self.access.publish(AccessChange::SessionEnded { person, session });
+        Ok(())
     }
 
-    /// Ends all sessions of a person and names those that were alive, so that their sockets can be closed.
+    /// Ends all sessions of a person and names those that were alive.
     pub async fn logout_everywhere(
         &self,
         person: PersonId,
@@ -159,7 +190,11 @@ impl Sessions {
         .bind(EndReason::LogoutEverywhere.as_str())
         .fetch_all(&self.pool)
         .await?;
-        Ok(ended.into_iter().map(SessionId).collect())
+        let ended: Vec<SessionId> = ended.into_iter().map(SessionId).collect();
+        for session in &ended {
+            self.access.publish(AccessChange::SessionEnded { person, session: *session });
+        }
+        Ok(ended)
     }
 
     /// Who holds this access token, if it is ours, still good, and its session lives.
@@ -185,6 +220,19 @@ impl Sessions {
         .fetch_optional(&self.pool)
         .await?;
         Ok(Role::known(&alive.ok_or(AuthError::SessionEnded)?))
+    }
+
+    /// Those of these sessions that still give access, each with the roles of its person now. One query.
+    pub async fn alive(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Vec<Role>>, AuthError> {
+        let ids: Vec<Uuid> = sessions.iter().map(|session| session.0).collect();
+        let alive: Vec<(Uuid, Vec<String>)> = sqlx::query_as(
+            "SELECT id, ARRAY(SELECT role FROM app.person_roles WHERE person = sessions.person)
+             FROM app.sessions WHERE id = ANY($1) AND ended_at IS NULL",
+        )
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(alive.into_iter().map(|(id, roles)| (SessionId(id), Role::known(&roles))).collect())
     }
 
     fn pair(

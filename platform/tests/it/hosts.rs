@@ -3,7 +3,7 @@ use ledger_core::PersonId;
 use platform::{
     audit::{AuditLog, Author, Filter},
     hosts::{HostError, HostProfile, HostStatus, Hosts},
-    identity::Role,
+    identity::{AccessChanges, Role},
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ fn profile(name: &str) -> HostProfile {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
     let applied = hosts.apply(meera, &profile(" Meera "), at(1)).await.unwrap();
     assert_eq!((applied.status, applied.status_since), (HostStatus::Applied, at(1)));
@@ -43,7 +43,7 @@ async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_decision_is_made_once(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
     assert_eq!(hosts.approve(meera, &by(admin), at(0)).await.unwrap_err().code(), "unknown_host");
     hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_decision_is_made_once(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_rejected_applicant_learns_why_and_may_apply_again(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
     hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
     let rejected = hosts.reject(meera, "Please add a bio.", &by(admin), at(2)).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_rejected_applicant_learns_why_and_may_apply_again(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn each_field_out_of_bounds_is_named(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     let meera = person(&pool, "+919800000001").await;
     let many = |count: usize| (0..count).map(|number| format!("entry {number}")).collect::<Vec<_>>();
     let good = profile("Meera");
@@ -110,7 +110,7 @@ async fn each_field_out_of_bounds_is_named(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn pages_show_every_host_once_in_order(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     let admin = person(&pool, "+919800000099").await;
     let mut expected = Vec::new();
     for number in 0..7 {
@@ -139,7 +139,7 @@ async fn pages_show_every_host_once_in_order(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_cursor_of_somebody_elses_making_is_refused(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     for cursor in ["", "x", "00", &"f".repeat(48), &format!("7{}", "f".repeat(47)), &"0".repeat(50)] {
         let error = hosts.list(HostStatus::Approved, Some(cursor), 3).await.unwrap_err();
         assert_eq!(error.code(), "cursor_invalid", "{cursor:?}");

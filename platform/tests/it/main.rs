@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::PersonId;
 use platform::{
     entropy,
-    identity::{People, PhoneVault},
+    identity::{AccessChanges, People, PhoneVault},
 };
 use redis::aio::ConnectionManager;
 use sqlx::PgPool;
@@ -35,7 +35,7 @@ fn prefix() -> String {
 }
 
 fn people(pool: &PgPool) -> People {
-    People::new(pool.clone(), PhoneVault::new([1; 32], [2; 32]))
+    People::new(pool.clone(), PhoneVault::new([1; 32], [2; 32]), AccessChanges::default())
 }
 
 async fn person(pool: &PgPool, phone: &str) -> PersonId {

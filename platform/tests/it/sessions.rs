@@ -1,13 +1,17 @@
 use crate::{at, people, person, warm};
-use platform::identity::{AccessTokens, AuthError, Caller, Role, SessionId, Sessions, TokenPair};
+use platform::identity::{AccessChange, AccessChanges, AccessTokens, AuthError, Caller, Role, SessionId, Sessions, TokenPair};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 const DAY: i64 = 24 * 3_600;
 
 fn sessions(pool: &PgPool) -> Sessions {
+    sessions_telling(pool, AccessChanges::default())
+}
+
+fn sessions_telling(pool: &PgPool, access: AccessChanges) -> Sessions {
     let tokens = AccessTokens::new(&[("k1".into(), vec![7; 32])]).unwrap();
-    Sessions::new(pool.clone(), tokens)
+    Sessions::new(pool.clone(), tokens, access)
 }
 
 fn code<T>(result: Result<T, AuthError>) -> &'static str {
@@ -46,8 +50,8 @@ async fn missing_forged_expired_and_ended_are_told_apart(pool: PgPool) {
     assert_eq!(code(sessions.authenticate(&pair.refresh_token, at(1)).await), "token_invalid");
     assert_eq!(code(sessions.authenticate(&pair.access_token, at(899)).await), "ok");
     assert_eq!(code(sessions.authenticate(&pair.access_token, at(900)).await), "token_expired");
-    sessions.logout(pair.session, at(2)).await.unwrap();
-    sessions.logout(pair.session, at(3)).await.unwrap();
+    sessions.logout(asha, pair.session, at(2)).await.unwrap();
+    sessions.logout(asha, pair.session, at(3)).await.unwrap();
     assert_eq!(code(sessions.authenticate(&pair.access_token, at(4)).await), "session_ended");
     assert_eq!(code(sessions.refresh(&pair.refresh_token, at(4)).await), "session_ended");
 }
@@ -138,7 +142,7 @@ async fn logout_ends_one_device_and_logout_everywhere_all(pool: PgPool) {
         pairs.push(sessions.open(who, at(0)).await.unwrap());
     }
     let mut alive = Vec::new();
-    sessions.logout(pairs[0].session, at(1)).await.unwrap();
+    sessions.logout(asha, pairs[0].session, at(1)).await.unwrap();
     for pair in &pairs {
         alive.push(code(sessions.authenticate(&pair.access_token, at(2)).await));
     }
@@ -164,4 +168,29 @@ async fn the_table_holds_no_refresh_token(pool: PgPool) {
         assert_eq!(pair.refresh_token.len(), 64);
         assert!(!stored.contains(&pair.refresh_token));
     }
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn every_end_of_a_session_is_told_and_the_batched_look_sees_it(pool: PgPool) {
+    let access = AccessChanges::default();
+    let mut heard = access.listen();
+    let (sessions, asha) = (sessions_telling(&pool, access), person(&pool, "+919800000001").await);
+    let mut pairs = Vec::new();
+    for _ in 0..3 {
+        pairs.push(sessions.open(asha, at(0)).await.unwrap());
+    }
+    let ids: Vec<SessionId> = pairs.iter().map(|pair| pair.session).collect();
+    let alive = sessions.alive(&ids).await.unwrap();
+    assert!(ids.iter().all(|id| alive[id] == [Role::User]), "{alive:?}");
+    assert!(heard.try_recv().is_err(), "nothing has changed");
+
+    sessions.logout(asha, ids[0], at(1)).await.unwrap();
+    refresh(&sessions, &pairs[1], 1).await;
+    assert_eq!(code(sessions.refresh(&pairs[1].refresh_token, at(60)).await), "session_ended");
+    sessions.logout_everywhere(asha, at(61)).await.unwrap();
+    for session in &ids {
+        let told = heard.try_recv().expect("each end is told");
+        assert_eq!(told, AccessChange::SessionEnded { person: asha, session: *session });
+    }
+    assert!(sessions.alive(&ids).await.unwrap().is_empty());
 }
