@@ -1,11 +1,17 @@
 //! Who is connected, and what that means for a call: while a side is away no increment begins.
+//!
+//! A person counts as connected in a role: a payer whose sockets have lost the role `user`, or a host whose
+//! sockets have lost the role `host`, is away. Each socket also notes when its client was last heard of, so
+//! that a call is never billed beyond the last moment at which both sides were known to be there.
 
+use crate::identity::Role;
 use ledger_core::call::Phase;
 use ledger_core::event::PauseCause;
-use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy};
-use ledger_runtime::{ExecuteError, Follower, Ledger};
+use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
+use ledger_runtime::{Clock, ExecuteError, Follower, Ledger};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,30 +21,68 @@ use tracing::{error, warn};
 const AT_ONCE: usize = 1_000;
 /// How soon something is tried again that the ledger or the journal could not answer.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long the last sign of life of somebody who has gone is remembered: longer than any grace, after which
+/// nobody asks for it.
+const REMEMBERED_MS: i64 = 30 * 60 * 1_000;
+/// How often those are forgotten who have been gone for longer.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// Counts the sockets of each person, and keeps the calls of those who come and go in step.
 #[derive(Clone)]
 pub struct Attendance {
-    sockets: Arc<Mutex<HashMap<PersonId, usize>>>,
+    people: Arc<People>,
     changed: mpsc::UnboundedSender<PersonId>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct People(Mutex<HashMap<PersonId, Sockets>>);
+
+/// The sockets of one person.
+#[derive(Default)]
+struct Sockets {
+    open: Vec<Arc<Socket>>,
+    /// The last sign of life over the sockets that are gone.
+    gone_seen: Option<Timestamp>,
+}
+
+/// What attendance knows of one socket. Written at every frame, so without a lock.
+struct Socket {
+    seen_ms: AtomicI64,
+    roles: AtomicU8,
 }
 
 /// Held by a socket for as long as it lives.
 pub struct Attending {
     attendance: Attendance,
     person: PersonId,
+    socket: Arc<Socket>,
+}
+
+impl Attending {
+    /// The client was heard of just now: any frame is a sign of life, a pong too.
+    pub fn seen(&self) {
+        self.socket.seen_ms.fetch_max(self.attendance.clock.now().0, Ordering::Relaxed);
+    }
+
+    /// The person has these roles from now on.
+    pub fn set_roles(&self, roles: &[Role]) {
+        let bits = bits(roles);
+        if self.socket.roles.swap(bits, Ordering::Relaxed) != bits {
+            self.attendance.review(self.person);
+        }
+    }
 }
 
 impl Drop for Attending {
     fn drop(&mut self) {
-        let mut sockets = self.attendance.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = sockets.get_mut(&self.person) {
-            *count -= 1;
-            if *count == 0 {
-                sockets.remove(&self.person);
-                self.attendance.review(self.person);
-            }
+        let mut people = self.attendance.people.lock();
+        if let Some(sockets) = people.get_mut(&self.person) {
+            sockets.open.retain(|socket| !Arc::ptr_eq(socket, &self.socket));
+            sockets.gone_seen = sockets.gone_seen.max(Some(self.socket.seen()));
         }
+        drop(people);
+        self.attendance.review(self.person);
     }
 }
 
@@ -46,26 +90,31 @@ impl Attendance {
     /// The register, and the task that keeps calls in step with it until every handle is gone.
     pub fn new(ledger: Ledger) -> (Attendance, impl Future<Output = ()> + Send) {
         let (changed, changes) = mpsc::unbounded_channel();
-        let attendance = Attendance { sockets: Arc::default(), changed };
+        let attendance = Attendance { people: Arc::default(), changed, clock: ledger.clock().clone() };
         // From now on no start of a call is missed; those that run already wait, paused, for both sides.
         let started = ledger.follow();
-        let keeper = Keeper { ledger, sockets: attendance.sockets.clone() };
+        let keeper = Keeper { ledger, people: attendance.people.clone() };
         (attendance, keeper.run(changes, started))
     }
 
-    /// A socket of `person` is there until the answer is dropped.
-    pub fn attend(&self, person: PersonId) -> Attending {
-        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = sockets.entry(person).or_insert(0);
-        *count += 1;
-        if *count == 1 {
-            self.review(person);
-        }
-        Attending { attendance: self.clone(), person }
+    /// A socket of `person`, who has these roles, is there until the answer is dropped.
+    pub fn attend(&self, person: PersonId, roles: &[Role]) -> Attending {
+        let seen_ms = AtomicI64::new(self.clock.now().0);
+        let socket = Arc::new(Socket { seen_ms, roles: AtomicU8::new(bits(roles)) });
+        self.people.lock().entry(person).or_default().open.push(socket.clone());
+        self.review(person);
+        Attending { attendance: self.clone(), person, socket }
     }
 
-    pub fn is_connected(&self, person: PersonId) -> bool {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&person)
+    /// Whether a socket of `person` is there and may act in this role.
+    pub fn is_connected(&self, person: PersonId, role: Role) -> bool {
+        self.people.is_connected(person, role)
+    }
+
+    /// When `person` was last heard of over any socket, by the ledger's clock. `None` when that was never, or so
+    /// long ago that it is forgotten.
+    pub fn last_seen(&self, person: PersonId) -> Option<Timestamp> {
+        self.people.last_seen(person)
     }
 
     /// Brings the call that `person` is in, if any, in step with who is connected.
@@ -75,9 +124,43 @@ impl Attendance {
     }
 }
 
+impl People {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PersonId, Sockets>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_connected(&self, person: PersonId, role: Role) -> bool {
+        let people = self.lock();
+        let sockets = people.get(&person).map_or(&[][..], |it| &it.open);
+        sockets.iter().any(|socket| socket.roles.load(Ordering::Relaxed) & bits(&[role]) != 0)
+    }
+
+    fn last_seen(&self, person: PersonId) -> Option<Timestamp> {
+        let people = self.lock();
+        let sockets = people.get(&person)?;
+        sockets.open.iter().map(|socket| socket.seen()).max().max(sockets.gone_seen)
+    }
+
+    /// Forgets those who have been gone for long.
+    fn forget(&self, now: Timestamp) {
+        let remembered = |seen: Option<Timestamp>| seen.is_some_and(|seen| now.since(seen) < REMEMBERED_MS);
+        self.lock().retain(|_, sockets| !sockets.open.is_empty() || remembered(sockets.gone_seen));
+    }
+}
+
+impl Socket {
+    fn seen(&self) -> Timestamp {
+        Timestamp(self.seen_ms.load(Ordering::Relaxed))
+    }
+}
+
+fn bits(roles: &[Role]) -> u8 {
+    roles.iter().fold(0, |bits, role| bits | 1 << *role as u8)
+}
+
 struct Keeper {
     ledger: Ledger,
-    sockets: Arc<Mutex<HashMap<PersonId, usize>>>,
+    people: Arc<People>,
 }
 
 /// A call with what it was found in.
@@ -95,8 +178,10 @@ impl Keeper {
     /// starts is looked at too: a side may have gone while it was being taken.
     async fn run(self, mut changes: mpsc::UnboundedReceiver<PersonId>, mut started: Follower) {
         let mut people: Vec<PersonId> = Vec::new();
+        let mut forget = tokio::time::interval(FORGET_EVERY);
         loop {
             tokio::select! {
+                _ = forget.tick() => self.people.forget(self.ledger.clock().now()),
                 count = changes.recv_many(&mut people, AT_ONCE) => if count == 0 { return },
                 event = started.next() => match event {
                     Ok(Some(unit)) => {
@@ -162,10 +247,8 @@ impl Keeper {
 
     /// What brings the call in step with who is connected.
     fn step(&self, call: CallId, found: &Found) -> Option<Command> {
-        let both_connected = {
-            let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-            sockets.contains_key(&found.payer) && sockets.contains_key(&found.host)
-        };
+        let both_connected = self.people.is_connected(found.payer, Role::User)
+            && self.people.is_connected(found.host, Role::Host);
         match found.phase {
             Phase::Running { .. } if !both_connected => {
                 Some(Command::PauseCall { call, cause: PauseCause::Disconnected })
@@ -179,4 +262,124 @@ impl Keeper {
 fn system(call: CallId, revision: u64, command: Command) -> Envelope {
     let key = Key::State(format!("{}:{call}:{revision}", command.operation()));
     Envelope { actor: Actor::System, key, command, policy: Policy::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_store::MemoryStore;
+    use ledger_core::event::BonusOrigin;
+    use ledger_core::{JournalId, Medium};
+    use tokio::sync::watch;
+    use uuid::Uuid;
+
+    const START: Timestamp = Timestamp(1_767_225_600_000);
+    const USER: PersonId = PersonId(Uuid::from_u128(1));
+    const HOST: PersonId = PersonId(Uuid::from_u128(2));
+    const CALL: CallId = CallId(Uuid::from_u128(3));
+
+    struct World {
+        ledger: Ledger,
+        clock: watch::Sender<Timestamp>,
+        attendance: Attendance,
+    }
+
+    impl World {
+        async fn new() -> World {
+            let (clock, face) = Clock::manual(START);
+            let journal = JournalId(Uuid::from_u128(9));
+            let opened = Ledger::open(Arc::new(MemoryStore::new()), face, journal, |_, _| {}).await;
+            let (ledger, _writer) = opened.expect("a new journal");
+            let (attendance, keeper) = Attendance::new(ledger.clone());
+            tokio::spawn(keeper);
+            World { ledger, clock, attendance }
+        }
+
+        fn after(&self, seconds: u32) -> Timestamp {
+            let now = START.plus_seconds(seconds);
+            self.clock.send_replace(now);
+            now
+        }
+
+        async fn give(&self, key: &str, command: Command) {
+            let key = Key::Natural(key.to_owned());
+            let envelope = Envelope { actor: Actor::System, key, command, policy: Policy::default() };
+            self.ledger.execute(envelope).await.expect("accepted");
+        }
+
+        /// Follows the journal to the next event that `wanted` knows.
+        async fn until(&self, journal: &mut Follower, wanted: impl Fn(&Event) -> bool) {
+            let found =
+                async { while !wanted(&journal.next().await.expect("readable").expect("more").event) {} };
+            tokio::time::timeout(Duration::from_secs(10), found).await.expect("the event comes");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_sign_of_life_is_the_latest_of_all_sockets_and_outlives_them() {
+        let world = World::new().await;
+        let attendance = &world.attendance;
+        assert_eq!(attendance.last_seen(USER), None);
+        let phone = attendance.attend(USER, &[Role::User]);
+        assert_eq!(attendance.last_seen(USER), Some(START));
+        let came = world.after(3);
+        let tablet = attendance.attend(USER, &[Role::User]);
+        assert_eq!(attendance.last_seen(USER), Some(came));
+        let spoke = world.after(5);
+        phone.seen();
+        world.after(9);
+        assert_eq!(attendance.last_seen(USER), Some(spoke), "silence is no sign of life");
+        drop(phone);
+        assert!(attendance.is_connected(USER, Role::User), "the tablet is there");
+        assert_eq!(attendance.last_seen(USER), Some(spoke));
+        drop(tablet);
+        assert!(!attendance.is_connected(USER, Role::User));
+        assert_eq!(attendance.last_seen(USER), Some(spoke));
+
+        attendance.people.forget(spoke.plus_ms(REMEMBERED_MS - 1));
+        assert_eq!(attendance.last_seen(USER), Some(spoke));
+        attendance.people.forget(spoke.plus_ms(REMEMBERED_MS));
+        assert_eq!(attendance.last_seen(USER), None, "nothing grows with those who have gone");
+        assert!(attendance.people.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_steps_back_takes_no_sign_of_life_back() {
+        let world = World::new().await;
+        let spoke = world.after(5);
+        let socket = world.attendance.attend(USER, &[Role::User]);
+        world.after(2);
+        socket.seen();
+        assert_eq!(world.attendance.last_seen(USER), Some(spoke));
+    }
+
+    #[tokio::test]
+    async fn whoever_has_lost_the_role_of_their_side_is_away_from_the_call() {
+        let world = World::new().await;
+        let (coins_milli, price) = (1_000_000, 60_000);
+        let origin = BonusOrigin::Promotion;
+        world
+            .give("grant", Command::GrantBonus { user: USER, origin, coins_milli, valid_seconds: None })
+            .await;
+        let rate =
+            Command::SetHostRate { host: HOST, medium: Medium::Voice, price_milli_per_minute: Some(price) };
+        world.give("rate", rate).await;
+        let _payer = world.attendance.attend(USER, &[Role::User]);
+        let host = world.attendance.attend(HOST, &[Role::User, Role::Host]);
+        let mut journal = world.ledger.follow();
+        let start = Command::StartCall {
+            call: CALL,
+            payer: USER,
+            host: HOST,
+            medium: Medium::Voice,
+            price_seen_milli_per_minute: price,
+        };
+        world.give("start", start).await;
+        world.after(2);
+        host.set_roles(&[Role::User]);
+        assert!(!world.attendance.is_connected(HOST, Role::Host));
+        world.until(&mut journal, |event| matches!(event, Event::CallPaused(_))).await;
+        host.set_roles(&[Role::User, Role::Host]);
+        world.until(&mut journal, |event| matches!(event, Event::CallResumed(_))).await;
+    }
 }

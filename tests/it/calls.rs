@@ -1,6 +1,7 @@
 //! Rings and calls over real sockets.
 
 use crate::world::{Person, Socket, World, eventually, new_key};
+use platform::identity::Role;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -258,8 +259,10 @@ async fn an_answer_that_is_tried_again_starts_no_call_with_a_payer_who_has_gone(
     half_accept(&world, &call).await;
     drop(at_user);
     let payer = ledger_core::PersonId(user.id);
-    eventually("the payer has gone", async || (!world.app.attendance.is_connected(payer)).then_some(()))
-        .await;
+    eventually("the payer has gone", async || {
+        (!world.app.attendance.is_connected(payer, Role::User)).then_some(())
+    })
+    .await;
     let before = world.events();
     let answer = json!({ "call": call, "accept": true });
     refused(&at_host.request("call:answer", answer.clone()).await, "not_connected");

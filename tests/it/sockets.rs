@@ -3,7 +3,7 @@
 use crate::world::{Person, World, new_key};
 use chrono::{TimeDelta, Utc};
 use ledger_core::PersonId;
-use platform::identity::{AccessTokens, SessionId};
+use platform::identity::{AccessTokens, Role, SessionId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -96,7 +96,7 @@ async fn who_says_nothing_is_closed(pool: PgPool) {
     let (user, other) = (world.new_person().await, world.new_person().await);
     let mut alive = world.connect(&other).await;
     let mut dead = world.connect(&user).await;
-    let away = async || (!world.app.attendance.is_connected(PersonId(user.id))).then_some(());
+    let away = async || (!world.app.attendance.is_connected(PersonId(user.id), Role::User)).then_some(());
     tokio::select! {
         () = crate::world::eventually("the silent one counts as away", away) => {}
         closed = alive.receive() => panic!("the one that answers was closed: {closed:?}"),
@@ -207,7 +207,8 @@ fn requests_like_routes(host: &Person) -> [(&'static str, &'static str, Value); 
     let invitation = json!({
         "host": host.id, "medium": "video", "price_seen_milli_per_minute": 60_000, "key": new_key(),
     });
-    let gift = json!({ "host": host.id, "gift": Uuid::now_v7(), "price_seen_milli": 1_000, "key": new_key() });
+    let gift =
+        json!({ "host": host.id, "gift": Uuid::now_v7(), "price_seen_milli": 1_000, "key": new_key() });
     [
         ("call:invite", "/v1/calls", invitation),
         ("call:answer", "/v1/calls/{call}/answer", json!({ "call": call, "accept": false })),
@@ -220,7 +221,8 @@ fn requests_like_routes(host: &Person) -> [(&'static str, &'static str, Value); 
 #[sqlx::test(migrations = false)]
 async fn a_request_over_a_socket_needs_the_same_role_as_over_http(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (user, host, nobody) = (world.new_person().await, world.new_host(60_000).await, world.new_person().await);
+    let (user, host, nobody) =
+        (world.new_person().await, world.new_host(60_000).await, world.new_person().await);
     revoke(&world, &nobody, "user").await;
     let openapi = world.get(None, "/v1/openapi.json").await.expect_ok();
     for (name, who, roles) in
@@ -230,7 +232,8 @@ async fn a_request_over_a_socket_needs_the_same_role_as_over_http(pool: PgPool) 
         for (kind, path, data) in requests_like_routes(&host) {
             let needed = &openapi["paths"][path]["post"]["security"][0]["bearer"];
             let needed = needed.as_array().unwrap_or_else(|| panic!("POST {path} is in the document"));
-            let may = needed.is_empty() || needed.iter().any(|it| roles.contains(&it.as_str().expect("a role")));
+            let may =
+                needed.is_empty() || needed.iter().any(|it| roles.contains(&it.as_str().expect("a role")));
             let reply = socket.request(kind, data).await;
             let refused = reply["problem"]["code"] == "forbidden_role";
             assert_eq!(refused, !may, "{kind} as {name}: {reply}");
@@ -261,9 +264,8 @@ async fn a_session_that_ends_in_whatever_way_closes_its_sockets(pool: PgPool) {
     let world = World::start_bounded(&pool, never).await;
     let (user, other) = (world.new_person().await, world.new_person().await);
     let (mut socket, mut kept) = (world.connect(&user).await, world.connect(&other).await);
-    let refresh = async |token: &Value| {
-        world.post(None, "/v1/auth/refresh", json!({ "refresh_token": token })).await
-    };
+    let refresh =
+        async |token: &Value| world.post(None, "/v1/auth/refresh", json!({ "refresh_token": token })).await;
     let second = refresh(&json!(user.refresh)).await.expect_ok()["refresh_token"].clone();
     refresh(&second).await.expect_ok();
     refresh(&json!(user.refresh)).await.expect_problem(401, "session_ended");

@@ -14,6 +14,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use platform::attendance::Attending;
 use platform::clock;
 use platform::identity::{AuthError, Caller, Role};
 use std::sync::Arc;
@@ -87,7 +88,7 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
     let caller_in = watch::Sender::new(caller.clone());
     let proved = caller_in.subscribe();
     let seat = shared.registry.open(caller_in.clone(), line.clone());
-    let attending = shared.app.attendance.attend(person);
+    let attending = shared.app.attendance.attend(person, &caller.roles);
     shared.touch(person, caller.has(Role::Host)).await;
     let reply = match shared.welcome(&caller, clock::now()).await {
         Ok(welcome) => done(&id, &welcome),
@@ -108,7 +109,7 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
         drop(until_done);
     });
 
-    let reader = Reader::new(&shared, line.clone(), jobs, proved);
+    let reader = Reader::new(&shared, &attending, line.clone(), jobs, proved);
     let (close, stream) = reader.run(stream).await;
     // The call is paused at once, however long the client takes to hear of it.
     drop(seat);
@@ -127,6 +128,7 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
 /// The reading side.
 struct Reader<'a> {
     shared: &'a Shared,
+    attending: &'a Attending,
     line: Line,
     jobs: mpsc::Sender<Job>,
     caller: watch::Receiver<Caller>,
@@ -143,6 +145,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(
         shared: &'a Shared,
+        attending: &'a Attending,
         line: Line,
         jobs: mpsc::Sender<Job>,
         caller: watch::Receiver<Caller>,
@@ -151,6 +154,7 @@ impl<'a> Reader<'a> {
         let expires_at = caller.borrow().expires_at;
         Reader {
             shared,
+            attending,
             line,
             jobs,
             caller,
@@ -210,6 +214,7 @@ impl<'a> Reader<'a> {
 
     fn sign_of_life(&mut self) {
         self.heard_at = Instant::now();
+        self.attending.seen();
         if self.heard_at.duration_since(self.touched_at) >= self.shared.config.touch_interval {
             self.touched_at = self.heard_at;
             let caller = self.caller.borrow();
@@ -256,7 +261,11 @@ impl<'a> Reader<'a> {
 
     /// A fresh token came, or other roles.
     fn caller_has_changed(&mut self) -> Result<(), Option<Close>> {
-        let expires_at = self.caller.borrow_and_update().expires_at;
+        let expires_at = {
+            let caller = self.caller.borrow_and_update();
+            self.attending.set_roles(&caller.roles);
+            caller.expires_at
+        };
         if expires_at != self.expires_at {
             self.expires_at = expires_at;
             self.expired = false;

@@ -11,6 +11,7 @@ pub use rings::{Ring, medium_name};
 use crate::attendance::Attendance;
 use crate::commands::{CommandError, Commands};
 use crate::hosts::Hosts;
+use crate::identity::Role;
 use crate::presence::{Presence, PresenceStatus};
 use crate::push::Bus;
 use crate::settings::Settings;
@@ -97,10 +98,10 @@ impl Calls {
         self.hosts.approved(host).await?;
         // A host who is connected may have chosen to be shown as offline.
         let shown = self.presence.get(host, now).await?;
-        if shown == PresenceStatus::Offline || !self.attendance.is_connected(host) {
+        if shown == PresenceStatus::Offline || !self.attendance.is_connected(host, Role::Host) {
             return Err(CommandError::Refused { code: "host_offline", message: "the host is not online" });
         }
-        if !self.attendance.is_connected(payer) {
+        if !self.attendance.is_connected(payer, Role::User) {
             return Err(NOT_CONNECTED);
         }
         let policy = self.commands.policy().await?;
@@ -190,7 +191,8 @@ impl Calls {
     }
 
     fn both_connected(&self, payer: PersonId, host: PersonId) -> Result<(), CommandError> {
-        let both = self.attendance.is_connected(payer) && self.attendance.is_connected(host);
+        let both =
+            self.attendance.is_connected(payer, Role::User) && self.attendance.is_connected(host, Role::Host);
         if both { Ok(()) } else { Err(NOT_CONNECTED) }
     }
 

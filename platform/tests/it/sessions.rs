@@ -1,5 +1,7 @@
 use crate::{at, people, person, warm};
-use platform::identity::{AccessChange, AccessChanges, AccessTokens, AuthError, Caller, Role, SessionId, Sessions, TokenPair};
+use platform::identity::{
+    AccessChange, AccessChanges, AccessTokens, AuthError, Caller, Role, SessionId, Sessions, TokenPair,
+};
 use sqlx::PgPool;
 use uuid::Uuid;
 
