@@ -148,7 +148,7 @@ async fn a_cursor_of_somebody_elses_making_is_refused(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_decision_is_in_the_audit_log_and_nobody_decides_on_themselves(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone());
+    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
     let (meera, admin) = (person(&pool, "+919800000001").await, person(&pool, "+919800000009").await);
     hosts.apply(meera, &profile("Meera"), at(1)).await.unwrap();
     assert_eq!(hosts.approve(meera, &by(meera), at(2)).await.unwrap_err().code(), "own_money");
