@@ -309,8 +309,14 @@ mod tests {
 
         /// Follows the journal to the next event that `wanted` knows.
         async fn until(&self, journal: &mut Follower, wanted: impl Fn(&Event) -> bool) {
-            let found =
-                async { while !wanted(&journal.next().await.expect("readable").expect("more").event) {} };
+            let found = async {
+                loop {
+                    let unit = journal.next().await.expect("readable").expect("more");
+                    if unit.events().iter().any(|recorded| wanted(&recorded.event)) {
+                        return;
+                    }
+                }
+            };
             tokio::time::timeout(Duration::from_secs(10), found).await.expect("the event comes");
         }
     }
