@@ -27,9 +27,9 @@ enum Command {
     /// call, gift, exhaustion, split, withdrawal, books. Exits 1 if a figure is not what it should be.
     Demo(demo::Options),
     /// Replay the journal and compare the read models with it. Works beside a running server.
-    /// Exits 1 and names the first difference (account and revision).
+    /// Exits 1 and names the first difference (account and revision); exits 2 when it could not check.
     Verify(operator::VerifyOptions),
-    /// Drop the read models and make them anew from the journal. Works beside a running server.
+    /// Drop the read models and rebuild them from the journal. Works beside a running server.
     Rebuild,
     /// Print the journal, filtered. Works beside a running server.
     Events(operator::EventsOptions),
@@ -44,11 +44,16 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    let failure = match cli.command {
+        // 1 says that something differs.
+        Command::Verify(_) => ExitCode::from(operator::NOT_VERIFIED),
+        _ => ExitCode::FAILURE,
+    };
     match run(cli.command).await {
         Ok(code) => code,
         Err(fault) => {
             eprintln!("muneem: {}", told(&fault));
-            ExitCode::FAILURE
+            failure
         }
     }
 }

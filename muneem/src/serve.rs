@@ -81,7 +81,8 @@ impl Server {
 
         let read = ReadModels::open(pool.clone()).await.context("the read models cannot be opened")?;
         let projector = Projector::new(pool.clone(), store.clone());
-        let read = read.following(projector.progress());
+        let read = read.following(&projector);
+        projector.check().await.context("nothing is served from read models of another history")?;
         work.spawn(async move {
             if let Err(fault) = projector.run(std::future::pending()).await {
                 tracing::error!(alert = "projector_stopped", %fault, "the read models are no longer kept up to date");

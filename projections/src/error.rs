@@ -1,8 +1,11 @@
 //! What can go wrong, by who can mend it.
 
+use crate::mechanism::BadCursor;
 use event_store::ReadError;
 use ledger_core::JournalId;
 use ledger_core::event::DecodeError;
+use std::sync::Arc;
+use uuid::Uuid;
 
 /// Why a projector stopped or a batch was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -17,15 +20,23 @@ pub enum ProjectError {
     /// An old read model beside a fresh journal, or the other way round.
     #[error(
         "the read models follow the journal {read_models}, but the store holds the journal {journal}; \
-         if that is meant, make them anew: muneem rebuild"
+         set MUNEEM_DATA_DIR to the folder of the journal {read_models}, or rebuild the read models from \
+         this one: muneem rebuild"
     )]
     OtherJournal { read_models: JournalId, journal: JournalId },
     /// The journal was restored from an older copy, or cut.
     #[error(
-        "the read models stand at revision {projected}, beyond the end of the journal ({head:?}); \
-         make them anew: muneem rebuild"
+        "the read models stand at revision {projected}, but the journal ends {}; restore the journal that \
+         was projected, or rebuild the read models from this one: muneem rebuild", ends_at(*head)
     )]
     AheadOfJournal { projected: u64, head: Option<u64> },
+    /// The journal was restored from an older copy and has gone another way since.
+    #[error(
+        "the read models were projected from another history: at revision {revision} they have the event \
+         {read_models}, and the journal has {journal}; restore the journal that was projected, or rebuild \
+         the read models from this one: muneem rebuild"
+    )]
+    OtherHistory { revision: u64, read_models: Uuid, journal: Uuid },
     #[error("the journal does not begin with JournalOpened")]
     NotAJournal,
     /// An event speaks of something that the read models should have and have not.
@@ -35,6 +46,10 @@ pub enum ProjectError {
     Incomplete { revision: u64, missing: String },
     #[error("the read models have no checkpoint of this program's format; run: muneem rebuild")]
     NoCheckpoint,
+}
+
+fn ends_at(head: Option<u64>) -> String {
+    head.map_or_else(|| "before it".to_owned(), |head| format!("at {head}"))
 }
 
 impl ProjectError {
@@ -76,11 +91,23 @@ pub struct Behind {
 /// Why a query was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// Not a cursor that an earlier page gave.
+    /// Not a cursor that an earlier page of the list gave.
     #[error("this is not a cursor that an earlier page gave")]
     BadCursor,
+    /// The journal does not have the revision that was asked for.
+    #[error("revision {wanted} was asked for, and the journal ends at {head:?}")]
+    BeyondJournal { wanted: u64, head: Option<u64> },
+    /// The read models do not belong to the journal; the text says why, and the mend.
+    #[error("{0}")]
+    Refused(Arc<str>),
     #[error(transparent)]
     Behind(#[from] Behind),
     #[error("the read models cannot be read: {0}")]
     Postgres(#[from] sqlx::Error),
+}
+
+impl From<BadCursor> for QueryError {
+    fn from(_: BadCursor) -> QueryError {
+        QueryError::BadCursor
+    }
 }

@@ -1,25 +1,49 @@
-//! Read models: projectors that write Postgres, and the queries beside them that read it.
+//! Read models: tables in the Postgres schema `read`, and the queries that read them.
 //!
-//! The journal is the truth and everything in the schema `read` a cache of it: a [`Projector`] moves
-//! the one checkpoint in the same transaction as the rows that follow from a batch of events,
-//! [`rebuild`] makes all of it anew, and [`verify`] replays the journal and names the first
-//! difference. [`ReadModels`] has the queries, a file per noun.
+//! The journal is the truth and everything in the schema `read` is a cache of it. A [`Projector`] applies a
+//! batch of events and moves the one checkpoint in the same transaction, [`rebuild`] drops everything
+//! and projects the journal again, and [`verify`] replays the journal and names the first difference.
+//! [`ReadModels`] has the queries.
+//!
+//! Each read model is one file: its tables, its rows, how events change them, how they are loaded and
+//! written, and its queries. To add one, write the file and add a line to the list below; `verify` has a
+//! file of its own for it.
+//!
+//! What holds for all tables: amounts are whole numbers (`_milli` are thousandths of a coin, `_minor` the
+//! smallest unit of the asset that stands beside them); `revision` is the event that a row follows from
+//! or was last changed by; there are no foreign keys, since all rows come from one journal in one order
+//! and `muneem verify` checks more than a key could. A table is changed by changing its statement and
+//! raising [`FORMAT`]; there are no migrations.
 
-mod batch;
 mod error;
-mod projector;
-mod queries;
-mod schema;
+mod mechanism;
 mod verify;
 
 use event_store::EventStore;
+use mechanism::{Place, ReadModel};
 use std::sync::Arc;
 
 pub use error::{Behind, ProjectError, QueryError};
-pub use projector::{BATCH_EVENTS, Progress, Projector, rebuild};
-pub use queries::*;
-pub use schema::FORMAT;
+pub use mechanism::{
+    BATCH_EVENTS, BadCursor, Checkpoint, Condition, Cursor, FORMAT, PAGE_LIMIT, Page, Progress, Projector,
+    ReadModels, rebuild,
+};
 pub use verify::{Check, Difference, Report, VerifyError, verify};
 
 /// The journal that the read models follow.
 pub type Journal = Arc<dyn EventStore>;
+
+mechanism::read_models! {
+    events: Events,
+    accounts: Accounts,
+    calls: Calls,
+    gifts: Gifts,
+    commission: Commission,
+    revenue: Revenue,
+    purchases: Purchases,
+    suspense: Suspense,
+    bonuses: Bonuses,
+    withdrawals: Withdrawals,
+    catalogue: Catalogue,
+    agencies: Agencies,
+}

@@ -81,7 +81,12 @@ async fn bodies_paths_and_cursors(pool: PgPool) {
         ("a cursor of another list", "/v1/calls?cursor=1-2-3-4", 400, "cursor_invalid"),
         ("a limit that is too large", "/v1/wallet/statement?limit=100000", 422, "field_invalid"),
         ("a limit that is none", "/v1/wallet/statement?limit=many", 400, "invalid_query"),
-        ("a revision that has not come", "/v1/wallet?min_revision=99999999", 503, "read_model_behind"),
+        (
+            "a revision that has not come",
+            "/v1/wallet?min_revision=99999999",
+            422,
+            "min_revision_beyond_journal",
+        ),
     ] {
         let answer = world.get(Some(&user), path).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{case}: {}", answer.body);

@@ -218,6 +218,19 @@ fn query(fault: &QueryError) -> Problem {
         .with("min_revision", behind.wanted)
         .with("projected_revision", behind.projected)
         .retry_after(UNKNOWN_RETRY_SECONDS),
+        QueryError::BeyondJournal { wanted, head } => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "min_revision_beyond_journal",
+            "the journal has no such revision; min_revision is the revision of a receipt",
+        )
+        .field("min_revision")
+        .with("min_revision", *wanted)
+        .with("journal_revision", *head),
+        QueryError::Refused(_) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "read_models_refused",
+            "the read models do not belong to the journal; an operator has to rebuild them or restore the journal",
+        ),
         QueryError::Postgres(_) => unavailable(),
     }
 }

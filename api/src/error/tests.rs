@@ -126,6 +126,8 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (ListError::CursorInvalid(CursorInvalid).into(), 400, "cursor_invalid"),
         (ListError::Database(lost()).into(), 503, "unavailable"),
         (QueryError::from(Behind { wanted: 2, projected: None }).into(), 503, "read_model_behind"),
+        (QueryError::BeyondJournal { wanted: 2, head: Some(1) }.into(), 422, "min_revision_beyond_journal"),
+        (QueryError::Refused("x".into()).into(), 503, "read_models_refused"),
         (OtpError::Invalid.into(), 401, "otp_invalid"),
         (OtpError::Expired.into(), 401, "otp_expired"),
         (OtpError::TooManyTries.into(), 429, "otp_too_many_tries"),

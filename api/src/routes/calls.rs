@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId};
 use ledger_runtime::Receipt;
 use platform::calls::{Invitation, Ring};
-use projections::{CallRow, QueryError};
+use projections::{CallRow, Cursor, QueryError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -256,18 +256,16 @@ async fn get_call(
 
 /// The place of a ring in the history: microseconds and id.
 fn cursor(created_at: DateTime<Utc>, call: Uuid) -> String {
-    format!("{}-{}", created_at.timestamp_micros(), call.simple())
+    Cursor::write("calls", &(created_at.timestamp_micros(), call))
 }
 
 fn read_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid), Error> {
     /// Later times fit our type but not Postgres'.
     const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
-    let read = || {
-        let (micros, call) = text.split_once('-')?;
-        let micros: i64 = micros.parse().ok().filter(|micros| (0..YEAR_10000_MICROS).contains(micros))?;
-        Some((DateTime::from_timestamp_micros(micros)?, Uuid::try_parse(call).ok()?))
-    };
-    read().ok_or(Error::Query(QueryError::BadCursor))
+    let (micros, call) = Cursor::read("calls", text).map_err(QueryError::from)?;
+    let known = (0..YEAR_10000_MICROS).contains(&micros);
+    let at = known.then(|| DateTime::from_timestamp_micros(micros)).flatten();
+    Ok((at.ok_or(QueryError::BadCursor)?, call))
 }
 
 #[cfg(test)]
@@ -279,7 +277,8 @@ mod tests {
         let at = DateTime::from_timestamp_micros(1_767_225_600_123_456).expect("a time");
         let id = Uuid::from_u128(7);
         assert_eq!(read_cursor(&cursor(at, id)).ok(), Some((at, id)));
-        for bad in ["", "-", "1", "1-x", "-1-00000000000000000000000000000007", "253402300800000000-7"] {
+        let outside = |micros: i64| Cursor::write("calls", &(micros, id));
+        for bad in ["", "-", "1-x", &outside(-1), &outside(253_402_300_800_000_000)] {
             let code = read_cursor(bad).map_err(|fault| fault.problem().code);
             assert_eq!(code, Err("cursor_invalid".into()), "{bad:?}");
         }

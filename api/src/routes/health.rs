@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use ledger_core::PersonId;
 use ledger_runtime::Status;
+use projections::Condition;
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -42,6 +43,9 @@ struct Ready {
     redis: bool,
     /// The last event of the journal.
     journal_revision: u64,
+    /// `starting`, `following`, `waiting` (Postgres or the store does not answer), `refused` (the read models
+    /// do not belong to the journal: rebuild them or restore the journal) or `down`.
+    projector: &'static str,
     /// How far the read models are.
     projected_revision: Option<u64>,
     /// Events that the read models lack.
@@ -67,9 +71,22 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     // Revisions begin at zero: without a checkpoint the first event is lacking too.
     let projected = projected_revision.map_or(0, |revision| revision.saturating_add(1));
     let projector_lag = journal_revision.saturating_add(1).saturating_sub(projected);
-    let ready = ledger == "running" && postgres && redis && projector_lag <= api.config.max_lag;
-    let answer =
-        Ready { ready, ledger, postgres, redis, journal_revision, projected_revision, projector_lag };
+    let condition = api.read.progress().condition;
+    let ready = ledger == "running"
+        && postgres
+        && redis
+        && condition == Condition::Following
+        && projector_lag <= api.config.max_lag;
+    let answer = Ready {
+        ready,
+        ledger,
+        postgres,
+        redis,
+        journal_revision,
+        projector: condition.name(),
+        projected_revision,
+        projector_lag,
+    };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(answer))
 }
 

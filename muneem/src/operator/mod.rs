@@ -12,7 +12,7 @@ pub use events::{EventsOptions, events};
 pub use grant_role::{GrantRoleOptions, grant_role};
 pub use rebuild::rebuild;
 pub use schemas::{SchemasOptions, schemas};
-pub use verify::{VerifyOptions, verify, verify_report};
+pub use verify::{NOT_VERIFIED, VerifyOptions, verify, verify_report};
 
 use crate::config::Config;
 use anyhow::Context;

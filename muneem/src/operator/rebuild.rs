@@ -1,4 +1,4 @@
-//! `muneem rebuild`: the read models anew from the journal.
+//! `muneem rebuild`: drops the read models and projects the journal again.
 
 use super::open_journal;
 use crate::config::Config;
@@ -12,12 +12,12 @@ use std::process::ExitCode;
 pub async fn rebuild(config: &Config) -> anyhow::Result<ExitCode> {
     let store = open_journal(config).await?;
     let pool = connect_postgres(config).await?;
-    let bar = Bar::count("making the read models anew");
+    let bar = Bar::count("rebuilding the read models");
     let rebuilt = projections::rebuild(&pool, store, |done, total| bar.show(done, total)).await;
     bar.end();
     let revision =
-        rebuilt.context("the read models could not be made anew; the journal is untouched, run it again")?;
+        rebuilt.context("the read models could not be rebuilt; the journal is untouched, run it again")?;
     let events = revision.map_or(0, |revision| revision + 1);
-    println!("the read models are made anew from {events} events");
+    println!("the read models are rebuilt from {events} events");
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,9 @@ use comfy_table::{CellAlignment, Table};
 use projections::Report;
 use std::process::ExitCode;
 
+/// The exit code when nothing could be compared; a difference exits 1.
+pub const NOT_VERIFIED: u8 = 2;
+
 #[derive(Args)]
 pub struct VerifyOptions {
     /// The findings as JSON.
@@ -20,7 +23,8 @@ pub struct VerifyOptions {
 /// Exits 1 on a difference.
 ///
 /// # Errors
-/// When the journal or the database cannot be reached.
+/// When the journal or the database cannot be reached, or do not belong together: exit code
+/// [`NOT_VERIFIED`].
 pub async fn verify(config: &Config, options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     let report = verify_report(config).await?;
     if options.json {
@@ -39,15 +43,15 @@ pub async fn verify_report(config: &Config) -> anyhow::Result<Report> {
     let bar = Bar::count("replaying the journal");
     let report = projections::verify(&pool, store, |done, total| bar.show(done, total)).await;
     bar.end();
-    report.context("nothing could be verified")
+    report.context("could not check")
 }
 
 fn print_report(report: &Report) {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    for (place, check) in report.checks.iter().enumerate() {
-        let failed = !report.is_ok() && place + 1 == report.checks.len();
-        table.add_row([if failed { "DIFFERS" } else { "ok" }, check.name, &check.count.to_string()]);
+    for check in &report.checks {
+        let mark = if report.failed(check) { "DIFFERS" } else { "ok" };
+        table.add_row([mark, check.name, &check.count.to_string()]);
     }
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -57,7 +61,7 @@ fn print_report(report: &Report) {
         (None, Some(revision)) => println!("The read models equal the journal at revision {revision}."),
         (None, None) => println!("Nothing has been projected yet."),
         (Some(difference), _) => println!(
-            "The first difference is {difference}\nThe journal is right; to make the read models anew: muneem rebuild"
+            "The first difference is {difference}\nThe journal is right; to rebuild the read models: muneem rebuild"
         ),
     }
 }

@@ -14,48 +14,68 @@ pub(super) struct Comparison<'a> {
 }
 
 /// What the rows of a table are called by in a difference, and the event that they follow from.
-pub(super) trait Named: Serialize + PartialEq + for<'r> FromRow<'r, PgRow> + Send + Unpin {
+pub(super) trait Named:
+    Serialize + PartialEq + for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin
+{
     const TABLE: &'static str;
 
     /// The account or the id.
     fn id(&self) -> String;
     fn revision(&self) -> i64;
-    /// What makes the row one of its table, in the order that the rows are read in.
-    fn place(&self) -> (i64, i32) {
-        (self.revision(), 0)
-    }
 }
 
-pub(super) fn difference(
-    what: &str,
-    id: impl fmt::Display,
-    revision: Option<i64>,
-    expected: impl fmt::Display,
-    found: impl fmt::Display,
-) -> Stop {
-    Stop::Difference(Difference {
-        what: what.to_owned(),
-        id: id.to_string(),
-        revision: revision.and_then(|revision| u64::try_from(revision).ok()),
-        expected: expected.to_string(),
-        found: found.to_string(),
-    })
+/// Says by which table and name the rows of a type are called.
+macro_rules! named {
+    ($row:ty: $table:literal, $id:expr) => {
+        impl $crate::verify::compare::Named for $row {
+            const TABLE: &'static str = $table;
+            fn id(&self) -> String {
+                let id: fn(&Self) -> String = $id;
+                id(self)
+            }
+            fn revision(&self) -> i64 {
+                self.revision
+            }
+        }
+    };
 }
+pub(super) use named;
 
 impl Comparison<'_> {
-    /// Adds one to what `name` has compared.
-    pub fn count(&mut self, name: &'static str) {
-        match self.checks.iter_mut().find(|check| check.name == name) {
-            Some(check) => check.count += 1,
-            None => self.checks.push(Check { name, count: 1 }),
-        }
+    /// Adds one to what `check` has compared.
+    pub fn count(&mut self, check: &'static str) {
+        self.check(check).count += 1;
     }
 
-    /// Makes `name` one of the checks, also where there is nothing to compare.
-    fn begin(&mut self, name: &'static str) {
-        if !self.checks.iter().any(|check| check.name == name) {
+    /// The check of this name, made where it is missing: it is listed also where there is nothing to compare.
+    fn check(&mut self, name: &'static str) -> &mut Check {
+        let place = self.checks.iter().position(|check| check.name == name);
+        let place = place.unwrap_or_else(|| {
             self.checks.push(Check { name, count: 0 });
-        }
+            self.checks.len() - 1
+        });
+        &mut self.checks[place]
+    }
+
+    /// A difference that `check` has found.
+    pub fn differs(
+        &mut self,
+        check: &'static str,
+        what: &str,
+        id: impl fmt::Display,
+        revision: Option<i64>,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Stop {
+        self.check(check);
+        Stop::Difference(Box::new(Difference {
+            check,
+            what: what.to_owned(),
+            id: id.to_string(),
+            revision: revision.and_then(|revision| u64::try_from(revision).ok()),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }))
     }
 
     /// One figure.
@@ -72,72 +92,73 @@ impl Comparison<'_> {
         if expected == found {
             return Ok(());
         }
-        Err(difference(what, id, i64::try_from(revision).ok(), expected, found))
+        Err(self.differs(what, what, id, i64::try_from(revision).ok(), expected, found))
     }
 
-    /// The rows of a table that only grows, between two revisions, both included. `sql` reads them
-    /// in order.
-    pub async fn window<T: Named>(
+    /// The rows of a table that only grows, between two revisions, both included. `sql` reads them, and
+    /// `key` makes of a row what it is found by.
+    pub async fn range<T: Named, K: Ord>(
         &mut self,
         sql: &'static str,
         (first, last): (i64, i64),
-        expected: &[T],
+        expected: Vec<T>,
+        key: impl Fn(&T) -> K,
     ) -> Result<(), Stop> {
-        self.begin(T::TABLE);
-        let rows: Vec<T> =
+        let found: Vec<T> =
             sqlx::query_as(sql).bind(first).bind(last).fetch_all(&mut *self.connection).await?;
-        let mut found = rows.iter().peekable();
-        for wanted in expected {
-            self.count(T::TABLE);
-            match found.next_if(|row| row.place() <= wanted.place()) {
-                Some(row) if row.place() == wanted.place() => same_row(wanted, row)?,
-                Some(row) => return Err(extra(row)),
-                None => return Err(missing(wanted)),
-            }
-        }
-        found.next().map_or(Ok(()), |row| Err(extra(row)))
+        self.rows(expected, &found, key)
     }
 
-    /// All rows of a table, by the key that `key` makes of a row.
+    /// All rows of a table. `sql` reads them, and `key` makes of a row what it is found by.
     pub async fn table<T: Named, K: Ord>(
         &mut self,
         sql: &'static str,
         expected: Vec<T>,
         key: impl Fn(&T) -> K,
     ) -> Result<(), Stop> {
-        self.begin(T::TABLE);
-        let mut expected: BTreeMap<K, T> = expected.into_iter().map(|row| (key(&row), row)).collect();
         let found: Vec<T> = sqlx::query_as(sql).fetch_all(&mut *self.connection).await?;
-        for row in &found {
+        self.rows(expected, &found, key)
+    }
+
+    /// In both directions: a row that is missing, and one that should not be there.
+    fn rows<T: Named, K: Ord>(
+        &mut self,
+        expected: Vec<T>,
+        found: &[T],
+        key: impl Fn(&T) -> K,
+    ) -> Result<(), Stop> {
+        self.check(T::TABLE);
+        let mut expected: BTreeMap<K, T> = expected.into_iter().map(|row| (key(&row), row)).collect();
+        for row in found {
             self.count(T::TABLE);
-            let wanted = expected.remove(&key(row)).ok_or_else(|| extra(row))?;
-            same_row(&wanted, row)?;
+            let Some(wanted) = expected.remove(&key(row)) else { return Err(self.extra(row)) };
+            self.same_row(&wanted, row)?;
         }
-        expected.values().next().map_or(Ok(()), |wanted| Err(missing(wanted)))
+        expected.values().next().map_or(Ok(()), |wanted| Err(self.missing(wanted)))
     }
-}
 
-fn extra<T: Named>(row: &T) -> Stop {
-    difference(T::TABLE, row.id(), Some(row.revision()), "no row", "a row")
-}
-
-fn missing<T: Named>(row: &T) -> Stop {
-    difference(T::TABLE, row.id(), Some(row.revision()), "a row", "no row")
-}
-
-/// Names the first column that differs.
-fn same_row<T: Named>(expected: &T, found: &T) -> Result<(), Stop> {
-    if expected == found {
-        return Ok(());
+    fn extra<T: Named>(&mut self, row: &T) -> Stop {
+        self.differs(T::TABLE, T::TABLE, row.id(), Some(row.revision()), "no row", "a row")
     }
-    let columns = |row: &T| match serde_json::to_value(row) {
-        Ok(serde_json::Value::Object(columns)) => columns,
-        _ => serde_json::Map::new(),
-    };
-    let there = columns(found);
-    let unequal = columns(expected).into_iter().find(|(column, value)| there.get(column) != Some(value));
-    let (column, value) = unequal.unwrap_or_default();
-    let found = there.get(&column).cloned().unwrap_or_default();
-    let what = format!("{}.{column}", T::TABLE);
-    Err(difference(&what, expected.id(), Some(expected.revision()), value, found))
+
+    fn missing<T: Named>(&mut self, row: &T) -> Stop {
+        self.differs(T::TABLE, T::TABLE, row.id(), Some(row.revision()), "a row", "no row")
+    }
+
+    /// Names the first column that differs.
+    fn same_row<T: Named>(&mut self, expected: &T, found: &T) -> Result<(), Stop> {
+        if expected == found {
+            return Ok(());
+        }
+        let columns = |row: &T| match serde_json::to_value(row) {
+            Ok(serde_json::Value::Object(columns)) => columns,
+            _ => serde_json::Map::new(),
+        };
+        let there = columns(found);
+        let unequal = columns(expected).into_iter().find(|(column, value)| there.get(column) != Some(value));
+        let (column, value) = unequal.unwrap_or_default();
+        let found = there.get(&column).cloned().unwrap_or_default();
+        let what = format!("{}.{column}", T::TABLE);
+        Err(self.differs(T::TABLE, &what, expected.id(), Some(expected.revision()), value, found))
+    }
 }

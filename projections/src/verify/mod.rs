@@ -1,25 +1,20 @@
-//! Replays the journal and compares it with the read models.
+//! Replays the journal and compares it with the read models: a second opinion.
 //!
-//! The figures that are expected come from the ledger's own replay (`evolve`) and from the events,
-//! never from the code that projects: a fault there shows here. Only the words of a statement are
-//! shared with it.
+//! What is expected comes from the events and from the ledger's own replay (`evolve`), never from the
+//! code that projects, so that a fault there shows here. Only the words of a statement are shared.
+//! Each noun's expectations stand in a file of their own, as its tables do.
 
 mod compare;
-mod expect;
-mod records;
 
 use crate::Journal;
 use crate::error::ProjectError;
-use crate::projector::{BATCH_EVENTS, check_reaches, decode, journal_id};
-use crate::queries::Checkpoint;
+use crate::mechanism::{BATCH_EVENTS, Checkpoint, belong_together, decode, pg_revision};
+use chrono::{DateTime, Utc};
 use compare::Comparison;
 use event_store::ReadError;
-use expect::Expected;
-use ledger_core::{Account, Asset, JournalId, Recorded, State, evolve};
-use records::Records;
+use ledger_core::{Event, JournalId, Recorded, State, evolve};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
-use std::collections::BTreeMap;
+use sqlx::{AssertSqlSafe, PgPool};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,7 +25,7 @@ pub struct Report {
     pub journal: Option<JournalId>,
     /// The checkpoint that everything was compared at.
     pub revision: Option<u64>,
-    /// What was compared, in order; the last one failed where there is a difference.
+    /// What was compared, in order, up to the first difference.
     pub checks: Vec<Check>,
     /// The first difference; the books are in order when there is none.
     pub difference: Option<Difference>,
@@ -39,6 +34,11 @@ pub struct Report {
 impl Report {
     pub fn is_ok(&self) -> bool {
         self.difference.is_none()
+    }
+
+    /// Whether this is the check that found the difference.
+    pub fn failed(&self, check: &Check) -> bool {
+        self.difference.as_ref().is_some_and(|difference| difference.check == check.name)
     }
 }
 
@@ -52,6 +52,8 @@ pub struct Check {
 /// Where read models and journal part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
+    /// The name of the check that found it.
+    pub check: &'static str,
     /// The table and column, or the invariant.
     pub what: String,
     /// The account, or the id of the call, the purchase ...
@@ -72,7 +74,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Why nothing could be said.
+/// Why nothing could be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     #[error("the read models cannot be read: {0}")]
@@ -84,9 +86,9 @@ pub enum VerifyError {
     Project(#[from] ProjectError),
 }
 
-/// Ends a verification: at the first difference, or because nothing could be said.
+/// Ends a verification: at the first difference, or because nothing could be compared.
 enum Stop {
-    Difference(Difference),
+    Difference(Box<Difference>),
     Error(VerifyError),
 }
 
@@ -94,6 +96,94 @@ impl<E: Into<VerifyError>> From<E> for Stop {
     fn from(fault: E) -> Stop {
         Stop::Error(fault.into())
     }
+}
+
+/// One noun's second opinion: the rows that its tables should have.
+trait Opinion: Default {
+    /// Its tables that get rows and never change them, with a column that names a row.
+    const GROWING: &[(&str, &str)] = &[];
+
+    /// Hears of one event.
+    fn add(&mut self, told: &Told<'_>);
+
+    /// Compares the rows of the events that were heard of since the last time, for tables that only
+    /// grow. `range` are the revisions of the first and the last of these events.
+    async fn compare_range(
+        &mut self,
+        _comparison: &mut Comparison<'_>,
+        _range: (i64, i64),
+    ) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// Compares the tables whose rows change, after all events.
+    async fn compare_all(&self, _comparison: &mut Comparison<'_>, _state: &State) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// An event, as the replay comes by it.
+struct Told<'a> {
+    recorded: &'a Recorded,
+    revision: i64,
+    at: DateTime<Utc>,
+    /// The medium of the call that the event is part of.
+    medium: Option<String>,
+}
+
+impl<'a> Told<'a> {
+    fn event(&self) -> &'a Event {
+        &self.recorded.event
+    }
+}
+
+macro_rules! opinions {
+    ($($noun:ident: $opinion:ident,)*) => {
+        $(mod $noun;)*
+
+        /// The opinions on all tables.
+        #[derive(Default)]
+        struct Opinions { $($noun: $noun::$opinion),* }
+
+        impl Opinions {
+            const GROWING: &[&[(&str, &str)]] = &[$(<$noun::$opinion as Opinion>::GROWING),*];
+
+            fn add(&mut self, recorded: &Recorded) {
+                let told = Told {
+                    recorded,
+                    revision: pg_revision(recorded.revision),
+                    at: recorded.metadata.recorded_at.to_utc(),
+                    medium: self.calls.medium_of(recorded),
+                };
+                $(self.$noun.add(&told);)*
+            }
+
+            async fn compare_range(&mut self, comparison: &mut Comparison<'_>, range: (i64, i64)) -> Result<(), Stop> {
+                $(self.$noun.compare_range(comparison, range).await?;)*
+                Ok(())
+            }
+
+            async fn compare_all(&self, comparison: &mut Comparison<'_>, state: &State) -> Result<(), Stop> {
+                $(self.$noun.compare_all(comparison, state).await?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+opinions! {
+    accounts: Accounts,
+    events: Events,
+    calls: Calls,
+    gifts: Gifts,
+    commission: Commission,
+    revenue: Revenue,
+    purchases: Purchases,
+    suspense: Suspense,
+    bonuses: Bonuses,
+    withdrawals: Withdrawals,
+    catalogue: Catalogue,
+    agencies: Agencies,
 }
 
 /// Compares the read models, in one snapshot, with a replay of the journal from its beginning to
@@ -110,10 +200,6 @@ pub async fn verify(
 ) -> Result<Report, VerifyError> {
     let mut tx = pool.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let checkpoint = Checkpoint::read(&mut tx).await?;
-    checkpoint.belongs_to(journal_id(&store).await?)?;
-    if let Some(projected) = checkpoint.revision {
-        check_reaches(&store, projected).await?;
-    }
     let mut report = Report {
         journal: checkpoint.journal,
         revision: checkpoint.revision,
@@ -121,9 +207,9 @@ pub async fn verify(
         difference: None,
     };
     let mut comparison = Comparison { connection: &mut tx, checks: &mut report.checks };
-    match run(&mut comparison, &store, checkpoint.revision, progress).await {
+    match run(&mut comparison, &store, &checkpoint, progress).await {
         Ok(()) => {}
-        Err(Stop::Difference(difference)) => report.difference = Some(difference),
+        Err(Stop::Difference(difference)) => report.difference = Some(*difference),
         Err(Stop::Error(fault)) => return Err(fault),
     }
     tx.rollback().await?;
@@ -133,37 +219,51 @@ pub async fn verify(
 async fn run(
     comparison: &mut Comparison<'_>,
     store: &Journal,
-    checkpoint: Option<u64>,
+    checkpoint: &Checkpoint,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<(), Stop> {
+    match belong_together(checkpoint, store).await {
+        Err(ProjectError::OtherHistory { revision, read_models, journal }) => {
+            let revision = Some(pg_revision(revision));
+            return Err(comparison.differs(
+                "checkpoint",
+                "checkpoint.event_id",
+                "checkpoint",
+                revision,
+                journal,
+                read_models,
+            ));
+        }
+        other => _ = other?,
+    }
     let mut state = State::new();
-    let mut books = Books::default();
-    let mut expected = Expected::default();
-    let total = checkpoint.map_or(0, |revision| revision.saturating_add(1));
+    let mut opinions = Opinions::default();
+    let total = checkpoint.revision.map_or(0, |revision| revision.saturating_add(1));
     while state.next_revision() < total {
         progress(state.next_revision(), total);
-        let units = units(store, state.next_revision(), total).await?;
-        let mut records = Records::default();
+        let units = units(comparison, store, state.next_revision(), total).await?;
         for recorded in &units {
-            replay(&mut state, recorded)?;
-            comparison.count("events replayed");
-            books.post(recorded);
-            records.add(recorded, &state, &books);
-            expected.add(recorded);
+            replay(comparison, &mut state, recorded)?;
+            opinions.add(recorded);
         }
         if let (Some(first), Some(last)) = (units.first(), units.last()) {
-            records.compare(comparison, first.revision, last.revision).await?;
+            let range = (pg_revision(first.revision), pg_revision(last.revision));
+            opinions.compare_range(comparison, range).await?;
             state.settle(last.revision);
         }
     }
     progress(total, total);
-    records::nothing_beyond(comparison, checkpoint).await?;
-    books.compare(comparison, &state).await?;
-    expected.compare(comparison, &state).await
+    nothing_beyond(comparison, checkpoint.revision).await?;
+    opinions.compare_all(comparison, &state).await
 }
 
 /// The next whole units, none of them from `end` on.
-async fn units(store: &Journal, next: u64, end: u64) -> Result<Vec<Recorded>, Stop> {
+async fn units(
+    comparison: &mut Comparison<'_>,
+    store: &Journal,
+    next: u64,
+    end: u64,
+) -> Result<Vec<Recorded>, Stop> {
     let mut max = BATCH_EVENTS;
     loop {
         let stored = store.read(next, max).await?;
@@ -177,9 +277,10 @@ async fn units(store: &Journal, next: u64, end: u64) -> Result<Vec<Recorded>, St
         }
         if !full || stored.last().is_some_and(|event| event.revision >= end) {
             // All of the unit was seen, up to the checkpoint.
-            let at = i64::try_from(end - 1).ok();
-            return Err(compare::difference(
-                "checkpoint.revision",
+            let (at, what) = (i64::try_from(end - 1).ok(), "checkpoint.revision");
+            return Err(comparison.differs(
+                "checkpoint",
+                what,
                 "checkpoint",
                 at,
                 "a unit's end",
@@ -191,101 +292,44 @@ async fn units(store: &Journal, next: u64, end: u64) -> Result<Vec<Recorded>, St
 }
 
 /// Evolves the state; an event that breaks an invariant is a difference.
-fn replay(state: &mut State, recorded: &Recorded) -> Result<(), Stop> {
+fn replay(comparison: &mut Comparison<'_>, state: &mut State, recorded: &Recorded) -> Result<(), Stop> {
+    const CHECK: &str = "events replayed";
+    comparison.count(CHECK);
     catch_unwind(AssertUnwindSafe(|| evolve(state, recorded))).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("a broken invariant");
-        Stop::Difference(Difference {
-            what: "replay".to_owned(),
-            id: recorded.event.kind().to_owned(),
-            revision: Some(recorded.revision),
-            expected: "an event that keeps the invariants".to_owned(),
-            found: text.to_owned(),
-        })
+        let at = Some(pg_revision(recorded.revision));
+        comparison.differs(CHECK, "replay", recorded.event.kind(), at, "an event that evolves", text)
     })
 }
 
-/// The balances, added up from the postings: a second opinion beside the state.
-#[derive(Debug, Default)]
-pub(super) struct Books {
-    /// Debit positive, with the last revision that touched it.
-    balances: BTreeMap<(Account, Asset), (i64, u64)>,
-    /// The balance after each posting of the last event, in order.
-    after: Vec<i64>,
-}
-
-impl Books {
-    fn post(&mut self, recorded: &Recorded) {
-        self.after.clear();
-        for posting in recorded.event.postings() {
-            let row = self.balances.entry((posting.account, posting.asset)).or_default();
-            *row = (row.0 + posting.amount, recorded.revision);
-            self.after.push(row.0);
+/// No row speaks of an event that has not been projected.
+async fn nothing_beyond(comparison: &mut Comparison<'_>, checkpoint: Option<u64>) -> Result<(), Stop> {
+    let tables = Opinions::GROWING.concat();
+    let rows: Vec<String> = tables
+        .iter()
+        .enumerate()
+        .map(|(place, (table, id))| {
+            format!("SELECT {place} AS place, {id}::text AS id, revision FROM read.{table}")
+        })
+        .collect();
+    let sql = format!(
+        "SELECT place, id, revision FROM ({}) AS rows WHERE revision > $1 OR revision < 0
+         ORDER BY revision, place LIMIT 1",
+        rows.join(" UNION ALL ")
+    );
+    let row: Option<(i32, String, i64)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(checkpoint.map_or(-1, pg_revision))
+        .fetch_optional(&mut *comparison.connection)
+        .await?;
+    let found = row.and_then(|(place, id, revision)| Some((tables.get(place as usize)?.0, id, revision)));
+    match found {
+        Some((table, id, revision)) => {
+            Err(comparison.differs(table, table, id, Some(revision), "no row", "a row"))
         }
+        None => Ok(()),
     }
-
-    async fn compare(&self, comparison: &mut Comparison<'_>, state: &State) -> Result<(), Stop> {
-        for ((account, asset), (balance, revision)) in &self.balances {
-            comparison.same(
-                "replayed balances",
-                account,
-                *revision,
-                *balance,
-                state.balance(*account, *asset),
-            )?;
-        }
-        let mut sums: BTreeMap<Asset, i128> = BTreeMap::new();
-        for (_, asset, balance) in state.balances() {
-            *sums.entry(asset).or_default() += i128::from(balance);
-        }
-        let last = state.revision().unwrap_or(0);
-        for (asset, sum) in sums {
-            comparison.same("conservation", asset, last, 0, sum)?;
-            let clearing = state.balance(Account::ClearingCharges, asset);
-            comparison.same("clearing at zero", Account::ClearingCharges, last, 0, clearing)?;
-        }
-        self.compare_rows(comparison).await
-    }
-
-    /// In both directions: a row that is missing, and one that should not be there.
-    async fn compare_rows(&self, comparison: &mut Comparison<'_>) -> Result<(), Stop> {
-        let mut expected: BTreeMap<(String, String), (i64, u64)> = self
-            .balances
-            .iter()
-            .map(|((account, asset), row)| ((account.to_string(), asset.to_string()), *row))
-            .collect();
-        let rows: Vec<(String, String, i64, i64)> = balances(comparison.connection).await?;
-        for (account, asset, balance, revision) in rows {
-            let name = format!("{account} in {asset}");
-            let Some((wanted, touched)) = expected.remove(&(account, asset)) else {
-                return Err(compare::difference("balances", name, Some(revision), "no row", "a row"));
-            };
-            comparison.same("balances", &name, touched, wanted, balance)?;
-            comparison.same(
-                "balances.revision",
-                &name,
-                touched,
-                i128::from(touched),
-                i128::from(revision),
-            )?;
-        }
-        match expected.into_iter().next() {
-            Some(((account, asset), (_, touched))) => {
-                let name = format!("{account} in {asset}");
-                Err(compare::difference("balances", name, i64::try_from(touched).ok(), "a row", "no row"))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-async fn balances(connection: &mut PgConnection) -> Result<Vec<(String, String, i64, i64)>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT account, asset, balance_minor, revision FROM read.balances ORDER BY account, asset",
-    )
-    .fetch_all(connection)
-    .await
 }

@@ -3,9 +3,10 @@
 use crate::world::{ROSE, World, dump};
 use event_store::{EventStore, NewEvent};
 use ledger_core::Event;
-use projections::{ProjectError, Projector, ReadModels, rebuild, verify};
+use projections::{Condition, Journal, ProjectError, Projector, QueryError, ReadModels, rebuild, verify};
 use sqlx::PgPool;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -112,16 +113,14 @@ async fn two_projectors_follow_a_growing_journal_together(pool: PgPool) -> anyho
     let models = ReadModels::open(pool.clone()).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut tasks = Vec::new();
-    let mut news = Vec::new();
-    for _ in 0..2 {
-        let projector = Projector::new(pool.clone(), world.journal());
-        news.push(projector.progress());
+    let projectors = [(); 2].map(|()| Projector::new(pool.clone(), world.journal()));
+    let models = models.following(&projectors[0]);
+    for projector in projectors {
         let mut stopped = stopped.clone();
         tasks.push(tokio::spawn(async move {
             projector.run(async { _ = stopped.wait_for(|stop| *stop).await }).await
         }));
     }
-    let models = models.following(news.remove(0));
     world.open_for_business().await;
     for _ in 0..30 {
         world.gift(ROSE, 2_000, None).await;
@@ -155,6 +154,125 @@ async fn a_fresh_journal_beside_an_old_read_model_is_refused(pool: PgPool) -> an
     let shorter = World::new(1).await;
     let refused = Projector::new(pool.clone(), shorter.journal()).project_to_end(|_, _| ()).await;
     assert!(matches!(refused, Err(ProjectError::AheadOfJournal { .. })), "{refused:?}");
+    Ok(())
+}
+
+/// The same journal as `world`'s up to its first unit, with as many other events after it.
+async fn another_history(world: &World) -> anyhow::Result<Journal> {
+    let store = event_store::MemoryStore::new();
+    let mut expected = None;
+    for event in world.store.read(0, usize::MAX).await? {
+        let id =
+            if event.revision == 0 { event.id } else { Uuid::from_u128(0xbad << 64 | event.id.as_u128()) };
+        let event = NewEvent { id, kind: event.kind, data: event.data, metadata: event.metadata };
+        expected = Some(store.append(expected, &[event]).await?);
+    }
+    Ok(Arc::new(store))
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_restored_journal_that_went_another_way_is_refused_at_the_start(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let mut world = World::with_every_event(1).await;
+    rebuild_all(&pool, world.journal()).await?;
+    let other = another_history(&world).await?;
+
+    let projector = Projector::new(pool.clone(), other.clone());
+    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    let refused = projector.check().await;
+    assert!(matches!(refused, Err(ProjectError::OtherHistory { .. })), "{refused:?}");
+    let text = refused.expect_err("refused").to_string();
+    assert!(text.contains("muneem rebuild") && text.contains("restore the journal"), "{text}");
+    // Longer or shorter: as long as another event stands where the checkpoint is, it is the wrong one.
+    world.gift(ROSE, 2_000, None).await;
+    let longer = another_history(&world).await?;
+    let refused = Projector::new(pool.clone(), longer).project_to_end(|_, _| ()).await;
+    assert!(matches!(refused, Err(ProjectError::OtherHistory { .. })), "{refused:?}");
+
+    // Nothing is read from read models of a history that is gone.
+    assert!(matches!(models.progress().condition, Condition::Refused(_)), "{:?}", models.progress());
+    for answer in [
+        models.wait_for(0, LONG).await.err(),
+        models.coin_plans().await.err(),
+        models.trial_balance().await.err(),
+        models.event(0).await.err(),
+    ] {
+        assert!(matches!(answer, Some(QueryError::Refused(_))), "{answer:?}");
+    }
+    let found = verify(&pool, other.clone(), |_, _| ()).await?.difference.expect("a difference");
+    assert_eq!(found.what, "checkpoint.event_id");
+
+    rebuild_all(&pool, other).await?;
+    projector.check().await?;
+    assert_eq!(models.coin_plans().await?.len(), 1);
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn another_history_is_noticed_while_running_and_the_projector_can_be_run_again(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let mut world = World::with_every_event(1).await;
+    let projector = Projector::new(pool.clone(), world.journal());
+    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    let mut news = projector.progress();
+    let (running, watching) = tokio::join!(projector.run(std::future::pending()), async {
+        models.wait_for(world.last(), LONG).await?;
+        assert_eq!(models.progress().condition, Condition::Following);
+        // As after a restore of the database from a backup of another history.
+        sqlx::query("UPDATE read.checkpoint SET event_id = gen_random_uuid()").execute(&pool).await?;
+        world.gift(ROSE, 2_000, None).await;
+        anyhow::Ok(())
+    });
+    watching?;
+    assert!(matches!(running, Err(ProjectError::OtherHistory { .. })), "{running:?}");
+    assert!(matches!(news.borrow_and_update().condition, Condition::Refused(_)));
+    // Run again, it says the same, and once the read models are rebuilt it goes on.
+    let again = projector.run(std::future::pending()).await;
+    assert!(matches!(again, Err(ProjectError::OtherHistory { .. })), "{again:?}");
+    rebuild_all(&pool, world.journal()).await?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (running, watching) = tokio::join!(projector.run(async { _ = stopped.await }), async {
+        news.wait_for(|news| news.condition == Condition::Following).await?;
+        world.gift(ROSE, 2_000, None).await;
+        models.wait_for(world.last(), LONG).await?;
+        _ = stop.send(());
+        anyhow::Ok(())
+    });
+    running?;
+    watching?;
+    assert!(matches!(models.progress().condition, Condition::Down(_)), "it was shut down");
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_projector_that_panics_is_told_to_be_down(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let projector = Arc::new(Projector::new(pool.clone(), world.journal()));
+    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    let task = {
+        let projector = projector.clone();
+        tokio::spawn(async move { projector.run(async { panic!("on purpose") }).await })
+    };
+    assert!(task.await.is_err_and(|fault| fault.is_panic()));
+    assert!(matches!(models.progress().condition, Condition::Down(_)), "{:?}", models.progress());
+    // What was projected can be read meanwhile, and a new run goes on from the checkpoint.
+    assert_eq!(models.event(u64::MAX).await?, None);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (running, waited) = tokio::join!(projector.run(async { _ = stopped.await }), async {
+        let waited = models.wait_for(world.last(), LONG).await;
+        _ = stop.send(());
+        waited
+    });
+    running?;
+    waited?;
+    Ok(())
+}
+
+async fn rebuild_all(pool: &PgPool, journal: Journal) -> anyhow::Result<()> {
+    ReadModels::open(pool.clone()).await?;
+    rebuild(pool, journal, |_, _| ()).await?;
     Ok(())
 }
 

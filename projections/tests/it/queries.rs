@@ -183,10 +183,18 @@ async fn accounts_are_listed_by_prefix_in_pages(pool: PgPool) -> anyhow::Result<
             assert_eq!(found, wanted, "{prefix:?} in pages of {limit}");
         }
     }
-    for cursor in
-        ["", "platform:revenue", "platform:revenue~", "~COIN/3", "platform:tea~COIN/3", "1-0", "\u{0}~"]
-    {
-        let broken = models.accounts("", Some(cursor), 5).await;
+    let of = |list: &str, account: &str, asset: &str| Cursor::write(list, &(account, asset));
+    for cursor in [
+        "".to_owned(),
+        "platform:revenue".to_owned(),
+        "1-0".to_owned(),
+        Cursor::write("accounts", &1),
+        of("statement", "platform:revenue", "COIN/3"),
+        of("accounts", "platform:tea", "COIN/3"),
+        of("accounts", "platform:revenue", "COIN"),
+        of("accounts", "\u{0}", "COIN/3"),
+    ] {
+        let broken = models.accounts("", Some(&cursor), 5).await;
         assert!(matches!(broken, Err(QueryError::BadCursor)), "{cursor:?}");
     }
     Ok(())
@@ -322,6 +330,76 @@ async fn a_query_waits_for_its_revision_and_no_longer_than_it_may(pool: PgPool) 
     let (waited, projected) = tokio::join!(waiting, projector.project_to_end(|_, _| ()));
     waited?;
     assert_eq!(projected?, Some(world.last()));
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_revision_beyond_the_journal_is_refused_at_once(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let projector = Projector::new(pool.clone(), world.journal());
+    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    for wanted in [world.last() + 1, u64::MAX] {
+        // Nobody projects, so whoever waits at all waits for ever.
+        let refused = models.wait_for(wanted, Duration::MAX).await;
+        let head = Some(world.last());
+        assert!(
+            matches!(refused, Err(QueryError::BeyondJournal { wanted: it, head: at }) if it == wanted && at == head),
+            "{refused:?}"
+        );
+    }
+    let behind = models.wait_for(world.last(), Duration::from_millis(50)).await;
+    assert!(matches!(behind, Err(QueryError::Behind(_))), "{behind:?}");
+    projector.project_to_end(|_, _| ()).await?;
+    models.wait_for(world.last(), Duration::ZERO).await?;
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_hundred_who_wait_beside_a_projector_ask_the_database_nothing(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let projector = Projector::new(pool.clone(), world.journal());
+    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    // Without a connection left, a query would wait until the test fails.
+    let mut held = Vec::new();
+    while let Some(connection) = pool.try_acquire() {
+        held.push(connection);
+    }
+    while held.len() < pool.options().get_max_connections() as usize {
+        held.push(pool.acquire().await?);
+    }
+    let waiters: Vec<_> = (0..100)
+        .map(|_| {
+            let (models, last) = (models.clone(), world.last());
+            tokio::spawn(async move { models.wait_for(last, Duration::from_secs(20)).await })
+        })
+        .collect();
+    // All of them wait before the projector begins.
+    let early = models.wait_for(world.last(), Duration::from_millis(50)).await;
+    assert!(matches!(early, Err(QueryError::Behind(_))), "{early:?}");
+    let connection = held.pop();
+    drop(connection);
+    projector.project_to_end(|_, _| ()).await?;
+    for waiter in waiters {
+        waiter.await??;
+    }
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_hundred_who_wait_for_another_process_ask_once_for_all(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = ReadModels::open(pool.clone()).await?;
+    // One connection serves all who wait, and the projector.
+    let waiters: Vec<_> = (0..100)
+        .map(|_| {
+            let (models, last) = (models.clone(), world.last());
+            tokio::spawn(async move { models.wait_for(last, Duration::from_secs(20)).await })
+        })
+        .collect();
+    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
+    for waiter in waiters {
+        waiter.await??;
+    }
     Ok(())
 }
 

@@ -81,6 +81,12 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
              WHERE medium = 'video' RETURNING call::text, revision",
         ),
         (
+            "balances.revision",
+            "UPDATE read.balances SET revision = 1 WHERE account = 'platform:revenue'
+             RETURNING account || ' in ' || asset,
+                 (SELECT max(revision) FROM read.statement_lines WHERE account = 'platform:revenue')",
+        ),
+        (
             "revenue_by_day.platform_milli",
             "UPDATE read.revenue_by_day SET platform_milli = platform_milli + 1 WHERE source = 'call_chat'
              RETURNING day || ' ' || source, revision",
@@ -89,9 +95,13 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
     for (what, sql) in cases {
         let saved = save(&pool).await?;
         let (id, revision): (String, i64) = sqlx::query_as(sql).fetch_one(&pool).await?;
-        let found = difference(&pool, &world).await?.unwrap_or_else(|| panic!("not seen: {sql}"));
+        let report = verify(&pool, world.journal(), |_, _| ()).await?;
+        let marked: Vec<_> = report.checks.iter().filter(|it| report.failed(it)).map(|it| it.name).collect();
+        let found = report.difference.unwrap_or_else(|| panic!("not seen: {sql}"));
         let named = (found.what.as_str(), found.id.as_str(), found.revision);
         assert_eq!(named, (what, id.as_str(), u64::try_from(revision).ok()), "{sql}");
+        let line = if what.starts_with("balances") { what } else { what.split('.').next().unwrap_or(what) };
+        assert_eq!(marked, [line], "the line that differs is marked, and no other");
         restore(&pool, &saved).await?;
     }
     assert_eq!(difference(&pool, &world).await?, None);
@@ -151,7 +161,16 @@ async fn a_checkpoint_that_was_moved_is_seen(pool: PgPool) -> anyhow::Result<()>
     let last = i64::try_from(world.last())?;
     // The last unit is a tick and its split.
     for (revision, named) in [(last - 1, last - 1), (last - 2, last - 1)] {
+        // With the revision alone, another event's id stands beside it.
         sqlx::query("UPDATE read.checkpoint SET revision = $1").bind(revision).execute(&pool).await?;
+        let found = difference(&pool, &world).await?;
+        assert_eq!(found.as_ref().map(|found| found.what.as_str()), Some("checkpoint.event_id"), "{found:?}");
+        sqlx::query(
+            "UPDATE read.checkpoint SET event_id = events.event_id FROM read.events
+             WHERE events.revision = checkpoint.revision",
+        )
+        .execute(&pool)
+        .await?;
         let found = difference(&pool, &world).await?;
         let at = found.as_ref().and_then(|found| found.revision);
         assert_eq!(at, u64::try_from(named).ok(), "{found:?}");

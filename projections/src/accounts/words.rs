@@ -1,0 +1,114 @@
+//! What a statement says about a movement, beside its figures.
+
+use ledger_core::event::{BonusOrigin, CommissionSplit, MoneyDirection, SplitSource};
+use ledger_core::{Account, Event, PersonId, Posting};
+use std::borrow::Cow;
+
+/// How a movement reads in a statement.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub movement: &'static str,
+    pub status: &'static str,
+    pub description: Cow<'static, str>,
+}
+
+fn words(movement: &'static str, status: &'static str, description: impl Into<Cow<'static, str>>) -> Words {
+    Words { movement, status, description: description.into() }
+}
+
+/// What `event` is to the owner of `account`. `medium` is that of the call, where it is of one.
+///
+/// `verify` shares this function and [`counterparty`]: they are pure, and it checks that nobody changed a
+/// word in the table.
+pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) -> Words {
+    let call = match medium {
+        Some("chat") => "Chat",
+        Some("voice") => "Voice call",
+        Some("video") => "Video call",
+        _ => "Call",
+    };
+    match event {
+        Event::PurchaseCaptured(_) => words("purchase", "completed", "Coins bought"),
+        Event::PurchaseRefunded(_) => words("refund", "completed", "Purchase refunded"),
+        Event::UnmatchedMoneyReceived(it) => match it.direction {
+            MoneyDirection::In => words("unmatched", "unresolved", "Payment that fits no open purchase"),
+            MoneyDirection::Out => words("unmatched", "unresolved", "Refund that fits no purchase"),
+        },
+        Event::BonusGranted(it) => match it.origin {
+            BonusOrigin::Plan => words("bonus", "completed", "Bonus coins of a plan"),
+            BonusOrigin::Promotion => words("bonus", "completed", "Bonus coins"),
+        },
+        Event::BonusExpired(_) => words("bonus_expiry", "completed", "Bonus coins expired"),
+        Event::CallTicked(it) => words("call", "completed", format!("{call}, increment {}", it.number)),
+        Event::GiftSent(_) => words("gift", "completed", "Gift sent"),
+        Event::CommissionSplit(it) => split(it, account, call),
+        Event::WithdrawalRequested(_) => words("withdrawal", "requested", "Withdrawal requested"),
+        Event::WithdrawalRejected(_) => {
+            words("withdrawal", "rejected", "Withdrawal rejected, coins returned")
+        }
+        Event::WithdrawalCancelled(_) => {
+            words("withdrawal", "cancelled", "Withdrawal cancelled, coins returned")
+        }
+        Event::WithdrawalPaid(_) => words("withdrawal", "paid", "Withdrawal paid out"),
+        Event::WithdrawalFailed(_) => words("withdrawal", "failed", "Payout failed, coins returned"),
+        Event::AdjustmentPosted(it) => {
+            words("adjustment", "completed", format!("Correction: {}", it.reason.replace('_', " ")))
+        }
+        // Events that move no value have no line in a statement.
+        Event::JournalOpened(_)
+        | Event::CoinPlanSet(_)
+        | Event::PurchaseOpened(_)
+        | Event::PurchaseFailed(_)
+        | Event::AgencyJoined(_)
+        | Event::AgencyLeft(_)
+        | Event::HostRateSet(_)
+        | Event::GiftPriceSet(_)
+        | Event::CommissionRateSet(_)
+        | Event::CommissionRateCleared(_)
+        | Event::CallStarted(_)
+        | Event::CallPaused(_)
+        | Event::CallResumed(_)
+        | Event::CallEnded(_)
+        | Event::WithdrawalApproved(_) => words("other", "completed", event.kind()),
+    }
+}
+
+fn split(split: &CommissionSplit, account: Account, call: &str) -> Words {
+    match (account, split.source) {
+        (Account::HostEarnings(_), SplitSource::Call(_)) => {
+            words("call", "completed", format!("Earned: {call}"))
+        }
+        (Account::HostEarnings(_), SplitSource::Gift(_)) => words("gift", "completed", "Earned: gift"),
+        (_, SplitSource::Call(_)) => words("commission", "completed", format!("Commission: {call}")),
+        (_, SplitSource::Gift(_)) => words("commission", "completed", "Commission: gift"),
+    }
+}
+
+/// The posting on the other side of the one at `index`. Entries are made of pairs; where one is not,
+/// it is the first of the same asset with the other sign.
+pub(crate) fn opposite(postings: &[Posting], index: usize) -> Option<&Posting> {
+    let posting = postings.get(index)?;
+    postings
+        .get(index ^ 1)
+        .filter(|other| other.asset == posting.asset && other.amount == -posting.amount)
+        .or_else(|| {
+            postings.iter().find(|other| {
+                other.asset == posting.asset && other.amount.signum() == -posting.amount.signum()
+            })
+        })
+}
+
+/// The person whom the owner of `account` dealt with.
+pub(crate) fn counterparty(event: &Event, account: Account, other: Option<Account>) -> Option<PersonId> {
+    match event {
+        // Charges and earnings meet in clearing, behind which the people stand.
+        Event::CallTicked(it) if account.person().is_some() => Some(it.host),
+        Event::GiftSent(it) if account.person().is_some() => Some(it.host),
+        Event::CommissionSplit(it) if account.person().is_some() => Some(it.payer),
+        Event::CommissionSplit(it) => Some(it.host),
+        _ => other.and_then(|other| other.person()).or_else(|| match account.person() {
+            Some(_) => None,
+            None => event.people().first().copied(),
+        }),
+    }
+}

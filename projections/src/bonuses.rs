@@ -1,0 +1,184 @@
+//! Bonus coins that a person has. Balances are asked of the ledger itself.
+
+use crate::error::{ProjectError, QueryError};
+use crate::mechanism::{PAGE_LIMIT, Place, ReadModel, ReadModels, Table, code};
+use chrono::{DateTime, Utc};
+use ledger_core::event::Draw;
+use ledger_core::{Account, Event, LotId, PersonId, Timestamp};
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+const TABLES: &str = "
+CREATE TABLE read.bonus_lots (
+    lot uuid PRIMARY KEY,
+    \"user\" uuid NOT NULL,
+    origin text NOT NULL CHECK (origin IN ('plan', 'promotion', 'adjustment')),
+    purchase uuid,
+    granted_milli bigint NOT NULL,
+    remaining_milli bigint NOT NULL CHECK (remaining_milli BETWEEN 0 AND granted_milli),
+    granted_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    expired_at timestamptz,
+    revision bigint NOT NULL
+);
+CREATE INDEX bonus_lots_of_user ON read.bonus_lots (\"user\", expires_at, lot) WHERE remaining_milli > 0;";
+
+const LOAD: &str = "SELECT * FROM read.bonus_lots WHERE lot = ANY($1)";
+
+const WRITE: &str = "
+    INSERT INTO read.bonus_lots SELECT * FROM json_populate_recordset(NULL::read.bonus_lots, $1::json)
+    ON CONFLICT (lot) DO UPDATE SET
+        remaining_milli = EXCLUDED.remaining_milli, expired_at = EXCLUDED.expired_at,
+        revision = EXCLUDED.revision";
+
+/// The bonus lots that a batch of events adds or draws from.
+#[derive(Default)]
+pub(crate) struct Bonuses {
+    lots: Table<BonusLotRow>,
+}
+
+impl ReadModel for Bonuses {
+    const TABLES: &'static str = TABLES;
+
+    fn touch(&mut self, event: &Event) {
+        match event {
+            Event::BonusExpired(it) => self.lots.want(it.lot.0),
+            Event::PurchaseRefunded(it) => it.bonus_lot.iter().for_each(|lot| self.lots.want(lot.0)),
+            _ => drawn(event).for_each(|draw| self.lots.want(draw.lot.0)),
+        }
+    }
+
+    async fn load(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.lots.load(connection, LOAD, |row| row.lot).await
+    }
+
+    fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
+        match place.event() {
+            Event::BonusGranted(it) => {
+                let added = Added {
+                    lot: it.lot,
+                    user: it.user,
+                    origin: code(it.origin),
+                    purchase: it.purchase.map(|id| id.0),
+                    coins_milli: it.coins_milli,
+                    expires_at: it.expires_at,
+                };
+                self.add(added, place);
+            }
+            Event::BonusExpired(it) => {
+                let row = self.take(it.lot, it.coins_milli, place)?;
+                row.expired_at = Some(place.at);
+            }
+            Event::PurchaseRefunded(it) => {
+                if let Some(lot) = it.bonus_lot {
+                    self.take(lot, it.bonus_milli, place)?;
+                }
+            }
+            Event::AdjustmentPosted(it) => {
+                if let (Some(lot), Account::UserBonus(user)) = (it.lot, it.account) {
+                    let origin = "adjustment".to_owned();
+                    let coins_milli = it.amount_milli;
+                    let added = Added { lot, user, origin, purchase: None, coins_milli, expires_at: None };
+                    self.add(added, place);
+                }
+            }
+            _ => {}
+        }
+        for draw in drawn(place.event()) {
+            self.take(draw.lot, draw.amount_milli, place)?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.lots.write(connection, WRITE).await
+    }
+}
+
+/// What an event says of a new lot.
+struct Added {
+    lot: LotId,
+    user: PersonId,
+    origin: String,
+    purchase: Option<Uuid>,
+    coins_milli: i64,
+    expires_at: Option<Timestamp>,
+}
+
+impl Bonuses {
+    fn add(&mut self, added: Added, place: &Place<'_>) {
+        let row = BonusLotRow {
+            lot: added.lot.0,
+            user: added.user.0,
+            origin: added.origin,
+            purchase: added.purchase,
+            granted_milli: added.coins_milli,
+            remaining_milli: added.coins_milli,
+            granted_at: place.at,
+            expires_at: added.expires_at.map(Timestamp::to_utc),
+            expired_at: None,
+            revision: place.revision,
+        };
+        self.lots.insert(row.lot, row);
+    }
+
+    fn take(
+        &mut self,
+        lot: LotId,
+        coins_milli: i64,
+        place: &Place<'_>,
+    ) -> Result<&mut BonusLotRow, ProjectError> {
+        let row = self.lots.find(lot.0, "bonus lot", place)?;
+        row.remaining_milli -= coins_milli;
+        row.revision = place.revision;
+        Ok(row)
+    }
+}
+
+/// What `event` draws from bonus lots.
+fn drawn(event: &Event) -> impl Iterator<Item = &Draw> {
+    let draws: &[Draw] = match event {
+        Event::CallTicked(it) => &it.draws,
+        Event::GiftSent(it) => &it.draws,
+        Event::AdjustmentPosted(it) => &it.draws,
+        _ => &[],
+    };
+    draws.iter().filter(|draw| matches!(draw.account, Account::UserBonus(_)))
+}
+
+/// Bonus coins that came in together.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+pub struct BonusLotRow {
+    pub lot: Uuid,
+    pub user: Uuid,
+    /// `plan`, `promotion` or `adjustment`.
+    pub origin: String,
+    pub purchase: Option<Uuid>,
+    pub granted_milli: i64,
+    pub remaining_milli: i64,
+    pub granted_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When what was left went back to the platform.
+    pub expired_at: Option<DateTime<Utc>>,
+    pub revision: i64,
+}
+
+impl ReadModels {
+    /// The bonus lots of `user` that are not spent, soonest expiry first; at most [`PAGE_LIMIT`].
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn bonus_lots_of(&self, user: PersonId) -> Result<Vec<BonusLotRow>, QueryError> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM read.bonus_lots WHERE \"user\" = $1 AND remaining_milli > 0
+             ORDER BY expires_at NULLS LAST, lot LIMIT $2",
+        )
+        .bind(user.0)
+        .bind(i64::from(PAGE_LIMIT))
+        .fetch_all(self.pool()?)
+        .await?;
+        Ok(rows)
+    }
+}

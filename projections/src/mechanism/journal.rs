@@ -1,0 +1,117 @@
+//! The journal, as the read models need it: decoded, in whole units, and checked to be the one that the
+//! checkpoint speaks of.
+
+use super::{BATCH_EVENTS, Checkpoint};
+use crate::Journal;
+use crate::error::ProjectError;
+use event_store::RecordedEvent;
+use ledger_core::{Event, JournalId, Recorded};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a reader of another process's store may take to see what was projected from it.
+const READER_LAG: Duration = Duration::from_secs(1);
+
+pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, ProjectError> {
+    Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)
+        .map_err(|fault| ProjectError::Undecodable { revision: event.revision, fault })
+}
+
+/// The journal's id, from its first event.
+pub(super) async fn journal_id(store: &Journal) -> Result<Option<JournalId>, ProjectError> {
+    let first = store.read(0, 1).await?;
+    match first.first().map(decode).transpose()?.map(|recorded| recorded.event) {
+        Some(Event::JournalOpened(opened)) => Ok(Some(opened.journal)),
+        Some(_) => Err(ProjectError::NotAJournal),
+        None => Ok(None),
+    }
+}
+
+/// Refuses read models of another journal, or of a history that the journal does not have: it is shorter,
+/// or it has another event where the checkpoint stands.
+pub(crate) async fn belong_together(
+    checkpoint: &Checkpoint,
+    store: &Journal,
+) -> Result<Option<JournalId>, ProjectError> {
+    let journal = journal_id(store).await?;
+    same_journal(checkpoint, journal)?;
+    if let Some(projected) = checkpoint.revision {
+        reaches(store, projected).await?;
+        let event = store.read(projected, 1).await?;
+        same_event(checkpoint, event.first())?;
+    }
+    Ok(journal)
+}
+
+pub(super) fn same_journal(checkpoint: &Checkpoint, journal: Option<JournalId>) -> Result<(), ProjectError> {
+    match (checkpoint.journal, journal) {
+        (Some(read_models), Some(journal)) if read_models != journal => {
+            Err(ProjectError::OtherJournal { read_models, journal })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses read models that are beyond the journal's end. A reader of another process's store may see
+/// the newest events a moment after they were projected there, so they are waited for.
+async fn reaches(store: &Journal, projected: u64) -> Result<(), ProjectError> {
+    let beyond = store.wait_beyond(projected.checked_sub(1));
+    match timeout(READER_LAG, beyond).await {
+        Ok(head) => head.map(|_| ()).map_err(ProjectError::from),
+        Err(_) => Err(ProjectError::AheadOfJournal { projected, head: store.head().await? }),
+    }
+}
+
+fn same_event(checkpoint: &Checkpoint, found: Option<&RecordedEvent>) -> Result<(), ProjectError> {
+    match (checkpoint.revision, checkpoint.event_id, found) {
+        (Some(revision), Some(projected), Some(found)) if found.revision == revision => {
+            if found.id == projected {
+                return Ok(());
+            }
+            Err(ProjectError::OtherHistory { revision, read_models: projected, journal: found.id })
+        }
+        (Some(projected), _, _) => Err(ProjectError::AheadOfJournal { projected, head: None }),
+        (None, _, _) => Ok(()),
+    }
+}
+
+/// The next whole units after the checkpoint, and the last revision that was seen.
+pub(super) async fn units_after(
+    store: &Journal,
+    checkpoint: &Checkpoint,
+) -> Result<(Vec<Recorded>, Option<u64>), ProjectError> {
+    // The event at the checkpoint is read again: it shows that the history is still the one that was
+    // projected.
+    let from = checkpoint.revision.unwrap_or(0);
+    let known = usize::from(checkpoint.revision.is_some());
+    let mut max = BATCH_EVENTS + known;
+    loop {
+        let stored = store.read(from, max).await?;
+        if known == 1 && stored.is_empty() {
+            reaches(store, from).await?;
+            continue;
+        }
+        same_event(checkpoint, stored.first())?;
+        let full = stored.len() >= max;
+        let seen = stored.last().map(|event| event.revision);
+        let mut fault = None;
+        let mut events = Vec::with_capacity(stored.len());
+        for event in stored.iter().skip(known) {
+            match decode(event) {
+                Ok(recorded) => events.push(recorded),
+                Err(broken) => {
+                    fault = Some(broken);
+                    break;
+                }
+            }
+        }
+        let whole = events.iter().rposition(|recorded| recorded.metadata.closes_unit());
+        events.truncate(whole.map_or(0, |last| last + 1));
+        // What stands before the event that cannot be read is applied first.
+        match fault {
+            Some(fault) if events.is_empty() => return Err(fault),
+            None if events.is_empty() && full => max = max.saturating_mul(2),
+            _ => return Ok((events, seen)),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Follows the journal into Postgres.
+
+use super::progress::{Condition, Progress};
+use super::{Checkpoint, journal, schema};
+use crate::error::ProjectError;
+use crate::{Batch, Journal};
+use ledger_core::{JournalId, Recorded};
+use sqlx::{PgConnection, PgPool};
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How many events one transaction applies at most (more only where one unit has more).
+pub const BATCH_EVENTS: usize = 2_000;
+
+/// How often an idle projector checks that the checkpoint is where it left it, and that the journal
+/// still has the event there.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Brings the read models up to the journal's end and keeps them there.
+///
+/// Any number may run at once, in any process: the lock on the checkpoint lets one at a time apply
+/// a batch, and each reads the checkpoint again under it.
+pub struct Projector {
+    pool: PgPool,
+    store: Journal,
+    progress: watch::Sender<Progress>,
+}
+
+/// The result of one attempt to apply a batch.
+enum Step {
+    /// The checkpoint stands here now, moved by this projector or found there.
+    At(Checkpoint),
+    /// The journal has no whole unit beyond the checkpoint.
+    CaughtUp(Option<u64>),
+}
+
+impl Projector {
+    /// A projector of `store` into the read models that [`crate::ReadModels::open`] has made.
+    pub fn new(pool: PgPool, store: Journal) -> Projector {
+        Projector { pool, store, progress: watch::Sender::new(Progress::default()) }
+    }
+
+    /// The news of this projector.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(super) fn journal(&self) -> Journal {
+        self.store.clone()
+    }
+
+    /// Checks that the read models belong to the journal.
+    ///
+    /// # Errors
+    /// Refuses read models of another journal, or of a history that is gone; the text names the mend.
+    /// Fails in an outage too.
+    pub async fn check(&self) -> Result<Checkpoint, ProjectError> {
+        let checked = self.start(&mut None).await;
+        if let Err(fault) = &checked {
+            self.tell_condition(Condition::after(fault));
+        }
+        checked
+    }
+
+    /// Follows the journal until `shutdown` is done. An outage of Postgres or of the store is waited
+    /// out. After an error or a panic it can be run again: all it needs is in the checkpoint.
+    ///
+    /// # Errors
+    /// Whatever no waiting mends: an event that this program cannot read, another journal.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), ProjectError> {
+        let mut ending = Ending { projector: self, condition: Condition::Down("it was cut off".into()) };
+        let outcome = tokio::select! {
+            outcome = self.follow() => outcome,
+            () = shutdown => Ok(()),
+        };
+        ending.condition = match &outcome {
+            Ok(()) => Condition::Down("it was shut down".into()),
+            Err(fault) => Condition::after(fault),
+        };
+        outcome
+    }
+
+    async fn follow(&self) -> Result<(), ProjectError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.follow_until_fault(&mut pause).await {
+                Ok(never) => match never {},
+                Err(fault) if fault.is_outage() => {
+                    tracing::warn!(%fault, again_in = ?pause, "the read models stand still");
+                    self.tell_condition(Condition::after(&fault));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    async fn follow_until_fault(&self, pause: &mut Duration) -> Result<Infallible, ProjectError> {
+        let mut journal = None;
+        let mut at = self.start(&mut journal).await?;
+        loop {
+            match self.step(at, &mut journal).await? {
+                Step::At(checkpoint) => at = checkpoint,
+                Step::CaughtUp(seen) => match timeout(LOOK_AGAIN, self.store.wait_beyond(seen)).await {
+                    Ok(head) => _ = head?,
+                    // Another process may have begun a rebuild, and may have stopped.
+                    Err(_) => at = self.start(&mut journal).await?,
+                },
+            }
+            *pause = FIRST_PAUSE;
+        }
+    }
+
+    /// Projects until the end of the journal as it is when called, and answers the checkpoint's revision.
+    /// `progress` is told how many events are done, and how many there are.
+    ///
+    /// # Errors
+    /// Any fault, outages too.
+    pub async fn project_to_end(
+        &self,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Option<u64>, ProjectError> {
+        let mut journal = None;
+        let mut at = self.start(&mut journal).await?;
+        let total = self.store.head().await?.map_or(0, |head| head.saturating_add(1));
+        while at.next() < total {
+            progress(at.next(), total);
+            match self.step(at, &mut journal).await? {
+                Step::At(checkpoint) => at = checkpoint,
+                Step::CaughtUp(_) => break,
+            }
+        }
+        progress(at.next(), total.max(at.next()));
+        Ok(at.revision)
+    }
+
+    /// The checkpoint, once it is known to belong to this journal.
+    async fn start(&self, journal: &mut Option<JournalId>) -> Result<Checkpoint, ProjectError> {
+        let mut connection = self.pool.acquire().await?;
+        let checkpoint = Checkpoint::read(&mut connection).await?;
+        drop(connection);
+        *journal = journal::belong_together(&checkpoint, &self.store).await?;
+        self.tell(checkpoint.revision);
+        Ok(checkpoint)
+    }
+
+    /// Applies the next batch after `at`, or finds that another projector has.
+    async fn step(&self, at: Checkpoint, journal: &mut Option<JournalId>) -> Result<Step, ProjectError> {
+        let (events, seen) = journal::units_after(&self.store, &at).await?;
+        let Some(last) = events.last() else {
+            return Ok(Step::CaughtUp(seen.or(at.revision)));
+        };
+        if journal.is_none() {
+            *journal = journal::journal_id(&self.store).await?;
+        }
+        let next =
+            Checkpoint { journal: *journal, revision: Some(last.revision), event_id: Some(last.event_id) };
+        let mut tx = self.pool.begin().await?;
+        let checkpoint = Checkpoint::lock(&mut tx).await?;
+        journal::same_journal(&checkpoint, *journal)?;
+        if checkpoint != at {
+            // Another projector went on, or the read models were rebuilt.
+            tx.rollback().await?;
+            self.tell(checkpoint.revision);
+            return Ok(Step::At(checkpoint));
+        }
+        apply(&mut tx, &events).await?;
+        next.write(&mut tx).await?;
+        tx.commit().await?;
+        self.tell(next.revision);
+        Ok(Step::At(next))
+    }
+
+    fn tell(&self, projected: Option<u64>) {
+        self.progress.send_if_modified(|progress| {
+            let news = Progress { projected, condition: Condition::Following };
+            let changed = *progress != news;
+            *progress = news;
+            changed
+        });
+    }
+
+    fn tell_condition(&self, condition: Condition) {
+        self.progress.send_modify(|progress| progress.condition = condition);
+    }
+}
+
+/// Tells how a run ended, also where a panic or a dropped future ends it.
+struct Ending<'a> {
+    projector: &'a Projector,
+    condition: Condition,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.projector.tell_condition(self.condition.clone());
+    }
+}
+
+/// Applies whole units, in order, to the rows that stand after the event before them.
+async fn apply(connection: &mut PgConnection, events: &[Recorded]) -> Result<(), ProjectError> {
+    let mut batch = Batch::default();
+    for recorded in events {
+        batch.touch(&recorded.event);
+    }
+    batch.load(connection).await?;
+    for recorded in events {
+        batch.apply(recorded)?;
+    }
+    batch.write(connection).await?;
+    Ok(())
+}
+
+/// Drops the read models and projects the journal from its beginning. `progress` is told how many
+/// events are done, and how many there are.
+///
+/// # Errors
+/// Any fault; run it again then.
+pub async fn rebuild(
+    pool: &PgPool,
+    store: Journal,
+    progress: impl FnMut(u64, u64),
+) -> Result<Option<u64>, ProjectError> {
+    schema::recreate(pool).await?;
+    Projector::new(pool.clone(), store).project_to_end(progress).await
+}

@@ -1,0 +1,137 @@
+//! The read models, as queries see them.
+
+use super::projector::Projector;
+use super::{Checkpoint, Condition, Progress, schema};
+use crate::Journal;
+use crate::error::{Behind, ProjectError, QueryError};
+use sqlx::PgPool;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+
+/// How often the checkpoint is read while somebody waits for a projector in another process.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The read models, to be asked. The queries stand beside their tables, a file a noun.
+#[derive(Clone)]
+pub struct ReadModels {
+    pool: PgPool,
+    progress: watch::Receiver<Progress>,
+    source: Source,
+}
+
+/// Where the news of the projector come from.
+#[derive(Clone)]
+enum Source {
+    /// A projector in this process tells them.
+    Projector(Journal),
+    /// The projector runs elsewhere: one of those who wait reads the checkpoint for all of them.
+    Checkpoint(Arc<Poller>),
+}
+
+struct Poller {
+    progress: watch::Sender<Progress>,
+    turn: Mutex<()>,
+}
+
+impl ReadModels {
+    /// Opens the read models. Creates their schema where it is missing, and drops and creates it where
+    /// its format is not this program's.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached or refuses.
+    pub async fn open(pool: PgPool) -> Result<ReadModels, sqlx::Error> {
+        schema::ensure(&pool).await?;
+        let (sender, progress) = watch::channel(Progress::default());
+        let poller = Poller { progress: sender, turn: Mutex::new(()) };
+        Ok(ReadModels { pool, progress, source: Source::Checkpoint(Arc::new(poller)) })
+    }
+
+    /// The same read models, kept up to date by a projector in this process: waiting costs no query, and
+    /// nothing is read while the projector refuses them.
+    #[must_use]
+    pub fn following(self, projector: &Projector) -> ReadModels {
+        let source = Source::Projector(projector.journal());
+        ReadModels { progress: projector.progress(), source, ..self }
+    }
+
+    /// How the projector fares.
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// How far the read models are.
+    ///
+    /// # Errors
+    /// When Postgres cannot be reached, or holds no read models of this program.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, ProjectError> {
+        let mut connection = self.pool.acquire().await?;
+        Checkpoint::read(&mut connection).await
+    }
+
+    /// The database, for a query. Read models that do not belong to the journal are not read.
+    pub(crate) fn pool(&self) -> Result<&PgPool, QueryError> {
+        match &self.progress.borrow().condition {
+            Condition::Refused(why) => Err(QueryError::Refused(why.clone())),
+            _ => Ok(&self.pool),
+        }
+    }
+
+    /// Returns once the read models have come to `min_revision`.
+    ///
+    /// # Errors
+    /// [`QueryError::BeyondJournal`] at once when the journal does not have the revision,
+    /// [`QueryError::Behind`] when the read models have not come to it after `timeout`.
+    pub async fn wait_for(&self, min_revision: u64, timeout: Duration) -> Result<(), QueryError> {
+        self.pool()?;
+        let reached =
+            |progress: &Progress| progress.projected.is_some_and(|projected| projected >= min_revision);
+        if matches!(self.source, Source::Projector(_)) && reached(&self.progress.borrow()) {
+            return Ok(());
+        }
+        if let Source::Projector(journal) = &self.source
+            // Where the store cannot be asked, the read models may still come to the revision.
+            && let Ok(head) = journal.head().await
+            && head.is_none_or(|head| head < min_revision)
+        {
+            return Err(QueryError::BeyondJournal { wanted: min_revision, head });
+        }
+        let mut progress = self.progress.clone();
+        let refused = |progress: &Progress| matches!(progress.condition, Condition::Refused(_));
+        let waiting = async {
+            tokio::select! {
+                told = progress.wait_for(|news| reached(news) || refused(news)) => Ok(told.is_ok()),
+                outcome = self.poll() => match outcome? {},
+            }
+        };
+        let told: Result<Result<bool, QueryError>, _> = tokio::time::timeout(timeout, waiting).await;
+        self.pool()?;
+        match told {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Err(fault)) => Err(fault),
+            // Too late, or the projector is gone.
+            Ok(Ok(false)) | Err(_) => {
+                Err(Behind { wanted: min_revision, projected: self.progress.borrow().projected }.into())
+            }
+        }
+    }
+
+    /// Reads the checkpoint over and over and tells all who wait, unless somebody else does so.
+    async fn poll(&self) -> Result<std::convert::Infallible, QueryError> {
+        let Source::Checkpoint(poller) = &self.source else { return std::future::pending().await };
+        let _turn = poller.turn.lock().await;
+        loop {
+            let projected = match self.checkpoint().await {
+                Ok(checkpoint) => checkpoint.revision,
+                Err(ProjectError::Postgres(fault)) => return Err(fault.into()),
+                Err(_) => None,
+            };
+            poller.progress.send_if_modified(|progress| {
+                let changed = progress.projected != projected;
+                progress.projected = projected;
+                changed
+            });
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Revenue by day and source.
+
+use crate::error::{ProjectError, QueryError};
+use crate::mechanism::{Place, ReadModel, ReadModels, put};
+use chrono::NaiveDate;
+use ledger_core::Event;
+use ledger_core::event::SplitSource;
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+const TABLES: &str = "
+CREATE TABLE read.revenue_by_day (
+    day date NOT NULL,
+    source text NOT NULL CHECK (source IN ('call_chat', 'call_voice', 'call_video', 'gift')),
+    gross_milli bigint NOT NULL,
+    host_milli bigint NOT NULL,
+    agency_milli bigint NOT NULL,
+    platform_milli bigint NOT NULL,
+    charge_count bigint NOT NULL,
+    revision bigint NOT NULL,
+    PRIMARY KEY (day, source)
+);";
+
+const ADD: &str = "
+    INSERT INTO read.revenue_by_day AS revenue
+    SELECT * FROM json_populate_recordset(NULL::read.revenue_by_day, $1::json)
+    ON CONFLICT (day, source) DO UPDATE SET
+        gross_milli = revenue.gross_milli + EXCLUDED.gross_milli,
+        host_milli = revenue.host_milli + EXCLUDED.host_milli,
+        agency_milli = revenue.agency_milli + EXCLUDED.agency_milli,
+        platform_milli = revenue.platform_milli + EXCLUDED.platform_milli,
+        charge_count = revenue.charge_count + EXCLUDED.charge_count, revision = EXCLUDED.revision";
+
+/// What a batch of events adds to the days.
+#[derive(Default)]
+pub(crate) struct Revenue {
+    added: BTreeMap<(NaiveDate, String), RevenueRow>,
+}
+
+impl ReadModel for Revenue {
+    const TABLES: &'static str = TABLES;
+
+    fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
+        let Event::CommissionSplit(it) = place.event() else { return Ok(()) };
+        let source = match (it.source, &place.medium) {
+            (SplitSource::Gift(_), _) => "gift".to_owned(),
+            (SplitSource::Call(_), Some(medium)) => format!("call_{medium}"),
+            (SplitSource::Call(call), None) => return Err(place.lacks("the call", call)),
+        };
+        let day = place.at.date_naive();
+        let row = self.added.entry((day, source.clone())).or_insert(RevenueRow {
+            day,
+            source,
+            gross_milli: 0,
+            host_milli: 0,
+            agency_milli: 0,
+            platform_milli: 0,
+            charge_count: 0,
+            revision: 0,
+        });
+        row.gross_milli += it.gross_milli;
+        row.host_milli += it.host_milli;
+        row.agency_milli += it.agency_milli;
+        row.platform_milli += it.platform_milli;
+        row.charge_count += 1;
+        row.revision = place.revision;
+        Ok(())
+    }
+
+    async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        put(connection, ADD, self.added.values()).await
+    }
+}
+
+/// What one source brought on one day (in UTC), and who earned it.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+pub struct RevenueRow {
+    pub day: NaiveDate,
+    /// `call_chat`, `call_voice`, `call_video` or `gift`.
+    pub source: String,
+    pub gross_milli: i64,
+    pub host_milli: i64,
+    pub agency_milli: i64,
+    pub platform_milli: i64,
+    /// How many charges were split: increments of calls, or gifts.
+    pub charge_count: i64,
+    /// The last split that counts.
+    pub revision: i64,
+}
+
+impl ReadModels {
+    /// The revenue of the days `from` to `to`, both included, in their order.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn revenue_by_day(
+        &self,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<Vec<RevenueRow>, QueryError> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM read.revenue_by_day WHERE day BETWEEN $1 AND $2 ORDER BY day, source",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(self.pool()?)
+        .await?;
+        Ok(rows)
+    }
+}

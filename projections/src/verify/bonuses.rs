@@ -1,0 +1,120 @@
+//! Bonus lots: what was granted, less all that was taken.
+
+use super::compare::{Comparison, named};
+use super::{Opinion, Stop, Told};
+use crate::bonuses::BonusLotRow;
+use chrono::{DateTime, Utc};
+use ledger_core::event::{BonusOrigin, Draw};
+use ledger_core::{Account, Event, LotId, PersonId, State, Timestamp};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+named!(BonusLotRow: "bonus_lots", |row| row.lot.to_string());
+
+struct Lot {
+    user: PersonId,
+    origin: &'static str,
+    purchase: Option<Uuid>,
+    granted_milli: i64,
+    granted_at: DateTime<Utc>,
+    expires_at: Option<Timestamp>,
+    expired_at: Option<DateTime<Utc>>,
+    taken_milli: i64,
+    last: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Bonuses {
+    lots: BTreeMap<Uuid, Lot>,
+}
+
+impl Opinion for Bonuses {
+    fn add(&mut self, told: &Told<'_>) {
+        match told.event() {
+            Event::BonusGranted(it) => {
+                let origin = match it.origin {
+                    BonusOrigin::Plan => "plan",
+                    BonusOrigin::Promotion => "promotion",
+                };
+                self.lots.insert(
+                    it.lot.0,
+                    Lot {
+                        purchase: it.purchase.map(|id| id.0),
+                        expires_at: it.expires_at,
+                        ..Lot::new(it.user, origin, it.coins_milli, told)
+                    },
+                );
+            }
+            Event::AdjustmentPosted(it) => {
+                if let (Some(lot), Account::UserBonus(user)) = (it.lot, it.account) {
+                    self.lots.insert(lot.0, Lot::new(user, "adjustment", it.amount_milli, told));
+                }
+                self.drawn(&it.draws, told);
+            }
+            Event::BonusExpired(it) => {
+                self.take(it.lot, it.coins_milli, told);
+                if let Some(lot) = self.lots.get_mut(&it.lot.0) {
+                    lot.expired_at = Some(told.at);
+                }
+            }
+            Event::PurchaseRefunded(it) => {
+                if let Some(lot) = it.bonus_lot {
+                    self.take(lot, it.bonus_milli, told);
+                }
+            }
+            Event::CallTicked(it) => self.drawn(&it.draws, told),
+            Event::GiftSent(it) => self.drawn(&it.draws, told),
+            _ => {}
+        }
+    }
+
+    async fn compare_all(&self, comparison: &mut Comparison<'_>, _: &State) -> Result<(), Stop> {
+        let expected = self.lots.iter().map(|(id, lot)| BonusLotRow {
+            lot: *id,
+            user: lot.user.0,
+            origin: lot.origin.to_owned(),
+            purchase: lot.purchase,
+            granted_milli: lot.granted_milli,
+            remaining_milli: lot.granted_milli - lot.taken_milli,
+            granted_at: lot.granted_at,
+            expires_at: lot.expires_at.map(Timestamp::to_utc),
+            expired_at: lot.expired_at,
+            revision: lot.last,
+        });
+        comparison
+            .table("SELECT * FROM read.bonus_lots ORDER BY lot", expected.collect(), |row| row.lot)
+            .await
+    }
+}
+
+impl Lot {
+    fn new(user: PersonId, origin: &'static str, granted_milli: i64, told: &Told<'_>) -> Lot {
+        Lot {
+            user,
+            origin,
+            purchase: None,
+            granted_milli,
+            granted_at: told.at,
+            expires_at: None,
+            expired_at: None,
+            taken_milli: 0,
+            last: told.revision,
+        }
+    }
+}
+
+impl Bonuses {
+    /// Draws name lots of bought coins too, which are not listed here.
+    fn drawn(&mut self, draws: &[Draw], told: &Told<'_>) {
+        for draw in draws {
+            self.take(draw.lot, draw.amount_milli, told);
+        }
+    }
+
+    fn take(&mut self, lot: LotId, coins_milli: i64, told: &Told<'_>) {
+        if let Some(lot) = self.lots.get_mut(&lot.0) {
+            lot.taken_milli += coins_milli;
+            lot.last = told.revision;
+        }
+    }
+}

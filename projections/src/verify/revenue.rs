@@ -1,0 +1,67 @@
+//! Revenue by day and source.
+
+use super::compare::{Comparison, named};
+use super::{Opinion, Stop, Told};
+use crate::revenue::RevenueRow;
+use chrono::NaiveDate;
+use ledger_core::event::{CommissionSplit, SplitSource};
+use ledger_core::{Event, State};
+use std::collections::BTreeMap;
+
+named!(RevenueRow: "revenue_by_day", |row| format!("{} {}", row.day, row.source));
+
+#[derive(Default)]
+struct Day {
+    gross_milli: i64,
+    host_milli: i64,
+    agency_milli: i64,
+    platform_milli: i64,
+    count: i64,
+    last: i64,
+}
+
+impl Day {
+    fn add(&mut self, it: &CommissionSplit, revision: i64) {
+        self.gross_milli += it.gross_milli;
+        self.host_milli += it.host_milli;
+        self.agency_milli += it.agency_milli;
+        self.platform_milli += it.platform_milli;
+        self.count += 1;
+        self.last = revision;
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Revenue {
+    /// By day and, of calls, the call's medium.
+    days: BTreeMap<(NaiveDate, Option<String>), Day>,
+}
+
+impl Opinion for Revenue {
+    fn add(&mut self, told: &Told<'_>) {
+        let Event::CommissionSplit(it) = told.event() else { return };
+        let medium = match it.source {
+            SplitSource::Call(_) => told.medium.clone(),
+            SplitSource::Gift(_) => None,
+        };
+        self.days.entry((told.at.date_naive(), medium)).or_default().add(it, told.revision);
+    }
+
+    async fn compare_all(&self, comparison: &mut Comparison<'_>, _: &State) -> Result<(), Stop> {
+        let expected = self.days.iter().map(|((day, medium), split)| RevenueRow {
+            day: *day,
+            source: medium.as_ref().map_or_else(|| "gift".to_owned(), |medium| format!("call_{medium}")),
+            gross_milli: split.gross_milli,
+            host_milli: split.host_milli,
+            agency_milli: split.agency_milli,
+            platform_milli: split.platform_milli,
+            charge_count: split.count,
+            revision: split.last,
+        });
+        comparison
+            .table("SELECT * FROM read.revenue_by_day ORDER BY day, source", expected.collect(), |row| {
+                (row.day, row.source.clone())
+            })
+            .await
+    }
+}

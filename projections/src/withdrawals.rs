@@ -1,0 +1,200 @@
+//! Withdrawals of hosts.
+
+use crate::error::{ProjectError, QueryError};
+use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
+use chrono::{DateTime, Utc};
+use ledger_core::event::WithdrawalRequested;
+use ledger_core::{Event, PersonId, WithdrawalId};
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+const TABLES: &str = "
+CREATE TABLE read.withdrawals (
+    withdrawal uuid PRIMARY KEY,
+    requested_revision bigint NOT NULL UNIQUE,
+    host uuid NOT NULL,
+    coins_milli bigint NOT NULL,
+    rate text NOT NULL,
+    payout_minor bigint NOT NULL,
+    payout_asset text NOT NULL,
+    status text NOT NULL CHECK (status IN ('requested', 'approved', 'rejected', 'cancelled', 'paid', 'failed')),
+    payout_ref text,
+    reason text,
+    requested_at timestamptz NOT NULL,
+    approved_at timestamptz,
+    rejected_at timestamptz,
+    cancelled_at timestamptz,
+    paid_at timestamptz,
+    failed_at timestamptz,
+    revision bigint NOT NULL
+);
+CREATE INDEX withdrawals_of_host ON read.withdrawals (host, requested_revision);
+CREATE INDEX withdrawals_by_status ON read.withdrawals (status, requested_revision);
+CREATE INDEX withdrawals_of_host_by_status ON read.withdrawals (host, status, requested_revision);";
+
+const LOAD: &str = "SELECT * FROM read.withdrawals WHERE withdrawal = ANY($1)";
+
+const WRITE: &str = "
+    INSERT INTO read.withdrawals SELECT * FROM json_populate_recordset(NULL::read.withdrawals, $1::json)
+    ON CONFLICT (withdrawal) DO UPDATE SET
+        status = EXCLUDED.status, payout_ref = EXCLUDED.payout_ref, reason = EXCLUDED.reason,
+        approved_at = EXCLUDED.approved_at, rejected_at = EXCLUDED.rejected_at,
+        cancelled_at = EXCLUDED.cancelled_at, paid_at = EXCLUDED.paid_at, failed_at = EXCLUDED.failed_at,
+        revision = EXCLUDED.revision";
+
+/// The withdrawals that a batch of events requests or changes.
+#[derive(Default)]
+pub(crate) struct Withdrawals {
+    withdrawals: Table<WithdrawalRow>,
+}
+
+impl ReadModel for Withdrawals {
+    const TABLES: &'static str = TABLES;
+
+    fn touch(&mut self, event: &Event) {
+        match event {
+            Event::WithdrawalApproved(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalRejected(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalCancelled(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalPaid(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalFailed(it) => self.withdrawals.want(it.withdrawal.0),
+            _ => {}
+        }
+    }
+
+    async fn load(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.withdrawals.load(connection, LOAD, |row| row.withdrawal).await
+    }
+
+    fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
+        let at = Some(place.at);
+        match place.event() {
+            Event::WithdrawalRequested(it) => {
+                self.withdrawals.insert(it.withdrawal.0, requested(it, place));
+            }
+            Event::WithdrawalApproved(it) => {
+                self.moved(it.withdrawal, "approved", place)?.approved_at = at;
+            }
+            Event::WithdrawalRejected(it) => {
+                let row = self.moved(it.withdrawal, "rejected", place)?;
+                (row.rejected_at, row.reason) = (at, Some(it.reason.clone()));
+            }
+            Event::WithdrawalCancelled(it) => {
+                self.moved(it.withdrawal, "cancelled", place)?.cancelled_at = at;
+            }
+            Event::WithdrawalPaid(it) => {
+                let row = self.moved(it.withdrawal, "paid", place)?;
+                (row.paid_at, row.payout_ref) = (at, Some(it.payout_ref.clone()));
+            }
+            Event::WithdrawalFailed(it) => {
+                let row = self.moved(it.withdrawal, "failed", place)?;
+                (row.failed_at, row.reason) = (at, Some(it.reason.clone()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        self.withdrawals.write(connection, WRITE).await
+    }
+}
+
+impl Withdrawals {
+    fn moved(
+        &mut self,
+        id: WithdrawalId,
+        status: &str,
+        place: &Place<'_>,
+    ) -> Result<&mut WithdrawalRow, ProjectError> {
+        let row = self.withdrawals.find(id.0, "withdrawal", place)?;
+        row.status = status.to_owned();
+        row.revision = place.revision;
+        Ok(row)
+    }
+}
+
+fn requested(it: &WithdrawalRequested, place: &Place<'_>) -> WithdrawalRow {
+    WithdrawalRow {
+        withdrawal: it.withdrawal.0,
+        requested_revision: place.revision,
+        host: it.host.0,
+        coins_milli: it.coins_milli,
+        rate: it.rate.to_string(),
+        payout_minor: it.payout_minor,
+        payout_asset: it.payout_asset.to_string(),
+        status: "requested".to_owned(),
+        payout_ref: None,
+        reason: None,
+        requested_at: place.at,
+        approved_at: None,
+        rejected_at: None,
+        cancelled_at: None,
+        paid_at: None,
+        failed_at: None,
+        revision: place.revision,
+    }
+}
+
+/// A withdrawal and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+pub struct WithdrawalRow {
+    pub withdrawal: Uuid,
+    pub requested_revision: i64,
+    pub host: Uuid,
+    pub coins_milli: i64,
+    /// Units of the payout asset for one coin, as a decimal text.
+    pub rate: String,
+    pub payout_minor: i64,
+    pub payout_asset: String,
+    /// `requested`, `approved`, `rejected`, `cancelled`, `paid` or `failed`.
+    pub status: String,
+    /// What the bank or gateway calls the payout.
+    pub payout_ref: Option<String>,
+    /// Why it was rejected or failed.
+    pub reason: Option<String>,
+    pub requested_at: DateTime<Utc>,
+    pub approved_at: Option<DateTime<Utc>>,
+    pub rejected_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub paid_at: Option<DateTime<Utc>>,
+    pub failed_at: Option<DateTime<Utc>>,
+    pub revision: i64,
+}
+
+/// Which withdrawals; all that is absent matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WithdrawalFilter {
+    pub status: Option<String>,
+    pub host: Option<PersonId>,
+}
+
+impl ReadModels {
+    /// The withdrawals, newest first.
+    ///
+    /// # Errors
+    /// [`QueryError::BadCursor`], or when Postgres fails.
+    pub async fn withdrawals(
+        &self,
+        filter: &WithdrawalFilter,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<WithdrawalRow>, QueryError> {
+        let limit = page_size(limit);
+        let before = Cursor::read_or("withdrawals", before, i64::MAX)?;
+        let mut query =
+            QueryBuilder::<Postgres>::new("SELECT * FROM read.withdrawals WHERE requested_revision < ");
+        query.push_bind(before);
+        if let Some(status) = &filter.status {
+            query.push(" AND status = ").push_bind(status);
+        }
+        if let Some(host) = filter.host {
+            query.push(" AND host = ").push_bind(host.0);
+        }
+        query.push(" ORDER BY requested_revision DESC LIMIT ").push_bind(limit + 1);
+        let rows: Vec<WithdrawalRow> = query.build_query_as().fetch_all(self.pool()?).await?;
+        Ok(Page::of(rows, limit, "withdrawals", |row| row.requested_revision))
+    }
+}
