@@ -1,18 +1,21 @@
 //! The file `acknowledged`: how far the log is durable.
 //!
-//! The writer writes it in place after each flush of the log and does not flush it, as losing its
-//! newest contents only shows less: a reader stops earlier, and the next start finds the rest of the
-//! log by itself. It is never ahead of the log, so a log that ends before it has lost events.
+//! The writer writes it in place after each flush of the log, and flushes it only when it is opened
+//! and closed. A power loss may so take back its newest contents. Readers then stop earlier, and the
+//! next start of the writer finds the rest of the log by itself. The file is never ahead of the log:
+//! a log that ends before it has lost events.
+//!
+//! It is made before the first segment. Where there is a segment and no such file, the file was lost.
 //!
 //! Layout, little-endian: magic `mja1`, segment (8), offset (8), next revision (8), chain (4), crc32
-//! of what stands before (4).
+//! of what stands before (4). As this fits into one sector, a write of it is never half done.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::disk::DiskFile;
 use super::error::OpenError;
+use super::folder::Folder;
 use super::frame::Cursor;
 
 const MAGIC: [u8; 4] = *b"mja1";
@@ -36,14 +39,34 @@ impl End {
 }
 
 pub(super) struct AcknowledgedFile {
-    file: File,
+    file: DiskFile,
 }
 
 impl AcknowledgedFile {
-    pub(super) fn open(folder: &Path) -> Result<Self, OpenError> {
-        let path = path(folder);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        Ok(Self { file: file.map_err(OpenError::io("write", &path))? })
+    /// Opens the file and makes `end` durable in it. Where the file is `missing`, or not readable as
+    /// one, it appears with its contents or not at all.
+    pub(super) fn open(
+        folder: &Arc<Folder>,
+        handle: &DiskFile,
+        missing: bool,
+        end: &End,
+    ) -> Result<Self, OpenError> {
+        let path = folder.acknowledged();
+        let open = || -> io::Result<Self> {
+            let file = match missing {
+                true => folder.disk.create(&folder.new_acknowledged())?,
+                false => folder.disk.open_to_write(&path)?,
+            };
+            let acknowledged = Self { file };
+            acknowledged.write(end)?;
+            acknowledged.sync()?;
+            if missing {
+                folder.disk.rename(&folder.new_acknowledged(), &path)?;
+                handle.sync_all()?;
+            }
+            Ok(acknowledged)
+        };
+        open().map_err(OpenError::io("write", &path))
     }
 
     pub(super) fn write(&self, end: &End) -> io::Result<()> {
@@ -55,13 +78,13 @@ impl AcknowledgedFile {
     }
 }
 
-/// The acknowledged end; `None` where the file is missing or not readable as one.
-pub(super) fn read(folder: &Path) -> Result<Option<End>, OpenError> {
-    let path = path(folder);
+/// The acknowledged position; `None` where the file is missing or not readable as one.
+pub(super) fn read(folder: &Folder) -> Result<Option<End>, OpenError> {
+    let path = folder.acknowledged();
     // A read beside a write may see half of each, which the crc shows and the next try mends.
     for _ in 0..100 {
         let mut bytes = [0; BYTES];
-        let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, 0));
+        let read = folder.disk.open(&path).and_then(|file| file.read_exact_at(&mut bytes, 0));
         match read {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -74,10 +97,6 @@ pub(super) fn read(folder: &Path) -> Result<Option<End>, OpenError> {
         std::thread::yield_now();
     }
     Ok(None)
-}
-
-pub(super) fn path(folder: &Path) -> PathBuf {
-    folder.join("acknowledged")
 }
 
 fn encode(end: &End) -> [u8; BYTES] {

@@ -14,11 +14,11 @@
 //! data, metadata. As a header's crc covers the body's crc and the chain, a frame that is replaced,
 //! dropped or put elsewhere breaks the chain at the frame after it.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 
 use uuid::Uuid;
 
+use super::disk::{DiskFile, ReadFrom};
 use crate::{BATCH_LIMIT_BYTES, EVENT_OVERHEAD_BYTES, NewEvent, RecordedEvent};
 
 pub(super) const HEADER_BYTES: usize = 32;
@@ -133,17 +133,16 @@ pub(super) enum Step {
 
 /// Reads the frames of one segment in order.
 pub(super) struct Frames {
-    file: BufReader<File>,
+    file: BufReader<ReadFrom>,
     remaining: u64,
     body: Vec<u8>,
 }
 
 impl Frames {
     /// Reads `file` from `offset` up to, not including, `limit`.
-    pub(super) fn new(file: File, offset: u64, limit: u64) -> io::Result<Self> {
-        let mut file = BufReader::with_capacity(64 * 1024, file);
-        file.seek(SeekFrom::Start(offset))?;
-        Ok(Self { file, remaining: limit.saturating_sub(offset), body: Vec::new() })
+    pub(super) fn new(file: DiskFile, offset: u64, limit: u64) -> Self {
+        let file = BufReader::with_capacity(64 * 1024, ReadFrom { file, offset });
+        Self { file, remaining: limit.saturating_sub(offset), body: Vec::new() }
     }
 
     /// The next frame. After any other answer there is nothing more to ask for.

@@ -1,11 +1,12 @@
 //! What is known of a log's files: where it ends, and a sparse index to find a revision.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::acknowledged::End;
-use super::error::{Damage, OpenError};
+use super::disk::DiskFile;
+use super::error::{Damage, OpenError, Place};
+use super::folder::Folder;
 use super::frame::{self, Frames, Header, Step};
 use crate::RecordedEvent;
 
@@ -14,7 +15,7 @@ use crate::RecordedEvent;
 const INDEX_EVERY_BYTES: u64 = 32 * 1024;
 
 pub(super) struct Log {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     /// In order of revision. Each segment's first frame is in it.
     index: Vec<Mark>,
     pub(super) end: End,
@@ -31,19 +32,27 @@ struct Mark {
 
 /// What a read needs of the log, copied out, so that it reads the files without a lock.
 pub(super) struct Window {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     start: Mark,
     end: End,
 }
 
 impl Log {
-    pub(super) fn new(folder: &Path) -> Self {
-        let folder = folder.to_owned();
-        Self { folder, index: Vec::new(), end: End::default(), last_frame: None }
+    pub(super) fn new(folder: &Arc<Folder>) -> Self {
+        Self { folder: Arc::clone(folder), index: Vec::new(), end: End::default(), last_frame: None }
     }
 
+    /// The segment that the log ends in.
     pub(super) fn path(&self) -> PathBuf {
-        segment_path(&self.folder, self.end.segment)
+        self.folder.segment(self.end.segment)
+    }
+
+    /// The file of that segment, and its length.
+    fn open_segment(&self) -> Result<(DiskFile, u64), OpenError> {
+        let path = self.path();
+        let file = self.folder.disk.open(&path).map_err(OpenError::io("read", &path))?;
+        let bytes = file.len().map_err(OpenError::io("read", &path))?;
+        Ok((file, bytes))
     }
 
     /// Goes on at the start of the segment that begins where the log ends.
@@ -76,9 +85,9 @@ impl Log {
         mut passed: impl FnMut(&End),
     ) -> Result<Step, OpenError> {
         let path = self.path();
-        let (file, bytes) = open_segment(&path)?;
+        let (file, bytes) = self.open_segment()?;
         let limit = limit.unwrap_or(bytes).min(bytes);
-        let mut frames = Frames::new(file, self.end.offset, limit).map_err(OpenError::io("read", &path))?;
+        let mut frames = Frames::new(file, self.end.offset, limit);
         passed(&self.end);
         loop {
             let step = frames.step().map_err(OpenError::io("read", &path))?;
@@ -117,24 +126,32 @@ impl Log {
             }
             // An empty segment would be entered again for ever.
             if limit.is_some() || self.end.segment == self.end.next_revision {
-                let acknowledged = to.next_revision;
-                return Err(self.damage(format!(
-                    "the log ends here, but is acknowledged up to revision {acknowledged}"
-                )));
+                return Err(self.not_at(to));
             }
             self.enter_next_segment();
         }
         Ok(())
     }
 
+    /// The log ends, and the acknowledged position is another place than where a batch ends.
+    pub(super) fn not_at(&self, acknowledged: &End) -> OpenError {
+        let acknowledged = acknowledged.next_revision;
+        if acknowledged > self.end.next_revision {
+            return OpenError::TailBehind { at: self.place(), acknowledged };
+        }
+        self.damage(format!(
+            "the file `acknowledged` names revision {acknowledged} as the next one, at a place where no \
+             batch of this journal ends"
+        ))
+    }
+
     /// Damage at the end.
     pub(super) fn damage(&self, what: impl Into<String>) -> OpenError {
-        OpenError::Damaged(Damage {
-            segment: self.path(),
-            offset: self.end.offset,
-            revision: self.end.next_revision,
-            what: what.into(),
-        })
+        OpenError::Damaged(Damage { at: self.place(), what: what.into() })
+    }
+
+    fn place(&self) -> Place {
+        Place { segment: self.path(), offset: self.end.offset, revision: self.end.next_revision }
     }
 
     /// `None` where nothing is recorded from `from` on.
@@ -144,7 +161,7 @@ impl Log {
         }
         let after = self.index.partition_point(|mark| mark.revision <= from);
         let start = *self.index.get(after.checked_sub(1)?)?;
-        Some(Window { folder: self.folder.clone(), start, end: self.end })
+        Some(Window { folder: Arc::clone(&self.folder), start, end: self.end })
     }
 }
 
@@ -160,10 +177,9 @@ impl Window {
         while reading.end.next_revision < end.next_revision && events.len() < max {
             let in_last = reading.end.segment == end.segment;
             let path = reading.path();
-            let (file, bytes) = open_segment(&path)?;
+            let (file, bytes) = reading.open_segment()?;
             let limit = if in_last { end.offset.min(bytes) } else { bytes };
-            let mut frames =
-                Frames::new(file, reading.end.offset, limit).map_err(OpenError::io("read", &path))?;
+            let mut frames = Frames::new(file, reading.end.offset, limit);
             while events.len() < max {
                 match frames.step().map_err(OpenError::io("read", &path))? {
                     Step::Frame(header) if header.first_revision == reading.end.next_revision => {
@@ -200,30 +216,13 @@ pub(super) fn describe(step: &Step) -> &'static str {
     }
 }
 
-pub(super) fn segment_path(folder: &Path, first_revision: u64) -> PathBuf {
-    folder.join(format!("{first_revision:020}.segment"))
-}
-
-/// The first revisions of the segments in the folder, in order.
-pub(super) fn list_segments(folder: &Path) -> Result<Vec<u64>, OpenError> {
-    let entries = folder.read_dir().map_err(OpenError::io("read the folder", folder))?;
-    let mut segments = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(OpenError::io("read the folder", folder))?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(".segment"));
-        let digits = digits.filter(|digits| digits.len() == 20);
-        segments.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
-    }
-    segments.sort_unstable();
-    Ok(segments)
-}
-
 /// The length of the segments up to `end`, with what is written ahead in those that are full.
-pub(super) fn bytes_up_to(folder: &Path, end: &End) -> Result<u64, OpenError> {
+pub(super) fn bytes_up_to(folder: &Folder, segments: &[u64], end: &End) -> Result<u64, OpenError> {
     let mut bytes = end.offset;
-    for first in list_segments(folder)?.into_iter().filter(|first| *first < end.segment) {
-        let path = segment_path(folder, first);
-        bytes += path.metadata().map_err(OpenError::io("read", &path))?.len();
+    for first in segments.iter().filter(|first| **first < end.segment) {
+        let path = folder.segment(*first);
+        let length = folder.disk.open(&path).and_then(|file| file.len());
+        bytes = bytes.saturating_add(length.map_err(OpenError::io("read", &path))?);
     }
     Ok(bytes)
 }
@@ -248,13 +247,4 @@ impl BytesChecked {
         }
         due.then_some(self.bytes)
     }
-}
-
-fn open_segment(path: &Path) -> Result<(File, u64), OpenError> {
-    let open = || -> io::Result<_> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        Ok((file, bytes))
-    };
-    open().map_err(OpenError::io("read", path))
 }

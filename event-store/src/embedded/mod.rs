@@ -3,39 +3,46 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `00000000000000000000.segment`, ... | the frames in order; the name is the first revision in it |
-//! | `acknowledged` | how far the log is durable, for readers in other processes |
+//! | `next.segment` | empty; it gets its name when the last segment is full |
+//! | `acknowledged` | the acknowledged position: how far the log is durable |
+//! | `acknowledged.new` | left by a crash while `acknowledged` was made |
 //! | `writer.lock` | locked by the one process that writes |
 //!
 //! One append is one frame, one write and one flush, and a frame never straddles segments: a batch
-//! is there as a whole or not at all. Bytes of a frame that was acknowledged never change.
+//! is there as a whole or not at all. Bytes of a frame that was acknowledged never change. Only the
+//! user that runs the writer can read the folder.
 
 mod acknowledged;
+#[cfg(test)]
+mod crash_tests;
+mod disk;
 mod error;
+mod folder;
 mod frame;
 mod log;
+mod reader;
 mod recovery;
+#[cfg(test)]
+mod simulated_disk;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
+use self::disk::Disk;
+use self::folder::Folder;
 use self::log::Log;
 use self::writer::{Request, Writer};
 use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
 
-pub use self::error::{Damage, OpenError};
-
-/// How often a reader looks for a new acknowledged end while it waits.
-const POLL_EVERY: Duration = Duration::from_millis(20);
+pub use self::error::{Damage, OpenError, Place};
+pub use self::reader::EmbeddedReader;
 
 /// Settings of the writer; the readers need none.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +60,9 @@ impl Default for Options {
 
 /// The journal in a folder, as the one process that writes it has it.
 ///
-/// After a failed write or flush every append answers `OutcomeUnknown` until the store is opened
-/// again; reads go on. Needs a tokio runtime to read in.
+/// On a full disk, and where no file can be opened for the next segment, appends answer `NoSpace`
+/// until there is room. After any other failed write or flush every append answers `OutcomeUnknown`
+/// until the store is opened again. Reads go on. Needs a tokio runtime to read in.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     /// Taken on drop, which ends the thread.
@@ -64,7 +72,7 @@ pub struct EmbeddedStore {
 
 /// What the writing thread and those who read have in common.
 struct Shared {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     log: RwLock<Log>,
     head: watch::Sender<Option<u64>>,
 }
@@ -85,7 +93,8 @@ impl EmbeddedStore {
     /// as long as it takes to read the whole journal.
     ///
     /// # Errors
-    /// Where the folder cannot be used, another process writes to it, or recorded events are damaged.
+    /// Where the folder cannot be used, another process writes to it, or recorded events are damaged
+    /// or lost.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(folder, Options::default(), |_, _| {})
     }
@@ -110,18 +119,27 @@ impl EmbeddedStore {
         options: Options,
         progress: impl FnMut(u64, u64),
     ) -> Result<Self, OpenError> {
-        let folder = folder.as_ref();
-        make_folder(folder).map_err(OpenError::io("make the folder", folder))?;
-        let lock = lock(folder)?;
-        let (log, has_segment) = recovery::recover(folder, progress)?;
-        let (head, _) = watch::channel(log.end.head());
-        let shared = Arc::new(Shared { folder: folder.to_owned(), log: RwLock::new(log), head });
-        let writer = Writer::new(Arc::clone(&shared), options.segment_bytes, has_segment, lock)?;
+        Self::open_on(&Disk::System, folder.as_ref(), options, progress)
+    }
+
+    fn open_on(
+        disk: &Disk,
+        path: &Path,
+        options: Options,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Self, OpenError> {
+        let folder = Arc::new(Folder::new(disk, path));
+        let (lock, handle) = folder.prepare()?;
+        let recovered = recovery::recover(&folder, progress)?;
+        let (head, _) = watch::channel(recovered.log.end.head());
+        let shared = Arc::new(Shared { folder, log: RwLock::new(recovered.log), head });
+        let tail = (recovered.segment, recovered.acknowledged_missing);
+        let writer = Writer::new(Arc::clone(&shared), tail, options.segment_bytes, lock, handle)?;
         let (requests, received) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
             .spawn(move || writer.run(&received))
-            .map_err(OpenError::io("start the thread that writes", folder))?;
+            .map_err(OpenError::io("start the thread that writes", path))?;
         Ok(Self { shared, requests: Some(requests), thread: Some(thread) })
     }
 }
@@ -167,131 +185,9 @@ impl EventStore for EmbeddedStore {
     }
 }
 
-/// The journal in a folder, as other processes see it beside its running writer, or without one:
-/// up to the acknowledged end, which moves on by itself. Appends are refused.
-pub struct EmbeddedReader {
-    reading: Arc<Reading>,
-}
-
-struct Reading {
-    folder: PathBuf,
-    log: Mutex<Log>,
-}
-
-impl EmbeddedReader {
-    /// Opens the journal in `folder` and checks every batch up to the acknowledged end.
-    ///
-    /// # Errors
-    /// Where there is no journal, it cannot be read, or recorded events are damaged.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_with_progress(folder, |_, _| {})
-    }
-
-    /// As [`Self::open`], telling `progress` the bytes checked and the bytes in all.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_with_progress(
-        folder: impl AsRef<Path>,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<Self, OpenError> {
-        let folder = folder.as_ref();
-        if !folder.is_dir() {
-            return Err(OpenError::NoJournal { folder: folder.to_owned() });
-        }
-        if log::list_segments(folder)?.is_empty() {
-            return Err(OpenError::NoJournal { folder: folder.to_owned() });
-        }
-        let end = acknowledged::read(folder)?.unwrap_or_default();
-        let bytes_total = log::bytes_up_to(folder, &end)?;
-        let mut checked = log::BytesChecked::default();
-        let mut log = Log::new(folder);
-        log.extend_to(&end, |end| {
-            if let Some(bytes_done) = checked.passed(end) {
-                progress(bytes_done.min(bytes_total), bytes_total);
-            }
-        })?;
-        progress(bytes_total, bytes_total);
-        let reading = Reading { folder: folder.to_owned(), log: Mutex::new(log) };
-        Ok(Self { reading: Arc::new(reading) })
-    }
-
-    /// The head, once all that is acknowledged has been taken in.
-    async fn catch_up(&self) -> Result<Option<u64>, ReadError> {
-        let reading = Arc::clone(&self.reading);
-        blocking(move || Ok(reading.catch_up()?.end.head())).await
-    }
-}
-
-impl Reading {
-    fn catch_up(&self) -> Result<MutexGuard<'_, Log>, OpenError> {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock, so that the end never goes back.
-        let acknowledged = acknowledged::read(&self.folder)?.unwrap_or_default();
-        if acknowledged.next_revision > log.end.next_revision {
-            log.extend_to(&acknowledged, |_| {})?;
-        }
-        Ok(log)
-    }
-}
-
-#[async_trait]
-impl EventStore for EmbeddedReader {
-    async fn append(&self, _: Option<u64>, _: &[NewEvent]) -> Result<u64, AppendError> {
-        Err(AppendError::Refused("the journal was opened for reading only".into()))
-    }
-
-    async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError> {
-        let reading = Arc::clone(&self.reading);
-        blocking(move || {
-            let window = reading.catch_up()?.window(from);
-            window.map_or_else(|| Ok(Vec::new()), |window| window.read(from, max))
-        })
-        .await
-    }
-
-    async fn head(&self) -> Result<Option<u64>, ReadError> {
-        self.catch_up().await
-    }
-
-    async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError> {
-        loop {
-            let head = self.catch_up().await?;
-            if let Some(head) = head.filter(|_| head > seen) {
-                return Ok(head);
-            }
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-    }
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
 ) -> Result<T, ReadError> {
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|error| ReadError::Unavailable(error.to_string()))??)
-}
-
-/// Makes the folder such that its name, and those of the folders above it, survive a crash.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-    std::fs::create_dir_all(folder)?;
-    for made in missing {
-        let Some(above) = made.parent() else { continue };
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        File::open(above)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// The lock lasts as long as the file is open, so it ends with the process however that ends.
-fn lock(folder: &Path) -> Result<File, OpenError> {
-    let path = folder.join("writer.lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(OpenError::io("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(OpenError::io("lock", &path)(error)),
-    }
 }

@@ -1,31 +1,45 @@
 //! The start of the writer: every frame is checked, and what a crash left at the tail is cut.
 //!
 //! The writer flushes a frame before it writes the next one. So a crash leaves at most one frame that
-//! is not whole, it is the last thing in the log, and nobody was told that it was recorded. Anything
+//! is not whole, it is the last one in the log, and nobody was told that it was recorded. Anything
 //! else that is not as it was written is damage to recorded events: the start is refused and no byte
 //! is changed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::io;
+use std::sync::Arc;
 
 use super::acknowledged::{self, End};
+use super::disk::DiskFile;
 use super::error::OpenError;
+use super::folder::Folder;
 use super::frame::{FRAME_LIMIT_BYTES, HEADER_BYTES, Header, Step};
 use super::log::{self, BytesChecked, Log};
 
 /// An end beyond all that can be recorded.
 const EVERYTHING: End = End { segment: u64::MAX, offset: 0, next_revision: u64::MAX, chain: 0 };
 
-/// Checks and mends the log in `folder`. The bool says whether the folder has a segment at all.
-pub(super) fn recover(folder: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(Log, bool), OpenError> {
-    let segments = log::list_segments(folder)?;
-    let bytes_total = log::bytes_up_to(folder, &EVERYTHING)?;
-    let acknowledged = acknowledged::read(folder)?.unwrap_or_default();
+/// What a journal is found to be at the start.
+pub(super) struct Recovered {
+    pub(super) log: Log,
+    /// The segment that the log ends in; a new journal has none.
+    pub(super) segment: Option<DiskFile>,
+    /// There is no file `acknowledged`, or it is not readable as one.
+    pub(super) acknowledged_missing: bool,
+}
+
+/// Checks the log in `folder` and makes its tail durable.
+pub(super) fn recover(
+    folder: &Arc<Folder>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Recovered, OpenError> {
+    let segments = folder.segments()?;
+    let bytes_total = log::bytes_up_to(folder, &segments, &EVERYTHING)?;
+    let acknowledged = acknowledged::read(folder)?;
     let mut log = Log::new(folder);
     let mut checked = BytesChecked::default();
-    let mut met = false;
+    // The position of a journal without events is met before the first of them.
+    let mut met = acknowledged == Some(End::default());
+    let mut torn = None;
 
     for (position, first) in segments.iter().enumerate() {
         if position > 0 {
@@ -35,60 +49,83 @@ pub(super) fn recover(folder: &Path, mut progress: impl FnMut(u64, u64)) -> Resu
             return Err(log.damage(format!("the next segment begins with revision {first}")));
         }
         let step = log.scan_segment(None, |end| {
-            met |= *end == acknowledged;
+            met |= acknowledged == Some(*end);
             if let Some(bytes_done) = checked.passed(end) {
                 progress(bytes_done.min(bytes_total), bytes_total);
             }
         })?;
-        let last = position + 1 == segments.len();
-        mend_tail(&log, &step, last && met)?;
+        let Some(tail) = Tail::find(folder, &log)? else { continue };
+        if position + 1 < segments.len() {
+            return Err(log.damage(log::describe(&step)));
+        }
+        if acknowledged.is_none() {
+            let what = log::describe(&step);
+            return Err(log.damage(format!(
+                "{what}, and as the file `acknowledged` is missing or not readable, it is not known \
+                 whether that batch had been acknowledged"
+            )));
+        }
+        if !met || !tail.may_be_one_torn_batch(&log, &step)? {
+            return Err(log.damage(log::describe(&step)));
+        }
+        torn = Some(tail);
     }
     progress(bytes_total, bytes_total);
-    if !met && acknowledged != End::default() {
-        let end = acknowledged.next_revision;
-        return Err(log.damage(format!("the log ends here, but is acknowledged up to revision {end}")));
+    match acknowledged {
+        Some(acknowledged) if !met => return Err(log.not_at(&acknowledged)),
+        None if log.end.next_revision > 0 => tracing::warn!(
+            path = %folder.acknowledged().display(),
+            next_revision = log.end.next_revision,
+            "the file is missing or not readable; every batch in the journal is whole, so it is written again"
+        ),
+        _ => {}
     }
-    if log.last_frame.is_some() && log.end != acknowledged {
-        write_last_frame_again(&log)?;
+    if let Some(tail) = torn {
+        tracing::warn!(
+            segment = %log.path().display(),
+            offset = tail.start,
+            revision = log.end.next_revision,
+            bytes = tail.end - tail.start,
+            "cutting a batch that a crash left half written; it was never acknowledged"
+        );
     }
-    Ok((log, !segments.is_empty()))
+    let segment = if segments.is_empty() { None } else { Some(make_tail_durable(folder, &log)?) };
+    Ok(Recovered { log, segment, acknowledged_missing: acknowledged.is_none() })
 }
 
-/// Sees that only zeros follow the last frame of a segment, or makes it so where `may_cut`.
-fn mend_tail(log: &Log, step: &Step, may_cut: bool) -> Result<(), OpenError> {
-    let path = log.path();
-    let start = log.end.offset;
-    let Some(end) = last_written(&path, start).map_err(OpenError::io("read", &path))? else {
-        return Ok(());
-    };
-    let bytes = end - start;
-    let one_batch = match step {
-        Step::BadBody(header) => bytes <= header.frame_bytes(),
-        _ if bytes > FRAME_LIMIT_BYTES as u64 => false,
-        _ => {
-            let mut tail = vec![0; bytes as usize];
-            let read = File::open(&path).and_then(|file| file.read_exact_at(&mut tail, start));
-            read.map_err(OpenError::io("read", &path))?;
-            !has_later_frame(&tail, log.end.next_revision)
-        }
-    };
-    if !may_cut || !one_batch {
-        return Err(log.damage(log::describe(step)));
+/// Bytes behind the last frame that are not all zero.
+struct Tail {
+    file: DiskFile,
+    start: u64,
+    /// After the last byte that is not zero.
+    end: u64,
+}
+
+impl Tail {
+    /// The tail of the segment that the log ends in.
+    fn find(folder: &Folder, log: &Log) -> Result<Option<Self>, OpenError> {
+        let path = log.path();
+        let find = || -> io::Result<Option<Self>> {
+            let file = folder.disk.open(&path)?;
+            let end = last_written(&file, log.end.offset)?;
+            Ok(end.map(|end| Self { file, start: log.end.offset, end }))
+        };
+        find().map_err(OpenError::io("read", &path))
     }
 
-    tracing::warn!(
-        segment = %path.display(),
-        offset = start,
-        revision = log.end.next_revision,
-        bytes,
-        "cutting a batch that a crash left half written; it was never acknowledged"
-    );
-    let cut = || -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(&path)?;
-        write_zeros(&file, start, end)?;
-        file.sync_data()
-    };
-    cut().map_err(OpenError::io("cut the torn tail of", &path))
+    fn may_be_one_torn_batch(&self, log: &Log, step: &Step) -> Result<bool, OpenError> {
+        let bytes = self.end - self.start;
+        if let Step::BadBody(header) = step {
+            return Ok(bytes <= header.frame_bytes());
+        }
+        if bytes > FRAME_LIMIT_BYTES as u64 {
+            return Ok(false);
+        }
+        let mut tail = vec![0; bytes as usize];
+        let read = self.file.read_exact_at(&mut tail, self.start);
+        read.map_err(OpenError::io("read", &log.path()))?;
+        Ok(!has_later_frame(&tail, log.end.next_revision))
+    }
 }
 
 /// Whether the header of a later batch stands in `tail`. Then the frame before it had been flushed,
@@ -100,32 +137,34 @@ fn has_later_frame(tail: &[u8], next_revision: u64) -> bool {
     })
 }
 
-/// Makes the last frame durable for certain. After a flush that failed the system may hold the
-/// frame in memory as if it were on the disk, and a new flush would then write nothing; written
-/// again, with the same bytes, it is flushed.
-fn write_last_frame_again(log: &Log) -> Result<(), OpenError> {
+/// Makes the segment that the log ends in durable for certain: its last frame, its length, and that
+/// nothing follows.
+///
+/// After a flush that failed the system may hold the frame in memory as if it were on the disk, and a
+/// new flush would write nothing. Written again, with the same bytes, the frame is flushed; and so is
+/// the length once it is set.
+fn make_tail_durable(folder: &Folder, log: &Log) -> Result<DiskFile, OpenError> {
     let path = log.path();
-    let write = || -> io::Result<()> {
-        let start = log.last_frame.unwrap_or(log.end.offset);
-        let mut frame = vec![0; FRAME_LIMIT_BYTES.min((log.end.offset - start) as usize)];
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        file.read_exact_at(&mut frame, start)?;
-        file.write_all_at(&frame, start)?;
-        file.sync_all()
+    let write = || -> io::Result<DiskFile> {
+        let file = folder.disk.open_to_write(&path)?;
+        file.set_len(log.end.offset)?;
+        if let Some(start) = log.last_frame {
+            let mut frame = vec![0; FRAME_LIMIT_BYTES.min((log.end.offset - start) as usize)];
+            file.read_exact_at(&mut frame, start)?;
+            file.write_all_at(&frame, start)?;
+        }
+        file.sync_all()?;
+        Ok(file)
     };
     write().map_err(OpenError::io("flush", &path))
 }
 
 /// The place after the last byte from `start` on that is not zero.
-fn last_written(path: &Path, start: u64) -> io::Result<Option<u64>> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut file = file.take(size.saturating_sub(start));
-    file.get_mut().seek(SeekFrom::Start(start))?;
+fn last_written(file: &DiskFile, start: u64) -> io::Result<Option<u64>> {
     let mut buffer = vec![0; 64 * 1024];
     let (mut offset, mut last) = (start, None);
     loop {
-        let read = file.read(&mut buffer)?;
+        let read = file.read_at(&mut buffer, offset)?;
         if read == 0 {
             return Ok(last);
         }
@@ -134,14 +173,4 @@ fn last_written(path: &Path, start: u64) -> io::Result<Option<u64>> {
         }
         offset += read as u64;
     }
-}
-
-pub(super) fn write_zeros(file: &File, mut from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; 256 * 1024];
-    while from < to {
-        let bytes = (to - from).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..bytes as usize], from)?;
-        from += bytes;
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use futures_util::{FutureExt, TryStreamExt};
 use proptest::prelude::*;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::acknowledged::{AcknowledgedFile, End};
 use super::frame::{FRAME_LIMIT_BYTES, HEADER_BYTES, Header};
+use super::simulated_disk::Random;
 use super::*;
 use crate::follow;
 
@@ -37,21 +39,34 @@ impl Journal {
         self.try_open().unwrap()
     }
 
+    fn names(&self) -> Arc<Folder> {
+        Arc::new(Folder::new(&Disk::System, self.path()))
+    }
+
     fn segment(&self, first_revision: u64) -> PathBuf {
-        log::segment_path(self.path(), first_revision)
+        self.names().segment(first_revision)
+    }
+
+    fn segments(&self) -> Vec<u64> {
+        self.names().segments().unwrap()
     }
 
     fn last_segment(&self) -> PathBuf {
-        self.segment(*log::list_segments(self.path()).unwrap().last().unwrap())
+        self.segment(*self.segments().last().unwrap())
+    }
+
+    fn acknowledged(&self) -> PathBuf {
+        self.names().acknowledged()
     }
 
     fn end(&self) -> End {
-        acknowledged::read(self.path()).unwrap().unwrap()
+        acknowledged::read(&self.names()).unwrap().unwrap()
     }
 
     /// Puts `acknowledged` back to what it was, as a crash right before it was written leaves it.
     fn forget_acknowledged_after(&self, end: &End) {
-        AcknowledgedFile::open(self.path()).unwrap().write(end).unwrap();
+        let handle = Disk::System.open(self.path()).unwrap();
+        AcknowledgedFile::open(&self.names(), &handle, false, end).unwrap();
     }
 
     fn damage(&self) -> Damage {
@@ -137,7 +152,7 @@ async fn segments_roll_over_and_no_frame_straddles_two() {
     batches.push(batch(61, 1));
     let journal = journal_of(SMALL, &batches).await;
 
-    let segments = log::list_segments(journal.path()).unwrap();
+    let segments = journal.segments();
     assert!(segments.len() > 10, "{segments:?}");
     for first in &segments {
         let bytes = fs::read(journal.segment(*first)).unwrap();
@@ -268,14 +283,13 @@ async fn a_tail_that_is_longer_than_any_batch_is_no_torn_tail() {
         if torn {
             assert_eq!(ids(&journal.open()).await, ids_of(&[batch(1, 2)]));
         } else {
-            assert_eq!((journal.damage().offset, journal.damage().revision), (offset, 2));
+            assert_eq!((journal.damage().at.offset, journal.damage().at.revision), (offset, 2));
         }
     }
 }
 
-/// For every byte of the journal: which batch it belongs to decides what a flip must do.
 #[tokio::test]
-async fn a_flipped_byte_before_the_last_frame_refuses_to_open_and_says_where() {
+async fn a_flipped_byte_in_any_frame_refuses_to_open_and_says_where() {
     let batches = (0..9).map(|number| batch(number, 1 + number as usize % 3)).collect::<Vec<_>>();
     let journal = Journal::new(SMALL);
     let store = journal.open();
@@ -289,30 +303,30 @@ async fn a_flipped_byte_before_the_last_frame_refuses_to_open_and_says_where() {
         frames.push((end.segment, end.offset - bytes as u64, end.offset, first));
     }
     drop(store);
-    assert!(log::list_segments(journal.path()).unwrap().len() >= 2);
-    let acknowledged = fs::read(acknowledged::path(journal.path())).unwrap();
+    assert!(journal.segments().len() >= 2);
+    let acknowledged = fs::read(journal.acknowledged()).unwrap();
 
-    // With the acknowledged end, damage to the last frame is seen too; without, it is a torn tail.
-    for (known, frames) in [(true, &frames[..]), (false, &frames[..frames.len() - 1])] {
-        for (segment, start, end, first) in frames {
+    // With and without the acknowledged position.
+    for known in [true, false] {
+        for (segment, start, end, first) in &frames {
             for offset in *start..*end {
                 let path = journal.segment(*segment);
                 let flip = |bytes: &mut Vec<u8>| bytes[offset as usize] ^= 1 << (offset % 8);
                 change(&path, flip);
                 if known {
-                    fs::write(acknowledged::path(journal.path()), &acknowledged).unwrap();
+                    fs::write(journal.acknowledged(), &acknowledged).unwrap();
                 } else {
-                    let _ = fs::remove_file(acknowledged::path(journal.path()));
+                    let _ = fs::remove_file(journal.acknowledged());
                 }
                 let damaged = fs::read(&path).unwrap();
-                let Damage { segment, offset: place, revision, .. } = journal.damage();
+                let Place { segment, offset: place, revision } = journal.damage().at;
                 assert_eq!((&segment, place, revision), (&path, *start, *first), "at {offset}");
                 assert_eq!(fs::read(&path).unwrap(), damaged, "a refused start changes nothing");
                 change(&path, flip);
             }
         }
     }
-    fs::write(acknowledged::path(journal.path()), &acknowledged).unwrap();
+    fs::write(journal.acknowledged(), &acknowledged).unwrap();
     assert_eq!(ids(&journal.open()).await, ids_of(&batches));
 }
 
@@ -321,22 +335,23 @@ async fn a_flipped_byte_after_the_last_frame_of_a_full_segment_is_seen() {
     let batches = (0..30).map(|number| batch(number, 3)).collect::<Vec<_>>();
     let journal = journal_of(SMALL, &batches).await;
     change(&journal.segment(0), |bytes| *bytes.last_mut().unwrap() = 1);
-    assert_eq!(journal.damage().segment, journal.segment(0));
+    assert_eq!(journal.damage().at.segment, journal.segment(0));
 }
 
 #[tokio::test]
 async fn a_missing_segment_refuses_to_open() {
     let batches = (0..30).map(|number| batch(number, 3)).collect::<Vec<_>>();
     let journal = journal_of(SMALL, &batches).await;
-    let segments = log::list_segments(journal.path()).unwrap();
+    let segments = journal.segments();
     for missing in &segments {
         let path = journal.segment(*missing);
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let damage = journal.damage();
-        assert!(damage.revision <= *missing, "{damage}");
-        if *missing > 0 && missing != segments.last().unwrap() {
-            assert_eq!(damage.revision, *missing, "{damage}");
+        if missing == segments.last().unwrap() {
+            let error = journal.try_open().err().unwrap();
+            assert!(matches!(error, OpenError::TailBehind { at, .. } if at.revision == *missing));
+        } else {
+            assert_eq!(journal.damage().at.revision, *missing);
         }
         fs::write(&path, bytes).unwrap();
     }
@@ -351,7 +366,7 @@ async fn a_frame_of_another_journal_breaks_the_chain() {
     let other = fs::read(theirs.segment(0)).unwrap();
     change(&ours.segment(0), |ours| ours[bytes..2 * bytes].copy_from_slice(&other[bytes..2 * bytes]));
     let damage = ours.damage();
-    assert_eq!((damage.offset, damage.revision), (bytes as u64, 2));
+    assert_eq!((damage.at.offset, damage.at.revision), (bytes as u64, 2));
     assert!(damage.what.contains("does not belong"), "{damage}");
 }
 
@@ -361,28 +376,12 @@ async fn a_log_that_ends_before_its_acknowledged_end_refuses_to_open() {
     let before = journal.end();
     append(&journal.open(), &batch(2, 2)).await;
     change(&journal.last_segment(), |bytes| bytes[before.offset as usize..].fill(0));
-    let damage = journal.damage();
-    assert_eq!((damage.offset, damage.revision), (before.offset, 2));
+    let place = Place { segment: journal.last_segment(), offset: before.offset, revision: 2 };
     let reader = EmbeddedReader::open(journal.path()).err().unwrap();
-    assert!(matches!(reader, OpenError::Damaged(found) if found.revision == 2));
-}
-
-#[tokio::test]
-async fn a_full_disk_leaves_the_outcome_unknown_until_the_store_is_opened_again() {
-    let journal = Journal::new(SMALL);
-    std::os::unix::fs::symlink("/dev/full", journal.segment(0)).unwrap();
-    let store = journal.open();
-    for earlier in [false, true] {
-        let error = store.append(None, &batch(1, 1)).await.unwrap_err();
-        assert_eq!(error.to_string().contains("an earlier write failed"), earlier, "{error}");
-        assert!(matches!(&error, AppendError::OutcomeUnknown(_)), "{error:?}");
-        assert!(error.to_string().contains("No space left"), "{error}");
-        assert!(error.to_string().contains("free some space"), "{error}");
+    for error in [journal.try_open().err().unwrap(), reader] {
+        assert!(error.to_string().contains("events are lost"), "{error}");
+        assert!(matches!(error, OpenError::TailBehind { at, acknowledged: 4 } if at == place));
     }
-    assert_eq!(store.head().await.unwrap(), None);
-    drop(store);
-    fs::remove_file(journal.segment(0)).unwrap();
-    assert_eq!(journal.open().append(None, &batch(1, 1)).await.unwrap(), 0);
 }
 
 #[test]
@@ -446,21 +445,130 @@ async fn a_reader_stops_at_the_acknowledged_end_though_more_is_in_the_file() {
 }
 
 #[tokio::test]
-async fn an_unreadable_acknowledged_file_costs_nothing_but_the_readers_view() {
-    for content in [&b""[..], b"mja1", &[7; 36], &[0; 500]] {
+async fn a_missing_acknowledged_position_is_told_and_written_again_by_the_writer() {
+    for content in [None, Some(&b""[..]), Some(b"mja1"), Some(&[7; 36]), Some(&[0; 500])] {
         let journal = journal_of(SMALL, &[batch(1, 2), batch(2, 3)]).await;
-        fs::write(acknowledged::path(journal.path()), content).unwrap();
-        assert_eq!(EmbeddedReader::open(journal.path()).unwrap().head().await.unwrap(), None);
+        let followed = EmbeddedReader::open(journal.path()).unwrap();
+        match content {
+            None => fs::remove_file(journal.acknowledged()).unwrap(),
+            Some(content) => fs::write(journal.acknowledged(), content).unwrap(),
+        }
+        let error = EmbeddedReader::open(journal.path()).err().unwrap();
+        assert!(matches!(error, OpenError::NoAcknowledgedPosition { .. }), "{error}");
+        assert!(error.to_string().contains("acknowledged is missing or not readable"), "{error}");
+        let error = followed.read(0, 1).await.unwrap_err();
+        assert!(error.to_string().contains("acknowledged is missing or not readable"), "{error}");
         assert_eq!(journal.open().head().await.unwrap(), Some(4));
         assert_eq!(EmbeddedReader::open(journal.path()).unwrap().head().await.unwrap(), Some(4));
+        assert_eq!(followed.head().await.unwrap(), Some(4));
     }
+}
+
+#[tokio::test]
+async fn without_an_acknowledged_position_a_damaged_last_batch_is_refused_and_not_cut() {
+    for acknowledged in [true, false] {
+        let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+        let before = journal.end();
+        append(&journal.open(), &batch(2, 3)).await;
+        journal.forget_acknowledged_after(&before);
+        change(&journal.last_segment(), |bytes| bytes[before.offset as usize + 50] ^= 1);
+        if acknowledged {
+            assert_eq!(ids(&journal.open()).await, ids_of(&[batch(1, 2)]));
+            continue;
+        }
+        fs::remove_file(journal.acknowledged()).unwrap();
+        let damaged = fs::read(journal.last_segment()).unwrap();
+        let damage = journal.damage();
+        assert_eq!((damage.at.offset, damage.at.revision), (before.offset, 2));
+        assert!(damage.what.contains("`acknowledged` is missing"), "{damage}");
+        assert_eq!(fs::read(journal.last_segment()).unwrap(), damaged, "a refused start changes nothing");
+        assert!(!journal.acknowledged().exists());
+    }
+}
+
+/// An older copy of the folder, or another journal, is put in place while a reader follows.
+#[tokio::test]
+async fn a_reader_refuses_a_position_that_has_gone_back_or_is_another_journals() {
+    let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+    let before = journal.end();
+    append(&journal.open(), &batch(2, 3)).await;
+    let after = journal.end();
+    let reader = EmbeddedReader::open(journal.path()).unwrap();
+    assert_eq!(reader.head().await.unwrap(), Some(4));
+    for stale in [End::default(), before, End { chain: after.chain ^ 1, ..after }] {
+        journal.forget_acknowledged_after(&stale);
+        for error in [reader.head().await.unwrap_err(), reader.read(0, 9).await.unwrap_err()] {
+            assert!(error.to_string().contains("put in its place"), "{error}");
+            assert!(matches!(error, ReadError::TailBehind(_)), "{error:?}");
+        }
+        assert!(reader.wait_beyond(Some(4)).await.is_err());
+    }
+    journal.forget_acknowledged_after(&after);
+    assert_eq!(reader.head().await.unwrap(), Some(4));
+}
+
+#[tokio::test]
+async fn a_position_where_no_batch_ends_refuses_to_open() {
+    let journal = journal_of(SMALL, &[batch(1, 2), batch(2, 3)]).await;
+    let end = journal.end();
+    for wrong in [
+        End { chain: end.chain ^ 1, ..end },
+        End { offset: end.offset - 1, ..end },
+        End { next_revision: end.next_revision - 1, ..end },
+    ] {
+        journal.forget_acknowledged_after(&wrong);
+        let reader = EmbeddedReader::open(journal.path()).err().unwrap();
+        assert!(matches!(reader, OpenError::Damaged(_) | OpenError::TailBehind { .. }), "{reader}");
+        assert!(journal.damage().what.contains("no batch of this journal ends"));
+    }
+}
+
+#[tokio::test]
+async fn a_journal_whose_segments_are_gone_is_no_new_one() {
+    let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+    fs::remove_file(journal.segment(0)).unwrap();
+    for error in [journal.try_open().err().unwrap(), EmbeddedReader::open(journal.path()).err().unwrap()] {
+        assert!(matches!(error, OpenError::TailBehind { acknowledged: 2, .. }), "{error}");
+    }
+    assert!(journal.segments().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_else_can_read_the_journal() {
+    let journal = Journal::new(SMALL);
+    let folder = journal.path().join("data/journal");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let check = || {
+        let mut files = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            files += 1;
+        }
+        assert_eq!((mode(&folder), mode(folder.parent().unwrap())), (0o700, 0o700));
+        files
+    };
+    let open = || EmbeddedStore::open_with(&folder, SMALL, |_, _| {}).unwrap();
+    let store = open();
+    for number in 0..9 {
+        append(&store, &batch(number, 5)).await;
+    }
+    assert!(check() >= 6);
+    drop(store);
+    // What an older copy or another program has left open to others is closed at the next start.
+    for entry in fs::read_dir(&folder).unwrap() {
+        fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    open();
+    check();
 }
 
 /// Random histories of appends and crashes; after each crash the journal holds all that was
 /// acknowledged, and of the batch in flight all or nothing.
 #[tokio::test]
 async fn after_any_crash_the_journal_is_what_was_acknowledged() {
-    for seed in 0..150 {
+    for seed in 0..60 {
         let told = std::panic::AssertUnwindSafe(live_and_crash(seed)).catch_unwind().await;
         assert!(told.is_ok(), "seed {seed}");
     }
@@ -484,7 +592,7 @@ async fn live_and_crash(seed: u64) {
         drop(store);
 
         // The crash comes in the last append: of its frame anything may be on the disk, and of the
-        // acknowledged end any that was written before.
+        // acknowledged position any that was written before.
         let before = acknowledged[acknowledged.len() - 2];
         let known = acknowledged[random.below(acknowledged.len() as u64 - 1) as usize];
         let start = if journal.end().segment == before.segment { before.offset } else { 0 };
@@ -526,31 +634,20 @@ async fn live_and_crash(seed: u64) {
     }
 }
 
-/// SplitMix64: a seed makes the same history on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
-
 proptest! {
     #[test]
     fn no_bytes_make_the_start_panic(
         segment in proptest::collection::vec(any::<u8>(), 0..300),
         lengths in any::<(u32, u32, u64)>(),
         sealed in any::<bool>(),
+        acknowledged in any::<bool>(),
     ) {
         let folder = tempfile::tempdir().unwrap();
+        if acknowledged {
+            let handle = Disk::System.open(folder.path()).unwrap();
+            let folder = Arc::new(Folder::new(&Disk::System, folder.path()));
+            AcknowledgedFile::open(&folder, &handle, true, &End::default()).unwrap();
+        }
         let mut bytes = segment;
         if sealed && bytes.len() > HEADER_BYTES {
             // A header that passes its crc, with any numbers in it.
@@ -563,7 +660,7 @@ proptest! {
             prop_assert!(Header::decode(bytes[..HEADER_BYTES].try_into().unwrap())
                 .is_none_or(|header| frame::decode_body(&header, body).is_none_or(|events| !events.is_empty())));
         }
-        fs::write(log::segment_path(folder.path(), 0), bytes).unwrap();
+        fs::write(Folder::new(&Disk::System, folder.path()).segment(0), bytes).unwrap();
         match EmbeddedStore::open_with(folder.path(), SMALL, |_, _| {}) {
             Ok(_) | Err(OpenError::Damaged(_)) => {}
             Err(other) => prop_assert!(false, "{other}"),

@@ -1,18 +1,21 @@
 //! The thread that owns the log's end: the only code that writes frames.
+//!
+//! All its files are opened ahead, so that an append needs no new one: a process that has run out of
+//! open files still appends, up to the end of the next segment.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::{Arc, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::acknowledged::AcknowledgedFile;
-use super::error::{OpenError, mend};
+use super::disk::DiskFile;
+use super::error::{OpenError, is_full, mend};
+use super::folder::Folder;
 use super::frame::{HEADER_BYTES, Header};
-use super::{Shared, log, recovery};
+
+use super::Shared;
 use crate::AppendError;
 
 /// Zeros are written ahead of the end in chunks of this size, between two appends. Small frames over
@@ -34,37 +37,66 @@ pub(super) struct Request {
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    segment: File,
+    segment: DiskFile,
     segment_bytes: u64,
     /// Up to here the segment has been written, with frames and then zeros.
     filled: u64,
+    /// Where zeros are written ahead again, after the disk was too full for them.
+    no_fill_before: u64,
+    /// What becomes the next segment, where it could be made.
+    next: Option<DiskFile>,
     acknowledged: AcknowledgedFile,
+    /// To sync the names in the folder with.
+    folder: DiskFile,
+    name_is_durable: bool,
     /// Why nothing can be appended until the store is opened again.
     failed: Option<String>,
-    _lock: File,
+    /// Each of these is logged when it begins and when it ends, not at each try.
+    no_space: bool,
+    acknowledged_fails: bool,
+    _lock: DiskFile,
+}
+
+/// Why a batch was not written.
+enum Fault {
+    /// Nothing of it is in the log, and the log is as it was.
+    NoSpace(io::Error),
+    /// It may be in the log, or the log may have lost bytes that it shows.
+    Unknown(io::Error),
 }
 
 impl Writer {
     /// Goes on at the end of a log that was recovered, and acknowledges that end.
     pub(super) fn new(
         shared: Arc<Shared>,
+        recovered: (Option<DiskFile>, bool),
         segment_bytes: u64,
-        has_segment: bool,
-        lock: File,
+        lock: DiskFile,
+        folder: DiskFile,
     ) -> Result<Self, OpenError> {
-        let path = shared.log().path();
-        let segment =
-            if has_segment { OpenOptions::new().write(true).open(&path) } else { create_segment(&path) };
-        let segment = segment.map_err(OpenError::io("write", &path))?;
-        let filled = segment.metadata().map_err(OpenError::io("read", &path))?.len();
-        let acknowledged = AcknowledgedFile::open(&shared.folder)?;
+        let (segment, acknowledged_missing) = recovered;
         let end = shared.log().end;
-        let written = acknowledged.write(&end).and_then(|()| acknowledged.sync());
-        let path = super::acknowledged::path(&shared.folder);
-        written.map_err(OpenError::io("write", &path))?;
-        let mut writer =
-            Self { shared, segment, segment_bytes, filled, acknowledged, failed: None, _lock: lock };
-        writer.fill_ahead();
+        let acknowledged = AcknowledgedFile::open(&shared.folder, &folder, acknowledged_missing, &end)?;
+        let segment = match segment {
+            Some(segment) => segment,
+            None => first_segment(&shared.folder, &folder)?,
+        };
+        let mut writer = Self {
+            shared,
+            segment,
+            segment_bytes,
+            filled: end.offset,
+            no_fill_before: 0,
+            next: None,
+            acknowledged,
+            folder,
+            name_is_durable: true,
+            failed: None,
+            no_space: false,
+            acknowledged_fails: false,
+            _lock: lock,
+        };
+        writer.prepare();
         Ok(writer)
     }
 
@@ -73,11 +105,14 @@ impl Writer {
         for request in requests {
             let Request { expected, ids, frame, body_crc, reply } = request;
             let outcome = self.append(expected, &ids, frame, body_crc);
+            let appended = outcome.is_ok();
             // Nobody hears the outcome of an append whose caller has gone; it stands all the same.
             let _ = reply.send(outcome);
-            self.fill_ahead();
+            if self.prepare() && appended && std::mem::take(&mut self.no_space) {
+                tracing::info!("there is room for the journal again");
+            }
         }
-        // The next start is quicker to see damage when it knows the true end; it does not need it.
+        // The next start sees damage to the last batch when it knows the true end.
         let _ = self.acknowledged.sync();
     }
 
@@ -94,25 +129,19 @@ impl Writer {
             )));
         }
         let current = self.shared.log().end.head();
-        let wrong = AppendError::WrongExpectedRevision { expected, current };
         let first = crate::first_revision(expected, current)?;
         if expected != current {
             return if self.is_recorded(first, ids)? {
                 Ok(first.saturating_add(ids.len() as u64 - 1))
             } else {
-                Err(wrong)
+                Err(AppendError::WrongExpectedRevision { expected, current })
             };
         }
-        self.write(first, ids.len() as u32, frame, body_crc).map_err(|error| {
-            // A flush that failed may have dropped the pages that it could not write, and a second
-            // flush then succeeds without having written them. So the outcome stays unknown, to
-            // this caller and all after it, until the log is read from the start.
-            let path = self.shared.log().path();
-            let failure = format!("cannot write {}: {error}{}", path.display(), mend(&error));
-            tracing::error!("{failure}; nothing more is appended until the store is opened again");
-            self.failed = Some(failure.clone());
-            AppendError::OutcomeUnknown(failure)
-        })
+        match self.write(first, ids.len() as u32, frame, body_crc) {
+            Ok(last) => Ok(last),
+            Err(Fault::NoSpace(error)) => Err(AppendError::NoSpace(self.note_no_space(&error))),
+            Err(Fault::Unknown(error)) => Err(AppendError::OutcomeUnknown(self.fail(&error))),
+        }
     }
 
     fn is_recorded(&self, first: u64, ids: &[Uuid]) -> Result<bool, AppendError> {
@@ -121,19 +150,20 @@ impl Writer {
         Ok(events.iter().map(|event| &event.id).eq(ids))
     }
 
-    fn write(&mut self, first: u64, events: u32, mut frame: Vec<u8>, body_crc: u32) -> io::Result<u64> {
-        let mut end = self.shared.log().end;
+    fn write(&mut self, first: u64, events: u32, mut frame: Vec<u8>, body_crc: u32) -> Result<u64, Fault> {
         let bytes = frame.len() as u64;
-        let roll = end.offset > 0 && end.offset.saturating_add(bytes) > self.segment_bytes;
-        if roll {
-            self.segment = create_segment(&log::segment_path(&self.shared.folder, first))?;
-            self.filled = 0;
-            end.offset = 0;
+        let end = self.shared.log().end;
+        if end.offset > 0 && end.offset.saturating_add(bytes) > self.segment_bytes {
+            self.begin_segment(first)?;
         }
+        self.make_name_durable()?;
+        let end = self.shared.log().end;
         let crc = Header::seal(&mut frame, body_crc, first, events, end.chain);
-        self.segment.write_all_at(&frame, end.offset)?;
         self.filled = self.filled.max(end.offset.saturating_add(bytes));
-        self.segment.sync_data()?;
+        let written = self.segment.write_all_at(&frame, end.offset);
+        if let Err(error) = written.and_then(|()| self.segment.sync_data()) {
+            return Err(self.take_back(error));
+        }
 
         // Durable from here on. First those who read the files may see it, then those who ask the
         // store, and then the caller.
@@ -147,51 +177,151 @@ impl Writer {
         };
         let end = {
             let mut log = self.shared.log.write().unwrap_or_else(PoisonError::into_inner);
-            if roll {
-                log.enter_next_segment();
-            }
             log.push(&header);
             log.end
         };
-        if let Err(error) = self.acknowledged.write(&end) {
+        let acknowledged = self.acknowledged.write(&end);
+        if let (Err(error), false) = (&acknowledged, self.acknowledged_fails) {
             tracing::warn!(%error, "readers in other processes will not see the newest events");
         }
+        self.acknowledged_fails = acknowledged.is_err();
         self.shared.head.send_replace(end.head());
         Ok(header.next_revision().saturating_sub(1))
     }
 
+    /// Removes what a failed write or flush has left behind the last frame. Where that cannot be made
+    /// durable, and after any other error than a full disk, nobody knows what is on the disk: a flush
+    /// that failed may have dropped the pages that it could not write, and a second flush then
+    /// succeeds without having written them.
+    fn take_back(&mut self, error: io::Error) -> Fault {
+        let offset = self.shared.log().end.offset;
+        if !is_full(&error) {
+            return Fault::Unknown(error);
+        }
+        match self.segment.set_len(offset).and_then(|()| self.segment.sync_all()) {
+            Ok(()) => {
+                self.filled = offset;
+                Fault::NoSpace(error)
+            }
+            Err(error) => Fault::Unknown(error),
+        }
+    }
+
+    /// Goes on in a new segment, which begins with revision `first`.
+    fn begin_segment(&mut self, first: u64) -> Result<(), Fault> {
+        let folder = Arc::clone(&self.shared.folder);
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => next_segment(&folder).map_err(Fault::NoSpace)?,
+        };
+        // Where this fails nothing has changed, and the next append tries again.
+        folder.disk.rename(&folder.next_segment(), &folder.segment(first)).map_err(space_or_unknown)?;
+        self.segment = next;
+        self.name_is_durable = false;
+        (self.filled, self.no_fill_before) = (0, 0);
+        self.shared.log.write().unwrap_or_else(PoisonError::into_inner).enter_next_segment();
+        Ok(())
+    }
+
+    /// Sees that the name of the segment survives a crash before anything is written to it.
+    fn make_name_durable(&mut self) -> Result<(), Fault> {
+        if !self.name_is_durable {
+            self.folder.sync_all().map_err(space_or_unknown)?;
+            self.name_is_durable = true;
+        }
+        Ok(())
+    }
+
+    /// Does ahead what the next append would else wait for or need a new file for, and answers
+    /// whether it could.
+    fn prepare(&mut self) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        if self.next.is_none() {
+            match next_segment(&self.shared.folder) {
+                Ok(next) => self.next = Some(next),
+                // Tried again after each append, and when the segment is full.
+                Err(error) => drop(self.note_no_space(&error)),
+            }
+        }
+        if let Err(error) = self.fill_ahead() {
+            match self.take_back(error) {
+                Fault::NoSpace(error) => drop(self.note_no_space(&error)),
+                Fault::Unknown(error) => drop(self.fail(&error)),
+            }
+            self.no_fill_before = self.shared.log().end.offset.saturating_add(FILL_BYTES);
+            return false;
+        }
+        self.next.is_some()
+    }
+
     /// Writes the next chunk of zeros when the last one is half used and frames are small.
-    fn fill_ahead(&mut self) {
+    fn fill_ahead(&mut self) -> io::Result<()> {
         let (offset, last_frame) = {
             let log = self.shared.log();
             (log.end.offset, log.last_frame.unwrap_or(log.end.offset))
         };
-        if offset.saturating_sub(last_frame) > SMALL_FRAME_BYTES {
-            return;
-        }
-        let full = self.filled >= self.segment_bytes;
-        if full || self.failed.is_some() || self.filled.saturating_sub(offset) >= FILL_BYTES / 2 {
-            return;
+        let frames_are_small = offset.saturating_sub(last_frame) <= SMALL_FRAME_BYTES;
+        let used = self.filled.saturating_sub(offset) < FILL_BYTES / 2;
+        let full = self.filled >= self.segment_bytes || offset < self.no_fill_before;
+        if !frames_are_small || !used || full {
+            return Ok(());
         }
         let to = self.filled.saturating_add(FILL_BYTES).min(self.segment_bytes);
-        if let Err(error) = recovery::write_zeros(&self.segment, self.filled, to) {
-            // Appends may still fit, and will say so themselves if not.
-            tracing::warn!(%error, "cannot write ahead of the end of the journal");
-            return;
-        }
+        write_zeros(&self.segment, self.filled, to)?;
+        self.segment.sync_data()?;
         self.filled = to;
-        if let Err(error) = self.segment.sync_data() {
-            self.failed = Some(format!("cannot flush the journal: {error}"));
+        Ok(())
+    }
+
+    /// Logs that there is no room once, until an append has succeeded.
+    fn note_no_space(&mut self, error: &io::Error) -> String {
+        let path = self.shared.log().path();
+        let reason = format!("cannot go on in {}: {error}{}", path.display(), mend(error));
+        if !std::mem::replace(&mut self.no_space, true) {
+            tracing::warn!("{reason}; what fits is appended, and all of it once there is room");
         }
+        reason
+    }
+
+    fn fail(&mut self, error: &io::Error) -> String {
+        let path = self.shared.log().path();
+        let failure = format!("cannot write {}: {error}{}", path.display(), mend(error));
+        tracing::error!("{failure}; nothing more is appended until the store is opened again");
+        self.failed = Some(failure.clone());
+        failure
     }
 }
 
-/// Makes an empty segment whose name survives a crash.
-fn create_segment(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+/// Makes the empty file that becomes the next segment.
+fn next_segment(folder: &Folder) -> io::Result<DiskFile> {
+    let file = folder.disk.create(&folder.next_segment())?;
     file.sync_all()?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
     Ok(file)
+}
+
+fn first_segment(folder: &Folder, handle: &DiskFile) -> Result<DiskFile, OpenError> {
+    let path = folder.segment(0);
+    let make = || -> io::Result<DiskFile> {
+        let segment = next_segment(folder)?;
+        folder.disk.rename(&folder.next_segment(), &path)?;
+        handle.sync_all()?;
+        Ok(segment)
+    };
+    make().map_err(OpenError::io("make", &path))
+}
+
+fn space_or_unknown(error: io::Error) -> Fault {
+    if is_full(&error) { Fault::NoSpace(error) } else { Fault::Unknown(error) }
+}
+
+fn write_zeros(file: &DiskFile, mut from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; 256 * 1024];
+    while from < to {
+        let bytes = (to - from).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..bytes as usize], from)?;
+        from += bytes;
+    }
+    Ok(())
 }

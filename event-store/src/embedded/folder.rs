@@ -1,0 +1,121 @@
+//! The journal's folder: the names of its files, and how they become durable.
+
+use std::fs::TryLockError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, DiskFile};
+use super::error::OpenError;
+
+pub(super) struct Folder {
+    pub(super) disk: Disk,
+    pub(super) path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn new(disk: &Disk, path: &Path) -> Self {
+        Self { disk: disk.clone(), path: path.to_owned() }
+    }
+
+    pub(super) fn segment(&self, first_revision: u64) -> PathBuf {
+        self.path.join(format!("{first_revision:020}.segment"))
+    }
+
+    /// The empty file that becomes the next segment.
+    pub(super) fn next_segment(&self) -> PathBuf {
+        self.path.join("next.segment")
+    }
+
+    pub(super) fn acknowledged(&self) -> PathBuf {
+        self.path.join("acknowledged")
+    }
+
+    /// What becomes the file `acknowledged` where that is missing.
+    pub(super) fn new_acknowledged(&self) -> PathBuf {
+        self.path.join("acknowledged.new")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("writer.lock")
+    }
+
+    /// The first revisions of the segments, in order.
+    pub(super) fn segments(&self) -> Result<Vec<u64>, OpenError> {
+        let names = self.disk.names(&self.path).map_err(OpenError::io("read the folder", &self.path))?;
+        let mut segments = names.iter().filter_map(|name| segment_number(name)).collect::<Vec<_>>();
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    /// Makes the folder where it is missing, keeps others out of it, locks it for one writer, and
+    /// makes the names in it durable. The lock and a handle to sync the folder with are answered.
+    pub(super) fn prepare(&self) -> Result<(DiskFile, DiskFile), OpenError> {
+        self.make().map_err(OpenError::io("make the folder", &self.path))?;
+        self.disk.restrict(&self.path).map_err(OpenError::io("keep others out of", &self.path))?;
+        let path = self.lock_file();
+        let lock = self.disk.lock(&path).map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::Locked { folder: self.path.clone() },
+            TryLockError::Error(error) => OpenError::io("lock", &path)(error),
+        })?;
+        self.restrict_files()?;
+        // A process that was killed may have left names that are not durable. What is appended to
+        // such a file would be lost with its name.
+        let sync = || -> io::Result<DiskFile> {
+            let handle = self.disk.open(&self.path)?;
+            handle.sync_all()?;
+            Ok(handle)
+        };
+        let handle = sync().map_err(OpenError::io("sync the folder", &self.path))?;
+        Ok((lock, handle))
+    }
+
+    /// Each level is durable before the next one is made in it. So after a kill only the deepest
+    /// level that exists may have a name that is not durable yet, and that one is synced here too.
+    fn make(&self) -> io::Result<()> {
+        let levels = self.path.ancestors().filter(|level| !level.as_os_str().is_empty());
+        let mut missing = Vec::new();
+        for level in levels {
+            if self.disk.is_folder(level) {
+                self.sync_name_of(level)?;
+                break;
+            }
+            missing.push(level);
+        }
+        for level in missing.into_iter().rev() {
+            self.disk.make_folder(level)?;
+            self.sync_name_of(level)?;
+        }
+        Ok(())
+    }
+
+    fn sync_name_of(&self, level: &Path) -> io::Result<()> {
+        let Some(above) = level.parent() else { return Ok(()) };
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match self.disk.open(above) {
+            Ok(above) => above.sync_all(),
+            // A folder that this user may not read was made by somebody else, with what is in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn restrict_files(&self) -> Result<(), OpenError> {
+        let names = self.disk.names(&self.path).map_err(OpenError::io("read the folder", &self.path))?;
+        for name in names {
+            let ours = segment_number(&name).is_some()
+                || ["next.segment", "acknowledged", "acknowledged.new", "writer.lock"]
+                    .contains(&name.as_str());
+            if ours {
+                let path = self.path.join(name);
+                self.disk.restrict(&path).map_err(OpenError::io("keep others out of", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".segment")?;
+    let digits = Some(digits).filter(|digits| digits.len() == 20)?;
+    digits.parse().ok()
+}
