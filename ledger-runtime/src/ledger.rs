@@ -1,11 +1,13 @@
 //! The handle that commands go through.
 
-use crate::clock::Clock;
+use crate::batch::{Answer, Request};
+use crate::clock::{Clock, Leap, MAX_GAP_MS, MAX_LEAP_MS, Pace};
 use crate::codec::EventIds;
 use crate::follower::Follower;
+use crate::health::{Health, Watched};
 use crate::published::Published;
 use crate::replay::{OpenError, replay};
-use crate::writer::{Request, Writer};
+use crate::writer::{Writer, begin_journal};
 use event_store::EventStore;
 use ledger_core::{CommandId, Envelope, JournalId, Rejection, State, Timestamp};
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use tracing::{Instrument, debug_span};
 
 /// How long a caller waits for a reply before it hears that the outcome is unknown.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Commands that may wait to be decided; further callers wait to get in.
+/// Requests that may wait to be decided.
 const QUEUE: usize = 4_096;
+/// How long a caller waits to get in line: a burst passes in this time, an outage does not.
+const QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Durable batches that a follower may lag behind before it reads from the store.
 const FOLLOW_BATCHES: usize = 256;
 
@@ -41,6 +45,19 @@ pub enum ExecuteError {
     /// A fault of this program; nothing was recorded. Other commands go on.
     #[error("this command met a fault of the server; nothing was recorded")]
     Fault,
+    /// More requests wait than the ledger takes; nothing was recorded.
+    #[error("too many commands wait; try again in a moment")]
+    Busy,
+    /// The store has no room; nothing was recorded. Commands are taken again as soon as it has some.
+    #[error("the server has no room to record anything at present; nothing was recorded")]
+    StorageFull,
+    /// The clock cannot be believed; nothing was recorded. Commands are taken again once it is right.
+    #[error("{0}; nothing was recorded")]
+    ClockLeap(Leap),
+    /// The store will never take what the command would record; nothing was recorded. Other commands
+    /// go on.
+    #[error("what this command would record cannot be stored; nothing was recorded")]
+    NotStorable(String),
     /// The ledger takes no commands; nothing was recorded.
     #[error("the ledger has stopped: {0}")]
     Stopped(String),
@@ -55,8 +72,21 @@ pub enum Status {
     Running,
     /// The store does not confirm a batch; it is sent again until it does.
     Stalled(String),
+    /// The store has no room: commands are refused until it has some. Reads go on.
+    StorageFull(String),
+    /// The clock cannot be believed: commands are refused until it is right. Reads go on.
+    ClockLeap(Leap),
     /// A fault that a person must look at. Reads go on.
     Stopped(String),
+}
+
+/// How a ledger is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// The name of the journal that is begun where there is none.
+    pub new_journal: JournalId,
+    /// Whether somebody vouches for the clock although the journal's last event is long ago.
+    pub clock_is_confirmed: bool,
 }
 
 /// The one way to the journal: commands go in, receipts come out once they are durable.
@@ -67,40 +97,54 @@ pub struct Ledger {
     /// Weak, so that followers see the end of the writer.
     live: broadcast::WeakSender<Arc<Published>>,
     durable: watch::Receiver<u64>,
-    status: watch::Receiver<Status>,
+    watched: Watched,
     clock: Clock,
     journal: JournalId,
 }
 
 impl Ledger {
-    /// Replays the journal in `store` (or begins one called `new_journal`, if it is empty) and
-    /// starts the writer. `progress` hears how many events of how many have been replayed.
-    ///
-    /// The writer ends when the last handle is dropped; the task's end says so.
+    /// As [`Ledger::open_with`], with a clock that nobody has confirmed.
     ///
     /// # Errors
-    /// When the journal cannot be read or explained.
+    /// As [`Ledger::open_with`].
     pub async fn open(
         store: Arc<dyn EventStore>,
         clock: Clock,
         new_journal: JournalId,
         progress: impl FnMut(u64, u64),
     ) -> Result<(Ledger, JoinHandle<()>), OpenError> {
+        Ledger::open_with(store, clock, Opening { new_journal, clock_is_confirmed: false }, progress).await
+    }
+
+    /// Replays the journal in `store` (or begins one, if it is empty) and starts the writer. `progress`
+    /// hears how many events of how many have been replayed.
+    ///
+    /// The writer ends when the last handle is dropped; the task's end says so.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or explained, or the clock does not fit its last event.
+    pub async fn open_with(
+        store: Arc<dyn EventStore>,
+        clock: Clock,
+        Opening { new_journal, clock_is_confirmed }: Opening,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<(Ledger, JoinHandle<()>), OpenError> {
         let mut state = replay(store.as_ref(), progress).await?;
         let mut ids = EventIds::new();
         if state.journal().is_none() {
-            crate::writer::begin_journal(store.as_ref(), &mut state, &clock, new_journal, &mut ids).await?;
+            begin_journal(store.as_ref(), &mut state, &clock, new_journal, &mut ids).await?;
         }
+        check_clock(state.last_at(), clock.now(), clock_is_confirmed)?;
         let journal = state.journal().ok_or_else(|| OpenError::Begin("it has no first event".to_owned()))?;
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (live, _) = broadcast::channel(FOLLOW_BATCHES);
         let (durable_in, durable) = watch::channel(state.next_revision());
-        let (status_in, status) = watch::channel(Status::Running);
+        let (health, watched) = Health::new();
+        let pace = Pace::new(clock.clone());
         let weak_live = live.downgrade();
-        let writer =
-            Writer::new(store.clone(), clock.clone(), state, ids, inbox, live, durable_in, status_in);
+        let writer = Writer::new(store.clone(), pace, state, ids, inbox, live, durable_in, health);
         let task = tokio::spawn(writer.run());
-        Ok((Ledger { requests, store, live: weak_live, durable, status, clock, journal }, task))
+        Ok((Ledger { requests, store, live: weak_live, durable, watched, clock, journal }, task))
     }
 
     /// Decides and, when it is accepted, records a command; answers once the answer is durable.
@@ -131,9 +175,7 @@ impl Ledger {
         ask: impl Fn(&State, Timestamp) -> T + Send + 'static,
     ) -> Result<T, ExecuteError> {
         let (reply, answer) = oneshot::channel();
-        let ask = Box::new(move |state: &State, at: Timestamp| -> Box<dyn std::any::Any + Send> {
-            Box::new(ask(state, at))
-        });
+        let ask = Box::new(move |state: &State, at: Timestamp| -> Answer { Box::new(ask(state, at)) });
         self.send(Request::Query { ask, reply }).await?;
         let outcome = match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
             Ok(Ok(outcome)) => outcome?,
@@ -142,11 +184,14 @@ impl Ledger {
         outcome.downcast().map(|answer| *answer).map_err(|_| ExecuteError::Fault)
     }
 
-    /// Queues a request. One that does not even get in line in time was not looked at.
+    /// Queues a request. One that does not get in line in time was not looked at.
     async fn send(&self, request: Request) -> Result<(), ExecuteError> {
-        self.requests.send_timeout(request, REPLY_TIMEOUT).await.map_err(|fault| match fault {
-            SendTimeoutError::Timeout(_) => ExecuteError::Stopped("too many commands wait".to_owned()),
-            SendTimeoutError::Closed(_) => ExecuteError::Stopped("the server is shutting down".to_owned()),
+        self.requests.send_timeout(request, QUEUE_TIMEOUT).await.map_err(|fault| {
+            match (fault, self.status()) {
+                (SendTimeoutError::Timeout(_), _) => ExecuteError::Busy,
+                (SendTimeoutError::Closed(_), Status::Stopped(reason)) => ExecuteError::Stopped(reason),
+                (SendTimeoutError::Closed(_), _) => ExecuteError::Stopped("the writer has ended".to_owned()),
+            }
         })
     }
 
@@ -163,7 +208,12 @@ impl Ledger {
     }
 
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.watched.status()
+    }
+
+    /// Returns once no command will be taken any more.
+    pub async fn stopped(&self) {
+        self.watched.stopped().await;
     }
 
     /// The revision of the last durable event.
@@ -178,4 +228,17 @@ impl Ledger {
         let next = *self.durable.borrow();
         Follower::new(self.store.clone(), live, self.durable.clone(), next)
     }
+}
+
+/// Holds the clock against the journal's last event. A ledger that was down for long is told apart from
+/// one whose clock is wrong by a person alone.
+fn check_clock(last_at: Timestamp, now: Timestamp, is_confirmed: bool) -> Result<(), OpenError> {
+    let gap_ms = now.since(last_at);
+    if gap_ms < -MAX_LEAP_MS {
+        return Err(OpenError::ClockBehind { last: last_at.to_utc(), now: now.to_utc() });
+    }
+    if gap_ms > MAX_GAP_MS && !is_confirmed {
+        return Err(OpenError::ClockGap { last: last_at.to_utc(), now: now.to_utc() });
+    }
+    Ok(())
 }

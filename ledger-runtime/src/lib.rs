@@ -1,19 +1,22 @@
 //! Runs the pure core on a store: one writer with group commit, replay at the start, followers of
 //! the durable events, and the driver that keeps the time of calls.
 
+mod batch;
 mod clock;
 mod codec;
 mod follower;
+mod health;
 mod ledger;
 mod metering;
 mod published;
 mod replay;
+mod storing;
 mod writer;
 
-pub use clock::Clock;
+pub use clock::{Clock, Leap};
 pub use codec::{JournalError, read_journal};
 pub use follower::Follower;
-pub use ledger::{ExecuteError, Ledger, Receipt, Status};
+pub use ledger::{ExecuteError, Ledger, Opening, Receipt, Status};
 pub use metering::Metering;
 pub use published::{DurableUnit, Facts, PersonFacts};
 pub use replay::OpenError;

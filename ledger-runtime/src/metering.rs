@@ -9,12 +9,15 @@ use crate::ledger::{ExecuteError, Ledger};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, LotId, Policy, Recorded, State, Timestamp};
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
 /// How soon something is tried again that the ledger could not answer.
 const RETRY: Duration = Duration::from_millis(200);
+/// How soon it is tried again what the ledger refuses for as long as a clock or a disk is not mended.
+const RETRY_WHEN_HELD: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Subject {
@@ -85,13 +88,18 @@ impl Metering {
         Ok(metering)
     }
 
-    /// Drives until the ledger is gone. Dropping the future stops it; nothing is lost by that.
+    /// Drives until the ledger has stopped or is gone. Dropping the future stops it; nothing is lost by
+    /// that.
     pub async fn run(mut self) {
         let clock = self.ledger.clock().clone();
+        let ledger = self.ledger.clone();
+        let mut stopped = pin!(ledger.stopped());
         loop {
             self.look_up();
             let next = self.queue.first().copied();
             tokio::select! {
+                // A stopped ledger is asked nothing: calls go on after a restart.
+                () = &mut stopped => return,
                 event = self.follower.next() => match event {
                     Ok(Some(unit)) => unit.events().iter().for_each(|event| self.observe(event)),
                     Ok(None) => return,
@@ -159,8 +167,7 @@ impl Metering {
                 Ok(found) => Done::LookedUp(found),
                 Err(fault) => {
                     // Asked again soon: a call must not go on unmetered.
-                    error!(%fault, "the ledger does not tell what is due");
-                    tokio::time::sleep(RETRY).await;
+                    wait_after(&fault).await;
                     Done::NotAnswered(subjects)
                 }
             }
@@ -194,13 +201,32 @@ impl Metering {
                 Ok(_) => {}
                 // The state has moved on: what is due now is looked up again.
                 Err(ExecuteError::Rejected(rejection)) => debug!(?subject, %rejection, "nothing was due"),
-                Err(fault) => {
-                    error!(?subject, %fault, "a due command has no outcome yet");
-                    tokio::time::sleep(RETRY).await;
-                }
+                Err(fault) => wait_after(&fault).await,
             }
             Done::Issued(subject)
         });
+    }
+}
+
+/// The pause before what met `fault` is tried again.
+async fn wait_after(fault: &ExecuteError) {
+    match fault {
+        // The ledger has told of it, once.
+        ExecuteError::ClockLeap(_) | ExecuteError::StorageFull => {
+            debug!(%fault, "the ledger takes nothing at present");
+            tokio::time::sleep(RETRY_WHEN_HELD).await;
+        }
+        ExecuteError::Busy | ExecuteError::Stopped(_) => {
+            debug!(%fault, "the ledger takes nothing at present");
+            tokio::time::sleep(RETRY).await;
+        }
+        ExecuteError::OutcomeUnknown
+        | ExecuteError::Fault
+        | ExecuteError::NotStorable(_)
+        | ExecuteError::Rejected(_) => {
+            error!(%fault, "what is due has no outcome yet");
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 

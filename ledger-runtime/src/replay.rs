@@ -2,6 +2,7 @@
 
 use crate::codec::{JournalError, decode};
 use crate::published::Published;
+use chrono::{DateTime, Utc};
 use event_store::{EventStore, ReadError, RecordedEvent};
 use ledger_core::{Recorded, State, evolve};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,12 @@ pub enum OpenError {
     Journal(#[from] JournalError),
     #[error("the new journal could not be opened: {0}")]
     Begin(String),
+    /// Time would have to stand still until the clock has come up.
+    #[error("the clock shows {now}, which is before the journal's last event, {last}: set the clock")]
+    ClockBehind { last: DateTime<Utc>, now: DateTime<Utc> },
+    /// Either the ledger was down for so long, or the clock is wrong.
+    #[error("the journal's last event is of {last}, and the clock shows {now}")]
+    ClockGap { last: DateTime<Utc>, now: DateTime<Utc> },
 }
 
 impl From<ReadError> for OpenError {

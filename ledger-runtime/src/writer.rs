@@ -9,128 +9,88 @@
 //! Every answer, a rejection too, waits until the revision that it was decided on is durable. Where
 //! a batch appends nothing, the store is asked once whether its end is still ours.
 
-use crate::clock::Clock;
+use crate::batch::{Batch, Queued, Request, Waiting};
+use crate::clock::{Clock, Leap, Pace};
 use crate::codec::{EventIds, JournalError, encode};
-use crate::ledger::{ExecuteError, Receipt, Status};
+use crate::health::Health;
+use crate::ledger::{ExecuteError, Receipt};
 use crate::published::{Facts, Published};
 use crate::replay::{CHUNK, OpenError, catch_up, evolve_checked, panic_text};
-use event_store::{AppendError, EventStore, NewEvent};
+use crate::storing::{Stored, append, check_end, pauses};
+use event_store::{AppendError, EventStore, NewEvent, ReadError};
 use ledger_core::{
     Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, State, Timestamp, decide,
 };
-use std::any::Any;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
+use tracing::{error, info};
 
-/// Commands in a batch at the most.
-const BATCH_REQUESTS: usize = 4_096;
-/// Bytes of events in a batch, after which it takes no further command: well below what stores take.
-const BATCH_BYTES: usize = 512 * 1024;
-
-pub(crate) type Ask = Box<dyn Fn(&State, Timestamp) -> Box<dyn Any + Send> + Send>;
-type Answer = Box<dyn Any + Send>;
-
-pub(crate) enum Request {
-    Execute { envelope: Box<Envelope>, reply: oneshot::Sender<Result<Receipt, ExecuteError>> },
-    Query { ask: Ask, reply: oneshot::Sender<Result<Answer, ExecuteError>> },
-}
-
-/// A request with the answer that it gets once the state that it was decided on is durable.
-enum Waiting {
-    Execute(Box<Envelope>, oneshot::Sender<Result<Receipt, ExecuteError>>, Result<Receipt, ExecuteError>),
-    Query(Ask, oneshot::Sender<Result<Answer, ExecuteError>>, Answer),
-}
-
-impl Waiting {
-    fn release(self) {
-        // A caller that has gone away needs no answer.
-        match self {
-            Waiting::Execute(_, reply, outcome) => drop(reply.send(outcome)),
-            Waiting::Query(_, reply, answer) => drop(reply.send(Ok(answer))),
-        }
-    }
-
-    fn into_request(self) -> Request {
-        match self {
-            Waiting::Execute(envelope, reply, _) => Request::Execute { envelope, reply },
-            Waiting::Query(ask, reply, _) => Request::Query { ask, reply },
-        }
-    }
-}
-
-/// What was decided together.
-#[derive(Default)]
-struct Batch {
-    published: Published,
-    encoded: Vec<NewEvent>,
-    bytes: usize,
-    waiting: Vec<Waiting>,
-}
-
-impl Batch {
-    fn is_full(&self) -> bool {
-        self.waiting.len() >= BATCH_REQUESTS || self.bytes >= BATCH_BYTES
-    }
-}
-
-/// How the store answered a batch.
-enum Stored {
-    Durable,
-    /// Another node wrote: what was decided on the old end is void.
-    LostRace,
-    /// The store will never take this batch.
-    Refused(String),
-}
+/// How often it is looked whether what keeps commands from being taken is over.
+const RECHECK: Duration = Duration::from_millis(200);
 
 type Storing = Pin<Box<dyn Future<Output = Stored> + Send>>;
 
 pub(crate) struct Writer {
     store: Arc<dyn EventStore>,
-    clock: Clock,
+    pace: Pace,
     state: State,
     ids: EventIds,
     inbox: mpsc::Receiver<Request>,
     live: broadcast::Sender<Arc<Published>>,
     /// The number of durable events.
     durable: watch::Sender<u64>,
-    status: watch::Sender<Status>,
+    health: Health,
     deciding: Batch,
     stored: Batch,
-    /// To be decided once more, before anything from the inbox.
-    again: VecDeque<Request>,
+    /// To be decided once more, in this order, before anything from the inbox.
+    again: VecDeque<Queued>,
+    recheck_at: Instant,
+    /// Whether it has ended as it should.
+    done: bool,
+}
+
+/// However the writer ends, those who hold the ledger see it.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.done {
+            self.health.stop("the ledger's writer has ended in the middle of its work");
+        }
+        self.health.end();
+    }
 }
 
 impl Writer {
     #[expect(clippy::too_many_arguments, reason = "called once, by the handle that holds the other ends")]
     pub fn new(
         store: Arc<dyn EventStore>,
-        clock: Clock,
+        pace: Pace,
         state: State,
         ids: EventIds,
         inbox: mpsc::Receiver<Request>,
         live: broadcast::Sender<Arc<Published>>,
         durable: watch::Sender<u64>,
-        status: watch::Sender<Status>,
+        health: Health,
     ) -> Writer {
-        let (deciding, stored) = (Batch::default(), Batch::default());
         Writer {
             store,
-            clock,
+            pace,
             state,
             ids,
             inbox,
             live,
             durable,
-            status,
-            deciding,
-            stored,
+            health,
+            deciding: Batch::default(),
+            stored: Batch::default(),
             again: VecDeque::new(),
+            recheck_at: Instant::now(),
+            done: false,
         }
     }
 
@@ -139,20 +99,18 @@ impl Writer {
         let mut storing: Option<Storing> = None;
         let mut open = true;
         loop {
-            while !self.deciding.is_full()
-                && let Some(request) = self.again.pop_front()
-            {
-                self.decide(request);
-            }
+            self.decide_again();
             if storing.is_none() && !self.deciding.waiting.is_empty() {
                 storing = Some(self.send_batch());
                 continue;
             }
             if !open && storing.is_none() {
+                self.done = true;
                 return;
             }
+            let may_take = open && self.again.is_empty() && self.deciding.has_room();
             tokio::select! {
-                request = self.inbox.recv(), if open && !self.deciding.is_full() => match request {
+                request = self.inbox.recv(), if may_take => match request {
                     Some(request) => self.take(request),
                     None => open = false,
                 },
@@ -160,14 +118,30 @@ impl Writer {
                     storing = None;
                     self.finish(outcome).await;
                 }
+                () = tokio::time::sleep_until(self.recheck_at), if self.health.is_held() => {
+                    self.recheck_at = Instant::now() + RECHECK;
+                    self.health.leap(self.pace.now(self.state.last_at()).1);
+                    self.health.room_is_likely();
+                }
             }
+        }
+    }
+
+    /// Decides what has to be decided once more, as much of it as the batch takes.
+    fn decide_again(&mut self) {
+        while self.deciding.has_room()
+            && let Some(next) =
+                self.again.pop_front_if(|next| self.deciding.waiting.is_empty() || !next.alone)
+        {
+            self.deciding.alone = next.alone;
+            self.decide(next.request);
         }
     }
 
     /// Decides one request and all that already wait behind it.
     fn take(&mut self, request: Request) {
         self.decide(request);
-        while !self.deciding.is_full()
+        while self.deciding.has_room()
             && let Ok(request) = self.inbox.try_recv()
         {
             self.decide(request);
@@ -175,22 +149,28 @@ impl Writer {
     }
 
     fn decide(&mut self, request: Request) {
-        let at = self.clock.now().max(self.state.last_at());
+        let (at, leap) = self.pace.now(self.state.last_at());
+        self.health.leap(leap);
         match request {
             Request::Query { ask, reply } => match catch_unwind(AssertUnwindSafe(|| ask(&self.state, at))) {
                 Ok(answer) => self.deciding.waiting.push(Waiting::Query(ask, reply, answer)),
                 Err(_) => drop(reply.send(Err(ExecuteError::Fault))),
             },
             Request::Execute { envelope, reply } => {
-                let outcome = self.accept(at, &envelope);
+                let outcome = self.accept(at, leap, &envelope);
                 self.deciding.waiting.push(Waiting::Execute(envelope, reply, outcome));
             }
         }
     }
 
-    fn accept(&mut self, at: Timestamp, envelope: &Envelope) -> Result<Receipt, ExecuteError> {
-        if let Status::Stopped(reason) = &*self.status.borrow() {
-            return Err(ExecuteError::Stopped(reason.clone()));
+    fn accept(
+        &mut self,
+        at: Timestamp,
+        leap: Option<Leap>,
+        envelope: &Envelope,
+    ) -> Result<Receipt, ExecuteError> {
+        if let Some(reason) = self.health.stopped() {
+            return Err(ExecuteError::Stopped(reason));
         }
         let journal = self.state.journal().ok_or(ExecuteError::Fault)?;
         let decision =
@@ -205,19 +185,25 @@ impl Writer {
                 );
                 metrics::counter!("ledger_decide_faults").increment(1);
                 ExecuteError::Fault
-            })??;
-        let unit = match decision {
-            Decision::Duplicate { command_id, revision } => {
+            })?;
+        let unit = match (decision, leap) {
+            (Ok(Decision::Duplicate { command_id, revision }), _) => {
                 return Ok(Receipt { journal, command_id, revision, duplicate: true });
             }
-            Decision::Append(unit) => unit,
+            // A rejection too may come of the wrong time: a key would be said to have expired.
+            (_, Some(leap)) => return Err(ExecuteError::ClockLeap(leap)),
+            (Err(rejection), None) => return Err(rejection.into()),
+            (Ok(Decision::Append(unit)), None) => unit,
         };
+        if self.health.has_no_room() {
+            return Err(ExecuteError::StorageFull);
+        }
         let (first, command_id) = (self.state.next_revision(), unit.command_id);
         let recorded = unit.record(first, || self.ids.next());
         for event in &recorded {
             if let Err(fault) = evolve_checked(&mut self.state, event) {
                 self.state.undo_from(first);
-                self.stop(&fault);
+                self.health.stop(&fault.to_string());
                 return Err(ExecuteError::Stopped(fault.to_string()));
             }
         }
@@ -231,28 +217,22 @@ impl Writer {
         Ok(Receipt { journal, command_id, revision: self.state.next_revision() - 1, duplicate: false })
     }
 
-    /// From here on no command is taken: the state cannot be trusted to be what the journal says.
-    fn stop(&self, fault: &JournalError) {
-        error!(alert = "ledger_stopped", %fault, "the ledger has stopped");
-        self.status.send_replace(Status::Stopped(fault.to_string()));
-    }
-
     /// Sends what was decided to the store.
     fn send_batch(&mut self) -> Storing {
         self.stored = std::mem::take(&mut self.deciding);
         let durable = *self.durable.borrow();
-        let (store, status) = (self.store.clone(), self.status.clone());
+        let (store, health) = (self.store.clone(), self.health.clone());
         let encoded = std::mem::take(&mut self.stored.encoded);
-        if encoded.is_empty() && matches!(*status.borrow(), Status::Stopped(_)) {
+        if encoded.is_empty() && health.stopped().is_some() {
             // The journal has gone on in a way that this program cannot explain, so its end will
             // never be ours again; what is known is still told.
             return Box::pin(async { Stored::Durable });
         }
         Box::pin(async move {
             if encoded.is_empty() {
-                check_end(store.as_ref(), durable, &status).await
+                check_end(store.as_ref(), durable, &health).await
             } else {
-                append(store.as_ref(), durable, &encoded, &status).await
+                append(store.as_ref(), durable, &encoded, &health).await
             }
         })
     }
@@ -262,27 +242,62 @@ impl Writer {
         match outcome {
             Stored::Durable => {
                 if let Some(last) = batch.published.last_revision() {
+                    self.health.storage_full(None);
                     self.state.settle(last);
                     self.publish(batch.published, last);
                 }
                 batch.waiting.into_iter().for_each(Waiting::release);
             }
-            Stored::LostRace => self.decide_again(batch).await,
-            Stored::Refused(reason) => {
-                error!(alert = "batch_refused", reason, "the store refused a batch");
-                self.state.undo_from(*self.durable.borrow());
-                let later = std::mem::take(&mut self.deciding);
-                for waiting in batch.waiting {
-                    match waiting {
-                        Waiting::Execute(_, reply, Ok(Receipt { duplicate: false, .. })) => {
-                            drop(reply.send(Err(ExecuteError::Fault)));
-                        }
-                        other => self.again.push_back(other.into_request()),
-                    }
-                }
-                self.again.extend(later.waiting.into_iter().map(Waiting::into_request));
+            Stored::LostRace => {
+                info!("another node wrote to the journal; deciding again on its end");
+                metrics::counter!("ledger_lost_races").increment(1);
+                self.undo(batch);
+                self.follow_the_journal().await;
+            }
+            Stored::Lost(reason) => {
+                // Nobody else's writing can explain this, so the state is not what the store holds.
+                self.health.stop(&format!("the store has lost durable events: {reason}"));
+                self.undo(batch);
+            }
+            Stored::NoSpace(reason) => {
+                self.health.storage_full(Some(reason));
+                self.recheck_at = Instant::now() + RECHECK;
+                self.fail(batch, ExecuteError::StorageFull);
+            }
+            Stored::Refused(reason) => self.refused(batch, reason),
+        }
+    }
+
+    /// Fails the command that the store refuses by itself. Where several were refused together, each is
+    /// sent alone, so that only the guilty one fails.
+    fn refused(&mut self, mut batch: Batch, reason: String) {
+        if batch.waiting.iter().filter(|waiting| waiting.appends()).count() == 1 {
+            error!(alert = "batch_refused", reason, "the store refuses what a command would record");
+            metrics::counter!("ledger_refused_commands").increment(1);
+            return self.fail(batch, ExecuteError::NotStorable(reason));
+        }
+        batch.alone = true;
+        self.undo(batch);
+    }
+
+    /// Fails the commands of which events are in the batch; all else is decided again without them.
+    fn fail(&mut self, mut batch: Batch, fault: ExecuteError) {
+        for failed in batch.waiting.extract_if(.., |waiting| waiting.appends()) {
+            if let Waiting::Execute(_, reply, _) = failed {
+                drop(reply.send(Err(fault.clone())));
             }
         }
+        batch.alone = false;
+        self.undo(batch);
+    }
+
+    /// Takes back what is not durable, and queues it to be decided again, in the order in which it came.
+    fn undo(&mut self, batch: Batch) {
+        self.state.undo_from(*self.durable.borrow());
+        let later = std::mem::take(&mut self.deciding);
+        let queue: VecDeque<Queued> = batch.into_queued().chain(later.into_queued()).collect();
+        let behind = std::mem::replace(&mut self.again, queue);
+        self.again.extend(behind);
     }
 
     fn publish(&self, batch: Published, last: u64) {
@@ -293,106 +308,26 @@ impl Writer {
         drop(self.live.send(Arc::new(batch)));
     }
 
-    /// Undoes what was decided on an end that is no longer the store's, follows the journal to its
-    /// end, and decides everything again.
-    async fn decide_again(&mut self, lost: Batch) {
-        info!("another node wrote to the journal; deciding again on its end");
-        metrics::counter!("ledger_lost_races").increment(1);
-        self.state.undo_from(*self.durable.borrow());
-        let later = std::mem::take(&mut self.deciding);
-        let mut backoff = Backoff::new();
+    /// Takes over what another node wrote, up to the journal's end.
+    async fn follow_the_journal(&mut self) {
+        let mut pauses = pauses();
         loop {
             match catch_up(self.store.as_ref(), &mut self.state, CHUNK).await {
                 Ok(batch) => match batch.last_revision() {
                     Some(last) => self.publish(batch, last),
                     None => break,
                 },
-                Err(JournalError::Read(fault)) => backoff.stalled(fault.to_string(), &self.status).await,
+                Err(JournalError::Read(fault)) if !matches!(fault, ReadError::TailBehind(_)) => {
+                    self.health.stalled(Some(fault.to_string()));
+                    tokio::time::sleep(pauses.next().unwrap_or(RECHECK)).await;
+                }
                 Err(fault) => {
-                    self.stop(&fault);
+                    self.health.stop(&fault.to_string());
                     break;
                 }
             }
         }
-        recovered(&self.status);
-        // Not decided here: together they may be more than one batch takes.
-        let waiting = lost.waiting.into_iter().chain(later.waiting);
-        self.again.extend(waiting.map(Waiting::into_request));
-    }
-}
-
-/// Appends a batch, the identical one at the identical revision until its outcome is known.
-async fn append(
-    store: &dyn EventStore,
-    durable: u64,
-    events: &[NewEvent],
-    status: &watch::Sender<Status>,
-) -> Stored {
-    let mut backoff = Backoff::new();
-    loop {
-        match store.append(durable.checked_sub(1), events).await {
-            Ok(_) => {
-                recovered(status);
-                return Stored::Durable;
-            }
-            Err(AppendError::WrongExpectedRevision { .. } | AppendError::TailBehind { .. }) => {
-                recovered(status);
-                return Stored::LostRace;
-            }
-            Err(AppendError::Refused(reason)) => {
-                recovered(status);
-                return Stored::Refused(reason);
-            }
-            Err(AppendError::OutcomeUnknown(reason) | AppendError::NoSpace(reason)) => {
-                backoff.stalled(reason, status).await;
-            }
-        }
-    }
-}
-
-/// Whether the store still ends where the answers of this batch were decided.
-async fn check_end(store: &dyn EventStore, durable: u64, status: &watch::Sender<Status>) -> Stored {
-    let mut backoff = Backoff::new();
-    loop {
-        match store.head().await {
-            Ok(head) if head.map_or(0, |head| head + 1) == durable => {
-                recovered(status);
-                return Stored::Durable;
-            }
-            Ok(_) => return Stored::LostRace,
-            Err(fault) => backoff.stalled(fault.to_string(), status).await,
-        }
-    }
-}
-
-fn recovered(status: &watch::Sender<Status>) {
-    status.send_if_modified(|status| {
-        let stalled = matches!(status, Status::Stalled(_));
-        if stalled {
-            *status = Status::Running;
-        }
-        stalled
-    });
-}
-
-struct Backoff(Duration);
-
-impl Backoff {
-    fn new() -> Backoff {
-        Backoff(Duration::from_millis(20))
-    }
-
-    async fn stalled(&mut self, reason: String, status: &watch::Sender<Status>) {
-        warn!(alert = "store_stalled", reason, "the store does not answer; asking again");
-        status.send_if_modified(|status| {
-            let running = matches!(status, Status::Running);
-            if running {
-                *status = Status::Stalled(reason);
-            }
-            running
-        });
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_secs(2));
+        self.health.stalled(None);
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Config {
     pub otp_sender: String,
     /// Comma-separated origins of web pages that may call the API.
     pub cors_origins: String,
+    /// Today's date, such as `2026-11-26`, where the journal's last event is more than a week ago and
+    /// the clock is right all the same.
+    pub clock_confirmed: String,
     /// Connections to Postgres at the most.
     pub database_connections: u32,
     /// `text` or `json`.
@@ -72,6 +75,7 @@ impl Default for Config {
             razorpay_webhook_secret: String::new(),
             otp_sender: String::new(),
             cors_origins: String::new(),
+            clock_confirmed: String::new(),
             database_connections: 20,
             log_format: "text".to_owned(),
             otlp_endpoint: String::new(),

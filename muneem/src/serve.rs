@@ -10,7 +10,7 @@ use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
-use ledger_runtime::{Clock, Ledger, Metering};
+use ledger_runtime::{Clock, Ledger, Metering, OpenError, Opening};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use platform::app::{App, Parts};
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
@@ -75,7 +75,7 @@ impl Server {
         let redis = connect_redis(&config).await?;
         let store = open_store(&config).await?;
         check_journal(&pool, store.as_ref(), &config).await?;
-        let (ledger, writer) = open_ledger(store.clone()).await?;
+        let (ledger, writer) = open_ledger(store.clone(), &config).await?;
         platform::journal::adopt(&pool, ledger.journal(), platform::clock::now()).await?;
         let mut work = JoinSet::new();
 
@@ -233,12 +233,25 @@ async fn check_journal(pool: &PgPool, store: &dyn EventStore, config: &Config) -
     }
 }
 
-async fn open_ledger(store: Arc<dyn EventStore>) -> anyhow::Result<(Ledger, tokio::task::JoinHandle<()>)> {
+async fn open_ledger(
+    store: Arc<dyn EventStore>,
+    config: &Config,
+) -> anyhow::Result<(Ledger, tokio::task::JoinHandle<()>)> {
+    let today = platform::clock::now().date_naive().to_string();
     let bar = Bar::count("replaying the journal");
-    let journal = JournalId(platform::entropy::uuid_v7());
-    let opened = Ledger::open(store, Clock::System, journal, |done, total| bar.show(done, total)).await;
+    let opening = Opening {
+        new_journal: JournalId(platform::entropy::uuid_v7()),
+        // A developer's machine is often away for weeks. The date makes a forgotten setting harmless.
+        clock_is_confirmed: config.mode == Mode::Development || config.clock_confirmed == today,
+    };
+    let opened = Ledger::open_with(store, Clock::System, opening, |done, total| bar.show(done, total)).await;
     bar.end();
-    let (ledger, writer) = opened.context("the ledger cannot be opened")?;
+    let (ledger, writer) = match opened {
+        Err(gap @ OpenError::ClockGap { .. }) => bail!(
+            "{gap}; if the clock is right, start once with MUNEEM_CLOCK_CONFIRMED={today}, else set the clock"
+        ),
+        opened => opened.context("the ledger cannot be opened")?,
+    };
     info!(journal = %ledger.journal(), events = ledger.durable_revision() + 1, "the ledger is open");
     Ok((ledger, writer))
 }

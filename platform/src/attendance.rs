@@ -233,12 +233,21 @@ impl Keeper {
         while let Some(step) = steps.join_next().await {
             match step {
                 // A rejection says that the call has moved on.
-                Ok((_, Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Fault))) => {}
+                Ok((
+                    _,
+                    Ok(_)
+                    | Err(ExecuteError::Rejected(_) | ExecuteError::Fault | ExecuteError::NotStorable(_)),
+                )) => {}
                 Ok((_, Err(stopped @ ExecuteError::Stopped(_)))) => return Err(stopped),
                 Ok((payer, Err(fault @ ExecuteError::OutcomeUnknown))) => {
                     warn!(%fault, %payer, "a call could not be kept in step; trying again");
                     again.push(payer);
                 }
+                // The ledger has told of it, once.
+                Ok((
+                    payer,
+                    Err(ExecuteError::Busy | ExecuteError::StorageFull | ExecuteError::ClockLeap(_)),
+                )) => again.push(payer),
                 Err(fault) => error!(alert = "attendance_fault", %fault, "a task of the attendance broke"),
             }
         }

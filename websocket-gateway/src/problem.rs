@@ -96,6 +96,13 @@ impl From<&ExecuteError> for Problem {
                 Problem::new("ledger_stopped", "the ledger takes no commands at the moment")
             }
             ExecuteError::OutcomeUnknown => Problem::new("outcome_unknown", error.to_string()),
+            ExecuteError::Busy => Problem::new("busy", error.to_string()),
+            ExecuteError::StorageFull => Problem::new("storage_full", error.to_string()),
+            ExecuteError::ClockLeap(_) => Problem::new(
+                "clock_leap",
+                "the server's clock is wrong; commands are taken again once it is right; nothing was recorded",
+            ),
+            ExecuteError::NotStorable(_) => Problem::new("not_storable", error.to_string()),
         }
     }
 }

@@ -106,6 +106,24 @@ fn command(fault: &CommandError) -> Problem {
         )
         .retry_after(OUTAGE_RETRY_SECONDS),
         CommandError::Execute(ExecuteError::OutcomeUnknown) => outcome_unknown(),
+        CommandError::Execute(fault @ ExecuteError::Busy) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", fault.to_string())
+                .retry_after(UNKNOWN_RETRY_SECONDS)
+        }
+        CommandError::Execute(fault @ ExecuteError::StorageFull) => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", fault.to_string())
+                .retry_after(OUTAGE_RETRY_SECONDS)
+        }
+        // How far the clock is off is for operators.
+        CommandError::Execute(ExecuteError::ClockLeap(_)) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "clock_leap",
+            "the server's clock is wrong; commands are taken again once it is right; nothing was recorded",
+        )
+        .retry_after(OUTAGE_RETRY_SECONDS),
+        CommandError::Execute(fault @ ExecuteError::NotStorable(_)) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_storable", fault.to_string())
+        }
         CommandError::Refused { code, message } => Problem::new(StatusCode::CONFLICT, *code, *message),
         CommandError::Field(fault) => field(fault),
         CommandError::NotFound(what) => {

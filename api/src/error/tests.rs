@@ -1,7 +1,7 @@
 use super::{Error, Unreadable};
 use axum::response::IntoResponse;
 use ledger_core::{Medium, Rejection, Timestamp};
-use ledger_runtime::ExecuteError;
+use ledger_runtime::{ExecuteError, Leap};
 use platform::commands::CommandError;
 use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Role};
@@ -115,6 +115,10 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (ExecuteError::Fault.into(), 500, "internal"),
         (ExecuteError::Stopped("x".into()).into(), 503, "ledger_stopped"),
         (ExecuteError::OutcomeUnknown.into(), 504, "outcome_unknown"),
+        (ExecuteError::Busy.into(), 503, "busy"),
+        (ExecuteError::StorageFull.into(), 507, "storage_full"),
+        (ExecuteError::ClockLeap(Leap::Ahead { ahead_ms: 600_000 }).into(), 503, "clock_leap"),
+        (ExecuteError::NotStorable("x".into()).into(), 500, "not_storable"),
         (refused.into(), 409, "host_offline"),
         (Error::not_found("call"), 404, "unknown_call"),
         (Error::field("name", "is too long"), 422, "field_invalid"),

@@ -37,7 +37,7 @@ async fn is_live() -> Json<Live> {
 #[derive(Serialize, ToSchema)]
 struct Ready {
     ready: bool,
-    /// `running`, `stalled` or `stopped`.
+    /// `running`, `stalled`, `storage_full`, `clock_leap` or `stopped`.
     ledger: &'static str,
     postgres: bool,
     redis: bool,
@@ -59,6 +59,8 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     let ledger = match api.app.ledger.status() {
         Status::Running => "running",
         Status::Stalled(_) => "stalled",
+        Status::StorageFull(_) => "storage_full",
+        Status::ClockLeap(_) => "clock_leap",
         Status::Stopped(_) => "stopped",
     };
     let checkpoint = tokio::time::timeout(PATIENCE, api.read.checkpoint());

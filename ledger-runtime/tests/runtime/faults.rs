@@ -6,6 +6,7 @@ use event_store::NewEvent;
 use ledger_core::event::{CommissionRule, CommissionScope, CommissionSplit, Draw, GiftSent, SplitSource};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Status};
+use std::sync::Arc;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -69,7 +70,8 @@ async fn a_batch_that_the_store_refuses_fails_its_commands_and_no_others() {
     let query = world.asked().await;
     rig.plan(Fault::Refused);
     rig.release();
-    assert_eq!(soon(in_flight).await.expect("ends"), Err(ExecuteError::Fault));
+    let refused = ExecuteError::NotStorable("it does not like it".to_owned());
+    assert_eq!(soon(in_flight).await.expect("ends"), Err(refused));
     let [duplicate, next] = tasks;
     let duplicate = soon(duplicate).await.expect("ends").expect("is a duplicate");
     assert_eq!((duplicate.revision, duplicate.duplicate), (receipt.revision, true));
@@ -96,11 +98,145 @@ async fn in_a_refused_batch_a_duplicate_is_still_a_duplicate() {
     rig.plan(Fault::Refused);
     rig.release();
     soon(first).await.expect("ends").expect("is accepted");
-    assert_eq!(soon(refused).await.expect("ends"), Err(ExecuteError::Fault));
+    let fault = ExecuteError::NotStorable("it does not like it".to_owned());
+    assert_eq!(soon(refused).await.expect("ends"), Err(fault));
     let duplicate = soon(duplicate).await.expect("ends").expect("is a duplicate");
     assert_eq!((duplicate.revision, duplicate.duplicate), (receipt.revision, true));
     soon(query).await.expect("ends").expect("is answered");
     world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn of_a_batch_that_the_store_refuses_the_guilty_command_alone_fails() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 4 * ROSE_MILLI).await;
+    world.given(coins(OTHER, 5 * ROSE_MILLI)).await;
+    let earlier = rose();
+    let receipt = world.execute(earlier.clone()).await.expect("is accepted");
+    rig.refuse_what_holds(OTHER.to_string());
+    let came = rig.arrived();
+    rig.hold();
+    let first = world.send(rose());
+    soon(rig.until_arrived(came + 1)).await;
+    // All of these are decided together, on top of one another.
+    let sent = [rose(), rose_of(OTHER), rose()];
+    let [before, guilty, behind] = sent.clone().map(|envelope| world.send(envelope));
+    let (duplicate, rejected) = (world.send(earlier), world.send(rose()));
+    let query = world.asked().await;
+    rig.release();
+    let first = soon(first).await.expect("ends").expect("is accepted");
+    let fault = ExecuteError::NotStorable("it does not like it".to_owned());
+    assert_eq!(soon(guilty).await.expect("ends"), Err(fault.clone()));
+    let before = soon(before).await.expect("ends").expect("is accepted");
+    let behind = soon(behind).await.expect("ends").expect("is accepted");
+    assert_eq!([before.revision, behind.revision], [first.revision + 2, first.revision + 4], "in order");
+    let duplicate = soon(duplicate).await.expect("ends").expect("is a duplicate");
+    assert_eq!((duplicate.revision, duplicate.duplicate), (receipt.revision, true));
+    let rejected = soon(rejected).await.expect("ends");
+    assert!(
+        matches!(rejected, Err(ExecuteError::Rejected(_))),
+        "the coins went to those before: {rejected:?}"
+    );
+    assert_eq!(soon(query).await.expect("ends"), Ok(behind.revision + 1));
+
+    // Sent again under their keys they are what they were.
+    let again = [&sent[0], &sent[1], &sent[2]].map(|envelope| world.execute(envelope.clone()));
+    let [before_again, guilty_again, behind_again] = again;
+    assert_eq!(before_again.await, Ok(ledger_runtime::Receipt { duplicate: true, ..before }));
+    assert_eq!(guilty_again.await, Err(fault));
+    assert_eq!(behind_again.await, Ok(ledger_runtime::Receipt { duplicate: true, ..behind }));
+    assert_eq!(world.spendable(OTHER).await, 5 * ROSE_MILLI);
+    assert_eq!(world.ledger.status(), Status::Running);
+    world.assert_sound().await;
+}
+
+/// A store with the first `count` events of `store`.
+async fn older_copy(store: &dyn event_store::EventStore, count: usize) -> Arc<dyn event_store::EventStore> {
+    let copy = memory();
+    let mut expected = None;
+    for event in store.read(0, count).await.expect("is read") {
+        let event_store::RecordedEvent { id, kind, data, metadata, .. } = event;
+        let event = NewEvent { id, kind, data, metadata };
+        expected = Some(copy.append(expected, &[event]).await.expect("is appended"));
+    }
+    copy
+}
+
+#[tokio::test]
+async fn a_store_that_has_lost_durable_events_stops_the_ledger() {
+    for behind_a_query in [false, true] {
+        let store = memory();
+        let rig = Rig::before(store.clone());
+        let world = World::with_coins(rig.clone(), 5_000).await;
+        let receipt = world.execute(rose()).await.expect("is accepted");
+        let hash = world.hash().await;
+        let older = older_copy(store.as_ref(), 4).await;
+        rig.replace(older.clone());
+        if behind_a_query {
+            world.query(|_, _| ()).await.expect("is answered");
+        }
+        let refused = world.execute(rose()).await;
+        assert!(matches!(refused, Err(ExecuteError::Stopped(_))), "{behind_a_query}: {refused:?}");
+        assert!(matches!(world.ledger.status(), Status::Stopped(_)), "{behind_a_query}");
+        // Nothing was written over what is gone, nothing of it was taken over, and reads go on.
+        assert_eq!(older.head().await.expect("is read"), Some(3), "{behind_a_query}");
+        assert_eq!(world.ledger.durable_revision(), receipt.revision, "{behind_a_query}");
+        assert_eq!(world.hash().await, hash, "{behind_a_query}");
+        world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_dies_leaves_a_stopped_ledger() {
+    for panics in [true, false] {
+        let rig = Rig::before(memory());
+        let world = World::with_coins(rig.clone(), 5_000).await;
+        let mut follower = world.ledger.follow();
+        let came = rig.arrived();
+        if panics {
+            rig.plan(Fault::Panics);
+        } else {
+            rig.hold();
+        }
+        let asked = world.send(rose());
+        soon(rig.until_arrived(came + 1)).await;
+        if !panics {
+            world.task.abort();
+        }
+        assert_eq!(soon(asked).await.expect("ends"), Err(ExecuteError::OutcomeUnknown), "{panics}");
+        assert!(matches!(world.ledger.status(), Status::Stopped(_)), "{panics}");
+        soon(world.ledger.stopped()).await;
+        let refused = world.execute(rose()).await;
+        assert!(matches!(refused, Err(ExecuteError::Stopped(_))), "{panics}: {refused:?}");
+        assert!(soon(follower.next()).await.expect("is read").is_none(), "{panics}");
+        let mut late = world.ledger.follow();
+        assert!(soon(late.next()).await.expect("is read").is_none(), "{panics}");
+    }
+}
+
+#[tokio::test]
+async fn when_too_many_commands_wait_more_hear_it_soon_and_the_others_are_recorded() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 10_000 * ROSE_MILLI).await;
+    let came = rig.arrived();
+    rig.hold();
+    let first = world.send(rose());
+    soon(rig.until_arrived(came + 1)).await;
+    // More than the next batch and the queue take together.
+    let mut tasks: Vec<_> = (0..6_500).map(|_| world.send(rose())).collect();
+    let busy = soon(tasks.pop().expect("the last one")).await.expect("ends");
+    assert_eq!(busy, Err(ExecuteError::Busy));
+    rig.release();
+    soon(first).await.expect("ends").expect("is accepted");
+    let mut accepted = 1;
+    for task in tasks {
+        match soon(task).await.expect("ends") {
+            Ok(_) => accepted += 1,
+            Err(fault) => assert_eq!(fault, ExecuteError::Busy),
+        }
+    }
+    assert_eq!(world.spendable(USER).await, (10_000 - accepted) * ROSE_MILLI);
+    assert!(accepted > 4_096, "those in line were taken: {accepted}");
 }
 
 #[tokio::test]
@@ -110,7 +246,12 @@ async fn a_store_that_is_down_stalls_the_ledger_until_it_is_back() {
     rig.reachable(false);
     let sent = world.send(rose());
     let status = world.until_status(|status| *status != Status::Running).await;
-    assert_eq!(status, Status::Stalled("the store cannot be reached: the line is cut".to_owned()));
+    assert_eq!(
+        status,
+        Status::Stalled(
+            "the outcome of the append is unknown: the store cannot be reached: the line is cut".to_owned()
+        )
+    );
     let query = world.asked().await;
     assert!(!sent.is_finished() && !query.is_finished(), "nothing is answered meanwhile");
     rig.reachable(true);
@@ -174,6 +315,13 @@ async fn a_fault_in_a_query_fails_that_query_alone() {
 fn spoilt() -> Vec<(&'static str, Vec<NewEvent>)> {
     let good = |number| foreign_coins(OTHER, number, 1_000, coin_legs(OTHER, 1_000));
     let unbalanced = foreign_coins(OTHER, 9, 1_000, vec![leg(Account::UserPurchased(OTHER), -1_000)]);
+    // The first leg can be posted, the second cannot.
+    let overdrawing = foreign_coins(
+        OTHER,
+        9,
+        -1_000,
+        vec![leg(Account::PlatformAdjustments, -1_000), leg(Account::UserPurchased(OTHER), 1_000)],
+    );
     let mut unknown = good(9);
     unknown.kind = "MoonLanded".to_owned();
     let gift: Event = GiftSent {
@@ -209,6 +357,7 @@ fn spoilt() -> Vec<(&'static str, Vec<NewEvent>)> {
     vec![
         ("an entry that does not balance", vec![unbalanced.clone()]),
         ("the same behind an event that is sound", vec![good(7), unbalanced]),
+        ("an entry that overdraws an account", vec![overdrawing]),
         ("an event of a newer program", vec![unknown.clone()]),
         ("the same behind an event that is sound", vec![good(7), unknown]),
         ("a unit whose second event is bad", vec![good(7), gift.clone(), foreign(&split, 9, (1, 2))]),
@@ -235,9 +384,9 @@ async fn a_journal_that_cannot_be_explained_stops_commands_and_leaves_queries() 
             assert!(matches!(world.ledger.status(), Status::Stopped(_)), "{case}");
             // Reads go on, at the last unit that is sound, and so do the followers of it.
             let next = head.expect("is not empty") + 1 + sound;
-            let seen = world.query(|state, _| (state.next_revision(), state.balances())).await.expect(&case);
-            assert_eq!(seen.0, next, "{case}");
-            assert!(seen.1.iter().all(|(account, ..)| *account != Account::ClearingCharges), "{case}");
+            let seen = world.query(|state, _| state.clone()).await.expect(&case);
+            assert_eq!(seen.next_revision(), next, "{case}");
+            assert_balanced(&seen, next);
             assert_eq!(world.ledger.durable_revision(), next - 1, "{case}");
             if sound > 0 {
                 let unit = soon(follower.next()).await.expect("is read").expect("is there");

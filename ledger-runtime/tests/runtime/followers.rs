@@ -50,7 +50,7 @@ async fn a_follower_that_has_slept_reads_what_it_missed() {
         let mut follower = world.ledger.follow();
         world.execute(rose()).await.expect("is accepted");
         follows(&world, &mut follower, from, from + 1).await;
-        // One batch each, more than are kept; and more events than are read at once.
+        // One batch each, more than are kept.
         for _ in 0..MORE_THAN_KEPT {
             world.execute(rose()).await.expect("is accepted");
         }

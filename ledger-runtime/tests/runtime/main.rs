@@ -1,10 +1,12 @@
 //! Stories of the ledger's runtime: on several stores, with faults, with time, with chance.
 
+mod clock;
 mod faults;
 mod followers;
 mod metering;
 mod nodes;
 mod rig;
+mod room;
 mod simulation;
 mod stories;
 mod world;

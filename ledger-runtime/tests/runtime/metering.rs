@@ -310,3 +310,71 @@ async fn two_drivers_charge_nothing_twice() {
         beside.abort();
     }
 }
+
+#[tokio::test]
+async fn metering_ends_with_its_ledger_and_does_not_ask_a_stopped_one() {
+    let store = memory();
+    let rig = Rig::before(store.clone());
+    let Story { world, driver, .. } = Story::in_call(rig.clone(), 10_000).await;
+    let head = store.head().await.expect("is read");
+    let mut unknown = foreign_coins(OTHER, 7, 1_000, coin_legs(OTHER, 1_000));
+    unknown.kind = "MoonLanded".to_owned();
+    store.append(head, &[unknown]).await.expect("is appended");
+    let stopped = world.execute(rose()).await;
+    assert!(matches!(stopped, Err(ledger_runtime::ExecuteError::Stopped(_))), "{stopped:?}");
+    soon(driver).await.expect("the driver ends");
+    let (asked, arrived) = (rig.asked(), rig.arrived());
+    world.hand.send_replace(START.plus_ms(10_000));
+    everyone_has_run().await;
+    assert_eq!((rig.asked(), rig.arrived()), (asked, arrived));
+}
+
+#[tokio::test]
+async fn what_the_ledger_could_not_tell_is_asked_again() {
+    let rig = Rig::before(memory());
+    let mut story = Story::on(World::with_coins(rig.clone(), 10_000).await).await;
+    // The start is recorded; what is due next cannot be asked for.
+    rig.end_is_unknown(true);
+    story.world.execute(start(CALL, USER, HOST)).await.expect("is accepted");
+    story.sees("0 started").await;
+    story.sees("0 tick 1 for 1000").await;
+    everyone_has_run().await;
+    // Asked behind the driver: when this one gives up, the driver has too.
+    let asked = story.world.query(|_, _| ()).await;
+    assert_eq!(asked, Err(ledger_runtime::ExecuteError::OutcomeUnknown));
+    rig.end_is_unknown(false);
+    story.at(10_000);
+    story.sees("10000 tick 2 for 1000").await;
+}
+
+#[tokio::test]
+async fn no_tick_follows_a_leap_of_the_clock_and_metering_goes_on_when_it_is_right_again() {
+    let world = World::open_leaping(memory(), START).await;
+    world.given(rate(HOST)).await;
+    world.given(coins(USER, 10_000)).await;
+    let mut story = Story::on(world).await;
+    story.world.execute(start(CALL, USER, HOST)).await.expect("is accepted");
+    story.sees("0 started").await;
+    story.sees("0 tick 1 for 1000").await;
+    story.at(3 * 24 * 60 * 60 * 1_000);
+    let leaps = |status: &ledger_runtime::Status| matches!(status, ledger_runtime::Status::ClockLeap(_));
+    story.world.until_status(leaps).await;
+    story.is_quiet().await;
+    story.world.running.as_ref().expect("it leaps").send_replace(START.plus_ms(10_000));
+    story.at(10_000);
+    story.sees("10000 tick 2 for 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 8_000);
+}
+
+#[tokio::test]
+async fn metering_goes_on_when_a_full_store_has_room_again() {
+    let rig = Rig::before(memory());
+    let mut story = Story::in_call(rig.clone(), 10_000).await;
+    rig.has_room(false);
+    story.at(10_000);
+    let full = |status: &ledger_runtime::Status| matches!(status, ledger_runtime::Status::StorageFull(_));
+    story.world.until_status(full).await;
+    story.is_quiet().await;
+    rig.has_room(true);
+    story.sees("10000 tick 2 for 1000").await;
+}

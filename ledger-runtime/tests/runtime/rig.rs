@@ -19,14 +19,24 @@ pub enum Fault {
     /// Appended, and no answer ever comes: the process dies meanwhile.
     SilentAfter,
     Refused,
+    /// Not appended, as there is no room.
+    NoSpace,
+    /// A fault of the program in the middle of the append.
+    Panics,
 }
 
 /// Wraps a store; several can stand before one.
 pub struct Rig {
-    inner: Arc<dyn EventStore>,
+    inner: Mutex<Arc<dyn EventStore>>,
     gate: watch::Sender<bool>,
     reachable: watch::Sender<bool>,
     readable: watch::Sender<bool>,
+    /// Whether there is room for events.
+    room: watch::Sender<bool>,
+    /// Whether the end can be asked for.
+    end_known: watch::Sender<bool>,
+    /// Batches with events that hold this text are refused.
+    disliked: Mutex<Option<String>>,
     faults: Mutex<VecDeque<Fault>>,
     /// Appends that have come so far, answered or not.
     arrived: watch::Sender<usize>,
@@ -41,10 +51,13 @@ pub struct Rig {
 impl Rig {
     pub fn before(inner: Arc<dyn EventStore>) -> Arc<Rig> {
         Arc::new(Rig {
-            inner,
+            inner: Mutex::new(inner),
             gate: watch::channel(true).0,
             reachable: watch::channel(true).0,
             readable: watch::channel(true).0,
+            room: watch::channel(true).0,
+            end_known: watch::channel(true).0,
+            disliked: Mutex::default(),
             faults: Mutex::default(),
             arrived: watch::channel(0).0,
             struck: watch::channel(0).0,
@@ -70,6 +83,37 @@ impl Rig {
     /// Events cannot be read from now on, or can again; all else goes on.
     pub fn read_fails(&self, fails: bool) {
         self.readable.send_replace(!fails);
+    }
+
+    /// There is room for events from now on, or there is none.
+    pub fn has_room(&self, room: bool) {
+        self.room.send_replace(room);
+    }
+
+    /// The end cannot be asked for from now on, or can again; all else goes on.
+    pub fn end_is_unknown(&self, unknown: bool) {
+        self.end_known.send_replace(!unknown);
+    }
+
+    /// From now on the store refuses each batch with an event that holds `text`.
+    pub fn refuse_what_holds(&self, text: String) {
+        *self.disliked.lock().expect("not poisoned") = Some(text);
+    }
+
+    /// Puts another store in the place of the one behind.
+    pub fn replace(&self, inner: Arc<dyn EventStore>) {
+        *self.inner.lock().expect("not poisoned") = inner;
+    }
+
+    fn inner(&self) -> Arc<dyn EventStore> {
+        self.inner.lock().expect("not poisoned").clone()
+    }
+
+    fn dislikes(&self, events: &[NewEvent]) -> bool {
+        let disliked = self.disliked.lock().expect("not poisoned");
+        disliked.as_ref().is_some_and(|text| {
+            events.iter().any(|event| String::from_utf8_lossy(&event.data).contains(text.as_str()))
+        })
     }
 
     /// What becomes of the next append for which nothing is planned yet.
@@ -127,10 +171,16 @@ impl EventStore for Rig {
         open.expect("the rig is there");
         let unknown = |reason: &str| AppendError::OutcomeUnknown(reason.to_owned());
         self.check_reachable().map_err(|fault| unknown(&fault.to_string()))?;
+        if !*self.room.borrow() {
+            return Err(AppendError::NoSpace("the disk is full".to_owned()));
+        }
+        if self.dislikes(events) {
+            return Err(AppendError::Refused("it does not like it".to_owned()));
+        }
         let fault = self.faults.lock().expect("not poisoned").pop_front();
         match fault {
             None | Some(Fault::Passes) => {
-                let last = self.inner.append(expected, events).await?;
+                let last = self.inner().append(expected, events).await?;
                 self.batches.lock().expect("not poisoned").push(events.len());
                 Ok(last)
             }
@@ -139,12 +189,12 @@ impl EventStore for Rig {
                 Err(unknown("the connection broke"))
             }
             Some(Fault::UnknownAfter) => {
-                let outcome = self.inner.append(expected, events).await;
+                let outcome = self.inner().append(expected, events).await;
                 self.strike();
                 outcome.and(Err(unknown("the connection broke")))
             }
             Some(Fault::SilentAfter) => {
-                drop(self.inner.append(expected, events).await);
+                drop(self.inner().append(expected, events).await);
                 self.strike();
                 std::future::pending().await
             }
@@ -152,6 +202,11 @@ impl EventStore for Rig {
                 self.strike();
                 Err(AppendError::Refused("it does not like it".to_owned()))
             }
+            Some(Fault::NoSpace) => {
+                self.strike();
+                Err(AppendError::NoSpace("the disk is full".to_owned()))
+            }
+            Some(Fault::Panics) => panic!("a fault of the store's adapter"),
         }
     }
 
@@ -160,17 +215,20 @@ impl EventStore for Rig {
         if !*self.readable.borrow() {
             return Err(ReadError::Unavailable("a bad sector".to_owned()));
         }
-        self.inner.read(from, max).await
+        self.inner().read(from, max).await
     }
 
     async fn head(&self) -> Result<Option<u64>, ReadError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.check_reachable()?;
-        self.inner.head().await
+        if !*self.end_known.borrow() {
+            return Err(ReadError::Unavailable("the end is not known".to_owned()));
+        }
+        self.inner().head().await
     }
 
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError> {
         self.check_reachable()?;
-        self.inner.wait_beyond(seen).await
+        self.inner().wait_beyond(seen).await
     }
 }

@@ -8,7 +8,7 @@ use crate::rig::{Fault, Rig};
 use crate::world::*;
 use event_store::{EmbeddedStore, EventStore, MemoryStore};
 use ledger_core::*;
-use ledger_runtime::{ExecuteError, Receipt};
+use ledger_runtime::{ExecuteError, Receipt, Status};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ const SEEDS: u64 = 40;
 const STEPS: usize = 120;
 const CLIENTS: usize = 4;
 const NODES: usize = 2;
+/// Three days.
+const LEAP_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
 
 type Answer = Result<Receipt, ExecuteError>;
 
@@ -45,6 +47,8 @@ struct Simulation {
     nodes: Vec<World>,
     clients: Vec<Option<Pending>>,
     now: Timestamp,
+    /// Whose wall clock shows another day.
+    leaping: [bool; NODES],
     /// What was answered, for each command that was accepted or refused.
     accepted: BTreeMap<CommandId, (Command, u64)>,
     refused: BTreeMap<CommandId, Rejection>,
@@ -105,6 +109,7 @@ impl Simulation {
             nodes: vec![],
             clients: (0..CLIENTS).map(|_| None).collect(),
             now: START,
+            leaping: [false; NODES],
             accepted: BTreeMap::new(),
             refused: BTreeMap::new(),
             before: 0,
@@ -129,28 +134,40 @@ impl Simulation {
         };
         self.rigs = (0..NODES).map(|_| Rig::before(store.clone())).collect();
         for rig in &self.rigs {
-            self.nodes.push(World::open_at(rig.clone(), self.now).await);
+            self.nodes.push(World::open_leaping(rig.clone(), self.now).await);
         }
     }
 
     async fn step(&mut self) {
         self.now = self.now.plus_ms(self.chance.random_range(0..5_000));
-        for node in &self.nodes {
-            node.hand.send_replace(self.now);
-        }
+        self.set_clocks();
         let rig = self.chance.random_range(0..NODES);
         match self.chance.random_range(0..100) {
             0..8 => self.rigs[rig].plan(Fault::UnknownBefore),
             8..16 => self.rigs[rig].plan(Fault::UnknownAfter),
             16..20 => self.crash().await,
             20..24 => self.die_in_an_append(rig).await,
-            24..60 => self.send(rig),
+            24..26 => self.rigs[rig].plan(Fault::NoSpace),
+            26..30 => self.rigs[rig].plan(Fault::Refused),
+            30..34 => {
+                self.leaping[rig] = !self.leaping[rig];
+                self.set_clocks();
+            }
+            34..60 => self.send(rig),
             60..70 => {
                 // Two at once, at different nodes: one of them loses the race.
                 self.send(0);
                 self.send(1);
             }
             _ => self.hear().await,
+        }
+    }
+
+    fn set_clocks(&self) {
+        for (node, leaps) in self.nodes.iter().zip(self.leaping) {
+            node.running.as_ref().expect("it leaps").send_replace(self.now);
+            let leap_ms = if leaps { LEAP_MS } else { 0 };
+            node.hand.send_replace(self.now.plus_ms(leap_ms));
         }
     }
 
@@ -213,10 +230,18 @@ impl Simulation {
                 assert!(!self.accepted.contains_key(&command_id), "what was accepted stays so: {rejection}");
                 self.refused.insert(command_id, rejection);
             }
-            Ok(Err(ExecuteError::OutcomeUnknown | ExecuteError::Stopped(_))) | Err(_) => {
+            // Each of these can be sent again under its key, whether it was recorded or not.
+            Ok(Err(
+                ExecuteError::OutcomeUnknown
+                | ExecuteError::Stopped(_)
+                | ExecuteError::StorageFull
+                | ExecuteError::ClockLeap(_)
+                | ExecuteError::NotStorable(_),
+            ))
+            | Err(_) => {
                 self.clients[client] = Some(pending);
             }
-            Ok(Err(other)) => panic!("{other}"),
+            Ok(Err(other @ (ExecuteError::Busy | ExecuteError::Fault))) => panic!("{other}"),
         }
     }
 
@@ -248,6 +273,7 @@ impl Simulation {
         for client in 0..CLIENTS {
             self.hear_of(client).await;
         }
+        self.mend().await;
         let rig = self.rigs[node].clone();
         // Faults that were planned earlier strike first.
         let (account, old) = (Account::UserPurchased(ADMIN), rig.struck());
@@ -291,8 +317,18 @@ impl Simulation {
         }
     }
 
+    /// Every clock is right again, and every node takes commands.
+    async fn mend(&mut self) {
+        self.leaping = [false; NODES];
+        self.set_clocks();
+        for node in &self.nodes {
+            node.until_status(|it| !matches!(it, Status::ClockLeap(_) | Status::StorageFull(_))).await;
+        }
+    }
+
     /// Every client gets its answer; then the journal is held against the model.
     async fn end(&mut self) {
+        self.mend().await;
         for client in 0..CLIENTS {
             while self.clients[client].is_some() {
                 let node = self.chance.random_range(0..NODES);

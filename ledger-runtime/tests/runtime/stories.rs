@@ -187,7 +187,7 @@ async fn a_journal_of_a_newer_program_does_not_open() {
 #[tokio::test]
 async fn the_writer_ends_with_the_last_handle_and_answers_what_was_asked() {
     let rig = Rig::before(memory());
-    let World { ledger, task, hand: _hand } = World::with_coins(rig.clone(), 5_000).await;
+    let World { ledger, task, hand: _hand, running: _ } = World::with_coins(rig.clone(), 5_000).await;
     let came = rig.arrived();
     rig.hold();
     let asked = tokio::spawn(async move { ledger.execute(rose()).await });

@@ -27,6 +27,8 @@ pub const ROSE_MILLI: i64 = 1_000;
 pub struct World {
     pub ledger: Ledger,
     pub hand: watch::Sender<Timestamp>,
+    /// The hand of the running time, where the wall clock can leap.
+    pub running: Option<watch::Sender<Timestamp>>,
     pub task: JoinHandle<()>,
 }
 
@@ -38,7 +40,14 @@ impl World {
     pub async fn open_at(store: Arc<dyn EventStore>, at: Timestamp) -> World {
         let (hand, clock) = Clock::manual(at);
         let (ledger, task) = Ledger::open(store, clock, JOURNAL, |_, _| {}).await.expect("opens");
-        World { ledger, hand, task }
+        World { ledger, hand, running: None, task }
+    }
+
+    /// A node whose wall clock is set apart from its running time.
+    pub async fn open_leaping(store: Arc<dyn EventStore>, at: Timestamp) -> World {
+        let (hand, running, clock) = Clock::manual_that_leaps(at);
+        let (ledger, task) = Ledger::open(store, clock, JOURNAL, |_, _| {}).await.expect("opens");
+        World { ledger, hand, running: Some(running), task }
     }
 
     /// A journal with a rose for one coin, a video call with [`HOST`] for six coins a minute, and
