@@ -60,7 +60,8 @@ impl Follower {
                     self.behind = true;
                 }
                 Ok(batch) => self.hand_out(batch),
-                Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
+                // The next batch shows the gap.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
                 // What was missed before the end is still read.
                 Err(broadcast::error::RecvError::Closed) if self.next < *self.durable.borrow() => {
                     self.behind = true;

@@ -212,8 +212,9 @@ impl Writer {
             self.deciding.bytes += encoded.stored_bytes();
             self.deciding.encoded.push(encoded);
         }
-        let facts = Facts::after(&self.state, &recorded);
-        self.deciding.published.push(recorded, Some(facts));
+        // Nobody follows: nobody has to be told.
+        let facts = (self.live.receiver_count() > 0).then(|| Facts::after(&self.state, &recorded));
+        self.deciding.published.push(recorded, facts);
         Ok(Receipt { journal, command_id, revision: self.state.next_revision() - 1, duplicate: false })
     }
 

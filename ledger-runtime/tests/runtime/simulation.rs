@@ -57,6 +57,8 @@ struct Simulation {
     keys: u64,
     crashes: usize,
     torn: usize,
+    /// How often clients were told that the store had no room, the clock was wrong, a batch was refused.
+    held: [usize; 3],
 }
 
 #[test]
@@ -70,16 +72,23 @@ fn whatever_fails_each_accepted_command_is_recorded_once_and_the_books_balance()
     };
     // Beside one another, as they mostly wait for a store that does not answer.
     let runs: Vec<_> = seeds.map(|seed| (seed, std::thread::spawn(move || run(seed)))).collect();
-    let failed: Vec<u64> =
-        runs.into_iter().filter_map(|(seed, run)| run.join().err().map(|_| seed)).collect();
+    let (mut failed, mut held) = (Vec::new(), [0; 3]);
+    let count = runs.len() as u64;
+    for (seed, run) in runs {
+        match run.join() {
+            Ok(here) => held = std::array::from_fn(|kind| held[kind] + here[kind]),
+            Err(_) => failed.push(seed),
+        }
+    }
     assert!(
         failed.is_empty(),
         "failed with the seeds {failed:?}: run again with MUNEEM_SIM_SEED={}",
         failed[0]
     );
+    assert!(count < SEEDS || held.iter().all(|told| *told > 0), "some fault never came: {held:?}");
 }
 
-fn run(seed: u64) {
+fn run(seed: u64) -> [usize; 3] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut simulation = Simulation::begin(seed).await;
@@ -87,13 +96,14 @@ fn run(seed: u64) {
             simulation.step().await;
         }
         simulation.end().await;
-        let Simulation { accepted, refused, crashes, torn, .. } = &simulation;
+        let Simulation { accepted, refused, crashes, torn, held, .. } = &simulation;
         println!(
-            "seed {seed}: {} accepted, {} refused, {crashes} crashes, {torn} torn tails",
+            "seed {seed}: {} accepted, {} refused, {crashes} crashes, {torn} torn tails, held {held:?}",
             accepted.len(),
             refused.len()
         );
-    });
+        simulation.held
+    })
 }
 
 impl Simulation {
@@ -116,6 +126,7 @@ impl Simulation {
             keys: seed << 32,
             crashes: 0,
             torn: 0,
+            held: [0; 3],
         };
         simulation.open().await;
         let node = &simulation.nodes[0];
@@ -230,18 +241,20 @@ impl Simulation {
                 assert!(!self.accepted.contains_key(&command_id), "what was accepted stays so: {rejection}");
                 self.refused.insert(command_id, rejection);
             }
-            // Each of these can be sent again under its key, whether it was recorded or not.
-            Ok(Err(
-                ExecuteError::OutcomeUnknown
-                | ExecuteError::Stopped(_)
-                | ExecuteError::StorageFull
-                | ExecuteError::ClockLeap(_)
-                | ExecuteError::NotStorable(_),
-            ))
-            | Err(_) => {
+            // Whether it was recorded or not, it can be sent again under its key.
+            Ok(Err(fault)) => {
+                match fault {
+                    ExecuteError::StorageFull => self.held[0] += 1,
+                    ExecuteError::ClockLeap(_) => self.held[1] += 1,
+                    ExecuteError::NotStorable(_) => self.held[2] += 1,
+                    ExecuteError::OutcomeUnknown | ExecuteError::Stopped(_) => {}
+                    ExecuteError::Rejected(_) | ExecuteError::Busy | ExecuteError::Fault => {
+                        panic!("{fault}")
+                    }
+                }
                 self.clients[client] = Some(pending);
             }
-            Ok(Err(other @ (ExecuteError::Busy | ExecuteError::Fault))) => panic!("{other}"),
+            Err(_) => self.clients[client] = Some(pending),
         }
     }
 
