@@ -3,32 +3,58 @@
 //! [`decide`] turns a command into events or a rejection, [`evolve`] applies recorded events to the
 //! [`State`]. Both are synchronous and deterministic: no I/O, no clock, no randomness, no iteration
 //! in hash order. Time and ids come in with the command.
+//!
+//! A folder for each noun, which holds all that is said of it: commands, events, rows, rejections, what is
+//! decided and what evolves. What the nouns stand on is in [`mechanism`]; [`nouns`] puts them together.
 
-pub mod account;
-pub mod call;
-pub mod command;
-mod decide;
-pub mod event;
-mod evolve;
-pub mod ids;
-pub mod metadata;
-pub mod money;
-pub mod rejection;
-pub mod state;
-mod table;
-pub mod time;
+mod mechanism;
+mod nouns;
 
-pub use account::{Account, Gateway, NormalSide, Posting};
-pub use command::{Command, Ending, Envelope, Key, Policy, command_id};
-pub use decide::{Decision, Unit, check_key, decide};
-pub use event::{Event, Medium};
-pub use evolve::evolve;
-pub use ids::*;
-pub use metadata::{Actor, Metadata, Recorded, RequestHash};
-pub use money::{Asset, MAX_AMOUNT};
-pub use rejection::Rejection;
-pub use state::{State, Wallet};
-pub use time::Timestamp;
+pub mod adjustments;
+pub mod agencies;
+pub mod bonuses;
+pub mod calls;
+pub mod catalogue;
+pub mod commission;
+pub mod gifts;
+pub mod journal;
+pub mod lots;
+pub mod purchases;
+pub mod withdrawals;
+
+pub use calls::Ending;
+pub use catalogue::Medium;
+pub use lots::Wallet;
+pub use mechanism::account::{self, Account, Gateway, NormalSide, Posting};
+pub use mechanism::decide::{Decision, Unit, check_key, decide};
+pub use mechanism::envelope::{Envelope, Key, Policy, command_id};
+pub use mechanism::evolve::evolve;
+pub use mechanism::ids::*;
+pub use mechanism::metadata::{Actor, Metadata, Recorded, RequestHash};
+pub use mechanism::money::{self, Asset, MAX_AMOUNT};
+pub use mechanism::state::{self, State};
+pub use mechanism::time::Timestamp;
+pub use nouns::{Command, Event, Rejection};
 
 /// The version of the events' schema that this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// The commands of all nouns.
+pub mod command {
+    pub use crate::calls::Ending;
+    pub use crate::nouns::Command;
+    pub use crate::nouns::commands::*;
+}
+
+/// The events of all nouns, and what they are made of.
+pub mod event {
+    pub use crate::bonuses::BonusOrigin;
+    pub use crate::calls::{EndReason, PauseCause};
+    pub use crate::catalogue::Medium;
+    pub use crate::commission::{CommissionRule, CommissionScope, SplitSource};
+    pub use crate::lots::Draw;
+    pub use crate::mechanism::event::DecodeError;
+    pub use crate::nouns::Event;
+    pub use crate::nouns::events::*;
+    pub use crate::purchases::{MoneyDirection, UnmatchedCause};
+}

@@ -2,6 +2,7 @@
 //! `cargo run --release -p ledger-runtime --example gift_rate [folder]`. Compare within a run only.
 
 use event_store::{EmbeddedStore, EventStore, MemoryStore};
+use ledger_core::command::{OpenJournal, PostAdjustment, SendGift, SetGiftPrice};
 use ledger_core::*;
 use ledger_runtime::{Clock, Ledger};
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ async fn through(store: Arc<dyn EventStore>, at_once: u64) -> Result<u64, Box<dy
 fn bare() -> u64 {
     let mut state = State::new();
     let (journal, assets) = (JournalId(Uuid::from_u128(1)), vec![Asset::COIN, Asset::INR]);
-    record(&mut state, &envelope(u64::MAX, Command::OpenJournal { journal, assets }));
+    record(&mut state, &envelope(u64::MAX, Command::from(OpenJournal { journal, assets })));
     (0..=SENDERS).for_each(|number| record(&mut state, &setting(number)));
     let (start, mut number) = (now(), SENDERS);
     while start.elapsed() < RUN_FOR {
@@ -88,14 +89,17 @@ fn record(state: &mut State, envelope: &Envelope) {
 
 fn setting(number: u64) -> Envelope {
     let (account, reason) = (Account::UserPurchased(person(number)), "goodwill".to_owned());
-    let coins = Command::PostAdjustment { account, amount_milli: 1 << 42, reason, note: None };
-    let price = Command::SetGiftPrice { gift: GIFT, price_milli: Some(1_000) };
+    let coins = Command::from(PostAdjustment { account, amount_milli: 1 << 42, reason, note: None });
+    let price = Command::from(SetGiftPrice { gift: GIFT, price_milli: Some(1_000) });
     envelope(number, if number == 0 { price } else { coins })
 }
 
 fn gift(number: u64) -> Envelope {
     let (sender, host) = (person(number % SENDERS + 1), person(2 * SENDERS + number % 100));
-    envelope(number, Command::SendGift { sender, host, gift: GIFT, call: None, price_seen_milli: 1_000 })
+    envelope(
+        number,
+        Command::from(SendGift { sender, host, gift: GIFT, call: None, price_seen_milli: 1_000 }),
+    )
 }
 
 fn envelope(number: u64, command: Command) -> Envelope {

@@ -6,6 +6,7 @@
 use crate::codec::JournalError;
 use crate::follower::Follower;
 use crate::ledger::{ExecuteError, Ledger};
+use ledger_core::command::{EndCall, ExpireBonus, PauseCall, TickCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, LotId, Policy, Recorded, State, Timestamp};
 use std::collections::{BTreeSet, HashMap};
@@ -72,7 +73,7 @@ impl Metering {
         for call in calls {
             // The durable revision makes the key new at each start: each start is an outage.
             let key = format!("outage:{call}:{}", ledger.durable_revision());
-            let pause = system(key, Command::PauseCall { call, cause: PauseCause::Outage });
+            let pause = system(key, Command::from(PauseCall { call, cause: PauseCause::Outage }));
             let ledger = ledger.clone();
             pauses.spawn(async move { (call, ledger.execute(pause).await) });
         }
@@ -83,7 +84,7 @@ impl Metering {
             };
         }
         for (expiry, lot) in ledger.query(|state, _| state.expiring_lots()).await? {
-            metering.schedule(Subject::Lot(lot), Some((expiry, Command::ExpireBonus { lot })));
+            metering.schedule(Subject::Lot(lot), Some((expiry, Command::from(ExpireBonus { lot }))));
         }
         Ok(metering)
     }
@@ -190,9 +191,9 @@ impl Metering {
         let Some((at, command)) = self.due.remove(&subject) else { return };
         self.queue.remove(&(at, subject));
         let key = match &command {
-            Command::TickCall { call, number } => format!("tick:{call}:{number}"),
-            Command::EndCall { call, .. } => format!("lost:{call}:{}", at.0),
-            Command::ExpireBonus { lot } => format!("expire:{lot}"),
+            Command::TickCall(TickCall { call, number }) => format!("tick:{call}:{number}"),
+            Command::EndCall(EndCall { call, .. }) => format!("lost:{call}:{}", at.0),
+            Command::ExpireBonus(ExpireBonus { lot }) => format!("expire:{lot}"),
             other => other.operation().to_owned(),
         };
         let ledger = self.ledger.clone();
@@ -233,7 +234,7 @@ async fn wait_after(fault: &ExecuteError) {
 fn due(state: &State, subject: Subject) -> Due {
     match subject {
         Subject::Call(call) => state.call(call)?.next_due(call),
-        Subject::Lot(lot) => Some((state.lot(lot)?.expires_at?, Command::ExpireBonus { lot })),
+        Subject::Lot(lot) => Some((state.lot(lot)?.expires_at?, Command::from(ExpireBonus { lot }))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What followers get: durable units, with what the people concerned have after each of them.
 
-use ledger_core::call::Call;
+use ledger_core::calls::Call;
 use ledger_core::{CallId, PersonId, Recorded, State, Timestamp, Wallet};
 use std::sync::Arc;
 

@@ -18,6 +18,7 @@ use crate::published::{Facts, Published};
 use crate::replay::{CHUNK, OpenError, catch_up, evolve_checked, panic_text};
 use crate::storing::{Stored, append, check_end, pauses};
 use event_store::{AppendError, EventStore, NewEvent, ReadError};
+use ledger_core::command::OpenJournal;
 use ledger_core::{
     Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, State, Timestamp, decide,
 };
@@ -343,7 +344,7 @@ pub(crate) async fn begin_journal(
     let envelope = Envelope {
         actor: Actor::System,
         key: Key::Natural(journal.to_string()),
-        command: Command::OpenJournal { journal, assets: vec![Asset::COIN, Asset::INR] },
+        command: Command::from(OpenJournal { journal, assets: vec![Asset::COIN, Asset::INR] }),
         policy: Policy::default(),
     };
     let Ok(Decision::Append(unit)) = decide(state, clock.now(), &envelope) else {

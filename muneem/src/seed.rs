@@ -2,6 +2,7 @@
 //! an admin would give.
 
 use chrono::{DateTime, Utc};
+use ledger_core::command::{SetCoinPlan, SetCommissionRate, SetGiftPrice};
 use ledger_core::event::CommissionScope;
 use ledger_core::{Actor, Asset, Command, GiftId, Key, PlanId};
 use platform::app::App;
@@ -41,7 +42,7 @@ pub async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
         app.commands.give_as(Actor::System, Key::Natural(format!("seed:{what}")), command).await
     };
     for plan in &PLANS {
-        let command = Command::SetCoinPlan {
+        let command = Command::from(SetCoinPlan {
             plan: PlanId(Uuid::new_v5(&NAMESPACE, plan.name.as_bytes())),
             coins_milli: plan.coins * 1_000,
             bonus_milli: plan.bonus * 1_000,
@@ -49,19 +50,19 @@ pub async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
             price_minor: plan.rupees * 100,
             price_asset: Asset::INR,
             active: true,
-        };
+        });
         give(format!("plan:{}", plan.name), command).await?;
     }
     for (position, (name, coins)) in (1..).zip(GIFTS) {
         let gift = GiftId(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
         let image = format!("/gifts/{}.webp", name.to_lowercase());
         app.gifts.put(&GiftCard::new(gift, name, &image, position)?, now).await?;
-        give(format!("gift:{name}"), Command::SetGiftPrice { gift, price_milli: Some(coins * 1_000) })
+        give(format!("gift:{name}"), Command::from(SetGiftPrice { gift, price_milli: Some(coins * 1_000) }))
             .await?;
     }
     let scope = CommissionScope::Global;
     let command =
-        Command::SetCommissionRate { scope, host_bps: 5_000, agency_bps: 500, effective_from: None };
+        Command::from(SetCommissionRate { scope, host_bps: 5_000, agency_bps: 500, effective_from: None });
     give("commission".to_owned(), command).await?;
     Ok(())
 }

@@ -5,7 +5,8 @@
 //! that a call is never billed beyond the last moment at which both sides were known to be there.
 
 use crate::identity::Role;
-use ledger_core::call::Phase;
+use ledger_core::calls::Phase;
+use ledger_core::command::{PauseCall, ResumeCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
 use ledger_runtime::{Clock, ExecuteError, Follower, Ledger};
@@ -260,9 +261,9 @@ impl Keeper {
             && self.people.is_connected(found.host, Role::Host);
         match found.phase {
             Phase::Running { .. } if !both_connected => {
-                Some(Command::PauseCall { call, cause: PauseCause::Disconnected })
+                Some(Command::from(PauseCall { call, cause: PauseCause::Disconnected }))
             }
-            Phase::Paused { .. } if both_connected => Some(Command::ResumeCall { call }),
+            Phase::Paused { .. } if both_connected => Some(Command::from(ResumeCall { call })),
             _ => None,
         }
     }
@@ -277,6 +278,7 @@ fn system(call: CallId, revision: u64, command: Command) -> Envelope {
 mod tests {
     use super::*;
     use event_store::MemoryStore;
+    use ledger_core::command::{GrantBonus, SetHostRate, StartCall};
     use ledger_core::event::BonusOrigin;
     use ledger_core::{JournalId, Medium};
     use tokio::sync::watch;
@@ -374,21 +376,24 @@ mod tests {
         let (coins_milli, price) = (1_000_000, 60_000);
         let origin = BonusOrigin::Promotion;
         world
-            .give("grant", Command::GrantBonus { user: USER, origin, coins_milli, valid_seconds: None })
+            .give("grant", Command::from(GrantBonus { user: USER, origin, coins_milli, valid_seconds: None }))
             .await;
-        let rate =
-            Command::SetHostRate { host: HOST, medium: Medium::Voice, price_milli_per_minute: Some(price) };
+        let rate = Command::from(SetHostRate {
+            host: HOST,
+            medium: Medium::Voice,
+            price_milli_per_minute: Some(price),
+        });
         world.give("rate", rate).await;
         let _payer = world.attendance.attend(USER, &[Role::User]);
         let host = world.attendance.attend(HOST, &[Role::User, Role::Host]);
         let mut journal = world.ledger.follow();
-        let start = Command::StartCall {
+        let start = Command::from(StartCall {
             call: CALL,
             payer: USER,
             host: HOST,
             medium: Medium::Voice,
             price_seen_milli_per_minute: price,
-        };
+        });
         world.give("start", start).await;
         world.after(2);
         host.set_roles(&[Role::User]);

@@ -4,6 +4,7 @@ use crate::commands::{CommandError, Commands};
 use crate::hosts::Hosts;
 use crate::validation::{FieldError, text};
 use chrono::{DateTime, Utc};
+use ledger_core::command::SendGift;
 use ledger_core::{CallId, Command, GiftId, GiftSendingId, PersonId};
 use ledger_runtime::Receipt;
 use sqlx::PgPool;
@@ -67,7 +68,7 @@ impl Gifts {
         let Sending { host, gift, call, price_seen_milli } = asked;
         // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
         self.hosts.approved(host).await?;
-        let command = Command::SendGift { sender, host, gift, call, price_seen_milli };
+        let command = Command::from(SendGift { sender, host, gift, call, price_seen_milli });
         let receipt = self.commands.give(sender, key, command).await?;
         Ok((receipt.command_id.derive("gift"), receipt))
     }

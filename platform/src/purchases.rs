@@ -3,7 +3,8 @@
 use crate::commands::{CommandError, Commands};
 use chrono::{DateTime, TimeDelta, Utc};
 use integrations::razorpay::{Razorpay, RazorpayError, WebhookEvent};
-use ledger_core::state::Purchase;
+use ledger_core::command::{CapturePurchase, FailPurchase, OpenPurchase, RecordRefund};
+use ledger_core::purchases::Purchase;
 use ledger_core::{Actor, Asset, Command, Gateway, Key, LotId, PersonId, PlanId, PurchaseId, Rejection};
 use ledger_runtime::{ExecuteError, Receipt};
 use sha2::{Digest, Sha256};
@@ -102,8 +103,10 @@ impl Purchases {
         plan: PlanId,
         now: DateTime<Utc>,
     ) -> Result<Checkout, CommandError> {
-        let receipt =
-            self.commands.give(user, key, Command::OpenPurchase { user, plan, gateway: GATEWAY }).await?;
+        let receipt = self
+            .commands
+            .give(user, key, Command::from(OpenPurchase { user, plan, gateway: GATEWAY }))
+            .await?;
         let id: PurchaseId = receipt.command_id.derive("purchase");
         let row = self.known(id).await?.ok_or(CommandError::NotFound("purchase"))?;
         let order_id = self.order_for(id, &row, now).await?;
@@ -299,7 +302,7 @@ impl Purchases {
                 };
                 let reason = as_reason(&reason);
                 let key = Key::Natural(format!("{payment_id}:failed"));
-                let command = Command::FailPurchase { purchase, payment_ref: payment_id, reason };
+                let command = Command::from(FailPurchase { purchase, payment_ref: payment_id, reason });
                 Ok(self.tell(key, command).await?.outcome())
             }
             WebhookEvent::RefundProcessed { refund_id, payment_id, amount_minor, currency } => {
@@ -319,13 +322,13 @@ impl Purchases {
                 }
                 let purchase = heard_of.flatten().map(PurchaseId);
                 let key = Key::Natural(refund_id.clone());
-                let command = Command::RecordRefund {
+                let command = Command::from(RecordRefund {
                     gateway: GATEWAY,
                     purchase,
                     refund_ref: refund_id,
                     amount_minor,
                     asset,
-                };
+                });
                 Ok(self.tell(key, command).await?.outcome())
             }
             // The gateway takes disputed money back by itself: no entry is made for it yet, so a person has to.
@@ -348,13 +351,13 @@ impl Purchases {
             return Ok(Outcome::Done("unknown_currency"));
         };
         let key = Key::Natural(payment_id.clone());
-        let command = Command::CapturePurchase {
+        let command = Command::from(CapturePurchase {
             gateway: GATEWAY,
             purchase,
             payment_ref: payment_id.clone(),
             amount_minor,
             asset,
-        };
+        });
         let told = self.tell(key, command).await?;
         let credited = match (&told, purchase) {
             // Its first telling counts, and keeps its own row.
@@ -385,7 +388,7 @@ impl Purchases {
 
     /// Gives the ledger a command in the gateway's name. What it refuses for good is done with.
     async fn tell(&self, key: Key, command: Command) -> Result<Told, CommandError> {
-        let moves_money = matches!(command, Command::CapturePurchase { .. } | Command::RecordRefund { .. });
+        let moves_money = matches!(command, Command::CapturePurchase(_) | Command::RecordRefund(_));
         match self.commands.give_as(Actor::Gateway(GATEWAY), key, command).await {
             Ok(receipt) => {
                 if !receipt.duplicate {

@@ -385,23 +385,24 @@ async fn two_devices_of_the_host_that_answer_at_once_start_one_call(pool: PgPool
 
 #[sqlx::test(migrations = false)]
 async fn a_call_that_starts_when_nobody_is_there_any_more_is_paused_at_once(pool: PgPool) {
+    use ledger_core::command::StartCall;
     use ledger_core::{Actor, CallId, Command, Key, Medium, PersonId};
     let world = World::start(&pool).await;
     let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(PRICE).await);
     // As when both sides are gone by the time that the ledger hears of the answer.
     let call = CallId(Uuid::now_v7());
-    let command = Command::StartCall {
+    let command = Command::from(StartCall {
         call,
         payer: PersonId(user.id),
         host: PersonId(host.id),
         medium: Medium::Video,
         price_seen_milli_per_minute: PRICE,
-    };
+    });
     let actor = Actor::Person(PersonId(host.id));
     world.app.commands.give_as(actor, Key::Natural(call.to_string()), command).await.expect("it starts");
     eventually("the call is paused", async || {
         let phase = world.app.ledger.query(move |state, _| state.call(call).map(|it| it.phase)).await;
-        matches!(phase, Ok(Some(ledger_core::call::Phase::Paused { .. }))).then_some(())
+        matches!(phase, Ok(Some(ledger_core::calls::Phase::Paused { .. }))).then_some(())
     })
     .await;
     assert_eq!(charged(&world, call.0).await, 10_000, "no second increment");

@@ -1,7 +1,7 @@
 //! How long a call can last on what its payer has left.
 
 use ledger_core::Timestamp;
-use ledger_core::call::{Call, Phase};
+use ledger_core::calls::{Call, Phase};
 
 /// The connected time that has run at `at`, in milliseconds: never more than what is paid.
 pub(crate) fn connected_ms(call: &Call, at: Timestamp) -> i64 {
@@ -59,7 +59,7 @@ impl Warnings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger_core::call::total_milli;
+    use ledger_core::calls::total_milli;
     use ledger_core::event::{CommissionRule, CommissionScope};
     use ledger_core::{CallId, Medium, PersonId};
     use uuid::Uuid;

@@ -3,6 +3,9 @@ use crate::protocol::Close;
 use crate::registry::{Line, Seat};
 use axum::extract::ws::Utf8Bytes;
 use event_store::MemoryStore;
+use ledger_core::command::{
+    EndCall, GrantBonus, PauseCall, ResumeCall, SendGift, SetGiftPrice, SetHostRate, StartCall, TickCall,
+};
 use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::{
     Actor, CallId, Command, Ending, Envelope, GiftId, JournalId, Key, Medium, Policy, Timestamp,
@@ -98,21 +101,26 @@ impl World {
         world.grant(coins_milli).await;
         let price = 60_000;
         let (host, medium) = (HOST, Medium::Voice);
-        world.give(Command::SetHostRate { host, medium, price_milli_per_minute: Some(price) }).await;
-        let start =
-            Command::StartCall { call: CALL, payer: USER, host, medium, price_seen_milli_per_minute: price };
+        world.give(Command::from(SetHostRate { host, medium, price_milli_per_minute: Some(price) })).await;
+        let start = Command::from(StartCall {
+            call: CALL,
+            payer: USER,
+            host,
+            medium,
+            price_seen_milli_per_minute: price,
+        });
         let revision = world.give(start).await;
         (world, revision)
     }
 
     async fn grant(&mut self, coins_milli: i64) {
         let origin = BonusOrigin::Promotion;
-        self.give(Command::GrantBonus { user: USER, origin, coins_milli, valid_seconds: None }).await;
+        self.give(Command::from(GrantBonus { user: USER, origin, coins_milli, valid_seconds: None })).await;
     }
 
     async fn tick(&mut self, number: u32) -> u64 {
         self.clock.send_replace(START.plus_seconds((number - 1) * 10));
-        self.give(Command::TickCall { call: CALL, number }).await
+        self.give(Command::from(TickCall { call: CALL, number })).await
     }
 }
 
@@ -156,7 +164,7 @@ async fn the_payer_alone_is_warned_once_before_the_coins_run_out() {
     assert_eq!(told.last().expect("a warning")["data"], json!({"call": CALL, "seconds_left": 20}));
 
     world.tick(4).await;
-    world.give(Command::EndCall { call: CALL, by: Ending::Participant(USER) }).await;
+    world.give(Command::from(EndCall { call: CALL, by: Ending::Participant(USER) })).await;
     let rest = world.user.until("call:end").await;
     assert!(rest.iter().all(|it| it["push"] != "call:warning"), "{rest:#?}");
     let end = &rest.last().expect("an end")["data"];
@@ -170,9 +178,9 @@ async fn the_payer_alone_is_warned_once_before_the_coins_run_out() {
 async fn a_gift_in_a_call_can_be_what_brings_the_warning() {
     let (mut world, _) = World::in_a_call(20, 60_000).await;
     world.user.until("call:tick").await;
-    world.give(Command::SetGiftPrice { gift: GIFT, price_milli: Some(45_000) }).await;
+    world.give(Command::from(SetGiftPrice { gift: GIFT, price_milli: Some(45_000) })).await;
     let (sender, host, gift) = (USER, HOST, GIFT);
-    let gift = Command::SendGift { sender, host, gift, call: Some(CALL), price_seen_milli: 45_000 };
+    let gift = Command::from(SendGift { sender, host, gift, call: Some(CALL), price_seen_milli: 45_000 });
     world.give(gift).await;
     let told = world.user.until("call:warning").await;
     assert_eq!(told.last().expect("a warning")["data"]["seconds_left"], 10);
@@ -186,9 +194,9 @@ async fn a_gift_in_a_call_can_be_what_brings_the_warning() {
 async fn a_pause_and_a_return_are_told_and_presence_hears_of_start_and_end() {
     let (mut world, _) = World::in_a_call(0, 60_000).await;
     world.clock.send_replace(START.plus_seconds(3));
-    world.give(Command::PauseCall { call: CALL, cause: PauseCause::Disconnected }).await;
-    world.give(Command::ResumeCall { call: CALL }).await;
-    world.give(Command::EndCall { call: CALL, by: Ending::Admin(STRANGER) }).await;
+    world.give(Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected })).await;
+    world.give(Command::from(ResumeCall { call: CALL })).await;
+    world.give(Command::from(EndCall { call: CALL, by: Ending::Admin(STRANGER) })).await;
     let told = world.host.until("call:end").await;
     let paused = told.iter().find(|it| it["push"] == "call:paused").expect("paused");
     assert_eq!(

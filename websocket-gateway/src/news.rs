@@ -2,7 +2,7 @@
 
 use crate::budget::{connected_ms, seconds_left, seconds_paid};
 use crate::push::*;
-use ledger_core::call::Phase;
+use ledger_core::calls::Phase;
 use ledger_core::event::{EndReason, SplitSource};
 use ledger_core::{Asset, CallId, Event, PersonId, Recorded, Timestamp, Wallet};
 use ledger_runtime::Facts;

@@ -6,6 +6,7 @@ use crate::extract::{AdminCaller, IdempotencyKey, Json};
 use crate::page::COIN;
 use crate::receipt::{Created, Recorded, created, made};
 use axum::extract::State;
+use ledger_core::command;
 use ledger_core::{Account, Actor, Command, NoteId, command_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,7 +60,7 @@ async fn post_adjustment(
     if let (Some(note), Some(words)) = (note, words) {
         api.app.notes.keep(note, admin.person(), &words, api.now()).await?;
     }
-    let command = Command::PostAdjustment { account, amount_milli, reason, note };
+    let command = Command::from(command::PostAdjustment { account, amount_milli, reason, note });
     let receipt = api.app.commands.give(admin.person(), key, command).await?;
     let answer = AdjustmentPosted {
         recorded: receipt.into(),
@@ -86,5 +87,6 @@ async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
 
 /// Follows from the command's id, so that a retry names the same note.
 fn note_of(admin: &AdminCaller, key: Uuid) -> NoteId {
-    command_id(Actor::Person(admin.person()), "PostAdjustment", &key.to_string()).derive("note")
+    command_id(Actor::Person(admin.person()), command::PostAdjustment::OPERATION, &key.to_string())
+        .derive("note")
 }

@@ -6,6 +6,7 @@ use crate::extract::{AdminCaller, IdempotencyKey, Json};
 use crate::page::COIN;
 use crate::receipt::{Created, Recorded, created, made};
 use axum::extract::State;
+use ledger_core::command;
 use ledger_core::event::BonusOrigin;
 use ledger_core::{Command, PersonId};
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,12 @@ async fn grant_bonus(
 ) -> Result<Created<BonusGranted>, Error> {
     let GrantBonus { user, coins_milli, valid_seconds } = asked;
     let user = api.app.people.get(PersonId(user)).await?.id;
-    let command = Command::GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds };
+    let command = Command::from(command::GrantBonus {
+        user,
+        origin: BonusOrigin::Promotion,
+        coins_milli,
+        valid_seconds,
+    });
     let receipt = api.app.commands.give(admin.person(), key, command).await?;
     let lot = made(receipt.command_id, "bonus");
     Ok(created(&receipt, BonusGranted { recorded: receipt.into(), lot, asset: COIN, coins_milli }))

@@ -6,6 +6,7 @@ use crate::extract::{AdminCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, ReadQuery};
 use crate::receipt::Recorded;
 use axum::extract::State;
+use ledger_core::command;
 use ledger_core::{Asset, Command, PlanId};
 use projections::CoinPlanRow;
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,7 @@ async fn set_coin_plan(
     let SetCoinPlan { coins_milli, bonus_milli, bonus_valid_seconds, price_minor, price_asset, active } =
         asked;
     let plan = PlanId(plan);
-    let command = Command::SetCoinPlan {
+    let command = Command::from(command::SetCoinPlan {
         plan,
         coins_milli,
         bonus_milli,
@@ -102,6 +103,6 @@ async fn set_coin_plan(
         price_minor,
         price_asset,
         active,
-    };
+    });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }

@@ -8,6 +8,7 @@ use crate::receipt::Recorded;
 use crate::words::Scope;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use ledger_core::command;
 use ledger_core::event::CommissionScope;
 use ledger_core::{AgencyId, Command, PersonId, Timestamp};
 use projections::{CommissionFilter, CommissionRateRow, SplitRow};
@@ -65,7 +66,7 @@ async fn set_commission_rate(
     let SetCommissionRate { scope, host_bps, agency_bps, effective_from } = asked;
     let scope = known_scope(&api, scope).await?;
     let effective_from = read_moment(effective_from)?;
-    let command = Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from };
+    let command = Command::from(command::SetCommissionRate { scope, host_bps, agency_bps, effective_from });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }
 
@@ -101,10 +102,10 @@ async fn clear_commission_rate(
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<ClearCommissionRate>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::ClearCommissionRate {
+    let command = Command::from(command::ClearCommissionRate {
         scope: asked.scope.try_into()?,
         effective_from: read_moment(asked.effective_from)?,
-    };
+    });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }
 

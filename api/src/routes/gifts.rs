@@ -6,6 +6,7 @@ use crate::extract::{AdminCaller, AnyCaller, HostCaller, IdempotencyKey, Json, P
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
 use crate::receipt::{Created, Recorded, created};
 use axum::extract::State;
+use ledger_core::command::SetGiftPrice;
 use ledger_core::{CallId, Command, GiftId, PersonId};
 use platform::gifts::{GiftCard, Sending};
 use projections::{GiftRow, HostGiftTotals};
@@ -156,7 +157,7 @@ async fn set_gift(
     let gift = GiftId(gift);
     let card = GiftCard::new(gift, &asked.name, &asked.image_url, asked.position)?;
     // The ledger first: what it refuses changes nothing. A retry under the same key writes a card that is missing.
-    let command = Command::SetGiftPrice { gift, price_milli: asked.price_milli };
+    let command = Command::from(SetGiftPrice { gift, price_milli: asked.price_milli });
     let receipt = api.app.commands.give(admin.person(), key, command).await?;
     api.app.gifts.put(&card, api.now()).await?;
     Ok(Json(receipt.into()))

@@ -8,6 +8,7 @@ use crate::receipt::Recorded;
 use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
 use axum::extract::State;
+use ledger_core::command::{JoinAgency, LeaveAgency};
 use ledger_core::{AgencyId, Command, PersonId};
 use platform::hosts::HostStatus;
 use serde::Deserialize;
@@ -105,8 +106,8 @@ async fn set_agency(
 ) -> Result<Json<Recorded>, Error> {
     let host = api.app.hosts.approved(PersonId(person)).await?.person;
     let command = match asked.agency.map(AgencyId) {
-        Some(agency) => Command::JoinAgency { host, agency: api.app.agencies.get(agency).await?.id },
-        None => Command::LeaveAgency { host },
+        Some(agency) => Command::from(JoinAgency { host, agency: api.app.agencies.get(agency).await?.id }),
+        None => Command::from(LeaveAgency { host }),
     };
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }

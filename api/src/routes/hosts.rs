@@ -9,6 +9,7 @@ use crate::words::{HostStatusWord, MediumWord, PresenceWord};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use ledger_core::command::SetHostRate;
 use ledger_core::{Command, Medium, PersonId};
 use platform::hosts::{Host, HostProfile, HostStatus};
 use platform::presence::PresenceStatus;
@@ -201,7 +202,7 @@ async fn set_rate(
     Json(asked): Json<SetRate>,
 ) -> Result<Json<Recorded>, Error> {
     let price_milli_per_minute = asked.price_milli_per_minute;
-    let command = Command::SetHostRate { host: host.person(), medium, price_milli_per_minute };
+    let command = Command::from(SetHostRate { host: host.person(), medium, price_milli_per_minute });
     Ok(Json(api.app.commands.give(host.person(), key, command).await?.into()))
 }
 

@@ -6,6 +6,7 @@ use crate::extract::{AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, 
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
 use crate::receipt::{Created, Recorded, created};
 use axum::extract::State;
+use ledger_core::command::RefundPurchase;
 use ledger_core::{Asset, Command, PlanId, PurchaseId};
 use platform::purchases::Checkout;
 use projections::{PurchaseRow, UnmatchedRow};
@@ -133,7 +134,8 @@ async fn refund_purchase(
     Json(asked): Json<Refund>,
 ) -> Result<Created<Recorded>, Error> {
     let Refund { refund_ref, amount_minor, asset } = asked;
-    let command = Command::RefundPurchase { purchase: PurchaseId(purchase), refund_ref, amount_minor, asset };
+    let command =
+        Command::from(RefundPurchase { purchase: PurchaseId(purchase), refund_ref, amount_minor, asset });
     let receipt = api.app.commands.give(admin.person(), key, command).await?;
     Ok(created(&receipt, receipt.into()))
 }

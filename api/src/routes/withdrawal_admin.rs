@@ -7,6 +7,7 @@ use crate::page::{InCoins, Page};
 use crate::receipt::Recorded;
 use crate::routes::withdrawals::WithdrawalsQuery;
 use axum::extract::State;
+use ledger_core::command::{ApproveWithdrawal, FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal};
 use ledger_core::{Command, WithdrawalId};
 use projections::WithdrawalRow;
 use serde::Deserialize;
@@ -45,7 +46,7 @@ async fn approve_withdrawal(
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::ApproveWithdrawal { withdrawal: WithdrawalId(withdrawal) };
+    let command = Command::from(ApproveWithdrawal { withdrawal: WithdrawalId(withdrawal) });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }
 
@@ -68,7 +69,8 @@ async fn reject_withdrawal(
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Reason>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::RejectWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
+    let command =
+        Command::from(RejectWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }
 
@@ -90,8 +92,10 @@ async fn mark_withdrawal_paid(
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Paid>,
 ) -> Result<Json<Recorded>, Error> {
-    let command =
-        Command::MarkWithdrawalPaid { withdrawal: WithdrawalId(withdrawal), payout_ref: asked.payout_ref };
+    let command = Command::from(MarkWithdrawalPaid {
+        withdrawal: WithdrawalId(withdrawal),
+        payout_ref: asked.payout_ref,
+    });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }
 
@@ -106,6 +110,7 @@ async fn fail_withdrawal(
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Reason>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::FailWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
+    let command =
+        Command::from(FailWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason });
     Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
 }

@@ -8,6 +8,7 @@ use crate::page::{COIN, InCoins, Page, list_query};
 use crate::receipt::{Created, Recorded, created, made};
 use crate::words::WithdrawalStatus;
 use axum::extract::State;
+use ledger_core::command;
 use ledger_core::{Command, PersonId, WithdrawalId};
 use projections::{WithdrawalFilter, WithdrawalRow};
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ async fn request_withdrawal(
     Json(asked): Json<RequestWithdrawal>,
 ) -> Result<Created<WithdrawalRequested>, Error> {
     let coins_milli = asked.coins_milli;
-    let command = Command::RequestWithdrawal { host: host.person(), coins_milli };
+    let command = Command::from(command::RequestWithdrawal { host: host.person(), coins_milli });
     let receipt = api.app.commands.give(host.person(), key, command).await?;
     let withdrawal = made(receipt.command_id, "withdrawal");
     let answer = WithdrawalRequested { recorded: receipt.into(), withdrawal, asset: COIN, coins_milli };
@@ -98,6 +99,9 @@ async fn cancel_withdrawal(
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::CancelWithdrawal { withdrawal: WithdrawalId(withdrawal), host: host.person() };
+    let command = Command::from(command::CancelWithdrawal {
+        withdrawal: WithdrawalId(withdrawal),
+        host: host.person(),
+    });
     Ok(Json(api.app.commands.give(host.person(), key, command).await?.into()))
 }

@@ -1,6 +1,7 @@
 //! Corrections by people of the platform.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::*;
 
 #[test]
@@ -72,11 +73,13 @@ fn accounts_of_nobody_are_not_adjusted() {
 #[test]
 fn a_reason_is_a_code_and_never_words() {
     let mut world = World::new();
-    let because = |reason: &str| Command::PostAdjustment {
-        account: Account::UserBonus(USER),
-        amount_milli: 1,
-        reason: reason.to_owned(),
-        note: Some(NoteId(uuid::Uuid::from_u128(7))),
+    let because = |reason: &str| {
+        Command::from(PostAdjustment {
+            account: Account::UserBonus(USER),
+            amount_milli: 1,
+            reason: reason.to_owned(),
+            note: Some(NoteId(uuid::Uuid::from_u128(7))),
+        })
     };
     for reason in ["", "Goodwill", "sorry for that", "größe", &"a".repeat(65)] {
         world.refuse(because(reason), Rejection::ReasonInvalid { field: "reason" });

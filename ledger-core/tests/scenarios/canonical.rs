@@ -1,6 +1,7 @@
 //! The bytes that are stored.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::event::{CommissionScope, DecodeError};
 use ledger_core::*;
 use serde_json::{Map, Value};
@@ -16,20 +17,20 @@ pub fn every_event() -> Vec<Recorded> {
     world.given(capture(Some(first), "pay_Nb3", 10_000));
     world.given(refund(first, "rfnd_Nb4", 2_500));
     let expiring = world.bonus(3_000, Some(30));
-    world.at(31).given(Command::ExpireBonus { lot: expiring });
+    world.at(31).given(Command::from(ExpireBonus { lot: expiring }));
     let agency_scope = CommissionScope::Agency(AGENCY);
-    world.given(Command::JoinAgency { host: HOST, agency: AGENCY }).given(commission(
+    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
         agency_scope,
         6_000,
         1_000,
     ));
     world.at(40).given(start()).at(50).given(tick(2)).at(53).given(pause()).at(60).given(resume());
     world.given(gift(USER, HOST, Some(CALL), 5_000)).at(65).given(hang_up(USER));
-    world.given(Command::LeaveAgency { host: HOST });
-    world.given(Command::ClearCommissionRate { scope: agency_scope, effective_from: None });
+    world.given(Command::from(LeaveAgency { host: HOST }));
+    world.given(Command::from(ClearCommissionRate { scope: agency_scope, effective_from: None }));
     let note = Some(NoteId(uuid::Uuid::from_u128(0x9a)));
     let (account, reason) = (Account::HostEarnings(HOST), "late_credit".to_owned());
-    world.given(Command::PostAdjustment { account, amount_milli: 50_000, reason, note });
+    world.given(Command::from(PostAdjustment { account, amount_milli: 50_000, reason, note }));
     let [one, two, three, four] = [(); 4].map(|()| world.request_withdrawal(10_000));
     world.given(approve(one)).given(reject(two)).given(cancel(three, HOST)).given(paid(one));
     world.given(approve(four)).given(payout_failed(four));

@@ -1,11 +1,12 @@
 //! The journal's first event, plans, prices.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::*;
 
 #[test]
 fn a_journal_is_opened_once_and_first() {
-    let open = Command::OpenJournal { journal: JOURNAL, assets: vec![Asset::COIN] };
+    let open = Command::from(OpenJournal { journal: JOURNAL, assets: vec![Asset::COIN] });
     let mut world = World::unopened();
     world.refuse(rose(), Rejection::JournalNotOpen);
     assert_eq!((world.state.revision(), world.state.journal()), (None, None));
@@ -15,14 +16,16 @@ fn a_journal_is_opened_once_and_first() {
 
 #[test]
 fn a_plan_that_gives_or_costs_nothing_is_refused() {
-    let priced = |coins_milli, bonus_milli, price_minor| Command::SetCoinPlan {
-        plan: PLAN,
-        coins_milli,
-        bonus_milli,
-        bonus_valid_seconds: None,
-        price_minor,
-        price_asset: Asset::INR,
-        active: true,
+    let priced = |coins_milli, bonus_milli, price_minor| {
+        Command::from(SetCoinPlan {
+            plan: PLAN,
+            coins_milli,
+            bonus_milli,
+            bonus_valid_seconds: None,
+            price_minor,
+            price_asset: Asset::INR,
+            active: true,
+        })
     };
     let none = |field| Rejection::AmountNotPositive { field };
     let large = |field| Rejection::AmountTooLarge { field };
@@ -45,7 +48,7 @@ fn a_plan_that_gives_or_costs_nothing_is_refused() {
 fn a_withdrawn_plan_is_not_sold_and_what_was_ordered_of_it_still_is() {
     let mut world = World::new();
     let order = world.order(USER);
-    let withdrawn = Command::SetCoinPlan {
+    let withdrawn = Command::from(SetCoinPlan {
         plan: PLAN,
         coins_milli: 100_000,
         bonus_milli: 0,
@@ -53,11 +56,11 @@ fn a_withdrawn_plan_is_not_sold_and_what_was_ordered_of_it_still_is() {
         price_minor: 10_000,
         price_asset: Asset::INR,
         active: false,
-    };
+    });
     world
         .given(withdrawn)
         .refuse(
-            Command::OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay },
+            Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }),
             Rejection::PlanInactive,
         )
         .check(capture(Some(order), "pay_a", 10_000), "captured 100000 for 10000");

@@ -1,20 +1,21 @@
 //! Who gets how much of a charge.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::event::CommissionScope::{self, *};
 use ledger_core::*;
 
 fn from(scope: CommissionScope, host_bps: u32, agency_bps: u32, ms: i64) -> Command {
     let effective_from = Some(START.plus_ms(ms));
-    Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from }
+    Command::from(SetCommissionRate { scope, host_bps, agency_bps, effective_from })
 }
 
 fn clear(scope: CommissionScope, effective_from: Option<Timestamp>) -> Command {
-    Command::ClearCommissionRate { scope, effective_from }
+    Command::from(ClearCommissionRate { scope, effective_from })
 }
 
 fn join(host: PersonId) -> Command {
-    Command::JoinAgency { host, agency: AGENCY }
+    Command::from(JoinAgency { host, agency: AGENCY })
 }
 
 #[test]
@@ -29,7 +30,7 @@ fn the_most_specific_rate_wins() {
         .check(rose(), "gift: 5000; split 3500/500/1000")
         .check(clear(Host(HOST), None), "rate cleared")
         .check(rose(), "gift: 5000; split 2500/1000/1500")
-        .check(Command::LeaveAgency { host: HOST }, "left")
+        .check(Command::from(LeaveAgency { host: HOST }), "left")
         .check(rose(), "gift: 5000; split 3000/0/2000")
         .stands(&Account::AgencyEarnings(AGENCY).to_string(), Asset::COIN, -2_500);
 }
@@ -108,7 +109,7 @@ fn each_share_is_rounded_down_from_the_platform_on() {
     ] {
         World::with_coins(100_000)
             .given(join(HOST))
-            .given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(price) })
+            .given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(price) }))
             .given(commission(Global, host_bps, agency_bps))
             .check(gift(USER, HOST, None, price), expected);
     }
@@ -136,7 +137,7 @@ fn an_agency_that_a_host_leaves_in_a_call_keeps_its_share_of_it() {
         .given(join(HOST))
         .given(commission(Agency(AGENCY), 6_000, 2_000))
         .check(start(), "started at 10000 (6000/2000); tick 1: 1666 of 1666; split 999/334/333")
-        .check(Command::LeaveAgency { host: HOST }, "left")
+        .check(Command::from(LeaveAgency { host: HOST }), "left")
         .at(10)
         .check(tick(2), "tick 2: 1667 of 3333; split 1001/333/333");
 }
@@ -144,7 +145,7 @@ fn an_agency_that_a_host_leaves_in_a_call_keeps_its_share_of_it() {
 #[test]
 fn a_host_is_in_one_agency_at_most() {
     World::new()
-        .refuse(Command::LeaveAgency { host: HOST }, Rejection::NotInAgency)
+        .refuse(Command::from(LeaveAgency { host: HOST }), Rejection::NotInAgency)
         .given(join(HOST))
         .refuse(join(HOST), Rejection::AlreadyInAgency);
 }

@@ -1,6 +1,7 @@
 //! Random commands, most of them possible where they are given.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
 use ledger_core::*;
 use proptest::prelude::*;
@@ -73,36 +74,38 @@ impl Step {
         let reference = format!("ref_{}_{}", self.whom, who);
         match self.what % 40 {
             0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
-            1..=2 => Command::OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay },
+            1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
             3..=6 => capture(Some(purchase), &reference, price_minor),
             7 => capture(Some(purchase).filter(|_| who % 2 == 0), &reference, size),
             8 => fail(purchase, &reference),
             9..=10 => refund(purchase, &reference, size % 5_000),
             11 => refund_reported(Some(purchase).filter(|_| who % 5 != 0), &reference, size),
-            12..=13 => Command::GrantBonus {
+            12..=13 => Command::from(GrantBonus {
                 user: person,
                 origin: BonusOrigin::Promotion,
                 coins_milli: size,
                 valid_seconds: Some(seconds % 500).filter(|_| who % 3 != 0),
-            },
+            }),
             14 => match pick(&world.state.expiring_lots(), who) {
                 Some((at, lot)) => {
                     world.now = world.now.max(at);
-                    Command::ExpireBonus { lot }
+                    Command::from(ExpireBonus { lot })
                 }
-                None => Command::ExpireBonus { lot: LotId(Uuid::nil()) },
+                None => Command::from(ExpireBonus { lot: LotId(Uuid::nil()) }),
             },
-            15 => Command::JoinAgency { host, agency: AGENCY },
-            16 => Command::LeaveAgency { host },
+            15 => Command::from(JoinAgency { host, agency: AGENCY }),
+            16 => Command::from(LeaveAgency { host }),
             17 => host_rate(host, Some(size).filter(|_| who % 4 != 0)),
-            18 => Command::SetGiftPrice { gift: ROSE, price_milli: Some(size).filter(|_| who % 4 != 0) },
-            19 => Command::SetCommissionRate {
+            18 => {
+                Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(size).filter(|_| who % 4 != 0) })
+            }
+            19 => Command::from(SetCommissionRate {
                 scope,
                 host_bps: bps,
                 agency_bps: u32::from(who) * 20,
                 effective_from: Some(world.now.plus_ms(size)).filter(|_| who % 2 == 0),
-            },
-            20 => Command::ClearCommissionRate { scope, effective_from: None },
+            }),
+            20 => Command::from(ClearCommissionRate { scope, effective_from: None }),
             21..=23 => {
                 let call = CallId(Uuid::from_u128(0x5000 + world.journal.len() as u128));
                 let price = world.state.host_rate(host, Medium::Video).unwrap_or(size);
@@ -146,11 +149,11 @@ impl Step {
         let Some(call) = pick(&active, self.who) else { return tick(1) };
         let row = world.state.call(call).expect("an active call").clone();
         match self.whom % 12 {
-            0 => Command::PauseCall { call, cause: PauseCause::Disconnected },
-            1 => Command::PauseCall { call, cause: PauseCause::Outage },
-            2..=3 => Command::ResumeCall { call },
-            4 => Command::EndCall { call, by: Ending::Participant(row.host) },
-            5 => Command::TickCall { call, number: u32::try_from(self.size).unwrap_or(u32::MAX) },
+            0 => Command::from(PauseCall { call, cause: PauseCause::Disconnected }),
+            1 => Command::from(PauseCall { call, cause: PauseCause::Outage }),
+            2..=3 => Command::from(ResumeCall { call }),
+            4 => Command::from(EndCall { call, by: Ending::Participant(row.host) }),
+            5 => Command::from(TickCall { call, number: u32::try_from(self.size).unwrap_or(u32::MAX) }),
             _ => {
                 let (due, command) = row.next_due(call).expect("an active call has a next step");
                 world.now = world.now.max(due);

@@ -1,6 +1,7 @@
 //! Gifts.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::*;
 
 #[test]
@@ -18,10 +19,10 @@ fn a_gift_pays_the_host_and_the_platform() {
 fn a_gift_costs_what_the_sender_saw_or_nothing() {
     let mut world = World::with_coins(100_000);
     world
-        .check(Command::SetGiftPrice { gift: ROSE, price_milli: Some(6_000) }, "gift Some(6000)")
+        .check(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(6_000) }), "gift Some(6000)")
         .refuse(rose(), Rejection::GiftPriceChanged { price_milli: 6_000 })
         .check(gift(USER, HOST, None, 6_000), "gift: 6000; split 3600/0/2400")
-        .check(Command::SetGiftPrice { gift: ROSE, price_milli: None }, "gift None")
+        .check(Command::from(SetGiftPrice { gift: ROSE, price_milli: None }), "gift None")
         .refuse(gift(USER, HOST, None, 6_000), Rejection::UnknownGift);
 }
 

@@ -1,6 +1,7 @@
 //! A command that is sent again.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::event::CommissionScope::Global;
 use ledger_core::*;
 
@@ -49,8 +50,8 @@ fn bought() -> World {
 fn paths() -> Vec<Path> {
     vec![
         ("order", World::new,
-            |_| Command::OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay },
-            |_| Command::OpenPurchase { user: OTHER, plan: PLAN, gateway: Gateway::Razorpay }),
+            |_| Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }),
+            |_| Command::from(OpenPurchase { user: OTHER, plan: PLAN, gateway: Gateway::Razorpay })),
         ("capture", ordered, |w| capture(Some(purchase_of(w)), "pay", 10_000), |w| capture(Some(purchase_of(w)), "pay", 9_999)),
         ("unmatched capture", World::new, |_| capture(None, "pay", 10_000), |_| capture(None, "pay", 9_999)),
         ("failed payment", ordered, |w| fail(purchase_of(w), "pay"), |w| fail(purchase_of(w), "other")),
@@ -60,20 +61,20 @@ fn paths() -> Vec<Path> {
         ("plan", World::new, |_| plan(1, 0, None), |_| plan(2, 0, None)),
         ("host's rate", World::new, |_| host_rate(HOST, Some(7)), |_| host_rate(HOST, None)),
         ("gift's price", World::new,
-            |_| Command::SetGiftPrice { gift: ROSE, price_milli: Some(7) },
-            |_| Command::SetGiftPrice { gift: ROSE, price_milli: None }),
+            |_| Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(7) }),
+            |_| Command::from(SetGiftPrice { gift: ROSE, price_milli: None })),
         ("commission", World::new, |_| commission(Global, 1, 2), |_| commission(Global, 2, 1)),
         ("call", bought, |_| start(), |_| start_as(CALL, USER, HOST, 10_001)),
         ("gift", bought, |_| rose(), |_| gift(USER, OTHER_HOST, None, 5_000)),
         ("withdrawal", || World::with_earnings(50_000), |_| withdraw(HOST, 5_000), |_| withdraw(HOST, 5_001)),
         ("approval", requested, |w| approve(withdrawal_of(w)), |_| approve(WithdrawalId(uuid::Uuid::nil()))),
         ("rejection", requested, |w| reject(withdrawal_of(w)),
-            |w| Command::RejectWithdrawal { withdrawal: withdrawal_of(w), reason: "other".to_owned() }),
+            |w| Command::from(RejectWithdrawal { withdrawal: withdrawal_of(w), reason: "other".to_owned() })),
         ("cancellation", requested, |w| cancel(withdrawal_of(w), HOST), |w| cancel(withdrawal_of(w), USER)),
         ("payout", approved, |w| paid(withdrawal_of(w)),
-            |w| Command::MarkWithdrawalPaid { withdrawal: withdrawal_of(w), payout_ref: "other".to_owned() }),
+            |w| Command::from(MarkWithdrawalPaid { withdrawal: withdrawal_of(w), payout_ref: "other".to_owned() })),
         ("failed payout", approved, |w| payout_failed(withdrawal_of(w)),
-            |w| Command::FailWithdrawal { withdrawal: withdrawal_of(w), reason: "other".to_owned() }),
+            |w| Command::from(FailWithdrawal { withdrawal: withdrawal_of(w), reason: "other".to_owned() })),
         ("adjustment", World::new, |_| adjust(Account::UserBonus(USER), 10), |_| adjust(Account::UserBonus(USER), -10)),
     ]
 }
@@ -185,7 +186,7 @@ fn what_a_command_creates_has_the_same_id_at_each_retry() {
     let mut first = world.clone();
     let sent = first.envelope(rose());
     let order = Envelope {
-        command: Command::OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay },
+        command: Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }),
         ..sent
     };
     let (mut one, mut two) = (world.clone(), world);

@@ -12,6 +12,7 @@ mod generator;
 mod gifts;
 mod golden;
 mod idempotency;
+mod identities;
 mod metering;
 mod outcome;
 mod properties;

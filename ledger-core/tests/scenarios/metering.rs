@@ -1,7 +1,7 @@
 //! Increments: when they begin and what they cost.
 
 use crate::world::*;
-use ledger_core::call::total_milli;
+use ledger_core::calls::total_milli;
 use ledger_core::*;
 
 #[test]

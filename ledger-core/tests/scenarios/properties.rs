@@ -2,7 +2,9 @@
 
 use crate::generator::{Step, steps, wild_steps};
 use crate::world::*;
-use ledger_core::call::{shares, shares_between, total_milli};
+use ledger_core::calls::total_milli;
+use ledger_core::command::*;
+use ledger_core::commission::{shares, shares_between};
 use ledger_core::event::{CommissionRule, CommissionScope};
 use ledger_core::*;
 use proptest::prelude::*;
@@ -12,7 +14,7 @@ fn busy() -> World {
     let mut world = World::with_coins(100_000);
     world
         .given(grant(OTHER, 50_000, Some(600)))
-        .given(Command::JoinAgency { host: HOST, agency: AGENCY })
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
         .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500))
         .given(adjust(Account::HostEarnings(OTHER_HOST), 30_000));
     world.policy.earnings_hold_seconds = 30;
@@ -141,7 +143,7 @@ fn metered(
     world
         .given(grant(USER, MAX_AMOUNT, None))
         .given(host_rate(HOST, Some(price)))
-        .given(Command::JoinAgency { host: HOST, agency: AGENCY })
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
         .given(commission(CommissionScope::Host(HOST), rates.0, rates.1));
     world.policy.increment_seconds = increment_seconds;
     world.policy.free_seconds = free_seconds;

@@ -1,6 +1,7 @@
 //! Coins for money.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::*;
 
 #[test]
@@ -33,13 +34,13 @@ fn money_that_fits_no_open_order_stands_in_suspense() {
     let paid = world.buy(USER);
     let open = world.order(USER);
     let nobodys = PurchaseId(uuid::Uuid::from_u128(0xdead));
-    let dollars = Command::CapturePurchase {
+    let dollars = Command::from(CapturePurchase {
         gateway: Gateway::Razorpay,
         purchase: Some(open),
         payment_ref: "pay_usd".to_owned(),
         amount_minor: 10_000,
         asset: Asset::new("USD", 2).expect("an asset"),
-    };
+    });
     #[rustfmt::skip]
     world
         .check(capture(None, "pay_1", 700), "unmatched in 700 INR/2: UnknownOrder, no purchase")
@@ -85,7 +86,7 @@ fn the_gateways_news_in_any_order_and_more_than_once_credit_once() {
 fn bonus_coins_go_back_to_the_platform_when_they_expire() {
     let mut world = World::new();
     let lot = world.bonus(4_000, Some(60));
-    let expire = Command::ExpireBonus { lot };
+    let expire = Command::from(ExpireBonus { lot });
     world
         .wallet(USER, [0, 4_000, 4_000, 0, 0])
         .at_ms(59_999)

@@ -1,6 +1,7 @@
 //! Money back.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::event::UnmatchedCause;
 use ledger_core::*;
 
@@ -100,7 +101,7 @@ fn a_refund_never_takes_coins_of_another_purchase() {
 fn refunds_too_small_for_a_coin_do_not_refund_what_was_spent() {
     let mut world = World::new();
     // Fewer thousandths of a coin than paise: most paise are worth no thousandth at all.
-    world.given(plan(3, 0, None)).given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(3) });
+    world.given(plan(3, 0, None)).given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(3) }));
     let purchase = world.buy(USER);
     world
         .given(gift(USER, HOST, None, 3))
@@ -134,13 +135,13 @@ fn bonus_from_elsewhere_stays() {
 fn a_refund_that_fits_no_purchase_stands_in_suspense() {
     let mut world = World::new();
     let (bought, open) = (world.buy(USER), world.order(USER));
-    let euros = Command::RecordRefund {
+    let euros = Command::from(RecordRefund {
         gateway: Gateway::Razorpay,
         purchase: Some(bought),
         refund_ref: "rfnd_4".to_owned(),
         amount_minor: 100,
         asset: Asset::new("EUR", 2).expect("an asset"),
-    };
+    });
     #[rustfmt::skip]
     world
         .check(refund_reported(None, "rfnd_1", 100), "unmatched out 100 INR/2: RefundUnmatched, no purchase")

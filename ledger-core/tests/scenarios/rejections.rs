@@ -2,6 +2,7 @@
 //! is given.
 
 use crate::world::*;
+use ledger_core::command::*;
 use ledger_core::event::CommissionScope::Global;
 use ledger_core::*;
 use std::collections::BTreeSet;
@@ -17,12 +18,12 @@ fn now(seconds: i64) -> Timestamp {
 }
 
 fn order_of_no_plan() -> Command {
-    Command::OpenPurchase { user: USER, plan: PlanId(NOBODYS), gateway: Gateway::Razorpay }
+    Command::from(OpenPurchase { user: USER, plan: PlanId(NOBODYS), gateway: Gateway::Razorpay })
 }
 
 fn refund_in_dollars(purchase: PurchaseId) -> Command {
     let asset = Asset::new("USD", 2).expect("an asset");
-    Command::RefundPurchase { purchase, refund_ref: "r".to_owned(), amount_minor: 1, asset }
+    Command::from(RefundPurchase { purchase, refund_ref: "r".to_owned(), amount_minor: 1, asset })
 }
 
 #[rustfmt::skip]
@@ -30,7 +31,7 @@ fn cases() -> Vec<Case> {
     use Rejection::*;
     vec![
         ("before the journal", |w| { *w = World::unopened(); rose() }, JournalNotOpen),
-        ("a second journal", |_| Command::OpenJournal { journal: JOURNAL, assets: vec![] }, JournalAlreadyOpen),
+        ("a second journal", |_| Command::from(OpenJournal { journal: JOURNAL, assets: vec![] }), JournalAlreadyOpen),
 
         ("a plan for nothing", |_| plan(0, 0, None), AmountNotPositive { field: "coins_milli" }),
         ("a plan of too much", |_| plan(i64::MAX, 0, None), AmountTooLarge { field: "coins_milli" }),
@@ -44,10 +45,10 @@ fn cases() -> Vec<Case> {
 
         ("an order of no plan", |_| order_of_no_plan(), UnknownPlan),
         ("an order of a plan that is not sold", |w| {
-            w.given(Command::SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::INR, active: false });
-            Command::OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }
+            w.given(Command::from(SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::INR, active: false }));
+            Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay })
         }, PlanInactive),
-        ("a plan sold for coins", |_| Command::SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::COIN, active: true }, PriceInCoins),
+        ("a plan sold for coins", |_| Command::from(SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::COIN, active: true }), PriceInCoins),
         ("the failure of no order", |_| fail(PurchaseId(NOBODYS), "pay"), UnknownPurchase),
         ("the refund of no order", |_| refund(PurchaseId(NOBODYS), "r", 1), UnknownPurchase),
         ("a failure after the capture", |w| { let it = w.buy(USER); fail(it, "pay") }, PurchaseNotOpen),
@@ -57,19 +58,19 @@ fn cases() -> Vec<Case> {
         ("a refund of spent coins", |w| { let it = w.buy(USER); w.given(rose()); refund(it, "r", 10_000) }, RefundExceedsUnspent { unspent_milli: 95_000 }),
         ("a refund once more", |w| { let it = w.buy(USER); w.given(refund(it, "r", 1)); refund(it, "r", 2) }, RefundKnown),
 
-        ("the expiry of no lot", |_| Command::ExpireBonus { lot: LotId(NOBODYS) }, UnknownLot),
-        ("the expiry of a lot for ever", |w| { let lot = w.bonus(1, None); Command::ExpireBonus { lot } }, UnknownLot),
-        ("an expiry too early", |w| { let lot = w.bonus(1, Some(60)); Command::ExpireBonus { lot } }, LotNotExpired),
+        ("the expiry of no lot", |_| Command::from(ExpireBonus { lot: LotId(NOBODYS) }), UnknownLot),
+        ("the expiry of a lot for ever", |w| { let lot = w.bonus(1, None); Command::from(ExpireBonus { lot }) }, UnknownLot),
+        ("an expiry too early", |w| { let lot = w.bonus(1, Some(60)); Command::from(ExpireBonus { lot }) }, LotNotExpired),
 
-        ("a gift of no catalogue", |_| Command::SendGift { sender: USER, host: HOST, gift: GiftId(NOBODYS), call: None, price_seen_milli: 1 }, UnknownGift),
+        ("a gift of no catalogue", |_| Command::from(SendGift { sender: USER, host: HOST, gift: GiftId(NOBODYS), call: None, price_seen_milli: 1 }), UnknownGift),
         ("a gift at another price", |_| gift(USER, HOST, None, 4_999), GiftPriceChanged { price_milli: 5_000 }),
         ("a gift in a call of others", |w| { *w = World::in_call(9_000); gift(OTHER, HOST, Some(CALL), 5_000) }, GiftOutsideCall),
 
-        ("a second agency", |w| { w.given(Command::JoinAgency { host: HOST, agency: AGENCY }); Command::JoinAgency { host: HOST, agency: AGENCY } }, AlreadyInAgency),
-        ("leaving no agency", |_| Command::LeaveAgency { host: HOST }, NotInAgency),
+        ("a second agency", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })); Command::from(JoinAgency { host: HOST, agency: AGENCY }) }, AlreadyInAgency),
+        ("leaving no agency", |_| Command::from(LeaveAgency { host: HOST }), NotInAgency),
         ("more than everything", |_| commission(Global, 9_000, 1_001), CommissionTooLarge),
-        ("a rate from before", |_| Command::SetCommissionRate { scope: Global, host_bps: 1, agency_bps: 1, effective_from: Some(now(-1)) }, EffectiveInPast { earliest: START }),
-        ("the end of no rate", |_| Command::ClearCommissionRate { scope: event::CommissionScope::Host(HOST), effective_from: None }, CommissionNotSet),
+        ("a rate from before", |_| Command::from(SetCommissionRate { scope: Global, host_bps: 1, agency_bps: 1, effective_from: Some(now(-1)) }), EffectiveInPast { earliest: START }),
+        ("the end of no rate", |_| Command::from(ClearCommissionRate { scope: event::CommissionScope::Host(HOST), effective_from: None }), CommissionNotSet),
 
         ("a call in a medium not offered", |_| start_as(CALL, HOST, USER, 10_000), MediumNotOffered { medium: Medium::Video }),
         ("a call at another price", |_| start_as(CALL, USER, HOST, 9_000), CallPriceChanged { price_milli_per_minute: 10_000 }),
@@ -97,7 +98,7 @@ fn cases() -> Vec<Case> {
 
         ("adjusting the revenue", |_| adjust(Account::PlatformRevenue, 1), AccountNotAdjustable),
         ("adjusting below zero", |_| adjust(Account::UserBonus(USER), -1), AdjustmentOverdraws { balance_milli: 0 }),
-        ("a reason in words", |_| Command::PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: "so sorry".to_owned(), note: None }, ReasonInvalid { field: "reason" }),
+        ("a reason in words", |_| Command::from(PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: "so sorry".to_owned(), note: None }), ReasonInvalid { field: "reason" }),
         ("a payment of no name", |_| capture(None, "", 1), ReferenceInvalid { field: "payment_ref" }),
     ]
 }
@@ -191,12 +192,14 @@ fn the_guards_of_a_call_stand_in_order() {
 #[test]
 fn the_guards_of_a_gift_stand_in_order() {
     use Rejection::*;
-    let send = |sender, gift: u128, call, price_seen_milli| Command::SendGift {
-        sender,
-        host: HOST,
-        gift: GiftId(Uuid::from_u128(gift)),
-        call,
-        price_seen_milli,
+    let send = |sender, gift: u128, call, price_seen_milli| {
+        Command::from(SendGift {
+            sender,
+            host: HOST,
+            gift: GiftId(Uuid::from_u128(gift)),
+            call,
+            price_seen_milli,
+        })
     };
     World::in_call(1_700)
         .refuse(send(HOST, 9, Some(OTHER_CALL), 0), AmountNotPositive { field: "price_seen_milli" })
@@ -251,11 +254,8 @@ fn the_guards_of_a_tick_stand_in_order() {
 fn the_guards_of_withdrawals_and_adjustments_stand_in_order() {
     use Rejection::*;
     let mut world = World::with_earnings(5_000);
-    let because = |account, amount_milli, reason: &str| Command::PostAdjustment {
-        account,
-        amount_milli,
-        reason: reason.to_owned(),
-        note: None,
+    let because = |account, amount_milli, reason: &str| {
+        Command::from(PostAdjustment { account, amount_milli, reason: reason.to_owned(), note: None })
     };
     let revenue = Account::PlatformRevenue;
     world.policy.payout_rate = rust_decimal::Decimal::ZERO;

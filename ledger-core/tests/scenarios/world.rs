@@ -1,6 +1,7 @@
 //! A small world with a ledger: people, commands, time that a test moves.
 
 use crate::outcome;
+use ledger_core::command::*;
 use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
 use ledger_core::*;
 use uuid::Uuid;
@@ -42,11 +43,11 @@ impl World {
     /// coins for 100 rupees, a rose for 5 coins; hosts get 60 %.
     pub fn new() -> World {
         let mut world = World::unopened();
-        world.given(Command::OpenJournal { journal: JOURNAL, assets: vec![Asset::COIN, Asset::INR] });
+        world.given(Command::from(OpenJournal { journal: JOURNAL, assets: vec![Asset::COIN, Asset::INR] }));
         world.given(host_rate(HOST, Some(10_000)));
         world.given(host_rate(OTHER_HOST, Some(10_000)));
         world.given(plan(100_000, 0, None));
-        world.given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(5_000) });
+        world.given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(5_000) }));
         world.given(commission(CommissionScope::Global, 6_000, 0));
         world
     }
@@ -87,29 +88,27 @@ impl World {
     /// gives for what the world did and for what the state itself keeps from happening twice, or
     /// else a fresh one of the client.
     pub fn envelope(&mut self, command: Command) -> Envelope {
-        use Command::*;
+        let natural = |key: &String| (Actor::Gateway(Gateway::Razorpay), Key::Natural(key.clone()));
         let (actor, key) = match &command {
-            CapturePurchase { payment_ref, .. } => {
-                (Actor::Gateway(Gateway::Razorpay), Key::Natural(payment_ref.clone()))
+            Command::CapturePurchase(it) => natural(&it.payment_ref),
+            Command::FailPurchase(it) => natural(&it.payment_ref),
+            Command::RecordRefund(it) => natural(&it.refund_ref),
+            Command::OpenJournal(_)
+            | Command::ExpireBonus(_)
+            | Command::TickCall(_)
+            | Command::PauseCall(_)
+            | Command::ResumeCall(_)
+            | Command::EndCall(EndCall { by: Ending::Lost, .. }) => {
+                (Actor::System, Key::State(format!("{command:?}")))
             }
-            FailPurchase { payment_ref, .. } => {
-                (Actor::Gateway(Gateway::Razorpay), Key::Natural(payment_ref.clone()))
-            }
-            RecordRefund { refund_ref, .. } => {
-                (Actor::Gateway(Gateway::Razorpay), Key::Natural(refund_ref.clone()))
-            }
-            OpenJournal { .. }
-            | ExpireBonus { .. }
-            | TickCall { .. }
-            | PauseCall { .. }
-            | ResumeCall { .. } => (Actor::System, Key::State(format!("{command:?}"))),
-            EndCall { by: Ending::Lost, .. } => (Actor::System, Key::State(format!("{command:?}"))),
-            OpenPurchase { user, .. } => (Actor::Person(*user), self.fresh_key()),
-            SendGift { sender, .. } => (Actor::Person(*sender), self.fresh_key()),
+            Command::OpenPurchase(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::SendGift(it) => (Actor::Person(it.sender), self.fresh_key()),
             // The host accepts: the payer is somebody else than the actor.
-            StartCall { host, .. } => (Actor::Person(*host), self.fresh_key()),
-            RequestWithdrawal { host, .. } => (Actor::Person(*host), self.fresh_key()),
-            EndCall { by: Ending::Participant(person), .. } => (Actor::Person(*person), self.fresh_key()),
+            Command::StartCall(it) => (Actor::Person(it.host), self.fresh_key()),
+            Command::RequestWithdrawal(it) => (Actor::Person(it.host), self.fresh_key()),
+            Command::EndCall(EndCall { by: Ending::Participant(person), .. }) => {
+                (Actor::Person(*person), self.fresh_key())
+            }
             _ => (Actor::Person(ADMIN), self.fresh_key()),
         };
         Envelope { actor, key, command, policy: self.policy.clone() }
@@ -226,7 +225,7 @@ impl World {
 
     /// Opens a purchase of the plan.
     pub fn order(&mut self, user: PersonId) -> PurchaseId {
-        self.given(Command::OpenPurchase { user, plan: PLAN, gateway: Gateway::Razorpay });
+        self.given(Command::from(OpenPurchase { user, plan: PLAN, gateway: Gateway::Razorpay }));
         self.last(|event| match event {
             Event::PurchaseOpened(it) => Some(it.purchase),
             _ => None,
@@ -286,7 +285,7 @@ pub fn key_of(at: Timestamp, number: u128) -> Key {
 }
 
 pub fn plan(coins_milli: i64, bonus_milli: i64, bonus_valid_seconds: Option<u32>) -> Command {
-    Command::SetCoinPlan {
+    Command::from(SetCoinPlan {
         plan: PLAN,
         coins_milli,
         bonus_milli,
@@ -294,56 +293,56 @@ pub fn plan(coins_milli: i64, bonus_milli: i64, bonus_valid_seconds: Option<u32>
         price_minor: 10_000,
         price_asset: Asset::INR,
         active: true,
-    }
+    })
 }
 
 pub fn capture(purchase: Option<PurchaseId>, payment_ref: &str, amount_minor: i64) -> Command {
     let payment_ref = payment_ref.to_owned();
-    Command::CapturePurchase {
+    Command::from(CapturePurchase {
         gateway: Gateway::Razorpay,
         purchase,
         payment_ref,
         amount_minor,
         asset: Asset::INR,
-    }
+    })
 }
 
 pub fn fail(purchase: PurchaseId, payment_ref: &str) -> Command {
-    Command::FailPurchase {
+    Command::from(FailPurchase {
         purchase,
         payment_ref: payment_ref.to_owned(),
         reason: "bank_declined".to_owned(),
-    }
+    })
 }
 
 /// A refund that the gateway reports.
 pub fn refund_reported(purchase: Option<PurchaseId>, refund_ref: &str, amount_minor: i64) -> Command {
     let refund_ref = refund_ref.to_owned();
-    Command::RecordRefund {
+    Command::from(RecordRefund {
         gateway: Gateway::Razorpay,
         purchase,
         refund_ref,
         amount_minor,
         asset: Asset::INR,
-    }
+    })
 }
 
 /// A refund that an admin makes.
 pub fn refund(purchase: PurchaseId, refund_ref: &str, amount_minor: i64) -> Command {
     let refund_ref = refund_ref.to_owned();
-    Command::RefundPurchase { purchase, refund_ref, amount_minor, asset: Asset::INR }
+    Command::from(RefundPurchase { purchase, refund_ref, amount_minor, asset: Asset::INR })
 }
 
 pub fn grant(user: PersonId, coins_milli: i64, valid_seconds: Option<u32>) -> Command {
-    Command::GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }
+    Command::from(GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds })
 }
 
 pub fn host_rate(host: PersonId, price_milli_per_minute: Option<i64>) -> Command {
-    Command::SetHostRate { host, medium: Medium::Video, price_milli_per_minute }
+    Command::from(SetHostRate { host, medium: Medium::Video, price_milli_per_minute })
 }
 
 pub fn commission(scope: CommissionScope, host_bps: u32, agency_bps: u32) -> Command {
-    Command::SetCommissionRate { scope, host_bps, agency_bps, effective_from: None }
+    Command::from(SetCommissionRate { scope, host_bps, agency_bps, effective_from: None })
 }
 
 /// [`HOST`] accepts the call of [`USER`].
@@ -353,27 +352,27 @@ pub fn start() -> Command {
 
 pub fn start_as(call: CallId, payer: PersonId, host: PersonId, price_seen: i64) -> Command {
     let price_seen_milli_per_minute = price_seen;
-    Command::StartCall { call, payer, host, medium: Medium::Video, price_seen_milli_per_minute }
+    Command::from(StartCall { call, payer, host, medium: Medium::Video, price_seen_milli_per_minute })
 }
 
 pub fn tick(number: u32) -> Command {
-    Command::TickCall { call: CALL, number }
+    Command::from(TickCall { call: CALL, number })
 }
 
 pub fn pause() -> Command {
-    Command::PauseCall { call: CALL, cause: PauseCause::Disconnected }
+    Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected })
 }
 
 pub fn outage() -> Command {
-    Command::PauseCall { call: CALL, cause: PauseCause::Outage }
+    Command::from(PauseCall { call: CALL, cause: PauseCause::Outage })
 }
 
 pub fn resume() -> Command {
-    Command::ResumeCall { call: CALL }
+    Command::from(ResumeCall { call: CALL })
 }
 
 pub fn end(by: Ending) -> Command {
-    Command::EndCall { call: CALL, by }
+    Command::from(EndCall { call: CALL, by })
 }
 
 pub fn hang_up(person: PersonId) -> Command {
@@ -386,33 +385,33 @@ pub fn rose() -> Command {
 }
 
 pub fn gift(sender: PersonId, host: PersonId, call: Option<CallId>, price_seen_milli: i64) -> Command {
-    Command::SendGift { sender, host, gift: ROSE, call, price_seen_milli }
+    Command::from(SendGift { sender, host, gift: ROSE, call, price_seen_milli })
 }
 
 pub fn withdraw(host: PersonId, coins_milli: i64) -> Command {
-    Command::RequestWithdrawal { host, coins_milli }
+    Command::from(RequestWithdrawal { host, coins_milli })
 }
 
 pub fn approve(withdrawal: WithdrawalId) -> Command {
-    Command::ApproveWithdrawal { withdrawal }
+    Command::from(ApproveWithdrawal { withdrawal })
 }
 
 pub fn reject(withdrawal: WithdrawalId) -> Command {
-    Command::RejectWithdrawal { withdrawal, reason: "documents_missing".to_owned() }
+    Command::from(RejectWithdrawal { withdrawal, reason: "documents_missing".to_owned() })
 }
 
 pub fn cancel(withdrawal: WithdrawalId, host: PersonId) -> Command {
-    Command::CancelWithdrawal { withdrawal, host }
+    Command::from(CancelWithdrawal { withdrawal, host })
 }
 
 pub fn paid(withdrawal: WithdrawalId) -> Command {
-    Command::MarkWithdrawalPaid { withdrawal, payout_ref: "utr_1".to_owned() }
+    Command::from(MarkWithdrawalPaid { withdrawal, payout_ref: "utr_1".to_owned() })
 }
 
 pub fn payout_failed(withdrawal: WithdrawalId) -> Command {
-    Command::FailWithdrawal { withdrawal, reason: "account_closed".to_owned() }
+    Command::from(FailWithdrawal { withdrawal, reason: "account_closed".to_owned() })
 }
 
 pub fn adjust(account: Account, amount_milli: i64) -> Command {
-    Command::PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None }
+    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None })
 }

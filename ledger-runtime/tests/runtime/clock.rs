@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use event_store::EventStore;
+use ledger_core::command::SetGiftPrice;
 use ledger_core::*;
 use ledger_runtime::{Clock, ExecuteError, Leap, Ledger, OpenError, Opening, Receipt, Status};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ fn set(world: &World, wall_ms: i64, running_ms: i64) {
 
 async fn leaping() -> World {
     let world = World::open_leaping(memory(), START).await;
-    world.given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) }).await;
+    world.given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) })).await;
     world.given(coins(USER, 100 * ROSE_MILLI)).await;
     world
 }

@@ -1,6 +1,7 @@
 //! Those who follow the journal.
 
 use crate::world::*;
+use ledger_core::command::{EndCall, PauseCall, StartCall};
 use ledger_core::*;
 
 /// More batches than a follower is kept in memory for.
@@ -155,19 +156,19 @@ async fn the_call_that_people_are_in_comes_with_a_unit_even_where_nothing_was_po
     let mut follower = world.ledger.follow();
     let (medium, price_seen_milli_per_minute) = (Medium::Video, 6_000);
     let start =
-        Command::StartCall { call: CALL, payer: USER, host: HOST, medium, price_seen_milli_per_minute };
+        Command::from(StartCall { call: CALL, payer: USER, host: HOST, medium, price_seen_milli_per_minute });
     world.execute(envelope(HOST, start)).await.expect("is accepted");
     let cause = ledger_core::event::PauseCause::Disconnected;
-    world.given(Command::PauseCall { call: CALL, cause }).await;
+    world.given(Command::from(PauseCall { call: CALL, cause })).await;
     let by = Ending::Participant(USER);
-    world.execute(envelope(USER, Command::EndCall { call: CALL, by })).await.expect("is accepted");
+    world.execute(envelope(USER, Command::from(EndCall { call: CALL, by }))).await.expect("is accepted");
     for (running, in_call) in [(true, true), (false, true), (false, false)] {
         let unit = soon(follower.next()).await.expect("is read").expect("is there");
         for person in [USER, HOST] {
             let facts = unit.facts().and_then(|facts| facts.of(person)).expect("is concerned");
             let call = facts.call.as_ref();
             assert_eq!(call.map(|(id, _)| *id), in_call.then_some(CALL));
-            let is_running = |call: &ledger_core::call::Call| call.next_tick_at().is_some();
+            let is_running = |call: &ledger_core::calls::Call| call.next_tick_at().is_some();
             assert_eq!(call.is_some_and(|(_, call)| is_running(call)), running);
         }
     }

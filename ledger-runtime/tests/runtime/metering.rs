@@ -4,6 +4,7 @@ use crate::rig::Rig;
 use crate::world::*;
 use event_store::EventStore;
 use futures_util::FutureExt;
+use ledger_core::command::{EndCall, GrantBonus, PauseCall, ResumeCall, StartCall};
 use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::*;
 use ledger_runtime::{Follower, Metering};
@@ -72,11 +73,11 @@ impl Story {
     }
 
     async fn disconnect(&self) {
-        self.system(Command::PauseCall { call: CALL, cause: PauseCause::Disconnected }).await;
+        self.system(Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected })).await;
     }
 
     async fn reconnect(&self) {
-        self.system(Command::ResumeCall { call: CALL }).await;
+        self.system(Command::from(ResumeCall { call: CALL })).await;
     }
 
     /// The process dies; another one starts at `ms` on the same journal.
@@ -111,12 +112,12 @@ fn brief(recorded: &Recorded) -> Option<String> {
 
 fn start(call: CallId, payer: PersonId, host: PersonId) -> Envelope {
     let (medium, price_seen_milli_per_minute) = (Medium::Video, 6_000);
-    envelope(host, Command::StartCall { call, payer, host, medium, price_seen_milli_per_minute })
+    envelope(host, Command::from(StartCall { call, payer, host, medium, price_seen_milli_per_minute }))
 }
 
 fn bonus(valid_seconds: u32) -> Command {
     let (origin, valid_seconds) = (BonusOrigin::Promotion, Some(valid_seconds));
-    Command::GrantBonus { user: USER, origin, coins_milli: 500, valid_seconds }
+    Command::from(GrantBonus { user: USER, origin, coins_milli: 500, valid_seconds })
 }
 
 #[tokio::test]
@@ -133,7 +134,11 @@ async fn an_increment_is_charged_when_it_begins() {
         story.sees("20000 tick 3 for 1000").await;
         story.at(25_000);
         let by = Ending::Participant(HOST);
-        story.world.execute(envelope(HOST, Command::EndCall { call: CALL, by })).await.expect("is accepted");
+        story
+            .world
+            .execute(envelope(HOST, Command::from(EndCall { call: CALL, by })))
+            .await
+            .expect("is accepted");
         story.sees("25000 ended: HungUp for 3000").await;
         story.at(30_000);
         story.is_quiet().await;

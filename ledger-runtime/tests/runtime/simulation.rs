@@ -7,6 +7,7 @@
 use crate::rig::{Fault, Rig};
 use crate::world::*;
 use event_store::{EmbeddedStore, EventStore, MemoryStore};
+use ledger_core::command::{PostAdjustment, RequestWithdrawal, SendGift, SetCommissionRate, SetGiftPrice};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Receipt, Status};
 use rand::rngs::StdRng;
@@ -130,7 +131,7 @@ impl Simulation {
         };
         simulation.open().await;
         let node = &simulation.nodes[0];
-        node.given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) }).await;
+        node.given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) })).await;
         node.given(commission(6_000)).await;
         simulation.before = node.ledger.durable_revision();
         simulation
@@ -189,11 +190,11 @@ impl Simulation {
             0..5 => {
                 let (host, gift) = (HOST, ROSE);
                 let price_seen_milli = ROSE_MILLI;
-                (person, Command::SendGift { sender: person, host, gift, call: None, price_seen_milli })
+                (person, Command::from(SendGift { sender: person, host, gift, call: None, price_seen_milli }))
             }
             5..7 => (ADMIN, coins(person, amount)),
             7 => (ADMIN, coins(person, -amount)),
-            8 => (HOST, Command::RequestWithdrawal { host: HOST, coins_milli: amount }),
+            8 => (HOST, Command::from(RequestWithdrawal { host: HOST, coins_milli: amount })),
             _ => (ADMIN, commission(self.chance.random_range(0..10_000))),
         }
     }
@@ -295,7 +296,7 @@ impl Simulation {
         rig.clear_plan();
         rig.plan(Fault::SilentAfter);
         let command =
-            Command::PostAdjustment { account, amount_milli: 5, reason: "goodwill".into(), note: None };
+            Command::from(PostAdjustment { account, amount_milli: 5, reason: "goodwill".into(), note: None });
         self.keys += 1;
         let key = key(self.now, self.keys);
         let envelope = Envelope { actor: Actor::Person(ADMIN), key, command, policy: Policy::default() };
@@ -394,16 +395,20 @@ impl Model {
             assert!(row.0 >= 0 && row.1 >= 0, "{person} is never overdrawn");
         };
         match command {
-            Command::SendGift { sender, host, price_seen_milli, .. } => {
+            Command::SendGift(SendGift { sender, host, price_seen_milli, .. }) => {
                 change(*sender, -price_seen_milli, 0);
                 let platform = price_seen_milli * (10_000 - self.commission_bps) / 10_000;
                 change(*host, 0, price_seen_milli - platform);
             }
-            Command::PostAdjustment { account, amount_milli, .. } => {
+            Command::PostAdjustment(PostAdjustment { account, amount_milli, .. }) => {
                 change(account.person().expect("a user's account"), *amount_milli, 0);
             }
-            Command::RequestWithdrawal { host, coins_milli } => change(*host, 0, -coins_milli),
-            Command::SetCommissionRate { host_bps, .. } => self.commission_bps = i64::from(*host_bps),
+            Command::RequestWithdrawal(RequestWithdrawal { host, coins_milli }) => {
+                change(*host, 0, -coins_milli)
+            }
+            Command::SetCommissionRate(SetCommissionRate { host_bps, .. }) => {
+                self.commission_bps = i64::from(*host_bps)
+            }
             other => panic!("the model does not know {}", other.operation()),
         }
     }

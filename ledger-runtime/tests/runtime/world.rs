@@ -1,6 +1,7 @@
 //! A ledger with prices and people, on a clock that a test moves.
 
 use event_store::{EmbeddedStore, EventStore, MemoryStore, NewEvent};
+use ledger_core::command::{PostAdjustment, SendGift, SetCommissionRate, SetGiftPrice, SetHostRate};
 use ledger_core::event::{AdjustmentPosted, CommissionScope};
 use ledger_core::*;
 use ledger_runtime::{Clock, ExecuteError, Ledger, Receipt, Status, read_journal};
@@ -54,7 +55,7 @@ impl World {
     /// `coins_milli` bought by [`USER`].
     pub async fn with_coins(store: Arc<dyn EventStore>, coins_milli: i64) -> World {
         let world = World::open(store).await;
-        world.given(Command::SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) }).await;
+        world.given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) })).await;
         world.given(rate(HOST)).await;
         world.given(commission(6_000)).await;
         if coins_milli > 0 {
@@ -233,21 +234,21 @@ pub fn rose() -> Envelope {
 
 pub fn rose_of(sender: PersonId) -> Envelope {
     let price_seen_milli = ROSE_MILLI;
-    envelope(sender, Command::SendGift { sender, host: HOST, gift: ROSE, call: None, price_seen_milli })
+    envelope(sender, Command::from(SendGift { sender, host: HOST, gift: ROSE, call: None, price_seen_milli }))
 }
 
 pub fn coins(user: PersonId, amount_milli: i64) -> Command {
     let account = Account::UserPurchased(user);
-    Command::PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None }
+    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None })
 }
 
 pub fn rate(host: PersonId) -> Command {
-    Command::SetHostRate { host, medium: Medium::Video, price_milli_per_minute: Some(6_000) }
+    Command::from(SetHostRate { host, medium: Medium::Video, price_milli_per_minute: Some(6_000) })
 }
 
 pub fn commission(host_bps: u32) -> Command {
     let scope = CommissionScope::Global;
-    Command::SetCommissionRate { scope, host_bps, agency_bps: 0, effective_from: None }
+    Command::from(SetCommissionRate { scope, host_bps, agency_bps: 0, effective_from: None })
 }
 
 /// An event as a node with a fault would write it: coins for `user`, with these postings.

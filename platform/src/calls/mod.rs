@@ -16,7 +16,8 @@ use crate::presence::{Presence, PresenceStatus};
 use crate::push::Bus;
 use crate::settings::Settings;
 use chrono::{DateTime, TimeDelta, Utc};
-use ledger_core::call::total_milli;
+use ledger_core::calls::total_milli;
+use ledger_core::command::{EndCall, StartCall};
 use ledger_core::{Actor, CallId, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id};
 use ledger_runtime::{ExecuteError, Receipt};
 use rings::parse_medium;
@@ -160,13 +161,13 @@ impl Calls {
             "accepted" => {}
             _ => return Err(ring_over()),
         }
-        let command = Command::StartCall {
+        let command = Command::from(StartCall {
             call,
             payer,
             host,
             medium,
             price_seen_milli_per_minute: ring.price_milli_per_minute,
-        };
+        });
         match self.commands.give_as(Actor::Person(host), Key::Natural(call.to_string()), command).await {
             Ok(receipt) => {
                 if !receipt.duplicate {
@@ -286,7 +287,7 @@ impl Calls {
     ) -> Result<Option<Receipt>, CommandError> {
         let call = CallId(ring.call);
         for _ in 0..TAKING_LOOKS {
-            let command = Command::EndCall { call, by: Ending::Participant(person) };
+            let command = Command::from(EndCall { call, by: Ending::Participant(person) });
             match self.commands.give(person, key, command).await {
                 // It is just being taken, or a crash came between.
                 Err(CommandError::Execute(ExecuteError::Rejected(Rejection::UnknownCall))) => {

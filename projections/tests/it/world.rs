@@ -1,6 +1,13 @@
 //! A journal, written by real commands.
 
 use event_store::{EventStore, MemoryStore, NewEvent};
+use ledger_core::command::{
+    ApproveWithdrawal, CancelWithdrawal, CapturePurchase, ClearCommissionRate, EndCall, ExpireBonus,
+    FailPurchase, FailWithdrawal, GrantBonus, JoinAgency, LeaveAgency, MarkWithdrawalPaid, OpenJournal,
+    OpenPurchase, PauseCall, PostAdjustment, RecordRefund, RefundPurchase, RejectWithdrawal,
+    RequestWithdrawal, ResumeCall, SendGift, SetCoinPlan, SetCommissionRate, SetGiftPrice, SetHostRate,
+    StartCall, TickCall,
+};
 use ledger_core::event::*;
 use ledger_core::*;
 use projections::Journal;
@@ -33,7 +40,7 @@ impl World {
         let (state, store) = (State::new(), MemoryStore::new());
         let mut world = World { state, store, at: BEGINNING, commands: 0, events: 0 };
         let journal = JournalId(Uuid::from_u128(journal));
-        world.give(Command::OpenJournal { journal, assets: vec![Asset::COIN, Asset::INR] }).await;
+        world.give(Command::from(OpenJournal { journal, assets: vec![Asset::COIN, Asset::INR] })).await;
         world
     }
 
@@ -85,8 +92,9 @@ impl World {
     }
 
     pub async fn purchase(&mut self) -> PurchaseId {
-        let events =
-            self.give(Command::OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }).await;
+        let events = self
+            .give(Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }))
+            .await;
         match &events[0] {
             Event::PurchaseOpened(it) => it.purchase,
             other => panic!("{other:?}"),
@@ -94,22 +102,22 @@ impl World {
     }
 
     pub async fn capture(&mut self, purchase: Option<PurchaseId>, payment_ref: &str) -> Vec<Event> {
-        self.give(Command::CapturePurchase {
+        self.give(Command::from(CapturePurchase {
             gateway: Gateway::Razorpay,
             purchase,
             payment_ref: payment_ref.to_owned(),
             amount_minor: 9_900,
             asset: Asset::INR,
-        })
+        }))
         .await
     }
 
     pub async fn gift(&mut self, gift: GiftId, price_seen_milli: i64, call: Option<CallId>) {
-        self.give(Command::SendGift { sender: USER, host: HOST, gift, call, price_seen_milli }).await;
+        self.give(Command::from(SendGift { sender: USER, host: HOST, gift, call, price_seen_milli })).await;
     }
 
     pub async fn withdraw(&mut self, coins_milli: i64) -> WithdrawalId {
-        let events = self.give(Command::RequestWithdrawal { host: HOST, coins_milli }).await;
+        let events = self.give(Command::from(RequestWithdrawal { host: HOST, coins_milli })).await;
         match &events[0] {
             Event::WithdrawalRequested(it) => it.withdrawal,
             other => panic!("{other:?}"),
@@ -118,7 +126,7 @@ impl World {
 
     /// Prices, rates, and a user with bought coins.
     pub async fn open_for_business(&mut self) -> PurchaseId {
-        self.give(Command::SetCoinPlan {
+        self.give(Command::from(SetCoinPlan {
             plan: PLAN,
             coins_milli: 100_000,
             bonus_milli: 10_000,
@@ -126,15 +134,15 @@ impl World {
             price_minor: 9_900,
             price_asset: Asset::INR,
             active: true,
-        })
+        }))
         .await;
         for (medium, price) in
             [(Medium::Video, Some(6_000)), (Medium::Chat, Some(1_000)), (Medium::Voice, None)]
         {
-            self.give(Command::SetHostRate { host: HOST, medium, price_milli_per_minute: price }).await;
+            self.give(Command::from(SetHostRate { host: HOST, medium, price_milli_per_minute: price })).await;
         }
-        self.give(Command::SetGiftPrice { gift: ROSE, price_milli: Some(2_000) }).await;
-        self.give(Command::SetGiftPrice { gift: CAR, price_milli: Some(40_000) }).await;
+        self.give(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(2_000) })).await;
+        self.give(Command::from(SetGiftPrice { gift: CAR, price_milli: Some(40_000) })).await;
         let purchase = self.purchase().await;
         self.capture(Some(purchase), "pay_1").await;
         purchase
@@ -143,29 +151,27 @@ impl World {
     /// Every type of event at least once.
     pub async fn with_every_event(journal: u128) -> World {
         let mut world = World::new(journal).await;
-        world.give(Command::JoinAgency { host: HOST, agency: AGENCY }).await;
+        world.give(Command::from(JoinAgency { host: HOST, agency: AGENCY })).await;
         let global = CommissionScope::Global;
-        let set = |scope, host_bps, agency_bps| Command::SetCommissionRate {
-            scope,
-            host_bps,
-            agency_bps,
-            effective_from: None,
+        let set = |scope, host_bps, agency_bps| {
+            Command::from(SetCommissionRate { scope, host_bps, agency_bps, effective_from: None })
         };
         world.give(set(global, 6_000, 1_000)).await;
         world.give(set(CommissionScope::Host(HOST), 7_001, 503)).await;
         let first = world.open_for_business().await;
         world.a_failed_then_captured_purchase(first).await;
         world.a_call().await;
-        let clear = Command::ClearCommissionRate { scope: CommissionScope::Host(HOST), effective_from: None };
+        let clear =
+            Command::from(ClearCommissionRate { scope: CommissionScope::Host(HOST), effective_from: None });
         world.give(clear).await;
         world.gift(CAR, 40_000, None).await;
-        world.give(Command::SetGiftPrice { gift: CAR, price_milli: None }).await;
+        world.give(Command::from(SetGiftPrice { gift: CAR, price_milli: None })).await;
         world.bonus_coins().await;
         world.refunds(first).await;
         world.withdrawals().await;
         world.corrections().await;
-        world.give(Command::LeaveAgency { host: HOST }).await;
-        world.give(Command::JoinAgency { host: HOST, agency: OTHER_AGENCY }).await;
+        world.give(Command::from(LeaveAgency { host: HOST })).await;
+        world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
         world.a_running_and_a_paused_call().await;
         world
     }
@@ -173,25 +179,29 @@ impl World {
     async fn a_failed_then_captured_purchase(&mut self, captured: PurchaseId) {
         let purchase = self.purchase().await;
         let reason = "card_declined".to_owned();
-        self.give(Command::FailPurchase { purchase, payment_ref: "pay_2".into(), reason: reason.clone() })
-            .await;
+        self.give(Command::from(FailPurchase {
+            purchase,
+            payment_ref: "pay_2".into(),
+            reason: reason.clone(),
+        }))
+        .await;
         self.capture(Some(purchase), "pay_3").await;
         self.capture(Some(captured), "pay_4").await;
         self.capture(None, "pay_5").await;
         let open = self.purchase().await;
-        self.give(Command::FailPurchase { purchase: open, payment_ref: "pay_6".into(), reason }).await;
+        self.give(Command::from(FailPurchase { purchase: open, payment_ref: "pay_6".into(), reason })).await;
         self.purchase().await;
     }
 
     pub async fn start(&mut self, id: u128, medium: Medium, price: i64) -> CallId {
         let call = CallId(Uuid::from_u128(id));
-        self.give(Command::StartCall {
+        self.give(Command::from(StartCall {
             call,
             payer: USER,
             host: HOST,
             medium,
             price_seen_milli_per_minute: price,
-        })
+        }))
         .await;
         call
     }
@@ -200,41 +210,43 @@ impl World {
         let call = self.start(0xf1, Medium::Video, 6_000).await;
         for number in 2..=4 {
             self.pass(10);
-            self.give(Command::TickCall { call, number }).await;
+            self.give(Command::from(TickCall { call, number })).await;
         }
         self.pass(3);
-        self.give(Command::PauseCall { call, cause: PauseCause::Disconnected }).await;
+        self.give(Command::from(PauseCall { call, cause: PauseCause::Disconnected })).await;
         self.pass(5);
-        self.give(Command::ResumeCall { call }).await;
+        self.give(Command::from(ResumeCall { call })).await;
         self.gift(ROSE, 2_000, Some(call)).await;
         self.pass(7);
-        self.give(Command::TickCall { call, number: 5 }).await;
-        self.give(Command::EndCall { call, by: Ending::Participant(USER) }).await;
+        self.give(Command::from(TickCall { call, number: 5 })).await;
+        self.give(Command::from(EndCall { call, by: Ending::Participant(USER) })).await;
     }
 
     async fn a_running_and_a_paused_call(&mut self) {
         let call = self.start(0xf2, Medium::Chat, 1_000).await;
         self.pass(2);
-        self.give(Command::PauseCall { call, cause: PauseCause::Disconnected }).await;
+        self.give(Command::from(PauseCall { call, cause: PauseCause::Disconnected })).await;
         self.pass(40);
-        self.give(Command::EndCall { call, by: Ending::Lost }).await;
+        self.give(Command::from(EndCall { call, by: Ending::Lost })).await;
         let call = self.start(0xf3, Medium::Chat, 1_000).await;
         self.pass(10);
-        self.give(Command::TickCall { call, number: 2 }).await;
+        self.give(Command::from(TickCall { call, number: 2 })).await;
     }
 
     async fn bonus_coins(&mut self) {
-        let grant = |coins_milli, valid_seconds| Command::GrantBonus {
-            user: USER,
-            origin: BonusOrigin::Promotion,
-            coins_milli,
-            valid_seconds,
+        let grant = |coins_milli, valid_seconds| {
+            Command::from(GrantBonus {
+                user: USER,
+                origin: BonusOrigin::Promotion,
+                coins_milli,
+                valid_seconds,
+            })
         };
         let granted = self.give(grant(5_000, Some(60))).await;
         let Event::BonusGranted(granted) = &granted[0] else { panic!("{granted:?}") };
         self.gift(ROSE, 2_000, None).await;
         self.pass(61);
-        self.give(Command::ExpireBonus { lot: granted.lot }).await;
+        self.give(Command::from(ExpireBonus { lot: granted.lot })).await;
         self.give(grant(1_000, None)).await;
     }
 
@@ -244,13 +256,15 @@ impl World {
         let purchase = self.purchase().await;
         self.capture(Some(purchase), "pay_7").await;
         let refund_ref = "rfnd_1".to_owned();
-        self.give(Command::RefundPurchase { purchase, refund_ref, amount_minor: 3_333, asset }).await;
-        let record = |purchase, refund_ref: &str, amount_minor| Command::RecordRefund {
-            gateway,
-            purchase,
-            refund_ref: refund_ref.to_owned(),
-            amount_minor,
-            asset,
+        self.give(Command::from(RefundPurchase { purchase, refund_ref, amount_minor: 3_333, asset })).await;
+        let record = |purchase, refund_ref: &str, amount_minor| {
+            Command::from(RecordRefund {
+                gateway,
+                purchase,
+                refund_ref: refund_ref.to_owned(),
+                amount_minor,
+                asset,
+            })
         };
         self.give(record(Some(purchase), "rfnd_2", 1_000)).await;
         // Part of its coins is spent: the uncovered money goes to suspense.
@@ -260,17 +274,20 @@ impl World {
 
     async fn withdrawals(&mut self) {
         let returned = self.withdraw(5_000).await;
-        self.give(Command::ApproveWithdrawal { withdrawal: returned }).await;
-        self.give(Command::MarkWithdrawalPaid { withdrawal: returned, payout_ref: "utr_1".into() }).await;
+        self.give(Command::from(ApproveWithdrawal { withdrawal: returned })).await;
+        self.give(Command::from(MarkWithdrawalPaid { withdrawal: returned, payout_ref: "utr_1".into() }))
+            .await;
         self.pass(1);
-        self.give(Command::FailWithdrawal { withdrawal: returned, reason: "bank_refused".into() }).await;
+        self.give(Command::from(FailWithdrawal { withdrawal: returned, reason: "bank_refused".into() }))
+            .await;
         let rejected = self.withdraw(2_000).await;
-        self.give(Command::RejectWithdrawal { withdrawal: rejected, reason: "no_document".into() }).await;
+        self.give(Command::from(RejectWithdrawal { withdrawal: rejected, reason: "no_document".into() }))
+            .await;
         let cancelled = self.withdraw(2_000).await;
-        self.give(Command::CancelWithdrawal { withdrawal: cancelled, host: HOST }).await;
+        self.give(Command::from(CancelWithdrawal { withdrawal: cancelled, host: HOST })).await;
         let paid = self.withdraw(3_000).await;
-        self.give(Command::ApproveWithdrawal { withdrawal: paid }).await;
-        self.give(Command::MarkWithdrawalPaid { withdrawal: paid, payout_ref: "utr_2".into() }).await;
+        self.give(Command::from(ApproveWithdrawal { withdrawal: paid })).await;
+        self.give(Command::from(MarkWithdrawalPaid { withdrawal: paid, payout_ref: "utr_2".into() })).await;
         self.withdraw(1_000).await;
     }
 
@@ -285,7 +302,7 @@ impl World {
         ];
         for (account, amount_milli) in amounts {
             let reason = "lost_call".to_owned();
-            self.give(Command::PostAdjustment { account, amount_milli, reason, note: None }).await;
+            self.give(Command::from(PostAdjustment { account, amount_milli, reason, note: None })).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The chart of accounts: typed ids with a readable text form.
 
-use crate::ids::{AgencyId, PersonId, WithdrawalId};
-use crate::money::Asset;
+use super::ids::{AgencyId, PersonId, WithdrawalId};
+use super::money::Asset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 use std::{fmt, str::FromStr};

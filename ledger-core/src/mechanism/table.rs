@@ -2,31 +2,24 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::borrow::Borrow;
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
 
-/// A hash map that remembers, for each change since the last [`Table::settle`], what stood there
+/// An ordered map that remembers, for each change since the last [`Table::settle`], what stood there
 /// before, under the revision of the event that made the change.
-///
-/// It offers no iteration in hash order: whatever leaves it in bulk is sorted first.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
-    rows: HashMap<K, V>,
+    rows: BTreeMap<K, V>,
     before: VecDeque<(u64, K, Option<V>)>,
 }
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Table { rows: HashMap::new(), before: VecDeque::new() }
+        Table { rows: BTreeMap::new(), before: VecDeque::new() }
     }
 }
 
-impl<K: Clone + Eq + Hash + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
-    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
+    pub fn get(&self, key: &K) -> Option<&V> {
         self.rows.get(key)
     }
 
@@ -37,6 +30,16 @@ impl<K: Clone + Eq + Hash + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
             None => self.rows.remove(&key),
         };
         self.before.push_back((revision, key, old));
+    }
+
+    /// Changes a row that is there, in the name of the event at `revision`.
+    ///
+    /// # Panics
+    /// When there is no such row: an event speaks of something that never came into being.
+    pub fn edit(&mut self, revision: u64, key: &K, edit: impl FnOnce(&mut V)) {
+        let row = self.rows.get_mut(key).expect("an event changes only rows that earlier events made");
+        self.before.push_back((revision, key.clone(), Some(row.clone())));
+        edit(row);
     }
 
     /// Takes back every change made at a revision of `from` or later.
@@ -57,10 +60,8 @@ impl<K: Clone + Eq + Hash + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
     }
 
     /// The rows in the order of their keys.
-    pub fn sorted(&self) -> Vec<(&K, &V)> {
-        let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        rows
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.iter()
     }
 
     /// Removes a row for good: undo does not bring it back.
@@ -68,15 +69,15 @@ impl<K: Clone + Eq + Hash + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
         self.rows.remove(key);
     }
 
-    /// Adds the rows to a hash of the state, in the order of their keys.
+    /// Adds the rows to a hash of the state.
     pub fn digest(&self, name: &str, into: &mut Sha256) {
         self.digest_where(name, into, |_| true);
     }
 
-    /// Adds the rows that still count to a hash of the state, in the order of their keys.
+    /// Adds the rows that still count to a hash of the state.
     pub fn digest_where(&self, name: &str, into: &mut Sha256, counts: impl Fn(&V) -> bool) {
         into.update(name.as_bytes());
-        for row in self.sorted().into_iter().filter(|(_, value)| counts(value)) {
+        for row in self.rows.iter().filter(|(_, value)| counts(value)) {
             let bytes = serde_json::to_vec(&row).expect("rows hold strings, integers and lists only");
             into.update((bytes.len() as u64).to_be_bytes());
             into.update(bytes);
@@ -88,20 +89,24 @@ impl<K: Clone + Eq + Hash + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
 mod tests {
     use super::*;
 
+    fn rows(table: &Table<u32, &'static str>) -> Vec<(u32, &'static str)> {
+        table.iter().map(|(key, value)| (*key, *value)).collect()
+    }
+
     #[test]
     fn undo_brings_back_what_stood_before_and_settle_makes_it_final() {
         let mut table: Table<u32, &str> = Table::default();
         table.set(1, 7, Some("one"));
-        table.set(2, 7, Some("two"));
+        table.edit(2, &7, |row| *row = "two");
         table.set(2, 8, Some("new"));
         table.set(3, 7, None);
         table.undo_from(3);
-        assert_eq!(table.sorted(), [(&7, &"two"), (&8, &"new")]);
+        assert_eq!(rows(&table), [(7, "two"), (8, "new")]);
         table.undo_from(2);
-        assert_eq!(table.sorted(), [(&7, &"one")]);
+        assert_eq!(rows(&table), [(7, "one")]);
         table.set(2, 7, Some("other"));
         table.settle(2);
         table.undo_from(0);
-        assert_eq!(table.sorted(), [(&7, &"other")]);
+        assert_eq!(rows(&table), [(7, "other")]);
     }
 }

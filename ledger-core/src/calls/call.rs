@@ -1,10 +1,11 @@
 //! A metered call: connected time, increments, and what they cost.
 
-use crate::command::{Command, Ending};
-use crate::event::{CallStarted, CommissionRule, Medium};
-use crate::ids::{CallId, PersonId};
+use super::{CallStarted, EndCall, Ending, TickCall};
+use crate::commission::CommissionRule;
+use crate::mechanism::decide::Context;
+use crate::mechanism::event::Change;
 use crate::money::share;
-use crate::time::Timestamp;
+use crate::{CallId, Command, Medium, PersonId, Rejection, State, Timestamp};
 use serde::Serialize;
 
 /// A call as the ledger sees it: from acceptance to end.
@@ -108,9 +109,9 @@ impl Call {
     pub fn next_due(&self, call: CallId) -> Option<(Timestamp, Command)> {
         match self.phase {
             Phase::Running { .. } => {
-                Some((self.next_tick_at()?, Command::TickCall { call, number: self.ticks + 1 }))
+                Some((self.next_tick_at()?, TickCall { call, number: self.ticks + 1 }.into()))
             }
-            Phase::Paused { lost_at, .. } => Some((lost_at, Command::EndCall { call, by: Ending::Lost })),
+            Phase::Paused { lost_at, .. } => Some((lost_at, EndCall { call, by: Ending::Lost }.into())),
             Phase::Ended => None,
         }
     }
@@ -125,7 +126,7 @@ impl Call {
 /// tick charges the difference to the total so far, so any way of ticking charges the same.
 ///
 /// ```
-/// use ledger_core::call::total_milli;
+/// use ledger_core::calls::total_milli;
 /// // Ten coins a minute, charged every ten seconds: a sixth each, and nothing lost to rounding.
 /// assert_eq!(total_milli(10_000, 10, 0, 1), Some(1_666));
 /// assert_eq!(total_milli(10_000, 10, 0, 6), Some(10_000));
@@ -142,31 +143,32 @@ pub fn total_milli(
     share(price_milli_per_minute, seconds.max(0), 60)
 }
 
-/// A split of a gross amount.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shares {
-    pub host_milli: i64,
-    pub agency_milli: i64,
-    pub platform_milli: i64,
+impl State {
+    pub fn call(&self, call: CallId) -> Option<&Call> {
+        self.tables.calls.get(&call)
+    }
+
+    /// The call that `person` is in, as payer or as host.
+    pub fn engaged(&self, person: PersonId) -> Option<CallId> {
+        self.tables.engaged.get(&person).copied()
+    }
+
+    /// The calls that have not ended, in the order of their ids.
+    pub fn active_calls(&self) -> Vec<(CallId, &Call)> {
+        let calls = self.tables.calls.iter().filter(|(_, call)| call.is_active());
+        calls.map(|(id, call)| (*id, call)).collect()
+    }
 }
 
-/// The shares of `gross_milli` in all: platform against the rest, then host against agency within
-/// the rest, each rounded down. Each share grows with the gross, so no part of a later split is
-/// ever negative.
-pub fn shares(gross_milli: i64, rule: &CommissionRule) -> Option<Shares> {
-    let earned_bps = i64::from(rule.host_bps) + i64::from(rule.agency_bps);
-    let platform_milli = share(gross_milli, 10_000 - earned_bps, 10_000)?;
-    let rest = gross_milli - platform_milli;
-    let host_milli = if earned_bps == 0 { 0 } else { share(rest, i64::from(rule.host_bps), earned_bps)? };
-    Some(Shares { host_milli, agency_milli: rest - host_milli, platform_milli })
+impl Context<'_> {
+    pub(super) fn active_call(&self, id: CallId) -> Result<&Call, Rejection> {
+        let call = self.state.call(id).ok_or(Rejection::UnknownCall)?;
+        if call.is_active() { Ok(call) } else { Err(Rejection::CallEnded) }
+    }
 }
 
-/// The shares of the charge that brings a gross total from `before_milli` to `after_milli`.
-pub fn shares_between(before_milli: i64, after_milli: i64, rule: &CommissionRule) -> Option<Shares> {
-    let (before, after) = (shares(before_milli, rule)?, shares(after_milli, rule)?);
-    Some(Shares {
-        host_milli: after.host_milli - before.host_milli,
-        agency_milli: after.agency_milli - before.agency_milli,
-        platform_milli: after.platform_milli - before.platform_milli,
-    })
+impl Change<'_> {
+    pub(super) fn edit_call(&mut self, id: CallId, edit: impl FnOnce(&mut Call)) {
+        self.state.tables.calls.edit(self.revision, &id, edit);
+    }
 }

@@ -1,9 +1,10 @@
 //! What is known of each event beside what happened: who, when, by which command.
 
-use crate::account::Gateway;
-use crate::event::{DecodeError, Event};
-use crate::ids::{CommandId, PersonId};
-use crate::time::Timestamp;
+use super::account::Gateway;
+use super::event::DecodeError;
+use super::ids::{CommandId, PersonId};
+use super::time::Timestamp;
+use crate::nouns::Event;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 use sha2::{Digest, Sha256};
@@ -61,9 +62,9 @@ impl<'de> Deserialize<'de> for Actor {
 pub struct RequestHash(pub [u8; 16]);
 
 impl RequestHash {
-    pub fn of(command: &impl Serialize) -> RequestHash {
-        let bytes = serde_json::to_vec(command).expect("a command holds strings, integers and lists only");
-        let digest = Sha256::digest(&bytes);
+    /// The hash of a command's canonical bytes.
+    pub(crate) fn of(command: &[u8]) -> RequestHash {
+        let digest = Sha256::digest(command);
         let mut half = [0; 16];
         half.copy_from_slice(&digest[..16]);
         RequestHash(half)

@@ -1,0 +1,103 @@
+//! Corrections that a person of the platform makes.
+
+use crate::account::legs;
+use crate::lots::Draw;
+use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
+use crate::mechanism::envelope::commands;
+use crate::mechanism::event::{Change, Happened, events};
+use crate::{Account, AdjustmentId, Asset, Event, LotId, NoteId, PersonId, Posting, Rejection};
+
+macro_rules! noun {
+    ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
+        adjustments
+        commands { PostAdjustment }
+        events { AdjustmentPosted }
+        tables {}
+        rejections {
+            AccountNotAdjustable = "account_not_adjustable", "only accounts of users, hosts and agencies can be adjusted";
+            AdjustmentOverdraws { balance_milli: i64 } = "adjustment_overdraws", "the account holds {balance_milli} thousandths of a coin";
+        }
+    } } };
+}
+pub(crate) use noun;
+
+commands! {
+    PostAdjustment = "PostAdjustment" {
+        account: Account,
+        amount_milli: i64,
+        reason: String,
+        note: Option<NoteId>,
+    }
+}
+
+events! {
+    /// A person of the platform corrected an account.
+    AdjustmentPosted = "AdjustmentPosted" {
+        adjustment: AdjustmentId,
+        account: Account,
+        /// What the account's owner gains (positive) or loses (negative).
+        amount_milli: i64,
+        reason: String,
+        note: Option<NoteId>,
+        /// The lot that added coins stand in.
+        lot: Option<LotId>,
+        draws: Vec<Draw>,
+        postings: Vec<Posting>,
+    }
+}
+
+impl Decide for PostAdjustment {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let &PostAdjustment { account, amount_milli, ref reason, note } = self;
+        let field = "amount_milli";
+        check_amount(field, amount_milli.checked_abs().ok_or(Rejection::AmountTooLarge { field })?)?;
+        let reason = check_reason("reason", reason)?;
+        let in_lots = matches!(account, Account::UserPurchased(_) | Account::UserBonus(_));
+        if !in_lots && !matches!(account, Account::HostEarnings(_) | Account::AgencyEarnings(_)) {
+            return Err(Rejection::AccountNotAdjustable);
+        }
+        let balance_milli = -context.state.balance(account, Asset::COIN);
+        if balance_milli + amount_milli < 0 {
+            return Err(Rejection::AdjustmentOverdraws { balance_milli });
+        }
+        let other = Account::PlatformAdjustments;
+        let (draws, postings) = if amount_milli > 0 {
+            (Vec::new(), legs(Asset::COIN, other, account, amount_milli))
+        } else {
+            let draws = if in_lots { context.draw_from(account, -amount_milli) } else { Vec::new() };
+            (draws, legs(Asset::COIN, account, other, -amount_milli))
+        };
+        let posted = AdjustmentPosted {
+            adjustment: context.command_id.derive("adjustment"),
+            account,
+            amount_milli,
+            reason,
+            note,
+            lot: (in_lots && amount_milli > 0).then(|| context.command_id.derive("lot")),
+            draws,
+            postings,
+        };
+        Ok(vec![posted.into()])
+    }
+}
+
+impl Happened for AdjustmentPosted {
+    fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        self.account.person().into_iter().collect()
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        Some(self.adjustment.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        if let Some(lot) = self.lot {
+            change.add_lot(lot, self.account, self.amount_milli, None);
+        }
+        change.spend(&self.draws);
+    }
+}

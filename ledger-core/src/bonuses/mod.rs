@@ -1,0 +1,152 @@
+//! Coins that users are given, and that may expire.
+
+use crate::account::legs;
+use crate::mechanism::decide::{Context, Decide, check_amount};
+use crate::mechanism::envelope::commands;
+use crate::mechanism::event::{Change, Happened, events};
+use crate::{Account, Asset, Event, LotId, PersonId, Posting, PurchaseId, Rejection, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! noun {
+    ($next:ident $so_far:tt) => {
+        $crate::nouns::$next! { $so_far {
+            bonuses
+            commands { GrantBonus ExpireBonus }
+            events { BonusGranted BonusExpired }
+            tables {}
+            rejections {
+                LotNotExpired = "lot_not_expired", "this lot of bonus coins has not expired";
+            }
+        } }
+    };
+}
+pub(crate) use noun;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BonusOrigin {
+    /// Given with a coin plan.
+    Plan,
+    /// Given by an admin.
+    Promotion,
+}
+
+commands! {
+    GrantBonus = "GrantBonus" {
+        user: PersonId,
+        origin: BonusOrigin,
+        coins_milli: i64,
+        valid_seconds: Option<u32>,
+    }
+    ExpireBonus = "ExpireBonus" { lot: LotId }
+}
+
+events! {
+    BonusGranted = "BonusGranted" {
+        lot: LotId,
+        user: PersonId,
+        origin: BonusOrigin,
+        purchase: Option<PurchaseId>,
+        coins_milli: i64,
+        expires_at: Option<Timestamp>,
+        postings: Vec<Posting>,
+    }
+    /// What was left of a bonus lot at its expiry went back to the platform.
+    BonusExpired = "BonusExpired" { lot: LotId, user: PersonId, coins_milli: i64, postings: Vec<Posting> }
+}
+
+/// A bonus that a command gives, by itself or with a purchase.
+pub(crate) struct Bonus {
+    pub user: PersonId,
+    pub origin: BonusOrigin,
+    pub purchase: Option<PurchaseId>,
+    pub coins_milli: i64,
+    pub valid_seconds: Option<u32>,
+}
+
+impl Bonus {
+    pub fn event(self, context: &Context) -> Event {
+        let Bonus { user, origin, purchase, coins_milli, valid_seconds } = self;
+        let (from, to) = (Account::PlatformPromotions, Account::UserBonus(user));
+        let granted = BonusGranted {
+            lot: context.command_id.derive("bonus"),
+            user,
+            origin,
+            purchase,
+            coins_milli,
+            expires_at: valid_seconds.map(|seconds| context.at.plus_seconds(seconds)),
+            postings: legs(Asset::COIN, from, to, coins_milli),
+        };
+        granted.into()
+    }
+}
+
+impl Decide for GrantBonus {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let &GrantBonus { user, origin, coins_milli, valid_seconds } = self;
+        check_amount("coins_milli", coins_milli)?;
+        if valid_seconds == Some(0) {
+            return Err(Rejection::AmountNotPositive { field: "valid_seconds" });
+        }
+        let bonus = Bonus { user, origin, purchase: None, coins_milli, valid_seconds };
+        Ok(vec![bonus.event(context)])
+    }
+}
+
+impl Decide for ExpireBonus {
+    const STATE_REFUSES_REPEATS: bool = true;
+
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let lot = self.lot;
+        let row = context.state.lot(lot).ok_or(Rejection::UnknownLot)?;
+        let (Account::UserBonus(user), Some(expiry)) = (row.account, row.expires_at) else {
+            return Err(Rejection::UnknownLot);
+        };
+        if context.at < expiry {
+            return Err(Rejection::LotNotExpired);
+        }
+        let coins_milli = row.remaining_milli;
+        let postings = legs(Asset::COIN, row.account, Account::PlatformPromotions, coins_milli);
+        Ok(vec![BonusExpired { lot, user, coins_milli, postings }.into()])
+    }
+}
+
+impl Happened for BonusGranted {
+    fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.user]
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        self.purchase.map(|purchase| purchase.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change.add_lot(self.lot, Account::UserBonus(self.user), self.coins_milli, self.expires_at);
+        if let Some(purchase) = self.purchase {
+            change.edit_purchase(purchase, |purchase| {
+                if let Some(captured) = &mut purchase.captured {
+                    captured.bonus_lot = Some(self.lot);
+                }
+            });
+        }
+    }
+}
+
+impl Happened for BonusExpired {
+    fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.user]
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change.draw(self.lot, self.coins_milli);
+    }
+}

@@ -1,0 +1,42 @@
+//! Metered calls.
+
+mod call;
+mod end;
+mod pause;
+mod start;
+mod tick;
+
+pub use call::{Call, Phase, total_milli};
+pub use end::{CallEnded, EndCall, EndReason, Ending};
+pub use pause::{CallPaused, CallResumed, PauseCall, PauseCause, ResumeCall};
+pub use start::{CallStarted, StartCall};
+pub use tick::{CallTicked, TickCall};
+
+macro_rules! noun {
+    ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
+        calls
+        commands { StartCall TickCall PauseCall ResumeCall EndCall }
+        events { CallStarted CallTicked CallPaused CallResumed CallEnded }
+        tables {
+            calls: CallId => calls::Call;
+            // Who is in which call, as payer or as host.
+            engaged: PersonId => CallId;
+        }
+        rejections {
+            CallPriceChanged { price_milli_per_minute: i64 } = "call_price_changed", "the host's price is now {price_milli_per_minute} thousandths of a coin a minute";
+            PayerBusy = "payer_busy", "the payer is in another call";
+            HostBusy = "host_busy", "the host is in another call";
+            CallKnown = "call_already_started", "this call has been started already";
+            UnknownCall = "unknown_call", "there is no such call";
+            CallEnded = "call_ended", "the call has ended";
+            NotInCall = "not_in_call", "only those in the call can do this";
+            CallNotRunning = "call_not_running", "the call is paused";
+            CallNotPaused = "call_not_paused", "the call is not paused";
+            TickNotDue { due: Timestamp } = "tick_not_due", "the next increment begins at {due}";
+            TickOutOfOrder { next: u32 } = "tick_out_of_order", "the next increment is number {next}";
+            GraceNotOver { lost_at: Timestamp } = "grace_not_over", "the call is lost from {lost_at} on";
+            TermsInvalid { field: &'static str } = "terms_invalid", "the setting {field} cannot be used to meter a call";
+        }
+    } } };
+}
+pub(crate) use noun;

@@ -1,0 +1,120 @@
+//! An increment of a call begins and is charged.
+
+use super::{Call, EndReason, Phase};
+use crate::commission::{Split, SplitSource};
+use crate::lots::{Charge, Draw};
+use crate::mechanism::decide::{Context, Decide, audit};
+use crate::mechanism::envelope::commands;
+use crate::mechanism::event::{Change, Happened, events};
+use crate::{CallId, Event, PersonId, Posting, Rejection, Timestamp};
+
+commands! {
+    /// The next increment begins, or the call ends because it cannot be paid.
+    TickCall = "TickCall" { call: CallId, number: u32 }
+}
+
+events! {
+    /// An increment began; it is kept.
+    CallTicked = "CallTicked" {
+        call: CallId,
+        payer: PersonId,
+        host: PersonId,
+        /// From one.
+        number: u32,
+        begun_at: Timestamp,
+        charge_milli: i64,
+        charged_total_milli: i64,
+        draws: Vec<Draw>,
+        postings: Vec<Posting>,
+    }
+}
+
+impl Decide for TickCall {
+    const STATE_REFUSES_REPEATS: bool = true;
+
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let &TickCall { call: id, number } = self;
+        let call = context.active_call(id)?;
+        if number != call.ticks + 1 {
+            return Err(Rejection::TickOutOfOrder { next: call.ticks + 1 });
+        }
+        let due = call.next_tick_at().ok_or(Rejection::CallNotRunning)?;
+        if context.at < due {
+            return Err(Rejection::TickNotDue { due });
+        }
+        // A tick that comes late by an increment or more means that the server was not there: time
+        // that nobody watched is not billed.
+        let late = context.at.since(due) >= i64::from(call.increment_seconds) * 1_000;
+        let begun_at = if late { context.at } else { due };
+        // An increment that no account could take up must end the call as well: it would be tried for ever.
+        let increment = increment(context, id, call, begun_at);
+        match increment.and_then(|events| audit(context.state, &events).map(|()| events)) {
+            Ok(events) => Ok(events),
+            Err(_) => Ok(vec![call.ended(id, context.at, EndReason::Exhausted, None)]),
+        }
+    }
+}
+
+/// The events of the increment that begins at `begun_at`.
+pub(super) fn increment(
+    context: &Context,
+    id: CallId,
+    call: &Call,
+    begun_at: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let number = call.ticks + 1;
+    let field = "price_milli_per_minute";
+    let charged_total_milli = call.total_milli(number).ok_or(Rejection::AmountTooLarge { field })?;
+    let charge_milli = charged_total_milli - call.charged_milli;
+    let Charge { draws, postings } = context.charge(call.payer, charge_milli)?;
+    let (payer, host) = (call.payer, call.host);
+    let ticked = CallTicked {
+        call: id,
+        payer,
+        host,
+        number,
+        begun_at,
+        charge_milli,
+        charged_total_milli,
+        draws,
+        postings,
+    };
+    let split = Split {
+        source: SplitSource::Call(id),
+        payer,
+        host,
+        commission: call.commission,
+        before_milli: call.charged_milli,
+        after_milli: charged_total_milli,
+        hold_seconds: call.earnings_hold_seconds,
+    };
+    Ok([Some(ticked.into()), split.event(context)].into_iter().flatten().collect())
+}
+
+impl Happened for CallTicked {
+    fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.payer, self.host]
+    }
+
+    fn payer(&self) -> Option<PersonId> {
+        Some(self.payer)
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        Some(self.call.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change.edit_call(self.call, |call| {
+            let connected_ms = i64::from(self.number - 1) * i64::from(call.increment_seconds) * 1_000;
+            call.phase = Phase::Running { connected_ms, since: self.begun_at };
+            call.ticks = self.number;
+            call.charged_milli = self.charged_total_milli;
+        });
+        change.spend(&self.draws);
+    }
+}

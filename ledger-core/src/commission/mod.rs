@@ -1,0 +1,31 @@
+//! How a charge is divided between host, agency and platform, and what hosts have earned by it.
+
+mod earnings;
+mod rate;
+mod split;
+
+pub use rate::{
+    ClearCommissionRate, CommissionRateCleared, CommissionRateSet, CommissionRule, CommissionScope,
+    SetCommissionRate,
+};
+pub(crate) use split::Split;
+pub use split::{CommissionSplit, Shares, SplitSource, shares, shares_between};
+
+macro_rules! noun {
+    ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
+        commission
+        commands { SetCommissionRate ClearCommissionRate }
+        events { CommissionRateSet CommissionRateCleared CommissionSplit }
+        tables {
+            commissions: commission::CommissionScope => Vec<commission::RateChange>;
+            pending_earnings: PersonId => Vec<(Timestamp, i64)>;
+        }
+        rejections {
+            CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";
+            EffectiveInPast { earliest: Timestamp } = "effective_from_in_past", "a commission rate is never backdated; the earliest moment is {earliest}";
+            CommissionNotSet = "commission_not_set", "no rate is set for this scope";
+        }
+    } } };
+}
+pub(crate) use noun;
+pub(crate) use rate::RateChange;

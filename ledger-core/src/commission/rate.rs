@@ -1,0 +1,156 @@
+//! Commission rates: set for a host, an agency or everybody, never backdated.
+
+use crate::mechanism::decide::{Context, Decide};
+use crate::mechanism::envelope::commands;
+use crate::mechanism::event::{Change, Happened, events};
+use crate::{AgencyId, Event, PersonId, Posting, Rejection, State, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whom a commission rate is for. The most specific in force wins: host, then agency, then global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommissionScope {
+    Global,
+    Agency(AgencyId),
+    Host(PersonId),
+}
+
+/// The rate that a charge is split by: fixed when the charge, or the call that it is part of, begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommissionRule {
+    /// Where the rate was set.
+    pub scope: CommissionScope,
+    /// The host's share, in basis points.
+    pub host_bps: u32,
+    /// The agency's share, in basis points; zero without an agency.
+    pub agency_bps: u32,
+    pub agency: Option<AgencyId>,
+}
+
+/// A rate, or (`None`) its end, from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RateChange {
+    effective_from: Timestamp,
+    bps: Option<(u32, u32)>,
+}
+
+commands! {
+    SetCommissionRate = "SetCommissionRate" {
+        scope: CommissionScope,
+        host_bps: u32,
+        agency_bps: u32,
+        /// At once when absent.
+        effective_from: Option<Timestamp>,
+    }
+    ClearCommissionRate = "ClearCommissionRate" {
+        scope: CommissionScope,
+        effective_from: Option<Timestamp>,
+    }
+}
+
+events! {
+    CommissionRateSet = "CommissionRateSet" {
+        scope: CommissionScope,
+        host_bps: u32,
+        agency_bps: u32,
+        effective_from: Timestamp,
+    }
+    CommissionRateCleared = "CommissionRateCleared" { scope: CommissionScope, effective_from: Timestamp }
+}
+
+impl State {
+    /// The most specific commission rate in force for `host` at `at`: host, agency, global, and
+    /// where none is set half for the host.
+    pub fn commission_rule(&self, host: PersonId, at: Timestamp) -> CommissionRule {
+        let agency = self.agency_of(host);
+        let scopes = [
+            Some(CommissionScope::Host(host)),
+            agency.map(CommissionScope::Agency),
+            Some(CommissionScope::Global),
+        ];
+        let set = scopes.into_iter().flatten().find_map(|scope| {
+            let (host_bps, agency_bps) = self.rate_in_force(scope, at)?;
+            Some((scope, host_bps, agency_bps))
+        });
+        let (scope, host_bps, agency_bps) = set.unwrap_or((CommissionScope::Global, 5_000, 0));
+        CommissionRule { scope, host_bps, agency_bps: if agency.is_some() { agency_bps } else { 0 }, agency }
+    }
+
+    fn rate_in_force(&self, scope: CommissionScope, at: Timestamp) -> Option<(u32, u32)> {
+        let changes = self.tables.commissions.get(&scope)?;
+        changes.iter().rev().find(|change| change.effective_from <= at)?.bps
+    }
+}
+
+impl Decide for SetCommissionRate {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let &SetCommissionRate { scope, host_bps, agency_bps, effective_from } = self;
+        if u64::from(host_bps) + u64::from(agency_bps) > 10_000 {
+            return Err(Rejection::CommissionTooLarge);
+        }
+        let effective_from = not_backdated(effective_from, context.at)?;
+        Ok(vec![CommissionRateSet { scope, host_bps, agency_bps, effective_from }.into()])
+    }
+}
+
+impl Decide for ClearCommissionRate {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let scope = self.scope;
+        let effective_from = not_backdated(self.effective_from, context.at)?;
+        if context.state.rate_in_force(scope, effective_from).is_none() {
+            return Err(Rejection::CommissionNotSet);
+        }
+        Ok(vec![CommissionRateCleared { scope, effective_from }.into()])
+    }
+}
+
+fn not_backdated(effective_from: Option<Timestamp>, at: Timestamp) -> Result<Timestamp, Rejection> {
+    match effective_from {
+        Some(moment) if moment < at => Err(Rejection::EffectiveInPast { earliest: at }),
+        moment => Ok(moment.unwrap_or(at)),
+    }
+}
+
+impl Happened for CommissionRateSet {
+    fn postings(&self) -> &[Posting] {
+        &[]
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![]
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change_rate(change, self.scope, self.effective_from, Some((self.host_bps, self.agency_bps)));
+    }
+}
+
+impl Happened for CommissionRateCleared {
+    fn postings(&self) -> &[Posting] {
+        &[]
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![]
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change_rate(change, self.scope, self.effective_from, None);
+    }
+}
+
+fn change_rate(
+    change: &mut Change,
+    scope: CommissionScope,
+    effective_from: Timestamp,
+    bps: Option<(u32, u32)>,
+) {
+    let rates = &mut change.state.tables.commissions;
+    let mut changes = rates.get(&scope).cloned().unwrap_or_default();
+    // After those of the same moment: of two changes for one moment the later command wins.
+    let place = changes.partition_point(|change| change.effective_from <= effective_from);
+    changes.insert(place, RateChange { effective_from, bps });
+    rates.set(change.revision, scope, Some(changes));
+}

@@ -1,0 +1,76 @@
+//! What is paid in coins: draws from lots, and the entry of the charge.
+
+use crate::account::legs;
+use crate::mechanism::decide::Context;
+use crate::{Account, Asset, LotId, PersonId, Posting, Rejection};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Part of a spend: how much came from which lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Draw {
+    pub lot: LotId,
+    pub account: Account,
+    pub amount_milli: i64,
+}
+
+/// The charge side of a spend: where the coins come from, and the entry to `clearing:charges`.
+pub(crate) struct Charge {
+    pub draws: Vec<Draw>,
+    pub postings: Vec<Posting>,
+}
+
+impl Context<'_> {
+    /// Draws `amount_milli` from the payer's lots: bonus first (soonest expiry first), then bought
+    /// coins by age. Earnings are no lots, so a host cannot pay from them.
+    pub fn charge(&self, payer: PersonId, amount_milli: i64) -> Result<Charge, Rejection> {
+        let mut draws: Vec<Draw> = Vec::new();
+        let mut open = amount_milli;
+        for (lot, row) in self.state.spending_order(payer, self.at) {
+            let part = open.min(row.remaining_milli);
+            if part > 0 {
+                draws.push(Draw { lot, account: row.account, amount_milli: part });
+                open -= part;
+            }
+            if open == 0 {
+                break;
+            }
+        }
+        if open > 0 {
+            return Err(self.short_of(payer, amount_milli, amount_milli - open));
+        }
+        let from = |account: Account| {
+            draws.iter().filter(|it| it.account == account).map(|it| it.amount_milli).sum()
+        };
+        let postings = [Account::UserBonus(payer), Account::UserPurchased(payer)]
+            .into_iter()
+            .flat_map(|account| legs(Asset::COIN, account, Account::ClearingCharges, from(account)))
+            .collect();
+        Ok(Charge { draws, postings })
+    }
+
+    fn short_of(&self, payer: PersonId, needed_milli: i64, spendable_milli: i64) -> Rejection {
+        let earnings_milli = -self.state.balance(Account::HostEarnings(payer), Asset::COIN);
+        if earnings_milli >= needed_milli - spendable_milli {
+            Rejection::EarningsNotSpendable { needed_milli, spendable_milli }
+        } else {
+            Rejection::InsufficientFunds { needed_milli, spendable_milli }
+        }
+    }
+
+    /// Takes from all lots of one account, expired ones too: the account holds their coins.
+    pub fn draw_from(&self, account: Account, amount_milli: i64) -> Vec<Draw> {
+        let mut open = amount_milli;
+        let mut draws = Vec::new();
+        for (lot, row) in self.state.lots_of(account) {
+            let part = open.min(row.remaining_milli);
+            if part > 0 {
+                draws.push(Draw { lot, account, amount_milli: part });
+                open -= part;
+            }
+        }
+        assert_eq!(open, 0, "the lots of {account} hold its balance");
+        draws
+    }
+}

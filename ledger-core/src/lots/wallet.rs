@@ -1,0 +1,34 @@
+//! What a person has.
+
+use crate::{Account, Asset, PersonId, State, Timestamp};
+use serde::Serialize;
+
+/// What a person has, in thousandths of a coin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Wallet {
+    pub purchased_milli: i64,
+    pub bonus_milli: i64,
+    /// Bought coins and bonus coins that have not expired.
+    pub spendable_milli: i64,
+    pub earnings_milli: i64,
+    pub withdrawable_milli: i64,
+}
+
+impl State {
+    /// What `person` has at the moment `at`.
+    pub fn wallet(&self, person: PersonId, at: Timestamp) -> Wallet {
+        let own = |account: Account| -self.balance(account, Asset::COIN);
+        Wallet {
+            purchased_milli: own(Account::UserPurchased(person)),
+            bonus_milli: own(Account::UserBonus(person)),
+            spendable_milli: self.spendable(person, at),
+            earnings_milli: own(Account::HostEarnings(person)),
+            withdrawable_milli: self.withdrawable(person, at),
+        }
+    }
+
+    /// What `person` can spend: bought coins, and bonus coins that have not expired.
+    pub fn spendable(&self, person: PersonId, at: Timestamp) -> i64 {
+        self.spending_order(person, at).map(|(_, lot)| lot.remaining_milli).sum()
+    }
+}

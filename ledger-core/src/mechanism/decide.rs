@@ -1,0 +1,189 @@
+//! Decides what a command leads to. Guards come first, in a fixed order: key, duplicate, then the
+//! business rules of the command; events are only made once nothing can refuse them any more.
+
+use super::account::{Account, Posting};
+use super::envelope::{Envelope, Key, Policy};
+use super::evolve::assert_balanced;
+use super::ids::{CommandId, PersonId};
+use super::metadata::{Actor, Metadata, Recorded, RequestHash};
+use super::money::{Asset, MAX_AMOUNT};
+use super::state::{KEY_LIFE_MS, State};
+use super::time::Timestamp;
+use crate::SCHEMA_VERSION;
+use crate::nouns::{Command, Event, Rejection};
+use uuid::Uuid;
+
+/// How far a client's clock may run ahead, in milliseconds.
+const KEY_AHEAD_MS: i64 = 5 * 60 * 1_000;
+
+/// What an accepted command leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// These events, to be appended together.
+    Append(Unit),
+    /// Nothing new: the command was accepted before, and its last event has this revision.
+    Duplicate { command_id: CommandId, revision: u64 },
+}
+
+/// The events of one command, which stand or fall together; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    pub command_id: CommandId,
+    pub at: Timestamp,
+    pub events: Vec<Event>,
+    request_hash: RequestHash,
+    key_at: Option<Timestamp>,
+    remembered: bool,
+    actor: Actor,
+    payer: Option<PersonId>,
+}
+
+impl Unit {
+    /// The events as they will be recorded from revision `first` on, under the ids that `event_id`
+    /// gives.
+    pub fn record(self, first: u64, mut event_id: impl FnMut() -> Uuid) -> Vec<Recorded> {
+        let count = self.events.len() as u32;
+        let events = self.events.into_iter().zip(0u32..);
+        events
+            .map(|(event, index)| Recorded {
+                revision: first + u64::from(index),
+                event_id: event_id(),
+                metadata: Metadata {
+                    schema_version: SCHEMA_VERSION,
+                    recorded_at: self.at,
+                    command_id: self.command_id,
+                    request_hash: self.request_hash,
+                    key_at: self.key_at,
+                    remembered: self.remembered,
+                    index,
+                    count,
+                    actor: self.actor,
+                    payer: self.payer,
+                    correlation: event.correlation(),
+                },
+                event,
+            })
+            .collect()
+    }
+}
+
+/// Decides `envelope` on `state` at the moment `at` (never before the state's last event).
+///
+/// # Errors
+/// A [`Rejection`] when a guard refuses; nothing is recorded then.
+///
+/// # Panics
+/// When the events would break an invariant: a fault of this program, to be contained by the caller.
+pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decision, Rejection> {
+    let at = at.max(state.last_at());
+    let key_at = check_key(&envelope.key, at)?;
+    let context = Context { state, at, command_id: envelope.command_id(), policy: &envelope.policy };
+    let request_hash = envelope.request_hash();
+    if let Some(earlier) = state.remembered(context.command_id) {
+        if earlier.hash != request_hash {
+            return Err(Rejection::KeyReused);
+        }
+        return Ok(Decision::Duplicate { command_id: context.command_id, revision: earlier.revision });
+    }
+    if state.journal().is_none() && !matches!(envelope.command, Command::OpenJournal(_)) {
+        return Err(Rejection::JournalNotOpen);
+    }
+    let events = envelope.command.decide(&context)?;
+    audit(state, &events)?;
+    let payer = events.iter().find_map(Event::payer);
+    Ok(Decision::Append(Unit {
+        command_id: context.command_id,
+        at,
+        events,
+        request_hash,
+        key_at,
+        remembered: !(matches!(envelope.key, Key::State(_)) && envelope.command.state_refuses_repeats()),
+        actor: envelope.actor,
+        payer: payer.filter(|payer| envelope.actor != Actor::Person(*payer)),
+    }))
+}
+
+/// Checks a client's key at the moment `at`; answers the moment in it, by which it is forgotten later.
+///
+/// # Errors
+/// `KeyNotV7`, `KeyExpired` or `KeyInFuture`.
+pub fn check_key(key: &Key, at: Timestamp) -> Result<Option<Timestamp>, Rejection> {
+    let Key::Client(key) = key else { return Ok(None) };
+    if key.get_version_num() != 7 {
+        return Err(Rejection::KeyNotV7);
+    }
+    let (seconds, nanos) = key.get_timestamp().ok_or(Rejection::KeyNotV7)?.to_unix();
+    let millis = i64::try_from(seconds).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)
+        + i64::from(nanos / 1_000_000);
+    let key_at = Timestamp(millis);
+    match at.since(key_at) {
+        age if age > KEY_LIFE_MS => Err(Rejection::KeyExpired),
+        age if age < -KEY_AHEAD_MS => Err(Rejection::KeyInFuture),
+        _ => Ok(Some(key_at)),
+    }
+}
+
+/// The invariants of a unit, checked before anything is appended.
+pub(crate) fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
+    assert!(!events.is_empty(), "an accepted command leads to at least one event");
+    let mut changed: Vec<(Account, Asset, i128)> = Vec::new();
+    for event in events {
+        assert_balanced(event.postings());
+        // Posting by posting, as evolve will do it: what passes here cannot stop the ledger there.
+        for Posting { account, asset, amount } in event.postings().iter().copied() {
+            let before = match changed.iter().position(|(a, b, _)| (*a, *b) == (account, asset)) {
+                Some(place) => changed.swap_remove(place).2,
+                None => i128::from(state.balance(account, asset)),
+            };
+            let after = before + i128::from(amount);
+            assert!(after <= 0 || !account.is_owned(), "{account} would be overdrawn");
+            if after.abs() > i128::from(MAX_AMOUNT) {
+                return Err(Rejection::AmountTooLarge { field: "amount" });
+            }
+            changed.push((account, asset, after));
+        }
+    }
+    for (account, _, after) in changed {
+        assert!(after == 0 || account != Account::ClearingCharges, "clearing:charges would not be empty");
+    }
+    Ok(())
+}
+
+/// How a command is decided.
+pub(crate) trait Decide {
+    /// Whether the state alone refuses a repeat: a tick has a number, a call ends once.
+    const STATE_REFUSES_REPEATS: bool = false;
+
+    /// Guards in a fixed order, then the events.
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection>;
+}
+
+/// What deciding goes by.
+pub(crate) struct Context<'a> {
+    pub state: &'a State,
+    pub at: Timestamp,
+    pub command_id: CommandId,
+    pub policy: &'a Policy,
+}
+
+/// An amount that is given in a command: positive, and no larger than amounts can be.
+pub(crate) fn check_amount(field: &'static str, amount: i64) -> Result<i64, Rejection> {
+    match amount {
+        ..=0 => Err(Rejection::AmountNotPositive { field }),
+        amount if amount > MAX_AMOUNT => Err(Rejection::AmountTooLarge { field }),
+        amount => Ok(amount),
+    }
+}
+
+/// A reason is a code, so that no words about a person reach the journal.
+pub(crate) fn check_reason(field: &'static str, reason: &str) -> Result<String, Rejection> {
+    let fits = (1..=64).contains(&reason.len())
+        && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if fits { Ok(reason.to_owned()) } else { Err(Rejection::ReasonInvalid { field }) }
+}
+
+/// The name that a gateway or a bank has given to something.
+pub(crate) fn check_reference(field: &'static str, reference: &str) -> Result<String, Rejection> {
+    let fits = (1..=64).contains(&reference.len()) && reference.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(reference.to_owned()) } else { Err(Rejection::ReferenceInvalid { field }) }
+}

@@ -1,0 +1,77 @@
+//! What the events of all nouns have in common.
+//!
+//! A recorded event decodes for ever. Amounts in coins are thousandths (`_milli`), in fiat minor
+//! units (`_minor`) beside their asset. Events hold ids and codes only, never personal data.
+
+use super::account::Posting;
+use super::ids::PersonId;
+use super::state::State;
+use super::time::Timestamp;
+use uuid::Uuid;
+
+/// Declares events: a struct each, beside the text by which the journal knows its type. The text is
+/// recorded for ever: a struct may be renamed, the text never.
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty),* $(,)?
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(
+            Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+        )]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($(#[$field_meta])* pub $field: $type),* }
+
+        impl $name {
+            /// The name of the event's type, as the store records it.
+            pub const KIND: &'static str = $kind;
+        }
+
+        impl From<$name> for $crate::Event {
+            fn from(event: $name) -> $crate::Event {
+                $crate::Event::$name(event)
+            }
+        }
+    )*};
+}
+pub(crate) use events;
+
+/// What an event says of itself, and what follows from it.
+pub(crate) trait Happened {
+    /// The entry of the event: its postings, none when no value moves.
+    fn postings(&self) -> &[Posting];
+
+    /// The people whom the event concerns: they may see it.
+    fn people(&self) -> Vec<PersonId>;
+
+    /// Who pays for what happened.
+    fn payer(&self) -> Option<PersonId> {
+        None
+    }
+
+    /// What the event is about, by which its neighbours are found: a call, a purchase, a withdrawal.
+    fn correlation(&self) -> Option<Uuid> {
+        None
+    }
+
+    /// Changes the noun's rows. Amounts are taken as they stand, never computed again; the balances
+    /// have been moved by the postings already.
+    fn evolve(&self, change: &mut Change);
+}
+
+/// The change that one recorded event makes.
+pub(crate) struct Change<'a> {
+    pub state: &'a mut State,
+    pub revision: u64,
+    pub at: Timestamp,
+}
+
+/// Why recorded bytes are not an event that this program knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A newer program wrote it; this node must not go on.
+    #[error("the journal holds an event of the unknown type {0}: a newer program wrote it")]
+    UnknownKind(String),
+    #[error("the journal holds a malformed {0}: {1}")]
+    Malformed(String, String),
+}

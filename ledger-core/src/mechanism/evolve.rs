@@ -1,0 +1,54 @@
+//! Applies what was recorded. Amounts are taken as they stand, never computed again.
+
+use super::account::{Account, Posting};
+use super::event::Change;
+use super::metadata::Recorded;
+use super::money::{Asset, MAX_AMOUNT};
+use super::state::State;
+
+/// Brings `state` one event further.
+///
+/// # Panics
+/// When the event breaks an invariant: its revision is not the next, its postings do not balance,
+/// an owned account would be overdrawn, clearing is not empty at the end of a unit. The ledger must
+/// stop then: the journal cannot be explained by this program.
+pub fn evolve(state: &mut State, recorded: &Recorded) {
+    let (revision, metadata) = (recorded.revision, &recorded.metadata);
+    assert_eq!(revision, state.head.next, "events are evolved in the order of their revisions");
+    state.keep_head(revision);
+    post(state, revision, recorded.event.postings());
+    recorded.event.evolve(&mut Change { state, revision, at: metadata.recorded_at });
+    assert!(state.head.journal.is_some(), "a journal begins with JournalOpened");
+    state.head.next = revision + 1;
+    state.head.at = state.head.at.max(metadata.recorded_at);
+    if metadata.closes_unit() {
+        let left = state.balance(Account::ClearingCharges, Asset::COIN);
+        assert_eq!(left, 0, "clearing:charges is empty at the end of the unit that closes at {revision}");
+        if metadata.remembered {
+            state.remember(revision, metadata);
+        }
+    }
+}
+
+/// Moves the balances. The sum over an entry is zero for each asset, so the books stay in balance.
+fn post(state: &mut State, revision: u64, postings: &[Posting]) {
+    assert_balanced(postings);
+    for posting in postings {
+        let before = state.balance(posting.account, posting.asset);
+        let after = before.checked_add(posting.amount).filter(|it| it.abs() <= MAX_AMOUNT);
+        let after = after.unwrap_or_else(|| panic!("{} overflows at {revision}", posting.account));
+        assert!(after <= 0 || !posting.account.is_owned(), "{} is overdrawn at {revision}", posting.account);
+        let key = (posting.account, posting.asset);
+        state.tables.balances.set(revision, key, (after != 0).then_some(after));
+    }
+}
+
+/// # Panics
+/// When the postings do not sum to zero for each asset.
+pub(crate) fn assert_balanced(postings: &[Posting]) {
+    for posting in postings {
+        let sum: i128 =
+            postings.iter().filter(|it| it.asset == posting.asset).map(|it| i128::from(it.amount)).sum();
+        assert_eq!(sum, 0, "the postings of an entry sum to zero for {}", posting.asset);
+    }
+}

@@ -1,0 +1,15 @@
+//! What every noun stands on: identities and money, the envelope of a command, the unit of its events,
+//! the state's tables, the canonical bytes. Nothing here knows a noun.
+
+pub mod account;
+pub mod decide;
+pub mod envelope;
+pub mod event;
+pub mod evolve;
+pub mod ids;
+pub mod metadata;
+pub mod money;
+pub mod rejection;
+pub mod state;
+pub mod table;
+pub mod time;

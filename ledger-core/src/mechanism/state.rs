@@ -1,0 +1,142 @@
+//! What the journal adds up to: all that deciding the next command takes.
+//!
+//! Each noun adds its own questions to [`State`].
+
+use super::account::Account;
+use super::ids::{CommandId, JournalId};
+use super::metadata::{Metadata, RequestHash};
+use super::money::Asset;
+use super::table::Table;
+use super::time::Timestamp;
+use crate::nouns::Tables;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, VecDeque};
+
+/// For how long a client's idempotency key is good, in milliseconds of event time.
+pub const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// The ledger's state after the last event evolved. Changed by [`crate::evolve`] alone.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub(crate) head: Head,
+    heads_before: VecDeque<(u64, Head)>,
+    pub(crate) tables: Tables,
+    commands: Table<CommandId, Remembered>,
+    /// When which command may be forgotten; follows from `commands`.
+    forgettable: BTreeSet<(Timestamp, CommandId)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Head {
+    pub journal: Option<JournalId>,
+    /// The revision that the next event gets.
+    pub next: u64,
+    pub at: Timestamp,
+}
+
+/// A command that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Remembered {
+    pub hash: RequestHash,
+    pub revision: u64,
+    pub key_at: Option<Timestamp>,
+}
+
+impl State {
+    pub fn new() -> State {
+        State::default()
+    }
+
+    /// The journal's id; `None` before its first event.
+    pub fn journal(&self) -> Option<JournalId> {
+        self.head.journal
+    }
+
+    /// The revision of the last event; `None` before the first.
+    pub fn revision(&self) -> Option<u64> {
+        self.head.next.checked_sub(1)
+    }
+
+    /// The revision that the next event gets.
+    pub fn next_revision(&self) -> u64 {
+        self.head.next
+    }
+
+    /// When the last event was recorded.
+    pub fn last_at(&self) -> Timestamp {
+        self.head.at
+    }
+
+    /// The signed balance, debit positive.
+    pub fn balance(&self, account: Account, asset: Asset) -> i64 {
+        self.tables.balances.get(&(account, asset)).copied().unwrap_or(0)
+    }
+
+    /// All balances that are not zero, in the order of the accounts; signed, debit positive.
+    pub fn balances(&self) -> Vec<(Account, Asset, i64)> {
+        self.tables.balances.iter().map(|((account, asset), amount)| (*account, *asset, *amount)).collect()
+    }
+
+    /// Where the command was recorded, and with what content, while it is remembered.
+    pub(crate) fn remembered(&self, command: CommandId) -> Option<&Remembered> {
+        self.commands.get(&command)
+    }
+
+    pub(crate) fn remember(&mut self, revision: u64, metadata: &Metadata) {
+        if let Some(key_at) = metadata.key_at {
+            self.forgettable.insert((key_at, metadata.command_id));
+        }
+        let row = Remembered { hash: metadata.request_hash, revision, key_at: metadata.key_at };
+        self.commands.set(revision, metadata.command_id, Some(row));
+    }
+
+    /// Keeps the head as it is before the event at `revision`, for undo.
+    pub(crate) fn keep_head(&mut self, revision: u64) {
+        self.heads_before.push_back((revision, self.head));
+    }
+
+    /// Takes back every event from revision `from` on. Possible down to the last settled one.
+    pub fn undo_from(&mut self, from: u64) {
+        self.tables.undo_from(from);
+        self.commands.undo_from(from);
+        while let Some((_, head)) = self.heads_before.pop_back_if(|(revision, _)| *revision >= from) {
+            self.head = head;
+        }
+    }
+
+    /// Makes the events up to and including `revision` final: they cannot be taken back, and what
+    /// was kept for it is let go.
+    pub fn settle(&mut self, revision: u64) {
+        self.tables.settle(revision);
+        self.commands.settle(revision);
+        while self.heads_before.front().is_some_and(|(changed, _)| *changed <= revision) {
+            self.heads_before.pop_front();
+        }
+        self.forget_expired_commands();
+    }
+
+    /// Forgets commands whose keys have expired: they are refused by the age of the key alone, so
+    /// it makes no difference when this happens. The age is taken at the last settled event: time
+    /// that is taken back with later events must not have forgotten anything.
+    fn forget_expired_commands(&mut self) {
+        let settled = self.heads_before.front().map_or(self.head, |(_, head)| *head);
+        let horizon = settled.at.plus_ms(-KEY_LIFE_MS);
+        while let Some((key_at, command)) = self.forgettable.first().copied()
+            && key_at < horizon
+        {
+            self.forgettable.pop_first();
+            self.commands.forget(&command);
+        }
+    }
+
+    /// A hash over everything that decides: equal journals give equal hashes.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(serde_json::to_vec(&self.head).expect("a head holds integers and ids only"));
+        self.tables.digest(&mut digest);
+        let horizon = self.head.at.plus_ms(-KEY_LIFE_MS);
+        self.commands.digest_where("commands", &mut digest, |row| row.key_at.is_none_or(|at| at >= horizon));
+        digest.finalize().into()
+    }
+}

@@ -1,0 +1,80 @@
+//! A user chooses a plan.
+
+use super::Purchase;
+use crate::mechanism::decide::{Context, Decide};
+use crate::mechanism::envelope::commands;
+use crate::mechanism::event::{Change, Happened, events};
+use crate::{Asset, Event, Gateway, PersonId, PlanId, Posting, PurchaseId, Rejection};
+
+commands! {
+    OpenPurchase = "OpenPurchase" { user: PersonId, plan: PlanId, gateway: Gateway }
+}
+
+events! {
+    /// A user chose a plan; what it costs and gives is fixed here.
+    PurchaseOpened = "PurchaseOpened" {
+        purchase: PurchaseId,
+        user: PersonId,
+        plan: PlanId,
+        gateway: Gateway,
+        coins_milli: i64,
+        bonus_milli: i64,
+        bonus_valid_seconds: Option<u32>,
+        price_minor: i64,
+        price_asset: Asset,
+    }
+}
+
+impl Decide for OpenPurchase {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
+        let &OpenPurchase { user, plan, gateway } = self;
+        let row = context.state.plan(plan).ok_or(Rejection::UnknownPlan)?;
+        if !row.active {
+            return Err(Rejection::PlanInactive);
+        }
+        let opened = PurchaseOpened {
+            purchase: context.command_id.derive("purchase"),
+            user,
+            plan,
+            gateway,
+            coins_milli: row.coins_milli,
+            bonus_milli: row.bonus_milli,
+            bonus_valid_seconds: row.bonus_valid_seconds,
+            price_minor: row.price_minor,
+            price_asset: row.price_asset,
+        };
+        Ok(vec![opened.into()])
+    }
+}
+
+impl Happened for PurchaseOpened {
+    fn postings(&self) -> &[Posting] {
+        &[]
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.user]
+    }
+
+    fn payer(&self) -> Option<PersonId> {
+        Some(self.user)
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        Some(self.purchase.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        let purchase = Purchase {
+            user: self.user,
+            gateway: self.gateway,
+            coins_milli: self.coins_milli,
+            bonus_milli: self.bonus_milli,
+            bonus_valid_seconds: self.bonus_valid_seconds,
+            price_minor: self.price_minor,
+            price_asset: self.price_asset,
+            captured: None,
+        };
+        change.state.tables.purchases.set(change.revision, self.purchase, Some(purchase));
+    }
+}

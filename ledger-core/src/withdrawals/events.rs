@@ -1,0 +1,130 @@
+//! What happens to withdrawals.
+
+use super::{Withdrawal, WithdrawalStatus};
+use crate::mechanism::event::{Change, Happened, events};
+use crate::{Asset, PersonId, Posting, WithdrawalId};
+use rust_decimal::Decimal;
+
+events! {
+    WithdrawalRequested = "WithdrawalRequested" {
+        withdrawal: WithdrawalId,
+        host: PersonId,
+        coins_milli: i64,
+        /// Units of the payout asset for one coin, as a decimal text.
+        #[schemars(with = "String")]
+        rate: Decimal,
+        payout_minor: i64,
+        payout_asset: Asset,
+        postings: Vec<Posting>,
+    }
+    WithdrawalApproved = "WithdrawalApproved" { withdrawal: WithdrawalId, host: PersonId }
+    WithdrawalRejected = "WithdrawalRejected" {
+        withdrawal: WithdrawalId,
+        host: PersonId,
+        reason: String,
+        coins_milli: i64,
+        postings: Vec<Posting>,
+    }
+    WithdrawalCancelled = "WithdrawalCancelled" {
+        withdrawal: WithdrawalId,
+        host: PersonId,
+        coins_milli: i64,
+        postings: Vec<Posting>,
+    }
+    WithdrawalPaid = "WithdrawalPaid" {
+        withdrawal: WithdrawalId,
+        host: PersonId,
+        /// What the bank or gateway calls the payout.
+        payout_ref: String,
+        coins_milli: i64,
+        payout_minor: i64,
+        payout_asset: Asset,
+        postings: Vec<Posting>,
+    }
+    /// The payout did not arrive: the coins are the host's again.
+    WithdrawalFailed = "WithdrawalFailed" {
+        withdrawal: WithdrawalId,
+        host: PersonId,
+        reason: String,
+        /// Whether it had been marked as paid: then the fiat came back too.
+        was_paid: bool,
+        coins_milli: i64,
+        payout_minor: i64,
+        payout_asset: Asset,
+        postings: Vec<Posting>,
+    }
+}
+
+impl Happened for WithdrawalRequested {
+    fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.host]
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        Some(self.withdrawal.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        let withdrawal = Withdrawal {
+            host: self.host,
+            coins_milli: self.coins_milli,
+            rate: self.rate,
+            payout_minor: self.payout_minor,
+            payout_asset: self.payout_asset,
+            status: WithdrawalStatus::Requested,
+        };
+        change.state.tables.withdrawals.set(change.revision, self.withdrawal, Some(withdrawal));
+    }
+}
+
+impl Happened for WithdrawalApproved {
+    fn postings(&self) -> &[Posting] {
+        &[]
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.host]
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        Some(self.withdrawal.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change.set_withdrawal_status(self.withdrawal, WithdrawalStatus::Approved);
+    }
+}
+
+/// The events that close a withdrawal, each with the status that it leads to.
+macro_rules! closes {
+    ($($event:ident => $status:ident;)*) => {$(
+        impl Happened for $event {
+            fn postings(&self) -> &[Posting] {
+                &self.postings
+            }
+
+            fn people(&self) -> Vec<PersonId> {
+                vec![self.host]
+            }
+
+            fn correlation(&self) -> Option<uuid::Uuid> {
+                Some(self.withdrawal.0)
+            }
+
+            fn evolve(&self, change: &mut Change) {
+                change.set_withdrawal_status(self.withdrawal, WithdrawalStatus::$status);
+            }
+        }
+    )*};
+}
+
+closes! {
+    WithdrawalRejected => Rejected;
+    WithdrawalCancelled => Cancelled;
+    WithdrawalPaid => Paid;
+    WithdrawalFailed => Failed;
+}

@@ -1,0 +1,43 @@
+//! Earned coins on their way to the host's bank.
+
+mod commands;
+mod events;
+mod withdrawal;
+
+pub use commands::{
+    ApproveWithdrawal, CancelWithdrawal, FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal,
+    RequestWithdrawal,
+};
+pub use events::{
+    WithdrawalApproved, WithdrawalCancelled, WithdrawalFailed, WithdrawalPaid, WithdrawalRejected,
+    WithdrawalRequested,
+};
+pub use withdrawal::{Withdrawal, WithdrawalStatus};
+
+macro_rules! noun {
+    ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
+        withdrawals
+        commands {
+            RequestWithdrawal ApproveWithdrawal RejectWithdrawal CancelWithdrawal MarkWithdrawalPaid
+            FailWithdrawal
+        }
+        events {
+            WithdrawalRequested WithdrawalApproved WithdrawalRejected WithdrawalCancelled WithdrawalPaid
+            WithdrawalFailed
+        }
+        tables {
+            withdrawals: WithdrawalId => withdrawals::Withdrawal;
+        }
+        rejections {
+            UnknownWithdrawal = "unknown_withdrawal", "there is no such withdrawal";
+            WithdrawalTooSmall { minimum_milli: i64 } = "withdrawal_too_small", "the smallest withdrawal is {minimum_milli} thousandths of a coin";
+            InsufficientEarnings { available_milli: i64 } = "insufficient_earnings", "{available_milli} thousandths of a coin can be withdrawn";
+            EarningsNotAvailable { available_milli: i64 } = "earnings_not_available", "part of the earnings cannot be withdrawn yet; {available_milli} thousandths of a coin can";
+            PurchasedNotWithdrawable { available_milli: i64 } = "purchased_not_withdrawable", "bought and bonus coins can be spent, not withdrawn; {available_milli} thousandths of a coin can be withdrawn";
+            WithdrawalAlreadyApproved = "withdrawal_already_approved", "the withdrawal has been approved already";
+            WithdrawalNotApproved = "withdrawal_not_approved", "the withdrawal has not been approved";
+            WithdrawalClosed = "withdrawal_closed", "the withdrawal is closed: cancelled, rejected, paid or failed";
+        }
+    } } };
+}
+pub(crate) use noun;
