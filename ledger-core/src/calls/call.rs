@@ -1,6 +1,6 @@
 //! A metered call: connected time, increments, and what they cost.
 
-use super::{CallStarted, EndCall, Ending, TickCall};
+use super::{CallStarted, EndCall, Ending, PauseCause, Returnable, TickCall};
 use crate::commission::CommissionRule;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::Change;
@@ -21,11 +21,25 @@ pub struct Call {
     pub earnings_hold_seconds: u32,
     pub commission: CommissionRule,
     pub started_at: Timestamp,
-    /// Increments that have begun.
+    /// Increments that have begun and were not given back.
     pub ticks: u32,
     pub charged_milli: i64,
     pub phase: Phase,
+    /// The connected time up to the last moment at which both sides are known to have been there. A call
+    /// that is interrupted goes on from here.
+    pub seen_ms: i64,
+    /// The increments that began after that moment: they are given back if nobody is seen again. Ticks stop
+    /// at [`UNSEEN_LIMIT_MS`], so the list is short.
+    pub unseen: Vec<Returnable>,
+    /// How long sides were away so far.
+    pub away_ms: i64,
 }
+
+/// How much connected time may go by without a sign of life of both sides: then the call is paused.
+pub const UNSEEN_LIMIT_MS: i64 = 30_000;
+
+/// How many graces all interruptions of a call may last together.
+pub const GRACES_PER_CALL: i64 = 5;
 
 /// Whether time runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,10 +49,12 @@ pub enum Phase {
         connected_ms: i64,
         since: Timestamp,
     },
-    /// A side is away; lost from `lost_at` on.
+    /// A side is away since `since`; the call is lost from `lost_at` on.
     Paused {
         connected_ms: i64,
+        since: Timestamp,
         lost_at: Timestamp,
+        cause: PauseCause,
     },
     Ended,
 }
@@ -60,6 +76,9 @@ impl Call {
             ticks: 0,
             charged_milli: 0,
             phase: Phase::Running { connected_ms: 0, since: at },
+            seen_ms: 0,
+            unseen: Vec::new(),
+            away_ms: 0,
         }
     }
 
@@ -87,14 +106,32 @@ impl Call {
         }
     }
 
-    /// The connected time at the end of the last increment that has begun: where a call goes on
-    /// after an outage.
-    pub(crate) fn connected_ms_after_outage(&self) -> i64 {
-        match self.phase {
-            Phase::Running { .. } => self.paid_ms(),
-            Phase::Paused { connected_ms, .. } => connected_ms,
-            Phase::Ended => self.paid_ms(),
+    /// The connected time at which increment `number` begins.
+    pub(super) fn begins_ms(&self, number: u32) -> i64 {
+        i64::from(number - 1) * i64::from(self.increment_seconds) * 1_000
+    }
+
+    /// The connected time up to the last moment at which both sides are known to have been there, when
+    /// they were last seen together at `last_seen`. Where it is not known, the payer is given the benefit.
+    pub(super) fn seen_ms_at(&self, last_seen: Option<Timestamp>) -> i64 {
+        match (self.phase, last_seen) {
+            (Phase::Running { connected_ms, since }, Some(last_seen)) => {
+                let run_ms = connected_ms.saturating_add(last_seen.since(since));
+                run_ms.min(self.paid_ms()).max(self.seen_ms)
+            }
+            _ => self.seen_ms,
         }
+    }
+
+    /// When a call that is interrupted at `at` is lost: after its grace, as long as all interruptions
+    /// together do not take longer than [`GRACES_PER_CALL`] of them. The server's own outages do not count.
+    pub(super) fn lost_at(&self, at: Timestamp, cause: PauseCause) -> Timestamp {
+        let grace_ms = i64::from(self.grace_seconds) * 1_000;
+        let left_ms = match cause {
+            PauseCause::Disconnected => (grace_ms * GRACES_PER_CALL - self.away_ms).max(0),
+            PauseCause::Outage => grace_ms,
+        };
+        at.plus_ms(grace_ms.min(left_ms))
     }
 
     /// When the next increment begins; `None` while no time runs.
@@ -108,9 +145,10 @@ impl Call {
     /// What has to be done about the call next, and when; `None` once it has ended.
     pub fn next_due(&self, call: CallId) -> Option<(Timestamp, Command)> {
         match self.phase {
-            Phase::Running { .. } => {
-                Some((self.next_tick_at()?, TickCall { call, number: self.ticks + 1 }.into()))
-            }
+            Phase::Running { .. } => Some((
+                self.next_tick_at()?,
+                TickCall { call, number: self.ticks + 1, last_seen: None }.into(),
+            )),
             Phase::Paused { lost_at, .. } => Some((lost_at, EndCall { call, by: Ending::Lost }.into())),
             Phase::Ended => None,
         }
@@ -141,6 +179,22 @@ pub fn total_milli(
 ) -> Option<i64> {
     let seconds = i64::from(ticks).saturating_mul(i64::from(increment_seconds)) - i64::from(free_seconds);
     share(price_milli_per_minute, seconds.max(0), 60)
+}
+
+impl Call {
+    /// Both sides were there when `seen_ms` of connected time had run: increments that began by then stay.
+    pub(super) fn seen(&mut self, seen_ms: i64) {
+        self.seen_ms = seen_ms;
+        let (increment_seconds, unseen) = (i64::from(self.increment_seconds), &mut self.unseen);
+        unseen.retain(|it| i64::from(it.number - 1) * increment_seconds * 1_000 > seen_ms);
+    }
+
+    /// Counts an interruption that ends at `until`. The server's own outages do not count.
+    pub(super) fn been_away(&mut self, until: Timestamp) {
+        if let Phase::Paused { since, cause: PauseCause::Disconnected, .. } = self.phase {
+            self.away_ms = self.away_ms.saturating_add(until.since(since).max(0));
+        }
+    }
 }
 
 impl State {

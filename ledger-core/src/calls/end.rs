@@ -104,7 +104,11 @@ impl Happened for CallEnded {
     }
 
     fn evolve(&self, change: &mut Change) {
-        change.edit_call(self.call, |call| call.phase = Phase::Ended);
+        change.edit_call(self.call, |call| {
+            call.phase = Phase::Ended;
+            call.unseen.clear();
+        });
+        change.use_free_seconds(self);
         let (engaged, revision) = (&mut change.state.tables.engaged, change.revision);
         engaged.set(revision, self.payer, None);
         engaged.set(revision, self.host, None);

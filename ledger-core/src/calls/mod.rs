@@ -3,12 +3,16 @@
 mod call;
 mod end;
 mod pause;
+mod returned;
 mod start;
 mod tick;
 
-pub use call::{Call, Phase, total_milli};
+pub use call::{Call, GRACES_PER_CALL, Phase, UNSEEN_LIMIT_MS, total_milli};
 pub use end::{CallEnded, EndCall, EndReason, Ending};
 pub use pause::{CallPaused, CallResumed, PauseCall, PauseCause, ResumeCall};
+pub(crate) use returned::Returnable;
+pub use returned::{CallChargeReturned, ReturnedDraw};
+pub(crate) use start::FreeUsed;
 pub use start::{CallStarted, StartCall};
 pub use tick::{CallTicked, TickCall};
 
@@ -16,11 +20,13 @@ macro_rules! noun {
     ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
         calls
         commands { StartCall TickCall PauseCall ResumeCall EndCall }
-        events { CallStarted CallTicked CallPaused CallResumed CallEnded }
+        events { CallStarted CallTicked CallPaused CallChargeReturned CallResumed CallEnded }
         tables {
             calls: CallId => calls::Call;
             // Who is in which call, as payer or as host.
             engaged: PersonId => CallId;
+            // By payer: what was used of free seconds on the last day on which any were.
+            free_used: PersonId => calls::FreeUsed;
         }
         rejections {
             CallPriceChanged { price_milli_per_minute: i64 } = "call_price_changed", "the host's price is now {price_milli_per_minute} thousandths of a coin a minute";

@@ -1,6 +1,7 @@
 //! A call is interrupted, and goes on.
 
-use super::{EndReason, Phase};
+use super::returned::returned;
+use super::{Call, EndReason, Phase};
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -18,7 +19,14 @@ pub enum PauseCause {
 }
 
 commands! {
-    PauseCall = "PauseCall" { call: CallId, cause: PauseCause }
+    /// A side was lost, or the server was. The call goes on from the last moment at which both sides are
+    /// known to have been there; increments that began after it are given back.
+    PauseCall = "PauseCall" {
+        call: CallId,
+        cause: PauseCause,
+        /// The last moment at which both sides were seen; absent when nobody knows it any more.
+        last_seen: Option<Timestamp>,
+    }
     ResumeCall = "ResumeCall" { call: CallId }
 }
 
@@ -28,7 +36,7 @@ events! {
         payer: PersonId,
         host: PersonId,
         cause: PauseCause,
-        /// Connected time so far.
+        /// Connected time up to the last moment at which both sides are known to have been there.
         connected_ms: i64,
         /// When the call ends as lost unless it is resumed.
         lost_at: Timestamp,
@@ -40,21 +48,31 @@ impl Decide for PauseCall {
     const STATE_REFUSES_REPEATS: bool = true;
 
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let &PauseCall { call: id, cause } = self;
+        let &PauseCall { call: id, cause, last_seen } = self;
         let call = context.active_call(id)?;
         // After an outage a paused call gets a new grace: nobody could come back to a server that
         // was not there.
         if matches!(call.phase, Phase::Paused { .. }) && cause == PauseCause::Disconnected {
             return Err(Rejection::CallNotRunning);
         }
-        let connected_ms = match cause {
-            PauseCause::Disconnected => call.connected_ms(context.at),
-            PauseCause::Outage => call.connected_ms_after_outage(),
-        };
-        let lost_at = context.at.plus_seconds(call.grace_seconds);
-        let (payer, host) = (call.payer, call.host);
-        Ok(vec![CallPaused { call: id, payer, host, cause, connected_ms, lost_at }.into()])
+        Ok(paused(context, id, call, cause, last_seen))
     }
+}
+
+/// The events of a call that is interrupted now.
+pub(super) fn paused(
+    context: &Context,
+    id: CallId,
+    call: &Call,
+    cause: PauseCause,
+    last_seen: Option<Timestamp>,
+) -> Vec<Event> {
+    let last_seen = last_seen.map(|moment| moment.min(context.at));
+    let connected_ms = call.seen_ms_at(last_seen);
+    let lost_at = call.lost_at(context.at, cause);
+    let (payer, host) = (call.payer, call.host);
+    let paused = CallPaused { call: id, payer, host, cause, connected_ms, lost_at };
+    [Some(paused.into()), returned(context, id, call, connected_ms)].into_iter().flatten().collect()
 }
 
 impl Decide for ResumeCall {
@@ -90,8 +108,12 @@ impl Happened for CallPaused {
     }
 
     fn evolve(&self, change: &mut Change) {
+        let since = change.at;
         change.edit_call(self.call, |call| {
-            call.phase = Phase::Paused { connected_ms: self.connected_ms, lost_at: self.lost_at };
+            call.been_away(since);
+            let &CallPaused { connected_ms, lost_at, cause, .. } = self;
+            call.phase = Phase::Paused { connected_ms, since, lost_at, cause };
+            call.seen(connected_ms);
         });
     }
 }
@@ -111,6 +133,7 @@ impl Happened for CallResumed {
 
     fn evolve(&self, change: &mut Change) {
         change.edit_call(self.call, |call| {
+            call.been_away(self.resumed_at);
             if let Phase::Paused { connected_ms, .. } = call.phase {
                 call.phase = Phase::Running { connected_ms, since: self.resumed_at };
             }

@@ -48,3 +48,20 @@ pub(super) fn earned(change: &mut Change, host: PersonId, amount_milli: i64, ava
         table.set(change.revision, host, Some(pending).filter(|it| !it.is_empty()));
     }
 }
+
+impl Change<'_> {
+    /// Takes `amount_milli` that `host` gives back out of what waits, the latest first.
+    pub fn unearned(&mut self, host: PersonId, amount_milli: i64) {
+        let table = &mut self.state.tables.pending_earnings;
+        let Some(mut pending) = table.get(&host).cloned() else { return };
+        let mut open = amount_milli;
+        pending.sort_unstable();
+        for (_, waiting) in pending.iter_mut().rev() {
+            let part = open.min(*waiting);
+            *waiting -= part;
+            open -= part;
+        }
+        pending.retain(|(_, waiting)| *waiting > 0);
+        table.set(self.revision, host, Some(pending).filter(|it| !it.is_empty()));
+    }
+}

@@ -75,6 +75,21 @@ impl Change<'_> {
         tables.lots.set(self.revision, id, Some(Lot { account, remaining_milli: amount_milli, expires_at }));
     }
 
+    /// Puts coins back into the lot that they were drawn from. A lot that had been emptied is there again, to
+    /// be spent after the others of its kind and expiry.
+    pub fn give_back(
+        &mut self,
+        id: LotId,
+        account: Account,
+        amount_milli: i64,
+        expires_at: Option<Timestamp>,
+    ) {
+        if self.state.tables.lots.get(&id).is_none() {
+            return self.add_lot(id, account, amount_milli, expires_at);
+        }
+        self.state.tables.lots.edit(self.revision, &id, |lot| lot.remaining_milli += amount_milli);
+    }
+
     pub fn spend(&mut self, draws: &[Draw]) {
         for it in draws {
             self.draw(it.lot, it.amount_milli);

@@ -179,19 +179,19 @@ fn a_paused_call_can_be_hung_up() {
 }
 
 #[test]
-fn after_an_outage_the_call_goes_on_from_the_end_of_the_last_charged_increment() {
+fn after_an_outage_the_call_goes_on_from_the_last_moment_at_which_both_are_known_to_have_been_there() {
     World::in_call(100_000)
         .at(10)
         .given(tick(2))
-        // The server stops at 13 s and is back at 90 s: what lies between is never billed, and the
-        // rest of the second increment counts as had.
+        // The server stops at 13 s and is back at 90 s. Both sides were last known to be there at 10 s, so
+        // all of the second increment is still to be had.
         .at(90)
-        .check(outage(), "paused at 20000 ms (Outage)")
+        .check(outage(), "paused at 10000 ms (Outage)")
         .at_ms(119_999)
         .check(resume(), "resumed")
-        .check(tick(3), "tick 3: 1667 of 5000; split 1000/0/667")
-        .at_ms(129_998)
-        .refuse(tick(4), Rejection::TickNotDue { due: START.plus_ms(129_999) });
+        .refuse(tick(3), Rejection::TickNotDue { due: START.plus_ms(129_999) })
+        .at_ms(129_999)
+        .check(tick(3), "tick 3: 1667 of 5000; split 1000/0/667");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_call_that_nobody_comes_back_to_after_an_outage_is_lost() {
         .at(90)
         .given(outage())
         .at(120)
-        .check(end(Ending::Lost), "ended Lost after 10000 ms, 1 ticks, 1666");
+        .check(end(Ending::Lost), "ended Lost after 0 ms, 1 ticks, 1666");
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub fn every_event() -> Vec<Recorded> {
         1_000,
     ));
     world.at(40).given(start()).at(50).given(tick(2)).at(53).given(pause()).at(60).given(resume());
-    world.given(gift(USER, HOST, Some(CALL), 5_000)).at(65).given(hang_up(USER));
+    world.at(67).given(tick_seen(3, 60)).given(lost_since(60)).given(resume());
+    world.given(gift(USER, HOST, Some(CALL), 5_000)).at(70).given(hang_up(USER));
     world.given(Command::from(LeaveAgency { host: HOST }));
     world.given(Command::from(ClearCommissionRate { scope: agency_scope, effective_from: None }));
     let note = Some(NoteId(uuid::Uuid::from_u128(0x9a)));

@@ -149,16 +149,34 @@ impl Step {
         let Some(call) = pick(&active, self.who) else { return tick(1) };
         let row = world.state.call(call).expect("an active call").clone();
         match self.whom % 12 {
-            0 => Command::from(PauseCall { call, cause: PauseCause::Disconnected }),
-            1 => Command::from(PauseCall { call, cause: PauseCause::Outage }),
+            0 => Command::from(PauseCall {
+                call,
+                cause: PauseCause::Disconnected,
+                last_seen: self.seen(world),
+            }),
+            1 => Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen: None }),
             2..=3 => Command::from(ResumeCall { call }),
             4 => Command::from(EndCall { call, by: Ending::Participant(row.host) }),
-            5 => Command::from(TickCall { call, number: u32::try_from(self.size).unwrap_or(u32::MAX) }),
+            5 => {
+                let number = u32::try_from(self.size).unwrap_or(u32::MAX);
+                Command::from(TickCall { call, number, last_seen: self.seen(world) })
+            }
             _ => {
                 let (due, command) = row.next_due(call).expect("an active call has a next step");
                 world.now = world.now.max(due);
-                command
+                match command {
+                    Command::TickCall(it) => TickCall { last_seen: self.seen(world), ..it }.into(),
+                    other => other,
+                }
             }
+        }
+    }
+
+    /// When both sides were last seen: now, some seconds ago, or nobody knows.
+    fn seen(&self, world: &World) -> Option<Timestamp> {
+        match self.who % 8 {
+            0 => None,
+            ago => Some(world.now.plus_ms(-1_000 * i64::from(ago - 1) * i64::from(self.whom % 8))),
         }
     }
 }

@@ -42,9 +42,9 @@ fn commands() -> Vec<(Command, &'static str, &'static str)> {
         (RecordRefund { gateway, purchase: Some(PURCHASE), refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "928e18da-b3a3-5643-aeae-05a2c75eba0a", "5224918a78709b09cbacf9953d4be198"),
         (RefundPurchase { purchase: PURCHASE, refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "5d49d993-e5a6-5fdc-b104-1f51f7c65f94", "f78b919cc738e18016278a43f0b19432"),
         (StartCall { call: CALL, payer: USER, host: HOST, medium: Medium::Video, price_seen_milli_per_minute: 1 }.into(), "616b6cc6-c5e1-5721-a33f-5a53a2bc8849", "6b5a50b4e506de4f124bd9365ddcbbb7"),
-        (TickCall { call: CALL, number: 1 }.into(), "31d74ad6-fdeb-500e-9915-445ba2793496", "e139416c690d197e67e1b6e82edc32ee"),
-        (PauseCall { call: CALL, cause: PauseCause::Disconnected }.into(), "24ea4515-2d85-56e6-ac64-a2bb09410a6c", "4b554c91cbf4d9821a2b692910be5d6d"),
-        (PauseCall { call: CALL, cause: PauseCause::Outage }.into(), "24ea4515-2d85-56e6-ac64-a2bb09410a6c", "8c966409e7d80c4b24a9189345b08d7a"),
+        (TickCall { call: CALL, number: 1, last_seen: None }.into(), "31d74ad6-fdeb-500e-9915-445ba2793496", "7ff1d4ff1a37f1a9e8594d1177987585"),
+        (PauseCall { call: CALL, cause: PauseCause::Disconnected, last_seen: Some(Timestamp(1_764_000_000_000)) }.into(), "24ea4515-2d85-56e6-ac64-a2bb09410a6c", "57307675e06eabf1cdb70e14b98e4763"),
+        (PauseCall { call: CALL, cause: PauseCause::Outage, last_seen: None }.into(), "24ea4515-2d85-56e6-ac64-a2bb09410a6c", "15217db2112b02d2903f55592b8240af"),
         (ResumeCall { call: CALL }.into(), "c1de040c-2346-55e4-a3a5-04d26cba6e7e", "46385b1255089ebd283dae2b840f5d2b"),
         (EndCall { call: CALL, by: Ending::Participant(USER) }.into(), "b29728a0-b9be-5501-ac1d-b552bc9b9512", "25976919c9e8618e154fc1e0b04dff40"),
         (EndCall { call: CALL, by: Ending::Lost }.into(), "b29728a0-b9be-5501-ac1d-b552bc9b9512", "d66b63a03b30066fe382820aea6416c1"),
@@ -94,7 +94,12 @@ fn ids_by_actor_and_kind_of_key_are_as_they_ever_were() {
         (Actor::System, state(), "067ab240-2045-5013-bd66-9a9ca30068e5"),
     ];
     let ids = table.map(|(actor, key, id)| {
-        (envelope(actor, key, TickCall { call: CALL, number: 1 }.into()).command_id().to_string(), id)
+        (
+            envelope(actor, key, TickCall { call: CALL, number: 1, last_seen: None }.into())
+                .command_id()
+                .to_string(),
+            id,
+        )
     });
     assert!(ids.iter().all(|(found, expected)| found == expected), "{ids:#?}");
     let by_name = command_id(Actor::System, "TickCall", "pay_1").to_string();

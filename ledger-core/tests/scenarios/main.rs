@@ -19,5 +19,6 @@ mod properties;
 mod purchases;
 mod refunds;
 mod rejections;
+mod returned;
 mod withdrawals;
 mod world;

@@ -177,12 +177,13 @@ fn one_formula_gives_the_total() {
 #[test]
 fn a_call_says_what_it_needs_next() {
     let due = |world: &World| world.state.call(CALL).expect("a call").next_due(CALL);
+    let second = Command::from(command::TickCall { call: CALL, number: 2, last_seen: None });
     let mut world = World::in_call(100_000);
-    assert_eq!(due(&world), Some((START.plus_ms(10_000), tick(2))));
+    assert_eq!(due(&world), Some((START.plus_ms(10_000), second.clone())));
     world.at(4).given(pause());
     assert_eq!(due(&world), Some((START.plus_ms(34_000), end(Ending::Lost))));
     world.at(10).given(resume());
-    assert_eq!(due(&world), Some((START.plus_ms(16_000), tick(2))));
+    assert_eq!(due(&world), Some((START.plus_ms(16_000), second)));
     world.given(hang_up(USER));
     assert_eq!(due(&world), None);
 }

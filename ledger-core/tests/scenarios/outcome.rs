@@ -47,6 +47,14 @@ fn one(event: &Event) -> String {
             format!("tick {}: {} of {}", it.number, drawn(&it.draws, it.charge_milli), it.charged_total_milli)
         }
         Event::CallPaused(it) => format!("paused at {} ms ({:?})", it.connected_ms, it.cause),
+        Event::CallChargeReturned(it) => {
+            let shares = format!("{}/{}/{}", it.host_milli, it.agency_milli, it.platform_milli);
+            let (from, to) = (it.from_number, it.to_number);
+            format!(
+                "{from}..{to} returned: {} of {}, {shares} back",
+                it.returned_milli, it.charged_total_milli
+            )
+        }
         Event::CallResumed(_) => "resumed".to_owned(),
         Event::CallEnded(it) => format!(
             "ended {:?} after {} ms, {} ticks, {}",

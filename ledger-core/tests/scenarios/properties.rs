@@ -128,8 +128,9 @@ proptest! {
     }
 }
 
-/// How a call is interrupted: per increment, how late its tick is, and a pause within it.
-type Interruptions = Vec<(u16, Option<(u16, u16)>)>;
+/// How a call is interrupted, step by step: how late a tick is, whether both sides are seen at it, and a pause
+/// before it, at which nobody may know when they were last seen.
+type Interruptions = Vec<(u16, bool, Option<(u16, u16, bool)>)>;
 
 /// Runs a call for `ticks` increments and ends it. Answers charged, host's, agency's, platform's.
 fn metered(
@@ -147,33 +148,55 @@ fn metered(
         .given(commission(CommissionScope::Host(HOST), rates.0, rates.1));
     world.policy.increment_seconds = increment_seconds;
     world.policy.free_seconds = free_seconds;
+    world.policy.grace_seconds = 86_400;
     world.given(start_as(CALL, USER, HOST, price));
     let increment_ms = i64::from(increment_seconds) * 1_000;
-    for number in 2..=ticks {
-        let (late, away) =
-            interruptions.get(number as usize % interruptions.len().max(1)).copied().unwrap_or_default();
-        if let Some((after, away)) = away {
+    let call = |world: &World| world.state.call(CALL).expect("a call").clone();
+    for step in 0.. {
+        if call(&world).ticks == ticks {
+            break;
+        }
+        // Increments that are given back are charged again, so in the end everybody must be seen.
+        let calm = (0, true, None);
+        let (late, seen, away) = interruptions.get(step).copied().unwrap_or(calm);
+        if let Some((after, away, unknown)) = away {
             world.now = world.now.plus_ms(i64::from(after) % increment_ms);
-            world.given(pause());
+            world.given(if unknown { outage() } else { pause() });
             world.now = world.now.plus_ms(i64::from(away) % 30_000);
             world.given(resume());
         }
-        let due = world.state.call(CALL).and_then(|call| call.next_tick_at()).expect("a running call");
+        let due = call(&world).next_tick_at().expect("a running call");
         world.now = world.now.max(due.plus_ms(i64::from(late) % increment_ms));
-        world.given(tick(number));
+        let number = call(&world).ticks + 1;
+        world.given(if seen { tick(number) } else { tick_seen(number, 0) });
+        if call(&world).next_tick_at().is_none() {
+            // Nobody was seen for too long.
+            world.given(resume());
+        }
     }
     world.given(hang_up(USER));
-    let split = |pick: fn(&event::CommissionSplit) -> i64| -> i64 {
-        let splits = world.journal.iter().filter_map(|it| match &it.event {
-            Event::CommissionSplit(it) => Some(it),
-            _ => None,
-        });
-        splits.map(pick).sum()
+    let sum = |pick: fn(&Event) -> Option<i64>| -> i64 {
+        world.journal.iter().filter_map(|it| pick(&it.event)).sum()
     };
     let charged = MAX_AMOUNT - world.state.spendable(USER, world.now);
     let earned = -world.state.balance(Account::HostEarnings(HOST), Asset::COIN);
-    assert_eq!(split(|it| it.host_milli), earned, "what the splits say is what stands in the account");
-    [charged, earned, split(|it| it.agency_milli), split(|it| it.platform_milli)]
+    let host = sum(|event| match event {
+        Event::CommissionSplit(it) => Some(it.host_milli),
+        Event::CallChargeReturned(it) => Some(-it.host_milli),
+        _ => None,
+    });
+    assert_eq!(host, earned, "what the splits say is what stands in the account");
+    let agency = sum(|event| match event {
+        Event::CommissionSplit(it) => Some(it.agency_milli),
+        Event::CallChargeReturned(it) => Some(-it.agency_milli),
+        _ => None,
+    });
+    let platform = sum(|event| match event {
+        Event::CommissionSplit(it) => Some(it.platform_milli),
+        Event::CallChargeReturned(it) => Some(-it.platform_milli),
+        _ => None,
+    });
+    [charged, earned, agency, platform]
 }
 
 fn rates() -> impl Strategy<Value = (u32, u32)> {
@@ -193,8 +216,8 @@ proptest! {
         free in 0..90_u32,
         rates in rates(),
         minutes in 1..3_u32,
-        one in prop::collection::vec((any::<u16>(), any::<Option<(u16, u16)>>()), 1..8),
-        two in prop::collection::vec((any::<u16>(), any::<Option<(u16, u16)>>()), 1..8),
+        one in prop::collection::vec((any::<u16>(), any::<bool>(), any::<Option<(u16, u16, bool)>>()), 1..24),
+        two in prop::collection::vec((any::<u16>(), any::<bool>(), any::<Option<(u16, u16, bool)>>()), 1..24),
         (fine, coarse) in prop::sample::select(vec![(5_u32, 60_u32), (10, 30), (12, 20), (60, 60), (6, 15)]),
     ) {
         let seconds = minutes * 60;

@@ -355,16 +355,32 @@ pub fn start_as(call: CallId, payer: PersonId, host: PersonId, price_seen: i64) 
     Command::from(StartCall { call, payer, host, medium: Medium::Video, price_seen_milli_per_minute })
 }
 
+/// Later than any moment: both sides were seen just now.
+const JUST_NOW: Option<Timestamp> = Some(Timestamp(i64::MAX));
+
+/// A tick while both sides are seen.
 pub fn tick(number: u32) -> Command {
-    Command::from(TickCall { call: CALL, number })
+    Command::from(TickCall { call: CALL, number, last_seen: JUST_NOW })
 }
 
+/// A tick when both sides were last seen so many seconds after the start.
+pub fn tick_seen(number: u32, seconds: i64) -> Command {
+    Command::from(TickCall { call: CALL, number, last_seen: Some(START.plus_ms(seconds * 1_000)) })
+}
+
+/// A side is lost just now.
 pub fn pause() -> Command {
-    Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected })
+    Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected, last_seen: JUST_NOW })
+}
+
+/// It is noticed that a side is lost: both were last seen so many seconds after the start.
+pub fn lost_since(seconds: i64) -> Command {
+    let last_seen = Some(START.plus_ms(seconds * 1_000));
+    Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected, last_seen })
 }
 
 pub fn outage() -> Command {
-    Command::from(PauseCall { call: CALL, cause: PauseCause::Outage })
+    Command::from(PauseCall { call: CALL, cause: PauseCause::Outage, last_seen: None })
 }
 
 pub fn resume() -> Command {
