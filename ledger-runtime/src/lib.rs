@@ -17,6 +17,6 @@ pub use clock::{Clock, Leap};
 pub use codec::{JournalError, read_journal};
 pub use follower::Follower;
 pub use ledger::{ExecuteError, Ledger, Opening, Receipt, Status};
-pub use metering::Metering;
+pub use metering::{Metering, Sightings};
 pub use published::{DurableUnit, Facts, PersonFacts};
 pub use replay::OpenError;

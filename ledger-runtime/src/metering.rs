@@ -8,9 +8,12 @@ use crate::follower::Follower;
 use crate::ledger::{ExecuteError, Ledger};
 use ledger_core::command::{EndCall, ExpireBonus, PauseCall, TickCall};
 use ledger_core::event::PauseCause;
-use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, LotId, Policy, Recorded, State, Timestamp};
+use ledger_core::{
+    Actor, CallId, Command, Envelope, Event, Key, LotId, PersonId, Policy, Recorded, State, Timestamp,
+};
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{debug, error};
@@ -26,12 +29,17 @@ enum Subject {
     Lot(LotId),
 }
 
+/// Tells when the payer and the host of a call were last seen both, by the ledger's clock; `None` when that is
+/// not known. An increment that begins after that moment is given back if they are not seen again.
+pub type Sightings = Arc<dyn Fn(PersonId, PersonId) -> Option<Timestamp> + Send + Sync>;
+
 /// The driver.
 pub struct Metering {
     ledger: Ledger,
+    sightings: Sightings,
     follower: Follower,
     queue: BTreeSet<(Timestamp, Subject)>,
-    due: HashMap<Subject, (Timestamp, Command)>,
+    due: HashMap<Subject, Task>,
     /// What something has happened to since it was last looked up.
     unsure: BTreeSet<Subject>,
     /// Whether a look-up is under way: never two, so that an older answer cannot replace a newer one.
@@ -39,7 +47,14 @@ pub struct Metering {
     running: JoinSet<Done>,
 }
 
-type Due = Option<(Timestamp, Command)>;
+/// What has to be done, and when; with the payer and the host of a call.
+struct Task {
+    at: Timestamp,
+    command: Command,
+    sides: Option<(PersonId, PersonId)>,
+}
+
+type Due = Option<Task>;
 
 /// How something that the driver began has ended.
 enum Done {
@@ -49,14 +64,15 @@ enum Done {
 }
 
 impl Metering {
-    /// Takes over the calls that are under way. After a crash nobody is connected: each is paused
-    /// from the end of its last charged increment and waits for both sides within its grace.
+    /// Takes over the calls that are under way. After a crash nobody is connected: each is paused at the
+    /// last moment at which both sides are known to have been there, and waits for both within its grace.
     ///
     /// # Errors
     /// When the ledger does not take commands.
-    pub async fn recover(ledger: Ledger) -> Result<Metering, ExecuteError> {
+    pub async fn recover(ledger: Ledger, sightings: Sightings) -> Result<Metering, ExecuteError> {
         let follower = ledger.follow();
         let mut metering = Metering {
+            sightings,
             follower,
             queue: BTreeSet::new(),
             due: HashMap::new(),
@@ -73,7 +89,7 @@ impl Metering {
         for call in calls {
             // The durable revision makes the key new at each start: each start is an outage.
             let key = format!("outage:{call}:{}", ledger.durable_revision());
-            let pause = system(key, Command::from(PauseCall { call, cause: PauseCause::Outage }));
+            let pause = system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen: None }));
             let ledger = ledger.clone();
             pauses.spawn(async move { (call, ledger.execute(pause).await) });
         }
@@ -83,8 +99,9 @@ impl Metering {
                 (_, Err(fault)) => return Err(fault),
             };
         }
-        for (expiry, lot) in ledger.query(|state, _| state.expiring_lots()).await? {
-            metering.schedule(Subject::Lot(lot), Some((expiry, Command::from(ExpireBonus { lot }))));
+        for (at, lot) in ledger.query(|state, _| state.expiring_lots()).await? {
+            let command = Command::from(ExpireBonus { lot });
+            metering.schedule(Subject::Lot(lot), Some(Task { at, command, sides: None }));
         }
         Ok(metering)
     }
@@ -146,6 +163,11 @@ impl Metering {
             Event::CallResumed(it) => Subject::Call(it.call),
             Event::CallEnded(it) => Subject::Call(it.call),
             Event::BonusGranted(it) => Subject::Lot(it.lot),
+            // Coins that come back to a lot expire with it.
+            Event::CallChargeReturned(it) => {
+                let expiring = it.draws.iter().filter(|draw| draw.expires_at.is_some());
+                return self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
+            }
             _ => return,
         };
         self.unsure.insert(subject);
@@ -176,22 +198,25 @@ impl Metering {
     }
 
     fn schedule(&mut self, subject: Subject, due: Due) {
-        if let Some((at, _)) = self.due.remove(&subject) {
-            self.queue.remove(&(at, subject));
+        if let Some(task) = self.due.remove(&subject) {
+            self.queue.remove(&(task.at, subject));
         }
-        if let Some((at, command)) = due {
-            self.queue.insert((at, subject));
-            self.due.insert(subject, (at, command));
+        if let Some(task) = due {
+            self.queue.insert((task.at, subject));
+            self.due.insert(subject, task);
         }
     }
 
     /// Gives the command that is due. Calls do not wait for one another: those that are due
     /// together are recorded together.
     fn issue(&mut self, subject: Subject) {
-        let Some((at, command)) = self.due.remove(&subject) else { return };
+        let Some(Task { at, mut command, sides }) = self.due.remove(&subject) else { return };
         self.queue.remove(&(at, subject));
+        if let (Command::TickCall(tick), Some((payer, host))) = (&mut command, sides) {
+            tick.last_seen = (self.sightings)(payer, host);
+        }
         let key = match &command {
-            Command::TickCall(TickCall { call, number }) => format!("tick:{call}:{number}"),
+            Command::TickCall(TickCall { call, number, .. }) => format!("tick:{call}:{number}"),
             Command::EndCall(EndCall { call, .. }) => format!("lost:{call}:{}", at.0),
             Command::ExpireBonus(ExpireBonus { lot }) => format!("expire:{lot}"),
             other => other.operation().to_owned(),
@@ -233,8 +258,15 @@ async fn wait_after(fault: &ExecuteError) {
 
 fn due(state: &State, subject: Subject) -> Due {
     match subject {
-        Subject::Call(call) => state.call(call)?.next_due(call),
-        Subject::Lot(lot) => Some((state.lot(lot)?.expires_at?, Command::from(ExpireBonus { lot }))),
+        Subject::Call(id) => {
+            let call = state.call(id)?;
+            let (at, command) = call.next_due(id)?;
+            Some(Task { at, command, sides: Some((call.payer, call.host)) })
+        }
+        Subject::Lot(lot) => {
+            let command = Command::from(ExpireBonus { lot });
+            Some(Task { at: state.lot(lot)?.expires_at?, command, sides: None })
+        }
     }
 }
 

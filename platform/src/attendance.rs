@@ -9,7 +9,7 @@ use ledger_core::calls::Phase;
 use ledger_core::command::{PauseCall, ResumeCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
-use ledger_runtime::{Clock, ExecuteError, Follower, Ledger};
+use ledger_runtime::{Clock, ExecuteError, Follower, Ledger, Sightings};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,6 +118,12 @@ impl Attendance {
         self.people.last_seen(person)
     }
 
+    /// The last moment at which both sides of a call were heard of: what metering goes by.
+    pub fn sightings(&self) -> Sightings {
+        let people = self.people.clone();
+        Arc::new(move |payer, host| people.last_seen_together(payer, host))
+    }
+
     /// Brings the call that `person` is in, if any, in step with who is connected.
     fn review(&self, person: PersonId) {
         // Without a keeper there is nothing to keep in step.
@@ -140,6 +146,10 @@ impl People {
         let people = self.lock();
         let sockets = people.get(&person)?;
         sockets.open.iter().map(|socket| socket.seen()).max().max(sockets.gone_seen)
+    }
+
+    fn last_seen_together(&self, payer: PersonId, host: PersonId) -> Option<Timestamp> {
+        Some(self.last_seen(payer)?.min(self.last_seen(host)?))
     }
 
     /// Forgets those who have been gone for long.
@@ -261,7 +271,8 @@ impl Keeper {
             && self.people.is_connected(found.host, Role::Host);
         match found.phase {
             Phase::Running { .. } if !both_connected => {
-                Some(Command::from(PauseCall { call, cause: PauseCause::Disconnected }))
+                let last_seen = self.people.last_seen_together(found.payer, found.host);
+                Some(Command::from(PauseCall { call, cause: PauseCause::Disconnected, last_seen }))
             }
             Phase::Paused { .. } if both_connected => Some(Command::from(ResumeCall { call })),
             _ => None,

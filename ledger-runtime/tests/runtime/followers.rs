@@ -159,7 +159,7 @@ async fn the_call_that_people_are_in_comes_with_a_unit_even_where_nothing_was_po
         Command::from(StartCall { call: CALL, payer: USER, host: HOST, medium, price_seen_milli_per_minute });
     world.execute(envelope(HOST, start)).await.expect("is accepted");
     let cause = ledger_core::event::PauseCause::Disconnected;
-    world.given(Command::from(PauseCall { call: CALL, cause })).await;
+    world.given(Command::from(PauseCall { call: CALL, cause, last_seen: None })).await;
     let by = Ending::Participant(USER);
     world.execute(envelope(USER, Command::from(EndCall { call: CALL, by }))).await.expect("is accepted");
     for (running, in_call) in [(true, true), (false, true), (false, false)] {

@@ -7,9 +7,10 @@ use futures_util::FutureExt;
 use ledger_core::command::{EndCall, GrantBonus, PauseCall, ResumeCall, StartCall};
 use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::*;
-use ledger_runtime::{Follower, Metering};
+use ledger_runtime::{Follower, Metering, Sightings};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -19,15 +20,32 @@ struct Story {
     follower: Follower,
     /// What came and was not looked at yet.
     seen: VecDeque<Recorded>,
+    /// When both sides of every call were last seen; [`JUST_NOW`] at first.
+    sighted: Arc<AtomicI64>,
     driver: JoinHandle<()>,
+}
+
+/// Later than any moment: both sides are there.
+const JUST_NOW: i64 = i64::MAX;
+
+fn sightings(sighted: &Arc<AtomicI64>) -> Sightings {
+    let sighted = sighted.clone();
+    Arc::new(move |_, _| Some(Timestamp(sighted.load(Ordering::Relaxed))))
 }
 
 impl Story {
     async fn on(world: World) -> Story {
         let follower = world.ledger.follow();
-        let metering = Metering::recover(world.ledger.clone()).await.expect("the ledger answers");
-        let driver = tokio::spawn(metering.run());
-        Story { world, follower, seen: VecDeque::new(), driver }
+        let sighted = Arc::new(AtomicI64::new(JUST_NOW));
+        let metering = Metering::recover(world.ledger.clone(), sightings(&sighted)).await;
+        let driver = tokio::spawn(metering.expect("the ledger answers").run());
+        Story { world, follower, seen: VecDeque::new(), sighted, driver }
+    }
+
+    /// From now on both sides were last seen together at `ms`.
+    fn last_seen_at(&self, ms: i64) -> &Story {
+        self.sighted.store(START.plus_ms(ms).0, Ordering::Relaxed);
+        self
     }
 
     /// [`CALL`] has just begun; a tick costs 1.000 coins.
@@ -73,7 +91,11 @@ impl Story {
     }
 
     async fn disconnect(&self) {
-        self.system(Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected })).await;
+        self.system(Command::from(PauseCall {
+            call: CALL,
+            cause: PauseCause::Disconnected,
+            last_seen: Some(Timestamp(self.sighted.load(Ordering::Relaxed))),
+        })).await;
     }
 
     async fn reconnect(&self) {
@@ -102,6 +124,9 @@ fn brief(recorded: &Recorded) -> Option<String> {
         Event::CallPaused(it) => {
             let lost_at = it.lost_at.since(START);
             format!("{at} paused: {:?} after {}, lost at {lost_at}", it.cause, it.connected_ms)
+        }
+        Event::CallChargeReturned(it) => {
+            format!("{at} {} to {} returned: {}", it.from_number, it.to_number, it.returned_milli)
         }
         Event::CallResumed(_) => format!("{at} resumed"),
         Event::CallEnded(it) => format!("{at} ended: {:?} for {}", it.reason, it.charged_total_milli),
@@ -239,7 +264,7 @@ async fn bonus_coins_expire_in_time_whether_granted_before_the_driver_or_after()
 }
 
 #[tokio::test]
-async fn after_a_crash_the_call_goes_on_behind_its_last_charged_increment() {
+async fn after_a_crash_the_call_goes_on_from_the_last_moment_at_which_both_were_seen() {
     for (_name, store, _folder) in stores() {
         let mut story = Story::in_call(store, 10_000).await;
         story.at(10_000);
@@ -247,15 +272,17 @@ async fn after_a_crash_the_call_goes_on_behind_its_last_charged_increment() {
         story.at(14_000);
         // Eighty-six seconds of outage: nobody pays for them.
         let mut story = story.crashes_and_is_back_at(100_000).await;
-        story.sees("100000 paused: Outage after 20000, lost at 130000").await;
+        story.sees("100000 paused: Outage after 10000, lost at 130000").await;
         story.at(110_000);
         story.is_quiet().await;
         story.reconnect().await;
         story.sees("110000 resumed").await;
-        story.sees("110000 tick 3 for 1000").await;
+        // All of the second increment is still to be had.
+        story.at(119_999);
+        story.is_quiet().await;
         story.at(120_000);
-        story.sees("120000 tick 4 for 1000").await;
-        assert_eq!(story.world.spendable(USER).await, 6_000);
+        story.sees("120000 tick 3 for 1000").await;
+        assert_eq!(story.world.spendable(USER).await, 7_000);
         story.world.assert_sound().await;
     }
 }
@@ -266,12 +293,12 @@ async fn after_a_crash_the_call_is_lost_when_they_do_not_come_back() {
     story.at(3_000);
     story.is_quiet().await;
     let mut story = story.crashes_and_is_back_at(50_000).await;
-    story.sees("50000 paused: Outage after 10000, lost at 80000").await;
+    story.sees("50000 paused: Outage after 0, lost at 80000").await;
     // A second crash gives a new grace, as nobody could come back meanwhile.
     story.at(70_000);
     story.is_quiet().await;
     let mut story = story.crashes_and_is_back_at(75_000).await;
-    story.sees("75000 paused: Outage after 10000, lost at 105000").await;
+    story.sees("75000 paused: Outage after 0, lost at 105000").await;
     story.at(104_999);
     story.is_quiet().await;
     story.at(105_000);
@@ -285,7 +312,7 @@ async fn two_drivers_charge_nothing_twice() {
         let one = World::with_coins(store.clone(), 100_000).await;
         let two = World::open(store.clone()).await;
         let other_node = Story::on(two).await;
-        let beside = tokio::spawn(Metering::recover(one.ledger.clone()).await.expect("answers").run());
+        let beside = tokio::spawn(take_over(&one).await.run());
         let story = Story::on(one).await;
         story.world.execute(start(CALL, USER, HOST)).await.expect("is accepted");
         for number in 1..8 {
@@ -382,4 +409,83 @@ async fn metering_goes_on_when_a_full_store_has_room_again() {
     story.is_quiet().await;
     rig.has_room(true);
     story.sees("10000 tick 2 for 1000").await;
+}
+
+async fn take_over(node: &World) -> Metering {
+    let sighted = Arc::new(AtomicI64::new(JUST_NOW));
+    Metering::recover(node.ledger.clone(), sightings(&sighted)).await.expect("the ledger answers")
+}
+
+#[tokio::test]
+async fn three_crashes_cost_one_increment() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    for crash in 0..3 {
+        let back = (crash + 1) * 20_000;
+        story = story.crashes_and_is_back_at(back).await;
+        story.sees(&format!("{back} paused: Outage after 0, lost at {}", back + 30_000)).await;
+        story.at(back + 1_000).reconnect().await;
+        story.sees(&format!("{} resumed", back + 1_000)).await;
+        story.at(back + 5_000);
+        story.is_quiet().await;
+    }
+    assert_eq!(story.world.spendable(USER).await, 9_000);
+    story.world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_side_that_is_gone_without_a_word_pays_for_nothing_that_it_was_not_seen_in() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    story.last_seen_at(4_000).at(10_000);
+    story.sees("10000 tick 2 for 1000").await;
+    story.at(14_000).disconnect().await;
+    story.sees("14000 paused: Disconnected after 4000, lost at 44000").await;
+    story.sees("14000 2 to 2 returned: 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 9_000);
+    // Back again, the first increment goes on, and the second is charged once.
+    story.last_seen_at(60_000).at(20_000).reconnect().await;
+    story.sees("20000 resumed").await;
+    story.at(25_999);
+    story.is_quiet().await;
+    story.at(26_000);
+    story.sees("26000 tick 2 for 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 8_000);
+    story.world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn nobody_is_charged_on_when_neither_side_has_been_seen_for_half_a_minute() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    story.last_seen_at(0).at(10_000);
+    story.sees("10000 tick 2 for 1000").await;
+    story.at(20_000);
+    story.sees("20000 tick 3 for 1000").await;
+    story.at(30_000);
+    story.sees("30000 paused: Disconnected after 0, lost at 60000").await;
+    story.sees("30000 2 to 3 returned: 2000").await;
+    story.at(60_000);
+    story.sees("60000 ended: Lost for 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 9_000);
+}
+
+#[tokio::test]
+async fn bonus_coins_that_come_back_to_a_lot_expire_with_it() {
+    let world = World::with_coins(memory(), 0).await;
+    let mut story = Story::on(world).await;
+    for lot_seconds in [12, 60, 60] {
+        story.world.given(bonus(lot_seconds)).await;
+    }
+    story.world.given(bonus(60)).await;
+    story.world.execute(start(CALL, USER, HOST)).await.expect("is accepted");
+    story.sees("0 started").await;
+    story.sees("0 tick 1 for 1000").await;
+    story.last_seen_at(0).at(10_000);
+    story.sees("10000 tick 2 for 1000").await;
+    story.at(11_000).disconnect().await;
+    story.sees("11000 paused: Disconnected after 0, lost at 41000").await;
+    story.sees("11000 2 to 2 returned: 1000").await;
+    story.at(41_000);
+    story.sees("41000 ended: Lost for 1000").await;
+    story.at(60_000);
+    story.sees("60000 expired: 500").await;
+    story.sees("60000 expired: 500").await;
 }
