@@ -89,7 +89,8 @@ impl Metering {
         for call in calls {
             // The durable revision makes the key new at each start: each start is an outage.
             let key = format!("outage:{call}:{}", ledger.durable_revision());
-            let pause = system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen: None }));
+            let pause =
+                system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen: None }));
             let ledger = ledger.clone();
             pauses.spawn(async move { (call, ledger.execute(pause).await) });
         }

@@ -107,7 +107,9 @@ impl Server {
             info!("first start in development: making a small demo world");
             seed::seed(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
         }
-        let metering = Metering::recover(ledger).await.context("calls under way cannot be taken over")?;
+        let metering = Metering::recover(ledger, app.attendance.sightings())
+            .await
+            .context("calls under way cannot be taken over")?;
         work.spawn(metering.run());
         for part in background {
             work.spawn(part);

@@ -34,6 +34,7 @@ CREATE TABLE read.calls (
     ended_by uuid,
     -- Up to the last pause or the end.
     connected_ms bigint NOT NULL,
+    -- Those that were not given back, as all amounts are here.
     ticks bigint NOT NULL,
     charged_total_milli bigint NOT NULL,
     host_earned_milli bigint NOT NULL,
@@ -71,6 +72,7 @@ impl ReadModel for Calls {
         match event {
             Event::CallTicked(it) => self.calls.want(it.call.0),
             Event::CallPaused(it) => self.calls.want(it.call.0),
+            Event::CallChargeReturned(it) => self.calls.want(it.call.0),
             Event::CallResumed(it) => self.calls.want(it.call.0),
             Event::CallEnded(it) => self.calls.want(it.call.0),
             Event::CommissionSplit(it) => {
@@ -99,6 +101,14 @@ impl ReadModel for Calls {
                 row.status = "paused".to_owned();
                 row.connected_ms = it.connected_ms;
                 row.lost_at = Some(it.lost_at.to_utc());
+            }
+            Event::CallChargeReturned(it) => {
+                let row = self.changed(it.call, place)?;
+                row.ticks = i64::from(it.from_number) - 1;
+                row.charged_total_milli = it.charged_total_milli;
+                row.host_earned_milli -= it.host_milli;
+                row.agency_earned_milli -= it.agency_milli;
+                row.platform_earned_milli -= it.platform_milli;
             }
             Event::CallResumed(it) => {
                 let row = self.changed(it.call, place)?;

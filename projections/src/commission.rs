@@ -3,7 +3,7 @@
 use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, bps, page_size, put, scope};
 use chrono::{DateTime, Utc};
-use ledger_core::event::{CommissionScope, CommissionSplit, SplitSource};
+use ledger_core::event::{CallChargeReturned, CommissionScope, CommissionSplit, SplitSource};
 use ledger_core::{AgencyId, Event, PersonId, Timestamp};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
@@ -63,6 +63,7 @@ impl ReadModel for Commission {
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
         match place.event() {
             Event::CommissionSplit(it) => self.splits.push(split(it, place)),
+            Event::CallChargeReturned(it) => self.splits.push(returned(it, place)),
             Event::CommissionRateSet(it) => {
                 let shares = Some((bps(it.host_bps), bps(it.agency_bps)));
                 self.rates.push(rate(place, it.scope, shares, it.effective_from));
@@ -102,6 +103,27 @@ fn split(it: &CommissionSplit, place: &Place<'_>) -> SplitRow {
         agency_milli: it.agency_milli,
         platform_milli: it.platform_milli,
         available_from: it.available_from.to_utc(),
+    }
+}
+
+/// A split that is taken back: the same shares, negative.
+fn returned(it: &CallChargeReturned, place: &Place<'_>) -> SplitRow {
+    SplitRow {
+        revision: place.revision,
+        recorded_at: place.at,
+        source: "call".to_owned(),
+        source_id: it.call.0,
+        payer: it.payer.0,
+        host: it.host.0,
+        agency: it.commission.agency.map(|id| id.0),
+        commission_scope: scope(it.commission.scope).0.to_owned(),
+        host_bps: bps(it.commission.host_bps),
+        agency_bps: bps(it.commission.agency_bps),
+        gross_milli: -it.returned_milli,
+        host_milli: -it.host_milli,
+        agency_milli: -it.agency_milli,
+        platform_milli: -it.platform_milli,
+        available_from: place.at,
     }
 }
 

@@ -43,8 +43,17 @@ impl ReadModel for Revenue {
     const TABLES: &'static str = TABLES;
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
-        let Event::CommissionSplit(it) = place.event() else { return Ok(()) };
-        let source = match (it.source, &place.medium) {
+        let (source, [gross_milli, host_milli, agency_milli, platform_milli], charges) = match place.event() {
+            Event::CommissionSplit(it) => {
+                (it.source, [it.gross_milli, it.host_milli, it.agency_milli, it.platform_milli], 1)
+            }
+            Event::CallChargeReturned(it) => {
+                let parts = [it.returned_milli, it.host_milli, it.agency_milli, it.platform_milli];
+                (SplitSource::Call(it.call), parts.map(|part| -part), 0)
+            }
+            _ => return Ok(()),
+        };
+        let source = match (source, &place.medium) {
             (SplitSource::Gift(_), _) => "gift".to_owned(),
             (SplitSource::Call(_), Some(medium)) => format!("call_{medium}"),
             (SplitSource::Call(call), None) => return Err(place.lacks("the call", call)),
@@ -60,11 +69,11 @@ impl ReadModel for Revenue {
             charge_count: 0,
             revision: 0,
         });
-        row.gross_milli += it.gross_milli;
-        row.host_milli += it.host_milli;
-        row.agency_milli += it.agency_milli;
-        row.platform_milli += it.platform_milli;
-        row.charge_count += 1;
+        row.gross_milli += gross_milli;
+        row.host_milli += host_milli;
+        row.agency_milli += agency_milli;
+        row.platform_milli += platform_milli;
+        row.charge_count += charges;
         row.revision = place.revision;
         Ok(())
     }
@@ -84,7 +93,8 @@ pub struct RevenueRow {
     pub host_milli: i64,
     pub agency_milli: i64,
     pub platform_milli: i64,
-    /// How many charges were split: increments of calls, or gifts.
+    /// How many charges were split: increments of calls, or gifts. Increments that were given back stay
+    /// counted; their amounts are taken off on the day on which they were given back.
     pub charge_count: i64,
     /// The last split that counts.
     pub revision: i64,

@@ -87,6 +87,9 @@ mod tests {
                 connected_ms: (i64::from(ticks) - 1) * i64::from(increment_seconds) * 1_000,
                 since: Timestamp(0),
             },
+            seen_ms: 0,
+            unseen: Vec::new(),
+            away_ms: 0,
         }
     }
 

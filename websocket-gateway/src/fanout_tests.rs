@@ -194,7 +194,13 @@ async fn a_gift_in_a_call_can_be_what_brings_the_warning() {
 async fn a_pause_and_a_return_are_told_and_presence_hears_of_start_and_end() {
     let (mut world, _) = World::in_a_call(0, 60_000).await;
     world.clock.send_replace(START.plus_seconds(3));
-    world.give(Command::from(PauseCall { call: CALL, cause: PauseCause::Disconnected, last_seen: Some(START.plus_seconds(3)) })).await;
+    world
+        .give(Command::from(PauseCall {
+            call: CALL,
+            cause: PauseCause::Disconnected,
+            last_seen: Some(START.plus_seconds(3)),
+        }))
+        .await;
     world.give(Command::from(ResumeCall { call: CALL })).await;
     world.give(Command::from(EndCall { call: CALL, by: Ending::Admin(STRANGER) })).await;
     let told = world.host.until("call:end").await;

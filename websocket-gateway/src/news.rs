@@ -88,7 +88,9 @@ fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], facts: &Facts) -> V
         Event::CallPaused(it) => {
             let (call, cause, connected_ms) = (it.call, it.cause, it.connected_ms);
             let lost_at = it.lost_at.to_utc();
-            both(it.payer, it.host, Push::CallPaused(PausedPush { call, cause, connected_ms, lost_at }))
+            let returned_milli = returned_milli(unit, call);
+            let push = PausedPush { call, cause, connected_ms, returned_milli, lost_at };
+            both(it.payer, it.host, Push::CallPaused(push))
         }
         Event::CallResumed(it) => {
             let resumed_at = it.resumed_at.to_utc();
@@ -206,6 +208,15 @@ pub(crate) fn wallet(wallet: &Wallet) -> Push {
         earnings_milli: wallet.earnings_milli,
         withdrawable_milli: wallet.withdrawable_milli,
     })
+}
+
+/// What a unit gives back of a call's charges.
+fn returned_milli(unit: &[Recorded], call: CallId) -> i64 {
+    let returned = unit.iter().find_map(|recorded| match &recorded.event {
+        Event::CallChargeReturned(it) if it.call == call => Some(it.returned_milli),
+        _ => None,
+    });
+    returned.unwrap_or(0)
 }
 
 fn end_reason(reason: EndReason) -> &'static str {

@@ -153,7 +153,10 @@ data! {
     PausedPush {
         call: CallId,
         cause: PauseCause,
+        /// Up to the last moment at which both sides were seen: the call goes on from here.
         connected_ms: i64,
+        /// What was given back of the call's charges: increments that began after that moment.
+        returned_milli: i64,
         /// When the call ends as lost unless both are back.
         lost_at: DateTime<Utc>,
     }

@@ -1,7 +1,7 @@
 //! Increments that began after the last sign of life of both sides are given back.
 
 use super::Call;
-use crate::commission::{Shares, shares_between};
+use crate::commission::{CommissionRule, Shares, shares_between};
 use crate::lots::Draw;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, events};
@@ -17,6 +17,7 @@ events! {
         call: CallId,
         payer: PersonId,
         host: PersonId,
+        commission: CommissionRule,
         /// The first and the last increment that is given back.
         from_number: u32,
         to_number: u32,
@@ -104,6 +105,7 @@ pub(super) fn returned(context: &Context, id: CallId, call: &Call, seen_ms: i64)
             call: id,
             payer,
             host,
+            commission: call.commission,
             from_number,
             to_number,
             returned_milli,

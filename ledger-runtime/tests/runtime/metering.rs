@@ -95,7 +95,8 @@ impl Story {
             call: CALL,
             cause: PauseCause::Disconnected,
             last_seen: Some(Timestamp(self.sighted.load(Ordering::Relaxed))),
-        })).await;
+        }))
+        .await;
     }
 
     async fn reconnect(&self) {

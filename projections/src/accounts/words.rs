@@ -40,6 +40,11 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         },
         Event::BonusExpired(_) => words("bonus_expiry", "completed", "Bonus coins expired"),
         Event::CallTicked(it) => words("call", "completed", format!("{call}, increment {}", it.number)),
+        Event::CallChargeReturned(it) => {
+            let (from, to) = (it.from_number, it.to_number);
+            let which = if from == to { format!("increment {from}") } else { format!("increments {from} to {to}") };
+            words("call_return", "completed", format!("{call}, {which} given back: a side was not there"))
+        }
         Event::GiftSent(_) => words("gift", "completed", "Gift sent"),
         Event::CommissionSplit(it) => split(it, account, call),
         Event::WithdrawalRequested(_) => words("withdrawal", "requested", "Withdrawal requested"),
@@ -104,6 +109,8 @@ pub(crate) fn counterparty(event: &Event, account: Account, other: Option<Accoun
         // Charges and earnings meet in clearing, behind which the people stand.
         Event::CallTicked(it) if account.person().is_some() => Some(it.host),
         Event::GiftSent(it) if account.person().is_some() => Some(it.host),
+        Event::CallChargeReturned(it) if matches!(account, Account::HostEarnings(_)) => Some(it.payer),
+        Event::CallChargeReturned(it) => Some(it.host),
         Event::CommissionSplit(it) if account.person().is_some() => Some(it.payer),
         Event::CommissionSplit(it) => Some(it.host),
         _ => other.and_then(|other| other.person()).or_else(|| match account.person() {

@@ -5,7 +5,7 @@ use super::{Opinion, Stop, Told};
 use crate::calls::CallRow;
 use crate::mechanism::{bps, code, scope};
 use chrono::{DateTime, Utc};
-use ledger_core::event::{CallEnded, CallStarted, CommissionSplit, SplitSource};
+use ledger_core::event::{CallChargeReturned, CallEnded, CallStarted, CommissionSplit, SplitSource};
 use ledger_core::{CallId, Event, Recorded, State};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ struct Call {
     ticks: i64,
     charged_milli: i64,
     splits: Vec<CommissionSplit>,
+    returned: Vec<CallChargeReturned>,
     last: i64,
 }
 
@@ -43,6 +44,7 @@ impl Opinion for Calls {
                     ticks: 0,
                     charged_milli: 0,
                     splits: Vec::new(),
+                    returned: Vec::new(),
                     last: told.revision,
                 };
                 self.calls.insert(it.call.0, call);
@@ -54,6 +56,11 @@ impl Opinion for Calls {
             Event::CallPaused(it) => self.touch(it.call, told, |call| {
                 call.connected_ms = it.connected_ms;
                 call.lost_at = Some(it.lost_at.to_utc());
+            }),
+            Event::CallChargeReturned(it) => self.touch(it.call, told, |call| {
+                call.ticks -= i64::from(it.to_number - it.from_number) + 1;
+                call.charged_milli -= it.returned_milli;
+                call.returned.push(it.clone());
             }),
             Event::CallResumed(it) => self.touch(it.call, told, |call| call.lost_at = None),
             Event::CallEnded(it) => self.touch(it.call, told, |call| {
@@ -102,7 +109,9 @@ impl Call {
             (None, Some(_)) => "paused",
             (None, None) => "running",
         };
-        let earned = |part: fn(&CommissionSplit) -> i64| self.splits.iter().map(part).sum();
+        let earned = |part: fn(&CommissionSplit) -> i64, back: fn(&CallChargeReturned) -> i64| -> i64 {
+            self.splits.iter().map(part).sum::<i64>() - self.returned.iter().map(back).sum::<i64>()
+        };
         CallRow {
             call: it.call.0,
             started_revision: self.opened.0,
@@ -126,9 +135,9 @@ impl Call {
             connected_ms: self.connected_ms,
             ticks: self.ticks,
             charged_total_milli: self.charged_milli,
-            host_earned_milli: earned(|split| split.host_milli),
-            agency_earned_milli: earned(|split| split.agency_milli),
-            platform_earned_milli: earned(|split| split.platform_milli),
+            host_earned_milli: earned(|split| split.host_milli, |back| back.host_milli),
+            agency_earned_milli: earned(|split| split.agency_milli, |back| back.agency_milli),
+            platform_earned_milli: earned(|split| split.platform_milli, |back| back.platform_milli),
             revision: self.last,
         }
     }

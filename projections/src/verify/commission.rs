@@ -44,6 +44,23 @@ impl Opinion for Commission {
                     available_from: it.available_from.to_utc(),
                 });
             }
+            Event::CallChargeReturned(it) => self.splits.push(SplitRow {
+                revision: told.revision,
+                recorded_at: told.at,
+                source: "call".to_owned(),
+                source_id: it.call.0,
+                payer: it.payer.0,
+                host: it.host.0,
+                agency: it.commission.agency.map(|agency| agency.0),
+                commission_scope: scope(it.commission.scope).0.to_owned(),
+                host_bps: bps(it.commission.host_bps),
+                agency_bps: bps(it.commission.agency_bps),
+                gross_milli: -it.returned_milli,
+                host_milli: -it.host_milli,
+                agency_milli: -it.agency_milli,
+                platform_milli: -it.platform_milli,
+                available_from: told.at,
+            }),
             Event::CommissionRateSet(it) => {
                 self.rate(told, it.scope, Some((it.host_bps, it.agency_bps)), it.effective_from);
             }

@@ -4,7 +4,7 @@ use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
 use crate::revenue::RevenueRow;
 use chrono::NaiveDate;
-use ledger_core::event::{CommissionSplit, SplitSource};
+use ledger_core::event::{CallChargeReturned, CommissionSplit, SplitSource};
 use ledger_core::{Event, State};
 use std::collections::BTreeMap;
 
@@ -21,13 +21,19 @@ struct Day {
 }
 
 impl Day {
-    fn add(&mut self, it: &CommissionSplit, revision: i64) {
+    fn add(&mut self, it: &CommissionSplit) {
         self.gross_milli += it.gross_milli;
         self.host_milli += it.host_milli;
         self.agency_milli += it.agency_milli;
         self.platform_milli += it.platform_milli;
         self.count += 1;
-        self.last = revision;
+    }
+
+    fn take_off(&mut self, it: &CallChargeReturned) {
+        self.gross_milli -= it.returned_milli;
+        self.host_milli -= it.host_milli;
+        self.agency_milli -= it.agency_milli;
+        self.platform_milli -= it.platform_milli;
     }
 }
 
@@ -39,12 +45,26 @@ pub(super) struct Revenue {
 
 impl Opinion for Revenue {
     fn add(&mut self, told: &Told<'_>) {
-        let Event::CommissionSplit(it) = told.event() else { return };
-        let medium = match it.source {
-            SplitSource::Call(_) => told.medium.clone(),
-            SplitSource::Gift(_) => None,
+        let gift = matches!(
+            told.event(),
+            Event::CommissionSplit(CommissionSplit { source: SplitSource::Gift(_), .. })
+        );
+        let medium = told.medium.clone().filter(|_| !gift);
+        let key = (told.at.date_naive(), medium);
+        let day = match told.event() {
+            Event::CommissionSplit(it) => {
+                let day = self.days.entry(key).or_default();
+                day.add(it);
+                day
+            }
+            Event::CallChargeReturned(it) => {
+                let day = self.days.entry(key).or_default();
+                day.take_off(it);
+                day
+            }
+            _ => return,
         };
-        self.days.entry((told.at.date_naive(), medium)).or_default().add(it, told.revision);
+        day.last = told.revision;
     }
 
     async fn compare_all(&self, comparison: &mut Comparison<'_>, _: &State) -> Result<(), Stop> {

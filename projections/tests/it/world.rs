@@ -210,27 +210,35 @@ impl World {
         let call = self.start(0xf1, Medium::Video, 6_000).await;
         for number in 2..=4 {
             self.pass(10);
-            self.give(Command::from(TickCall { call, number })).await;
+            self.give(Command::from(TickCall { call, number, last_seen: Some(self.at) })).await;
         }
         self.pass(3);
-        self.give(Command::from(PauseCall { call, cause: PauseCause::Disconnected })).await;
+        self.give(Command::from(PauseCall {
+            call,
+            cause: PauseCause::Disconnected,
+            last_seen: Some(self.at),
+        }))
+        .await;
         self.pass(5);
         self.give(Command::from(ResumeCall { call })).await;
         self.gift(ROSE, 2_000, Some(call)).await;
         self.pass(7);
-        self.give(Command::from(TickCall { call, number: 5 })).await;
+        self.give(Command::from(TickCall { call, number: 5, last_seen: Some(self.at) })).await;
         self.give(Command::from(EndCall { call, by: Ending::Participant(USER) })).await;
     }
 
     async fn a_running_and_a_paused_call(&mut self) {
         let call = self.start(0xf2, Medium::Chat, 1_000).await;
+        // An increment of which nobody can say that both sides were there: it is given back.
+        self.pass(10);
+        self.give(Command::from(TickCall { call, number: 2, last_seen: None })).await;
         self.pass(2);
-        self.give(Command::from(PauseCall { call, cause: PauseCause::Disconnected })).await;
+        self.give(Command::from(PauseCall { call, cause: PauseCause::Disconnected, last_seen: None })).await;
         self.pass(40);
         self.give(Command::from(EndCall { call, by: Ending::Lost })).await;
         let call = self.start(0xf3, Medium::Chat, 1_000).await;
         self.pass(10);
-        self.give(Command::from(TickCall { call, number: 2 })).await;
+        self.give(Command::from(TickCall { call, number: 2, last_seen: Some(self.at) })).await;
     }
 
     async fn bonus_coins(&mut self) {
