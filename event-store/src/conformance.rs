@@ -1,8 +1,8 @@
 //! What every adapter must do, as one suite that runs on any of them, also on a live store.
 //!
-//! One case is left open, as the adapters differ in it: the ids of recorded events appended once
-//! more at the very end of the stream. EventStoreDB does not look at ids there and records them
-//! again, so writers must never reuse an id.
+//! One case is not tested, as the adapters differ in it: appending events whose ids are recorded already
+//! at the end of the stream. EventStoreDB does not compare ids there and records the events again. So
+//! writers must never use an id twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -304,7 +304,7 @@ async fn an_empty_batch_is_refused(store: Store) -> Told {
     expect_refused(&store, Some(5), &[]).await
 }
 
-/// Events whose ids are those of no other batch number.
+/// Events whose ids differ from those of every other number.
 fn batch(number: u64, events: usize) -> Vec<NewEvent> {
     (0..events)
         .map(|index| NewEvent {

@@ -1,4 +1,4 @@
-//! Following a stream: what is there, then what comes.
+//! Following a stream: the recorded events, then new ones as they are appended.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub fn follow(
     })
 }
 
-/// Waits on the head that a store in this process publishes.
+/// Waits until the head that a store in this process publishes is beyond `seen`.
 pub(crate) async fn wait_for_head(
     mut head: watch::Receiver<Option<u64>>,
     seen: Option<u64>,

@@ -16,18 +16,19 @@ pub use embedded::{EmbeddedReader, EmbeddedStore, OpenError};
 pub use follow::follow;
 pub use memory::MemoryStore;
 
-/// The most bytes that one batch may have, as the sum of [`NewEvent::stored_bytes`]. The default
-/// limit of EventStoreDB, so that a batch that one adapter takes is taken by all.
+/// The most bytes that one batch may have, as the sum of [`NewEvent::stored_bytes`]. This is the
+/// default limit of EventStoreDB, so that every adapter takes the same batches.
 pub const BATCH_LIMIT_BYTES: usize = 1024 * 1024;
 
-/// What an event needs beside its kind, data and metadata: its id and three lengths.
+/// The bytes of an event's id and of the lengths of its kind, data and metadata.
 const EVENT_OVERHEAD_BYTES: usize = 16 + 2 + 4 + 4;
 
 /// An event that is about to be appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Unique to the writer (a random epoch and a counter), never a function of the revision: two
-    /// writers that race would otherwise both be told that they had won.
+    /// Unique: a random number of the writer and a counter. It must not follow from the revision. Two
+    /// writers that race for one revision would then send equal ids, and both would be told that
+    /// their batch was appended.
     pub id: Uuid,
     /// The name of the event's type, for example `GiftSent`.
     pub kind: String,
@@ -36,7 +37,7 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// What the event counts for against [`BATCH_LIMIT_BYTES`].
+    /// How many bytes of [`BATCH_LIMIT_BYTES`] the event uses.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         EVENT_OVERHEAD_BYTES
@@ -66,8 +67,8 @@ pub enum AppendError {
     /// this store knows that events are lost, for example because an older copy was put in its place.
     #[error("expected the stream to end at {expected}, it ends before that, at {tail:?}: events are lost")]
     TailBehind { expected: u64, tail: Option<u64> },
-    /// The batch may or may not be durable. Send the identical batch at the identical revision
-    /// again: success says that it is, `WrongExpectedRevision` that another writer won.
+    /// The batch may or may not be durable. Retry with the identical batch at the identical revision:
+    /// success means that it is durable, `WrongExpectedRevision` that another writer came first.
     #[error("the outcome of the append is unknown: {0}")]
     OutcomeUnknown(String),
     /// The batch is empty or larger than the store takes; nothing was appended.
@@ -99,8 +100,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends all `events` durably and atomically, or none, when the stream ends at `expected`
     /// (`None`: when it is empty), and answers the revision of the last one.
     ///
-    /// The identical batch (same event ids, in the same order) at the identical revision, once it
-    /// is recorded, answers its first outcome again.
+    /// A retry of a recorded batch (the same event ids in the same order, at the same revision)
+    /// appends nothing and answers what the first append answered.
     async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError>;
 
     /// Up to `max` durable events in order, from revision `from` on; empty at the end.
@@ -109,11 +110,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// The revision of the last durable event; `None` when the stream is empty.
     async fn head(&self) -> Result<Option<u64>, ReadError>;
 
-    /// Returns the head as soon as it is beyond `seen` (at once where it is already).
+    /// Waits until the head is beyond `seen` and answers it; at once where it is beyond already.
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError>;
 }
 
-/// The checks that every adapter makes before it looks at revisions.
+/// Checks that every adapter makes before it compares revisions.
 fn check_batch(events: &[NewEvent]) -> Result<(), AppendError> {
     if events.is_empty() {
         return Err(AppendError::Refused("it has no events".into()));

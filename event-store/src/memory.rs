@@ -1,4 +1,4 @@
-//! A store in memory, for tests and trials. It forgets everything with its last clone.
+//! A store in memory, for tests and trials. Its events are gone when its last clone is dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,8 @@ impl MemoryStore {
         Self { stream: Arc::new(Stream { events: Mutex::default(), head }) }
     }
 
-    /// A panic elsewhere cannot leave the events half changed: a batch is added by one `extend`.
+    /// Where another thread has panicked the lock is taken all the same: a batch is added by one
+    /// `extend`, so the events are never half changed.
     fn events(&self) -> MutexGuard<'_, Vec<RecordedEvent>> {
         self.stream.events.lock().unwrap_or_else(PoisonError::into_inner)
     }

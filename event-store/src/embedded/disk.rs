@@ -39,7 +39,7 @@ impl Disk {
         }
     }
 
-    /// Makes a folder in one that exists.
+    /// Makes one folder. The folder above it must exist.
     pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {
         match self {
             Self::System => DirBuilder::new().mode(FOLDER_MODE).create(path),
@@ -60,7 +60,7 @@ impl Disk {
         }
     }
 
-    /// Takes the rights of others away where they have some.
+    /// Removes the rights of the group and of everybody else.
     pub(super) fn restrict(&self, path: &Path) -> io::Result<()> {
         match self {
             Self::System => {
@@ -142,7 +142,7 @@ impl DiskFile {
         }
     }
 
-    /// Fills a part of `buffer`, and answers how much: nothing at the end of the file.
+    /// Reads into `buffer`, maybe not all of it, and answers how many bytes; 0 at the end of the file.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
             Self::System(file) => file.read_at(buffer, offset),
@@ -191,7 +191,7 @@ impl DiskFile {
         }
     }
 
-    /// Makes everything about the file durable but its name, or the names in a folder.
+    /// Makes contents, length and attributes of a file durable, or the names in a folder.
     pub(super) fn sync_all(&self) -> io::Result<()> {
         match self {
             Self::System(file) => file.sync_all(),

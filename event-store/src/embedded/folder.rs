@@ -30,7 +30,7 @@ impl Folder {
         self.path.join("acknowledged")
     }
 
-    /// What becomes the file `acknowledged` where that is missing.
+    /// Where the file `acknowledged` is written before it gets its name.
     pub(super) fn new_acknowledged(&self) -> PathBuf {
         self.path.join("acknowledged.new")
     }
@@ -69,8 +69,8 @@ impl Folder {
         Ok((lock, handle))
     }
 
-    /// Each level is durable before the next one is made in it. So after a kill only the deepest
-    /// level that exists may have a name that is not durable yet, and that one is synced here too.
+    /// The name of each level is durable before the next one is made in it. After a kill only the
+    /// deepest level that exists may have a name that is not durable, so that one is synced first.
     fn make(&self) -> io::Result<()> {
         let levels = self.path.ancestors().filter(|level| !level.as_os_str().is_empty());
         let mut missing = Vec::new();
@@ -93,7 +93,7 @@ impl Folder {
         let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         match self.disk.open(above) {
             Ok(above) => above.sync_all(),
-            // A folder that this user may not read was made by somebody else, with what is in it.
+            // If this user cannot read the folder above, somebody else has made this one.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             Err(error) => Err(error),
         }

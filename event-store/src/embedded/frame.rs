@@ -22,7 +22,8 @@ use super::disk::{DiskFile, ReadFrom};
 use crate::{BATCH_LIMIT_BYTES, EVENT_OVERHEAD_BYTES, NewEvent, RecordedEvent};
 
 pub(super) const HEADER_BYTES: usize = 32;
-/// The longest frame. Lengths beyond are damage, and are refused before anything is allocated.
+/// The longest frame. A header with a greater length is damaged; it is refused before that length is
+/// allocated.
 pub(super) const FRAME_LIMIT_BYTES: usize = HEADER_BYTES + BATCH_LIMIT_BYTES;
 pub(super) const MAGIC: [u8; 4] = *b"mjf1";
 
@@ -38,7 +39,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The header that the body of `frame` (as made by [`encode`]) needs, put in its place.
+    /// Writes the header of `frame`, which [`encode`] has left room for, and answers its crc.
     pub(super) fn seal(frame: &mut [u8], body_crc: u32, first: u64, events: u32, previous: u32) -> u32 {
         let body_bytes = frame.len().saturating_sub(HEADER_BYTES) as u32;
         frame[0..4].copy_from_slice(&MAGIC);
@@ -52,7 +53,7 @@ impl Header {
         crc
     }
 
-    /// `None` where the bytes are no header that this format could have written.
+    /// `None` where [`Self::seal`] cannot have written these bytes.
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let magic = cursor.take(4)?;
@@ -119,7 +120,7 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Option<Vec<RecordedEv
     cursor.0.is_empty().then_some(events)
 }
 
-/// What stands at a place of a segment.
+/// What is found at a place of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A frame whose two crcs are right; its body is in [`Frames::body`].
@@ -145,7 +146,7 @@ impl Frames {
         Self { file, remaining: limit.saturating_sub(offset), body: Vec::new() }
     }
 
-    /// The next frame. After any other answer there is nothing more to ask for.
+    /// The next frame. After any other answer the segment has no more frames.
     pub(super) fn step(&mut self) -> io::Result<Step> {
         let mut bytes = [0; HEADER_BYTES];
         let there = self.remaining.min(HEADER_BYTES as u64) as usize;

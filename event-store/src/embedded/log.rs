@@ -10,8 +10,8 @@ use super::folder::Folder;
 use super::frame::{self, Frames, Header, Step};
 use crate::RecordedEvent;
 
-/// A place is kept in the index once in so many bytes: a read skips at most this much, and a
-/// journal of 10 GB has an index of some 8 MB.
+/// The index holds one place for so many bytes of the log. A read skips at most this much before it
+/// comes to its first event, and a journal of 10 GB has an index of some 8 MB.
 const INDEX_EVERY_BYTES: u64 = 32 * 1024;
 
 pub(super) struct Log {
@@ -30,7 +30,7 @@ struct Mark {
     offset: u64,
 }
 
-/// What a read needs of the log, copied out, so that it reads the files without a lock.
+/// A copy of what a read needs to know of the log, so that it holds no lock while it reads files.
 pub(super) struct Window {
     folder: Arc<Folder>,
     start: Mark,
@@ -62,7 +62,7 @@ impl Log {
         self.last_frame = None;
     }
 
-    /// Moves the end beyond the frame that stands there.
+    /// Moves the end beyond a frame that begins there.
     pub(super) fn push(&mut self, header: &Header) {
         let End { segment, offset, .. } = self.end;
         let far = self.index.last().is_none_or(|mark| {
@@ -77,8 +77,8 @@ impl Log {
         self.end.chain = header.crc;
     }
 
-    /// Takes in the frames from the end on, in the segment of the end, up to `limit`, and answers
-    /// what came instead of a frame. `passed` hears of each place that the end has been.
+    /// Checks the frames from the end on and moves the end beyond them, within one segment and up to
+    /// the offset `limit`. Answers why it stopped. `passed` is called with each end on the way.
     pub(super) fn scan_segment(
         &mut self,
         limit: Option<u64>,
@@ -113,7 +113,7 @@ impl Log {
         Ok(())
     }
 
-    /// Follows the log to an end that its writer acknowledged.
+    /// Checks the frames up to an acknowledged position and moves the end there.
     pub(super) fn extend_to(&mut self, to: &End, mut passed: impl FnMut(&End)) -> Result<(), OpenError> {
         while self.end != *to {
             let limit = (self.end.segment == to.segment).then_some(to.offset);
@@ -124,7 +124,7 @@ impl Log {
             if step != Step::Blank {
                 return Err(self.damage(describe(&step)));
             }
-            // An empty segment would be entered again for ever.
+            // Without the second condition an empty segment would be entered again and again.
             if limit.is_some() || self.end.segment == self.end.next_revision {
                 return Err(self.not_at(to));
             }
@@ -133,7 +133,7 @@ impl Log {
         Ok(())
     }
 
-    /// The log ends, and the acknowledged position is another place than where a batch ends.
+    /// The error for a log that ends without having come to its acknowledged position.
     pub(super) fn not_at(&self, acknowledged: &End) -> OpenError {
         let acknowledged = acknowledged.next_revision;
         if acknowledged > self.end.next_revision {
@@ -145,7 +145,7 @@ impl Log {
         ))
     }
 
-    /// Damage at the end.
+    /// The error for damage at the end.
     pub(super) fn damage(&self, what: impl Into<String>) -> OpenError {
         OpenError::Damaged(Damage { at: self.place(), what: what.into() })
     }
@@ -216,7 +216,7 @@ pub(super) fn describe(step: &Step) -> &'static str {
     }
 }
 
-/// The length of the segments up to `end`, with what is written ahead in those that are full.
+/// The length of the segments up to `end`, including the zeros behind the last frame of each.
 pub(super) fn bytes_up_to(folder: &Folder, segments: &[u64], end: &End) -> Result<u64, OpenError> {
     let mut bytes = end.offset;
     for first in segments.iter().filter(|first| **first < end.segment) {
@@ -227,7 +227,7 @@ pub(super) fn bytes_up_to(folder: &Folder, segments: &[u64], end: &End) -> Resul
     Ok(bytes)
 }
 
-/// Counts what a scan has passed, and says so once a MiB.
+/// Counts the bytes that a scan has checked, and reports the count once a MiB.
 #[derive(Default)]
 pub(super) struct BytesChecked {
     bytes: u64,
@@ -237,7 +237,7 @@ pub(super) struct BytesChecked {
 
 impl BytesChecked {
     pub(super) fn passed(&mut self, end: &End) -> Option<u64> {
-        // An offset that goes back is that of the next segment.
+        // An offset smaller than the last one belongs to the next segment.
         let before = if end.offset < self.last_offset { 0 } else { self.last_offset };
         self.bytes += end.offset - before;
         self.last_offset = end.offset;

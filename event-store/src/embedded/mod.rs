@@ -13,8 +13,6 @@
 //! user that runs the writer can read the folder.
 
 mod acknowledged;
-#[cfg(test)]
-mod crash_tests;
 mod disk;
 mod error;
 mod folder;
@@ -47,8 +45,8 @@ pub use self::reader::EmbeddedReader;
 /// Settings of the writer; the readers need none.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// A new segment is begun before a frame that would make the segment longer than this. A frame
-    /// that is longer by itself has a segment to itself.
+    /// A frame that would make the segment longer than this goes into a new one. A frame that is
+    /// longer than this by itself gets a segment of its own.
     pub segment_bytes: u64,
 }
 
@@ -65,12 +63,12 @@ impl Default for Options {
 /// until the store is opened again. Reads go on. Needs a tokio runtime to read in.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
-    /// Taken on drop, which ends the thread.
+    /// `None` only while the store is dropped: the thread ends when the sender is gone.
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the writing thread and those who read have in common.
+/// What the writing thread and the readers in this process share.
 struct Shared {
     folder: Arc<Folder>,
     log: RwLock<Log>,
@@ -149,7 +147,8 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported when it happened; a second one here would abort.
+            // An error means that the thread panicked, which was reported then. A panic in `drop` could
+            // abort the process.
             let _ = thread.join();
         }
     }

@@ -15,10 +15,10 @@ use super::folder::Folder;
 use super::frame::{FRAME_LIMIT_BYTES, HEADER_BYTES, Header, Step};
 use super::log::{self, BytesChecked, Log};
 
-/// An end beyond all that can be recorded.
+/// A position beyond every segment.
 const EVERYTHING: End = End { segment: u64::MAX, offset: 0, next_revision: u64::MAX, chain: 0 };
 
-/// What a journal is found to be at the start.
+/// What the start has found in the folder.
 pub(super) struct Recovered {
     pub(super) log: Log,
     /// The segment that the log ends in; a new journal has none.
@@ -37,7 +37,7 @@ pub(super) fn recover(
     let acknowledged = acknowledged::read(folder)?;
     let mut log = Log::new(folder);
     let mut checked = BytesChecked::default();
-    // The position of a journal without events is met before the first of them.
+    // Whether the scan has come to the acknowledged position. That of an empty journal is its start.
     let mut met = acknowledged == Some(End::default());
     let mut torn = None;
 
@@ -128,8 +128,8 @@ impl Tail {
     }
 }
 
-/// Whether the header of a later batch stands in `tail`. Then the frame before it had been flushed,
-/// and it is recorded events that are damaged.
+/// Whether `tail` has the header of a later batch. Then the frame before that one had been flushed, so
+/// the damage is to recorded events and not a torn write.
 fn has_later_frame(tail: &[u8], next_revision: u64) -> bool {
     tail.windows(HEADER_BYTES).skip(1).any(|bytes| {
         let header = <&[u8; HEADER_BYTES]>::try_from(bytes).ok().and_then(Header::decode);
@@ -137,12 +137,11 @@ fn has_later_frame(tail: &[u8], next_revision: u64) -> bool {
     })
 }
 
-/// Makes the segment that the log ends in durable for certain: its last frame, its length, and that
-/// nothing follows.
+/// Makes the end of the last segment durable: its last frame, its length, and that nothing follows.
 ///
-/// After a flush that failed the system may hold the frame in memory as if it were on the disk, and a
-/// new flush would write nothing. Written again, with the same bytes, the frame is flushed; and so is
-/// the length once it is set.
+/// After a failed flush the system may keep the frame in memory and take it for written, so that another
+/// flush alone would write nothing. So the frame is written again with the same bytes, and the length is
+/// set again, before the flush.
 fn make_tail_durable(folder: &Folder, log: &Log) -> Result<DiskFile, OpenError> {
     let path = log.path();
     let write = || -> io::Result<DiskFile> {

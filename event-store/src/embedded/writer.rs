@@ -18,12 +18,11 @@ use super::frame::{HEADER_BYTES, Header};
 use super::Shared;
 use crate::AppendError;
 
-/// Zeros are written ahead of the end in chunks of this size, between two appends. Small frames over
-/// zeros whose pages are cached become durable a third faster than in a file that grows.
+/// Between two appends, zeros are written behind the end in chunks of this size. A small frame that
+/// overwrites zeros becomes durable a third faster than one that makes the file longer.
 const FILL_BYTES: u64 = 2 * 1024 * 1024;
 
-/// While frames are longer than this the file just grows: writing as many zeros again costs more
-/// than it saves.
+/// For frames longer than this no zeros are written: that costs more than it saves.
 const SMALL_FRAME_BYTES: u64 = 64 * 1024;
 
 pub(super) struct Request {
@@ -41,9 +40,9 @@ pub(super) struct Writer {
     segment_bytes: u64,
     /// Up to here the segment has been written, with frames and then zeros.
     filled: u64,
-    /// Where zeros are written ahead again, after the disk was too full for them.
+    /// No zeros are written ahead before this offset, as the disk was too full for them.
     no_fill_before: u64,
-    /// What becomes the next segment, where it could be made.
+    /// The file that becomes the next segment; `None` where it could not be made.
     next: Option<DiskFile>,
     acknowledged: AcknowledgedFile,
     /// To sync the names in the folder with.
@@ -106,13 +105,14 @@ impl Writer {
             let Request { expected, ids, frame, body_crc, reply } = request;
             let outcome = self.append(expected, &ids, frame, body_crc);
             let appended = outcome.is_ok();
-            // Nobody hears the outcome of an append whose caller has gone; it stands all the same.
+            // This fails where the caller has gone. The outcome is the same without it.
             let _ = reply.send(outcome);
             if self.prepare() && appended && std::mem::take(&mut self.no_space) {
                 tracing::info!("there is room for the journal again");
             }
         }
-        // The next start sees damage to the last batch when it knows the true end.
+        // With the position on the disk the next start can tell damage to the last batch from a torn
+        // write. It can do without, so an error is ignored.
         let _ = self.acknowledged.sync();
     }
 
@@ -165,8 +165,8 @@ impl Writer {
             return Err(self.take_back(error));
         }
 
-        // Durable from here on. First those who read the files may see it, then those who ask the
-        // store, and then the caller.
+        // The batch is durable. Readers in other processes see it first, then readers in this one, and
+        // the caller has its answer last.
         let header = Header {
             body_bytes: (frame.len() - HEADER_BYTES) as u32,
             first_revision: first,
@@ -189,10 +189,10 @@ impl Writer {
         Ok(header.next_revision().saturating_sub(1))
     }
 
-    /// Removes what a failed write or flush has left behind the last frame. Where that cannot be made
-    /// durable, and after any other error than a full disk, nobody knows what is on the disk: a flush
-    /// that failed may have dropped the pages that it could not write, and a second flush then
-    /// succeeds without having written them.
+    /// After a write or flush that failed on a full disk: removes what it has left behind the last
+    /// frame, and makes that durable. After any other error it is not known what is on the disk. A
+    /// failed flush may have dropped the pages that it could not write, and another flush would then
+    /// succeed without having written them.
     fn take_back(&mut self, error: io::Error) -> Fault {
         let offset = self.shared.log().end.offset;
         if !is_full(&error) {
@@ -214,7 +214,7 @@ impl Writer {
             Some(next) => next,
             None => next_segment(&folder).map_err(Fault::NoSpace)?,
         };
-        // Where this fails nothing has changed, and the next append tries again.
+        // If this fails nothing has changed, and the next append tries again.
         folder.disk.rename(&folder.next_segment(), &folder.segment(first)).map_err(space_or_unknown)?;
         self.segment = next;
         self.name_is_durable = false;
@@ -232,8 +232,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Does ahead what the next append would else wait for or need a new file for, and answers
-    /// whether it could.
+    /// Opens the next segment and writes zeros ahead, so that the next append has less to do and needs
+    /// no new file. Answers whether that succeeded.
     fn prepare(&mut self) -> bool {
         if self.failed.is_some() {
             return false;
@@ -256,7 +256,7 @@ impl Writer {
         self.next.is_some()
     }
 
-    /// Writes the next chunk of zeros when the last one is half used and frames are small.
+    /// Writes another chunk of zeros when half of the last one is used and frames are small.
     fn fill_ahead(&mut self) -> io::Result<()> {
         let (offset, last_frame) = {
             let log = self.shared.log();
@@ -275,7 +275,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Logs that there is no room once, until an append has succeeded.
+    /// Logs that there is no room, once until there is room again.
     fn note_no_space(&mut self, error: &io::Error) -> String {
         let path = self.shared.log().path();
         let reason = format!("cannot go on in {}: {error}{}", path.display(), mend(error));

@@ -60,14 +60,14 @@ pub async fn events(config: &Config, options: &EventsOptions) -> anyhow::Result<
             }
             shown += 1;
             if print(&mut out, event, options.json).is_err() {
-                // Whoever read along has heard enough: `muneem events | head`.
+                // The reader of the output has closed it, as in `muneem events | head`.
                 return Ok(ExitCode::SUCCESS);
             }
         }
         match batch.last() {
             Some(last) => next = last.revision + 1,
             None if options.follow => {
-                store.wait_beyond(next.checked_sub(1)).await.context("the journal is gone")?;
+                store.wait_beyond(next.checked_sub(1)).await.context("the journal cannot be followed on")?;
             }
             None => return Ok(ExitCode::SUCCESS),
         }

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use uuid::Uuid;
 
-use super::simulated_disk::{Plan, Random, SimulatedDisk};
-use super::*;
+use super::super::simulated_disk::{Plan, Random, SimulatedDisk};
+use super::super::*;
 
 const FOLDER: &str = "/data/muneem/journal";
 const SEEDS: u64 = 300;
