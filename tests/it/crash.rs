@@ -188,6 +188,41 @@ async fn killed_in_the_middle_of_a_call_no_charge_is_lost_or_doubled(pool: PgPoo
     assert!(ok, "{verified:#}");
 }
 
+/// The program is killed as soon as the first start has made this or that file of the journal.
+#[sqlx::test(migrations = false)]
+async fn a_first_start_that_was_killed_is_completed_by_the_next(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    for made in ["", "writer.lock", "acknowledged", "00000000000000000000.segment"] {
+        let mut server = deployment.command(&["serve"]).stdout(Stdio::null()).spawn().expect("it starts");
+        let path = data.path().join("journal").join(made);
+        eventually("the first start has come so far", async || path.exists().then_some(())).await;
+        server.kill().await.expect("kill -9");
+    }
+    let _server = deployment.serve().await;
+    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_missing_acknowledged_position_is_said_and_not_shown_as_an_empty_journal(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let mut server = deployment.serve().await;
+    server.kill().await.expect("kill -9");
+    let journal = data.path().join("journal");
+    std::fs::remove_file(journal.join("acknowledged")).expect("it is there");
+    for command in ["events", "doctor", "verify"] {
+        let (ok, told) = deployment.run(&[command]).await;
+        assert!(!ok, "{command}: {told:#}");
+        assert!(told.to_string().contains("acknowledged is missing or not readable"), "{command}: {told:#}");
+        assert!(told.to_string().contains("start the server once"), "{command}: {told:#}");
+    }
+    let _server = deployment.serve().await;
+    let (ok, told) = deployment.run(&["events", "--kind", "JournalOpened"]).await;
+    assert!(ok && told.to_string().contains("JournalOpened"), "{told:#}");
+}
+
 /// Every tick of the journal, read beside whatever process writes it.
 async fn ticks(deployment: &Deployment) -> Vec<Value> {
     let output =
