@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// How often it is looked whether what keeps commands from being taken is over.
 const RECHECK: Duration = Duration::from_millis(200);
@@ -313,11 +313,21 @@ impl Writer {
     /// Takes over what another node wrote, up to the journal's end.
     async fn follow_the_journal(&mut self) {
         let mut pauses = pauses();
+        let mut found = false;
         loop {
             match catch_up(self.store.as_ref(), &mut self.state, CHUNK).await {
                 Ok(batch) => match batch.last_revision() {
-                    Some(last) => self.publish(batch, last),
-                    None => break,
+                    Some(last) => {
+                        found = true;
+                        self.publish(batch, last);
+                    }
+                    None if found => break,
+                    None => {
+                        // A store that contradicts itself must not take all the time of this thread.
+                        warn!("the store says that another node wrote, and shows nothing of it");
+                        tokio::time::sleep(RECHECK).await;
+                        break;
+                    }
                 },
                 Err(JournalError::Read(fault)) if !matches!(fault, ReadError::TailBehind(_)) => {
                     self.health.stalled(Some(fault.to_string()));

@@ -187,6 +187,21 @@ async fn a_store_that_has_lost_durable_events_stops_the_ledger() {
 }
 
 #[tokio::test]
+async fn a_store_that_contradicts_itself_is_asked_again_and_takes_nobody_s_time() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 5_000).await;
+    (0..3).for_each(|_| rig.plan(Fault::Contradicts));
+    let asked = world.send(rose());
+    // This task runs in the same thread as the writer, between two attempts.
+    for attempt in 1..=3 {
+        soon(rig.until_struck(attempt)).await;
+        assert_eq!(rig.struck(), attempt);
+    }
+    soon(asked).await.expect("ends").expect("is accepted");
+    world.assert_sound().await;
+}
+
+#[tokio::test]
 async fn a_writer_that_dies_leaves_a_stopped_ledger() {
     for panics in [true, false] {
         let rig = Rig::before(memory());

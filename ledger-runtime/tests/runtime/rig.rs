@@ -21,6 +21,8 @@ pub enum Fault {
     Refused,
     /// Not appended, as there is no room.
     NoSpace,
+    /// Not appended, as another node is said to have written; none has.
+    Contradicts,
     /// A fault of the program in the middle of the append.
     Panics,
 }
@@ -205,6 +207,10 @@ impl EventStore for Rig {
             Some(Fault::NoSpace) => {
                 self.strike();
                 Err(AppendError::NoSpace("the disk is full".to_owned()))
+            }
+            Some(Fault::Contradicts) => {
+                self.strike();
+                Err(AppendError::WrongExpectedRevision { expected, current: expected })
             }
             Some(Fault::Panics) => panic!("a fault of the store's adapter"),
         }

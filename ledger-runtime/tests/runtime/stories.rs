@@ -198,3 +198,31 @@ async fn the_writer_ends_with_the_last_handle_and_answers_what_was_asked() {
     soon(asked).await.expect("ends").expect("is accepted");
     soon(task).await.expect("ends");
 }
+
+#[tokio::test]
+async fn what_is_durable_cannot_be_taken_back() {
+    for (name, store, _folder) in stores() {
+        let world = World::with_coins(store.clone(), 100_000).await;
+        let tasks: Vec<_> = (0..50).map(|_| world.send(rose())).collect();
+        for task in tasks {
+            soon(task).await.expect("ends").expect("is accepted");
+        }
+        assert!(is_final(&world).await, "{name}");
+        let other = World::open(store).await;
+        other.execute(rose()).await.expect("is accepted");
+        world.execute(rose()).await.expect("is accepted behind the other node's");
+        for node in [world, other] {
+            assert!(is_final(&node).await, "{name}");
+        }
+    }
+}
+
+/// Whether nothing is kept of what stood in the state before, so that undo changes nothing.
+async fn is_final(world: &World) -> bool {
+    let undone = world.query(|state, _| {
+        let mut undone = state.clone();
+        undone.undo_from(0);
+        undone.hash() == state.hash()
+    });
+    undone.await.expect("is answered")
+}
