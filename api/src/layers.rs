@@ -3,50 +3,127 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{ClientAddress, address_of};
-use axum::Router;
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
+use axum::{BoxError, Router};
 use platform::rate_limit::RateLimitError;
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
 use std::time::Duration;
+use tower::ServiceBuilder;
+use tower::timeout::TimeoutLayer;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A longer id is not taken over.
+const REQUEST_ID_LENGTH: usize = 64;
 /// Gateways send from few addresses, as much as they have to tell.
 const WEBHOOKS: &str = "/v1/webhooks/";
+/// An answer of the API is data: a browser that is led to open it as a page loads and runs nothing.
+const POLICY_OF_ANSWERS: &str = "default-src 'none'; frame-ancestors 'none'";
+/// The pages load their own scripts, styles and pictures, and ask this server alone.
+const POLICY_OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The layers, from the innermost to the outermost.
+/// The layers around every route, from the innermost to the outermost.
 pub fn around(routes: Router, api: Api) -> Router {
     let cors = cors(&api.config.cors_origins);
-    routes
-        .layer(from_fn_with_state(api.clone(), limit))
-        .layer(from_fn_with_state(api.config.timeout, in_time))
-        .layer(from_fn(catch_panic))
-        .layer(from_fn(not_stored))
+    let timeout = api.config.timeout;
+    let hsts_seconds = api.config.hsts_seconds;
+    let routes = in_time(routes.layer(from_fn_with_state(api, limit)), timeout)
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(measure))
         .layer(CompressionLayer::new())
         .layer(cors)
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(map_request(without_unclean_id));
+    always(routes, hsts_seconds)
 }
 
-/// The path without its query: cursors and filters are not worth a line of log.
+/// What only answers of the API have: they are somebody's own and of this moment, and no pages.
+pub fn of_answers(routes: Router) -> Router {
+    routes
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(POLICY_OF_ANSWERS),
+        ))
+}
+
+/// What only pages have.
+pub fn of_pages(pages: Router) -> Router {
+    pages.layer(SetResponseHeaderLayer::overriding(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY_OF_PAGES),
+    ))
+}
+
+/// The headers of every answer, made by whichever layer: what a browser may not do with it.
+fn always(routes: Router, hsts_seconds: u32) -> Router {
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ];
+    let mut routes = routes.layer(SetResponseHeaderLayer::if_not_present(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY_OF_ANSWERS),
+    ));
+    for (name, value) in fixed {
+        routes = routes.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)));
+    }
+    match HeaderValue::from_str(&format!("max-age={hsts_seconds}")) {
+        Ok(value) if hsts_seconds > 0 => {
+            routes.layer(SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, value))
+        }
+        _ => routes,
+    }
+}
+
+/// The path without its query: cursors and filters are not worth a line of log. Headers never stand in it.
 fn span(request: &Request) -> tracing::Span {
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
 }
 
+/// An id of the client's stands in logs and answers, so it is taken only if it is short and plain. Without it the
+/// request gets an id of our own.
+async fn without_unclean_id(mut request: Request) -> Request {
+    let mut ids = request.headers().get_all(REQUEST_ID).iter();
+    let clean = match (ids.next(), ids.next()) {
+        (None, _) => true,
+        (Some(id), None) => is_clean(id.as_bytes()),
+        (Some(_), Some(_)) => false,
+    };
+    if !clean {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+fn is_clean(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=REQUEST_ID_LENGTH).contains(&id.len()) && id.iter().all(plain)
+}
+
 async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
     let limit = api.config.requests_per_minute;
-    if limit == 0 || !path.starts_with("/v1/") || path.starts_with(WEBHOOKS) {
+    if limit == 0 || request.uri().path().starts_with(WEBHOOKS) {
         return next.run(request).await;
     }
     let ClientAddress(address) = address_of(request.extensions());
@@ -61,27 +138,17 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response
     }
 }
 
-async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Error::TimedOut.into_response(),
-    }
+/// Answers the problem `timeout` when a request takes longer.
+fn in_time(routes: Router, limit: Duration) -> Router {
+    let timed_out = HandleErrorLayer::new(async |_: BoxError| Error::TimedOut);
+    routes.layer(ServiceBuilder::new().layer(timed_out).layer(TimeoutLayer::new(limit)))
 }
 
-async fn catch_panic(request: Request, next: Next) -> Response {
-    let place = format!("{} {}", request.method(), request.uri().path());
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(cause) => {
-            let cause = cause
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| cause.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            tracing::error!(alert = "handler_panicked", place, cause, "a handler panicked");
-            Error::Panicked.into_response()
-        }
-    }
+/// Runs within the span of the request, so the log line says which one it was.
+fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    let cause = platform::workers::panic_text(&*cause);
+    tracing::error!(alert = "handler_panicked", cause, "a handler panicked");
+    Error::Panicked.into_response()
 }
 
 /// Counts answers and times by route, not by path: ids would make every request a series of its own.
@@ -91,25 +158,29 @@ async fn catch_panic(request: Request, next: Next) -> Response {
 )]
 async fn measure(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().to_string();
+    let method = method_label(request.method());
     let begun = std::time::Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
-    metrics::histogram!("http_request_seconds", "method" => method.clone(), "route" => route.clone())
+    metrics::histogram!("http_request_seconds", "method" => method, "route" => route.clone())
         .record(begun.elapsed());
     metrics::counter!("http_requests_total", "method" => method, "route" => route, "status" => status)
         .increment(1);
     response
 }
 
-/// What the API answers is somebody's own and of this moment.
-async fn not_stored(request: Request, next: Next) -> Response {
-    let ours = request.uri().path().starts_with("/v1/");
-    let mut response = next.run(request).await;
-    if ours {
-        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+/// A method may be any word: those that nobody knows share one series.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
-    response
 }
 
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
@@ -152,7 +223,7 @@ mod tests {
     async fn a_panic_in_a_handler_is_a_problem_that_tells_nothing() {
         let routes = Router::new()
             .route("/v1/bad", get(async || -> &'static str { panic!("the secret of {}", 7) }))
-            .layer(from_fn(catch_panic));
+            .layer(CatchPanicLayer::custom(panicked));
         let (status, body, _) = ask(routes, get_path("/v1/bad")).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
@@ -160,9 +231,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_takes_too_long_is_told_to_come_again_with_its_key() {
-        let routes = Router::new()
-            .route("/v1/slow", get(std::future::pending::<&'static str>))
-            .layer(from_fn_with_state(Duration::from_millis(1), in_time));
+        let routes = Router::new().route("/v1/slow", get(std::future::pending::<&'static str>));
+        let routes = in_time(routes, Duration::from_millis(1));
         let (status, body, headers) = ask(routes, get_path("/v1/slow")).await;
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
         assert!(body.contains(r#""code":"timeout""#) && body.contains("same key"), "{body}");
@@ -170,15 +240,67 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_of_the_api_are_not_stored_and_others_may_be() {
-        let routes = Router::new()
-            .route("/v1/wallet", get(async || "mine"))
-            .route("/docs", get(async || "everybody's"))
-            .layer(from_fn(not_stored));
+    async fn answers_of_the_api_are_not_stored_and_pages_may_be() {
+        let answers = of_answers(Router::new().route("/v1/wallet", get(async || "mine")));
+        let routes = answers.merge(of_pages(Router::new().route("/docs", get(async || "everybody's"))));
         let (_, _, headers) = ask(routes.clone(), get_path("/v1/wallet")).await;
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY_OF_ANSWERS);
         let (_, _, headers) = ask(routes, get_path("/docs")).await;
         assert!(!headers.contains_key(header::CACHE_CONTROL));
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY_OF_PAGES);
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_the_headers_that_bind_browsers_and_tls_only_where_it_is_set() {
+        let routes = Router::new().route("/there", get(async || "there"));
+        for path in ["/there", "/nowhere"] {
+            let (_, _, headers) = ask(always(routes.clone(), 0), get_path(path)).await;
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+            assert_eq!(headers[header::X_FRAME_OPTIONS], "DENY", "{path}");
+            assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{path}");
+            assert_eq!(headers["cross-origin-resource-policy"], "same-origin", "{path}");
+            assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY_OF_ANSWERS, "{path}");
+            assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY), "{path}");
+        }
+        let (_, _, headers) = ask(always(routes, 600), get_path("/there")).await;
+        assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=600");
+    }
+
+    #[tokio::test]
+    async fn an_id_of_the_clients_is_taken_only_if_it_is_short_and_plain() {
+        let routes = Router::new()
+            .route("/", get(async |request: Request| format!("{:?}", request.headers().get(REQUEST_ID))))
+            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+            .layer(map_request(without_unclean_id));
+        let longest = "a".repeat(REQUEST_ID_LENGTH);
+        for id in ["0", "app_1-Z", &longest] {
+            let request = Request::get("/").header(REQUEST_ID, id).body(Body::empty()).expect("a request");
+            let (_, _, headers) = ask(routes.clone(), request).await;
+            assert_eq!(headers[REQUEST_ID], id);
+        }
+        let too_long = "a".repeat(REQUEST_ID_LENGTH + 1);
+        for ids in [vec![""], vec![&too_long], vec!["a b"], vec!["a;b"], vec!["\u{e9}"], vec!["one", "two"]] {
+            let mut request = Request::get("/");
+            for id in &ids {
+                let value = HeaderValue::from_bytes(id.as_bytes()).expect("a header's value");
+                request = request.header(REQUEST_ID, value);
+            }
+            let request = request.body(Body::empty()).expect("a request");
+            let (_, body, headers) = ask(routes.clone(), request).await;
+            let id = headers[REQUEST_ID].to_str().expect("text").to_owned();
+            assert!(uuid::Uuid::try_parse(&id).is_ok(), "{ids:?} was taken as {id}");
+            assert!(body.contains(&id), "{body}");
+        }
+    }
+
+    #[test]
+    fn methods_that_nobody_knows_share_one_label() {
+        assert_eq!(method_label(&Method::GET), "GET");
+        for word in ["BREW", "get", "CONNECT"] {
+            assert_eq!(method_label(&Method::from_bytes(word.as_bytes()).expect("a method")), "other");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The HTTP API under `/v1`: a file per resource in [`routes`]. A handler extracts, calls one thing and
 //! responds; what may go wrong is in [`error`]. The OpenAPI document is made from the handlers.
 
+mod docs;
 pub mod error;
 mod extract;
 mod layers;
@@ -17,24 +18,38 @@ use chrono::{DateTime, Utc};
 use error::Error;
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::App;
+use platform::workers::Workers;
 use projections::ReadModels;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use utoipa_swagger_ui::SwaggerUi;
 
 pub use extract::BODY_LIMIT_BYTES;
 
 /// How long a read waits for the projector.
 const MIN_REVISION_WAIT: Duration = Duration::from_secs(2);
 
-/// What the handlers work with; cheap to clone.
+/// What the handlers work with, behind one pointer: a clone for a request costs one count.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Inner>);
+
+/// What an [`Api`] gives access to.
+pub struct Inner {
     pub app: App,
     pub read: ReadModels,
+    /// Readiness names those that do not run.
+    pub workers: Workers,
     /// What `/metrics` shows; without it the path answers 404.
     pub metrics: Option<PrometheusHandle>,
-    pub config: Arc<Config>,
+    pub config: Config,
+}
+
+impl Deref for Api {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 /// What differs between deployments.
@@ -47,6 +62,8 @@ pub struct Config {
     /// After this long a request is answered with the problem `timeout`. Longer than the ledger takes to
     /// say that an outcome is unknown.
     pub timeout: Duration,
+    /// How long browsers are to reach the server by HTTPS alone; 0 to say nothing about it.
+    pub hsts_seconds: u32,
     /// How many events the read models may lag behind before `/health/ready` says no.
     pub max_lag: u64,
 }
@@ -57,14 +74,21 @@ impl Default for Config {
             cors_origins: Vec::new(),
             requests_per_minute: 1_200,
             timeout: Duration::from_secs(15),
+            hsts_seconds: 0,
             max_lag: 10_000,
         }
     }
 }
 
 impl Api {
-    pub fn new(app: App, read: ReadModels, metrics: Option<PrometheusHandle>, config: Config) -> Api {
-        Api { app, read, metrics, config: Arc::new(config) }
+    pub fn new(
+        app: App,
+        read: ReadModels,
+        workers: Workers,
+        metrics: Option<PrometheusHandle>,
+        config: Config,
+    ) -> Api {
+        Api(Arc::new(Inner { app, read, workers, metrics, config }))
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -80,17 +104,17 @@ impl Api {
     }
 }
 
-/// All routes. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits go by the
-/// peer's address.
-pub fn router(api: Api) -> Router {
+/// All routes, and those of `beside` (the gateway's), within the same layers. Serve it with the peer's address as
+/// `ConnectInfo<SocketAddr>` in each request: limits go by it.
+pub fn router(api: Api, beside: Router) -> Router {
     let (routes, document) = openapi::complete(routes::all()).split_for_parts();
     let routes = routes
-        .merge(SwaggerUi::new("/docs").url("/v1/openapi.json", document))
         .fallback(async || Error::NoSuchPath)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(api.clone());
-    layers::around(routes, api)
+        .with_state(api.clone())
+        .merge(beside);
+    layers::around(layers::of_answers(routes).merge(layers::of_pages(docs::pages(document))), api)
 }
 
 /// The document of all routes.

@@ -70,17 +70,7 @@ impl Metering {
     /// # Errors
     /// When the ledger does not take commands.
     pub async fn recover(ledger: Ledger, sightings: Sightings) -> Result<Metering, ExecuteError> {
-        let follower = ledger.follow();
-        let mut metering = Metering {
-            sightings,
-            follower,
-            queue: BTreeSet::new(),
-            due: HashMap::new(),
-            unsure: BTreeSet::new(),
-            asking: false,
-            running: JoinSet::new(),
-            ledger: ledger.clone(),
-        };
+        let metering = Metering::take_over(ledger.clone(), sightings).await?;
         let calls = ledger
             .query(|state, _| state.active_calls().into_iter().map(|(id, _)| id).collect::<Vec<_>>())
             .await?;
@@ -92,14 +82,36 @@ impl Metering {
             let pause =
                 system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen: None }));
             let ledger = ledger.clone();
-            pauses.spawn(async move { (call, ledger.execute(pause).await) });
+            pauses.spawn(async move { ledger.execute(pause).await });
         }
         while let Some(paused) = pauses.join_next().await {
             match paused.map_err(|_| ExecuteError::Fault)? {
-                (call, Ok(_) | Err(ExecuteError::Rejected(_))) => metering.unsure.insert(Subject::Call(call)),
-                (_, Err(fault)) => return Err(fault),
-            };
+                Ok(_) | Err(ExecuteError::Rejected(_)) => {}
+                Err(fault) => return Err(fault),
+            }
         }
+        Ok(metering)
+    }
+
+    /// Takes over the calls that are under way as they are, from a driver of this process that broke: those
+    /// who were connected still are.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn take_over(ledger: Ledger, sightings: Sightings) -> Result<Metering, ExecuteError> {
+        let mut metering = Metering {
+            sightings,
+            follower: ledger.follow(),
+            queue: BTreeSet::new(),
+            due: HashMap::new(),
+            unsure: BTreeSet::new(),
+            asking: false,
+            running: JoinSet::new(),
+            ledger: ledger.clone(),
+        };
+        let calls =
+            ledger.query(|state, _| state.active_calls().into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+        metering.unsure.extend(calls.await?.into_iter().map(Subject::Call));
         for (at, lot) in ledger.query(|state, _| state.expiring_lots()).await? {
             let command = Command::from(ExpireBonus { lot });
             metering.schedule(Subject::Lot(lot), Some(Task { at, command, sides: None }));

@@ -1,6 +1,7 @@
 //! The one program: wires the parts together, and holds the operator's commands.
 
 pub mod config;
+pub mod connections;
 pub mod demo;
 pub mod dev;
 pub mod operator;

@@ -1,29 +1,31 @@
 //! `muneem serve`: puts the parts together, and takes them apart again in order.
 
 use crate::config::{Config, Mode};
+use crate::connections::{self, Bounds};
 use crate::dev::{self, Dev, LoopbackRazorpay};
 use crate::progress::Bar;
 use crate::seed;
 use anyhow::{Context, bail};
-use axum::http::HeaderValue;
 use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
-use ledger_runtime::{Clock, Ledger, Metering, OpenError, Opening};
+use ledger_runtime::{Clock, Ledger, Metering, OpenError, Opening, Sightings, Status};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use platform::app::{App, Parts};
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
+use platform::workers::{Worker, Workers};
 use projections::{Projector, ReadModels};
 use redis::aio::ConnectionManagerConfig;
+use secrecy::ExposeSecret;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 use websocket_gateway::Gateway;
 
@@ -41,9 +43,10 @@ pub struct Server {
     /// In development, the window on what stands in for the world.
     pub dev: Option<Dev>,
     listener: TcpListener,
+    bounds: Bounds,
     router: axum::Router,
     gateway: Gateway,
-    work: JoinSet<()>,
+    workers: Workers,
     writer: tokio::task::JoinHandle<()>,
 }
 
@@ -51,7 +54,7 @@ impl Server {
     /// Connects, migrates, replays and listens; nothing is served before `run`.
     ///
     /// # Errors
-    /// When a part cannot be reached; the text says which, and the mend.
+    /// When a setting is no good or a part cannot be reached; the text says which, and the mend.
     pub async fn start(config: Config, sockets: websocket_gateway::Config) -> anyhow::Result<Server> {
         // Two libraries bring a TLS provider each; a bare configuration would not know which to take.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
@@ -59,7 +62,9 @@ impl Server {
         let metrics = metrics_recorder();
         config.require_postgres()?;
         config.require_redis()?;
+        config.check_exposure()?;
         let config = config.with_secrets()?;
+        let bounds = bounds(&config)?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "{} cannot be listened on; is it taken? Another one: MUNEEM_LISTEN=127.0.0.1:8090",
@@ -69,7 +74,9 @@ impl Server {
         let address = listener.local_addr()?;
         let pool = connect_postgres(&config).await?;
         platform::MIGRATOR.run(&pool).await.with_context(|| match config.mode {
-            Mode::Development => "the database cannot be migrated; to begin anew: make clean-data",
+            Mode::Development => {
+                "the database cannot be migrated; to begin with an empty one: make clean-data"
+            }
             Mode::Production => "the database cannot be migrated",
         })?;
         let redis = connect_redis(&config).await?;
@@ -77,20 +84,19 @@ impl Server {
         check_journal(&pool, store.as_ref(), &config).await?;
         let (ledger, writer) = open_ledger(store.clone(), &config).await?;
         platform::journal::adopt(&pool, ledger.journal(), platform::clock::now()).await?;
-        let mut work = JoinSet::new();
+        let workers = Workers::default();
 
         let read = ReadModels::open(pool.clone()).await.context("the read models cannot be opened")?;
-        let projector = Projector::new(pool.clone(), store.clone());
+        let projector = Arc::new(Projector::new(pool.clone(), store.clone()));
         let read = read.following(&projector);
         projector.check().await.context("nothing is served from read models of another history")?;
-        work.spawn(async move {
-            if let Err(fault) = projector.run(std::future::pending()).await {
-                tracing::error!(alert = "projector_stopped", %fault, "the read models are no longer kept up to date");
-            }
-        });
+        workers.start(Worker::new("projector", move || {
+            let projector = projector.clone();
+            async move { Ok(projector.run(std::future::pending()).await?) }
+        }));
 
         let outbox = OtpOutbox::default();
-        let (razorpay, dev) = razorpay(&config, &outbox, address, &mut work).await?;
+        let (razorpay, dev) = razorpay(&config, &outbox, address, &workers).await?;
         let (pepper, sealing_key) = config.phone_keys()?;
         let (app, background) = App::new(Parts {
             ledger: ledger.clone(),
@@ -103,60 +109,54 @@ impl Server {
             otp_sender: otp_sender(&config, outbox)?,
             razorpay,
         });
-        if config.mode == Mode::Development && app.ledger.query(|state, _| state.plans().is_empty()).await? {
-            info!("first start in development: making a small demo world");
-            seed::seed(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
+        if config.mode == Mode::Development {
+            seed::complete(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
         }
-        let metering = Metering::recover(ledger, app.attendance.sightings())
+        let sightings = app.attendance.sightings();
+        let metering = Metering::recover(ledger.clone(), sightings.clone())
             .await
             .context("calls under way cannot be taken over")?;
-        work.spawn(metering.run());
-        for part in background {
-            work.spawn(part);
+        workers.start(metering_worker(ledger, sightings, metering));
+        for worker in background {
+            workers.start(worker);
         }
 
         let gateway = Gateway::new(app.clone(), sockets);
-        let api = api::Api::new(app.clone(), read.clone(), metrics, api_config(&config)?);
-        let mut router = api::router(api).merge(websocket_gateway::router(gateway.clone()));
+        let mut beside = websocket_gateway::router(gateway.clone());
         if let Some(dev) = &dev {
-            router = router.merge(dev::router(dev.clone()));
+            beside = beside.merge(dev::router(dev.clone()));
         }
-        Ok(Server { address, app, read, dev, listener, router, gateway, work, writer })
+        let api = api::Api::new(app.clone(), read.clone(), workers.clone(), metrics, api_config(&config));
+        let router = api::router(api, beside);
+        Ok(Server { address, app, read, dev, listener, bounds, router, gateway, workers, writer })
     }
 
     /// Serves until `stop` is ready, then lets what is under way end.
     ///
     /// # Errors
-    /// When the listener fails.
+    /// When the listener's task fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        let Server { listener, router, gateway, mut work, writer, app, read, .. } = self;
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let (stopping, _) = tokio::sync::watch::channel(false);
-        let stopped = || {
-            let mut stopping = stopping.subscribe();
-            async move { drop(stopping.wait_for(|it| *it).await) }
-        };
-        let fan_out = tokio::spawn(gateway.run(stopped()));
-        let serve = axum::serve(listener, service).with_graceful_shutdown(stopped());
-        let mut serving = tokio::spawn(async move { serve.await });
+        let Server { listener, bounds, router, gateway, workers, writer, app, read, .. } = self;
+        let stopping = CancellationToken::new();
+        let fan_out = workers.start(fan_out_worker(gateway, stopping.clone()));
+        let mut serving = tokio::spawn(connections::serve(listener, router, bounds, stopping.clone()));
         tokio::select! {
             () = stop => info!("stopping: no new requests; sockets are closed"),
-            outcome = &mut serving => outcome.context("the listener's task failed")?.context("the listener failed")?,
+            outcome = &mut serving => outcome.context("the listener's task failed")?,
         }
-        stopping.send_replace(true);
+        stopping.cancel();
         // Sockets are closed by the gateway; a request that does not end in its time is cut off.
-        if tokio::time::timeout(DRAIN, async {
+        let drained = async {
             drop(fan_out.await);
             drop((&mut serving).await)
-        })
-        .await
-        .is_err()
-        {
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("some requests did not end in time");
             serving.abort();
+            drop(serving.await);
         }
-        work.shutdown().await;
-        drop((app, read));
+        workers.stop().await;
+        drop((app, read, workers));
         // The writer ends once the last handle is gone, with everything durable that was accepted.
         if tokio::time::timeout(DRAIN, writer).await.is_err() {
             tracing::warn!("the ledger's writer did not end in time; the journal is whole all the same");
@@ -164,6 +164,47 @@ impl Server {
         info!("stopped");
         Ok(())
     }
+}
+
+/// The first run takes calls over as after an outage. A later one follows a fault of the driver alone: the people
+/// of the calls are still connected, so nothing is paused.
+fn metering_worker(ledger: Ledger, sightings: Sightings, first: Metering) -> Worker {
+    let first = Mutex::new(Some(first));
+    Worker::new("metering", move || {
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (ledger, sightings) = (ledger.clone(), sightings.clone());
+        async move {
+            let metering = match first {
+                Some(metering) => metering,
+                None => Metering::take_over(ledger.clone(), sightings).await?,
+            };
+            metering.run().await;
+            match ledger.status() {
+                Status::Stopped(_) => Ok(()),
+                _ => Err("metering ended, and the ledger runs".into()),
+            }
+        }
+    })
+}
+
+/// Returns once `stopping` is cancelled and the sockets are closed.
+fn fan_out_worker(gateway: Gateway, stopping: CancellationToken) -> Worker {
+    Worker::new("fan_out", move || {
+        let (gateway, stopping) = (gateway.clone(), stopping.clone());
+        async move {
+            gateway.run(stopping.cancelled_owned()).await;
+            Ok(())
+        }
+    })
+}
+
+fn bounds(config: &Config) -> anyhow::Result<Bounds> {
+    Ok(Bounds {
+        connections: connections::affordable(config.max_connections, config.database_connections)?,
+        per_address: config.max_connections_per_address as usize,
+        header_timeout: Duration::from_secs(config.header_timeout_seconds.into()),
+        idle_timeout: Duration::from_secs(config.idle_timeout_seconds.into()),
+    })
 }
 
 /// # Errors
@@ -239,12 +280,12 @@ async fn open_ledger(
     store: Arc<dyn EventStore>,
     config: &Config,
 ) -> anyhow::Result<(Ledger, tokio::task::JoinHandle<()>)> {
-    let today = platform::clock::now().date_naive().to_string();
+    let today = platform::clock::now().date_naive();
     let bar = Bar::count("replaying the journal");
     let opening = Opening {
         new_journal: JournalId(platform::entropy::uuid_v7()),
         // A developer's machine is often away for weeks. The date makes a forgotten setting harmless.
-        clock_is_confirmed: config.mode == Mode::Development || config.clock_confirmed == today,
+        clock_is_confirmed: config.mode == Mode::Development || config.clock_confirmed == Some(today),
     };
     let opened = Ledger::open_with(store, Clock::System, opening, |done, total| bar.show(done, total)).await;
     bar.end();
@@ -262,20 +303,25 @@ async fn razorpay(
     config: &Config,
     outbox: &OtpOutbox,
     address: SocketAddr,
-    work: &mut JoinSet<()>,
+    workers: &Workers,
 ) -> anyhow::Result<(Razorpay, Option<Dev>)> {
     let mut settings = integrations::razorpay::Config {
         base_url: config.razorpay_url.clone(),
         key_id: config.razorpay_key_id.clone(),
-        key_secret: config.razorpay_key_secret.clone(),
-        webhook_secrets: config.razorpay_webhook_secret.split(',').map(str::to_owned).collect(),
+        key_secret: config.razorpay_key_secret.expose_secret().to_owned(),
+        webhook_secrets: config
+            .razorpay_webhook_secret
+            .expose_secret()
+            .split(',')
+            .map(str::to_owned)
+            .collect(),
     };
     let mut dev = None;
     if config.mode == Mode::Development {
         let (stand_in, serve) =
             LoopbackRazorpay::start(&settings.key_id, &settings.key_secret, &settings.webhook_secrets[0])
                 .await?;
-        work.spawn(serve);
+        workers.spawn(serve);
         settings.base_url = stand_in.base_url();
         stand_in.send_webhooks_to(format!("http://{address}/v1/webhooks/razorpay"));
         dev = Some(Dev { outbox: outbox.clone(), razorpay: stand_in });
@@ -283,17 +329,17 @@ async fn razorpay(
     Ok((Razorpay::new(settings)?, dev))
 }
 
-fn api_config(config: &Config) -> anyhow::Result<api::Config> {
-    let origins = config.cors_origins.split(',').filter(|it| !it.is_empty());
-    let cors_origins: Result<Vec<HeaderValue>, _> = origins.map(str::parse).collect();
-    let cors_origins =
-        cors_origins.context("MUNEEM_CORS_ORIGINS lists origins such as https://app.example")?;
-    let mut api = api::Config { cors_origins, ..api::Config::default() };
+fn api_config(config: &Config) -> api::Config {
+    let mut api = api::Config {
+        cors_origins: config.cors_origins.clone(),
+        hsts_seconds: config.hsts_seconds,
+        ..api::Config::default()
+    };
     if config.mode == Mode::Development {
         // One machine plays all clients.
         api.requests_per_minute = 0;
     }
-    Ok(api)
+    api
 }
 
 /// The one sender so far writes codes to the log. In production that must be somebody's wish.

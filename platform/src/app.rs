@@ -13,12 +13,13 @@ use crate::purchases::Purchases;
 use crate::push::Bus;
 use crate::rate_limit::RateLimiter;
 use crate::settings::Settings;
+use crate::workers::{Worker, WorkerFault};
 use integrations::otp_sender::OtpSender;
 use integrations::razorpay::Razorpay;
 use ledger_runtime::Ledger;
 use redis::aio::ConnectionManager;
 use sqlx::PgPool;
-use std::pin::Pin;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The parts that differ between deployments.
@@ -35,9 +36,12 @@ pub struct Parts {
     pub razorpay: Razorpay,
 }
 
-/// The services of the platform; cheap to clone.
+/// The services of the platform behind one pointer, so that a clone for a request costs one count.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Services>);
+
+/// What an [`App`] gives access to.
+pub struct Services {
     pub ledger: Ledger,
     pub pool: PgPool,
     pub redis: ConnectionManager,
@@ -60,12 +64,17 @@ pub struct App {
     pub access: AccessChanges,
 }
 
-/// Work that goes on beside the requests, for as long as it is polled.
-pub type Background = Vec<Pin<Box<dyn Future<Output = ()> + Send>>>;
+impl Deref for App {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
 
 impl App {
-    /// The services, and the work that has to be spawned for them.
-    pub fn new(parts: Parts) -> (App, Background) {
+    /// The services, and the background workers that have to be started for them.
+    pub fn new(parts: Parts) -> (App, Vec<Worker>) {
         let Parts { ledger, pool, redis, redis_prefix, vault, tokens, otp, otp_sender, razorpay } = parts;
         let settings = Settings::new(pool.clone());
         let commands = Commands::new(ledger.clone(), settings.clone());
@@ -76,7 +85,7 @@ impl App {
         let hosts = Hosts::new(pool.clone(), access.clone());
         let presence = Presence::new(redis.clone(), &redis_prefix);
         let bus = Bus::default();
-        let (attendance, keep_in_step) = Attendance::new(ledger.clone());
+        let attendance = Attendance::new(ledger.clone());
         let calls = Calls::new(
             pool.clone(),
             commands.clone(),
@@ -87,9 +96,7 @@ impl App {
             bus.clone(),
         );
         let purchases = Purchases::new(pool.clone(), commands.clone(), Arc::new(razorpay));
-        let background: Background =
-            vec![Box::pin(keep_in_step), Box::pin(calls.clone().sweep()), Box::pin(purchases.clone().work())];
-        let app = App {
+        let app = Services {
             people,
             otp,
             sessions: Sessions::new(pool.clone(), tokens, access.clone()),
@@ -111,6 +118,30 @@ impl App {
             bus,
             access,
         };
-        (app, background)
+        let app = App(Arc::new(app));
+        let workers = app.workers();
+        (app, workers)
+    }
+
+    fn workers(&self) -> Vec<Worker> {
+        vec![
+            self.worker("attendance", async |app| Ok(app.attendance.keep_in_step().await?)),
+            self.worker("ring_sweep", async |app| {
+                app.calls.sweep().await;
+                Ok(())
+            }),
+            self.worker("webhook_inbox", async |app| {
+                app.purchases.work().await;
+                Ok(())
+            }),
+        ]
+    }
+
+    fn worker<F>(&self, name: &'static str, run: impl Fn(App) -> F + Send + Sync + 'static) -> Worker
+    where
+        F: Future<Output = Result<(), WorkerFault>> + Send + 'static,
+    {
+        let app = self.clone();
+        Worker::new(name, move || run(app.clone()))
     }
 }

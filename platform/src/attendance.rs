@@ -9,7 +9,7 @@ use ledger_core::calls::Phase;
 use ledger_core::command::{PauseCall, ResumeCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
-use ledger_runtime::{Clock, ExecuteError, Follower, Ledger, Sightings};
+use ledger_runtime::{ExecuteError, Follower, Ledger, Sightings};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 pub struct Attendance {
     people: Arc<People>,
     changed: mpsc::UnboundedSender<PersonId>,
-    clock: Clock,
+    /// Kept here and not by the keeper, so that a keeper that is started again goes on with them.
+    changes: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<PersonId>>>,
+    ledger: Ledger,
 }
 
 #[derive(Default)]
@@ -63,7 +65,7 @@ pub struct Attending {
 impl Attending {
     /// The client was heard of just now: any frame is a sign of life, a pong too.
     pub fn seen(&self) {
-        self.socket.seen_ms.fetch_max(self.attendance.clock.now().0, Ordering::Relaxed);
+        self.socket.seen_ms.fetch_max(self.attendance.ledger.clock().now().0, Ordering::Relaxed);
     }
 
     /// The person has these roles from now on.
@@ -88,19 +90,37 @@ impl Drop for Attending {
 }
 
 impl Attendance {
-    /// The register, and the task that keeps calls in step with it until every handle is gone.
-    pub fn new(ledger: Ledger) -> (Attendance, impl Future<Output = ()> + Send) {
+    /// The register. Calls follow it while [`Self::keep_in_step`] runs.
+    pub fn new(ledger: Ledger) -> Attendance {
         let (changed, changes) = mpsc::unbounded_channel();
-        let attendance = Attendance { people: Arc::default(), changed, clock: ledger.clock().clone() };
-        // From now on no start of a call is missed; those that run already wait, paused, for both sides.
-        let started = ledger.follow();
-        let keeper = Keeper { ledger, people: attendance.people.clone() };
-        (attendance, keeper.run(changes, started))
+        Attendance {
+            people: Arc::default(),
+            changed,
+            changes: Arc::new(tokio::sync::Mutex::new(changes)),
+            ledger,
+        }
+    }
+
+    /// Keeps calls in step with who is connected, until the ledger is gone. Begins with the calls that are
+    /// under way, so that nothing is missed when it is started again after a fault.
+    ///
+    /// # Errors
+    /// When the ledger cannot be asked which calls are under way.
+    pub async fn keep_in_step(&self) -> Result<(), ExecuteError> {
+        let started = self.ledger.follow();
+        let under_way = self.ledger.query(|state, _| {
+            state.active_calls().into_iter().map(|(_, call)| call.payer).collect::<Vec<PersonId>>()
+        });
+        let under_way = under_way.await?;
+        let mut changes = self.changes.lock().await;
+        let keeper = Keeper { ledger: self.ledger.clone(), people: self.people.clone() };
+        keeper.run(&mut changes, started, under_way).await;
+        Ok(())
     }
 
     /// A socket of `person`, who has these roles, is there until the answer is dropped.
     pub fn attend(&self, person: PersonId, roles: &[Role]) -> Attending {
-        let seen_ms = AtomicI64::new(self.clock.now().0);
+        let seen_ms = AtomicI64::new(self.ledger.clock().now().0);
         let socket = Arc::new(Socket { seen_ms, roles: AtomicU8::new(bits(roles)) });
         self.people.lock().entry(person).or_default().open.push(socket.clone());
         self.review(person);
@@ -187,10 +207,24 @@ impl Keeper {
     /// One look after the other, so that a pause and a resume never overtake each other; each looks
     /// at who is connected *now*, so the last look is right however many changes there were. A call that
     /// starts is looked at too: a side may have gone while it was being taken.
-    async fn run(self, mut changes: mpsc::UnboundedReceiver<PersonId>, mut started: Follower) {
-        let mut people: Vec<PersonId> = Vec::new();
+    async fn run(
+        self,
+        changes: &mut mpsc::UnboundedReceiver<PersonId>,
+        mut started: Follower,
+        mut people: Vec<PersonId>,
+    ) {
         let mut forget = tokio::time::interval(FORGET_EVERY);
         loop {
+            while !people.is_empty() {
+                match self.keep_in_step(&people).await {
+                    Ok(again) => people = again,
+                    Err(ExecuteError::Stopped(_)) => return,
+                    Err(fault) => warn!(%fault, "calls could not be kept in step; trying again"),
+                }
+                if !people.is_empty() {
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
             tokio::select! {
                 _ = forget.tick() => self.people.forget(self.ledger.clock().now()),
                 count = changes.recv_many(&mut people, AT_ONCE) => if count == 0 { return },
@@ -208,16 +242,6 @@ impl Keeper {
                         tokio::time::sleep(RETRY).await;
                     }
                 },
-            }
-            while !people.is_empty() {
-                match self.keep_in_step(&people).await {
-                    Ok(again) => people = again,
-                    Err(ExecuteError::Stopped(_)) => return,
-                    Err(fault) => warn!(%fault, "calls could not be kept in step; trying again"),
-                }
-                if !people.is_empty() {
-                    tokio::time::sleep(RETRY).await;
-                }
             }
         }
     }
@@ -292,6 +316,7 @@ mod tests {
     use ledger_core::command::{GrantBonus, SetHostRate, StartCall};
     use ledger_core::event::BonusOrigin;
     use ledger_core::{JournalId, Medium};
+    use ledger_runtime::Clock;
     use tokio::sync::watch;
     use uuid::Uuid;
 
@@ -312,8 +337,9 @@ mod tests {
             let journal = JournalId(Uuid::from_u128(9));
             let opened = Ledger::open(Arc::new(MemoryStore::new()), face, journal, |_, _| {}).await;
             let (ledger, _writer) = opened.expect("a new journal");
-            let (attendance, keeper) = Attendance::new(ledger.clone());
-            tokio::spawn(keeper);
+            let attendance = Attendance::new(ledger.clone());
+            let kept = attendance.clone();
+            tokio::spawn(async move { kept.keep_in_step().await });
             World { ledger, clock, attendance }
         }
 

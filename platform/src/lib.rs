@@ -20,8 +20,10 @@ pub mod presence;
 pub mod purchases;
 pub mod push;
 pub mod rate_limit;
+pub mod reading;
 pub mod settings;
 pub mod validation;
+pub mod workers;
 
 /// The tables of schema `app`. The read models are not among them: they are made by the projector.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

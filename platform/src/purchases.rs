@@ -212,7 +212,7 @@ impl Purchases {
     }
 
     /// Works through the inbox, for as long as the future is polled.
-    pub async fn work(self) {
+    pub async fn work(&self) {
         loop {
             match self.work_once(crate::clock::now()).await {
                 Ok(0) => drop(tokio::time::timeout(IDLE, self.arrived.notified()).await),

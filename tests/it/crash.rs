@@ -1,6 +1,7 @@
 //! The real binary, killed in the middle of a call.
 
 use crate::world::{self, PATIENCE, eventually};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use sqlx::PgPool;
 use std::path::PathBuf;
@@ -41,8 +42,8 @@ impl Deployment {
             ("MUNEEM_DATA_DIR", data.path().display().to_string()),
             ("MUNEEM_REDIS_PREFIX", config.redis_prefix),
             ("MUNEEM_DATABASE_CONNECTIONS", "8".to_owned()),
-            ("DATABASE_URL", config.database_url),
-            ("REDIS_URL", config.redis_url),
+            ("DATABASE_URL", config.database_url.expose_secret().to_owned()),
+            ("REDIS_URL", config.redis_url.expose_secret().to_owned()),
         ];
         Deployment { settings }
     }

@@ -30,11 +30,13 @@ pub fn config(pool: &PgPool, data: &TempDir) -> Config {
     Config {
         mode: Mode::Development,
         listen: ([127, 0, 0, 1], 0).into(),
-        database_url: pool.connect_options().to_url_lossy().to_string(),
-        redis_url: std::env::var("REDIS_URL").expect("REDIS_URL: `make test` starts a Redis and sets it"),
+        database_url: pool.connect_options().to_url_lossy().to_string().into(),
+        redis_url: std::env::var("REDIS_URL")
+            .expect("REDIS_URL: `make test` starts a Redis and sets it")
+            .into(),
         data_dir: data.path().to_path_buf(),
         redis_prefix: format!("test:{}:", Uuid::now_v7()),
-        razorpay_webhook_secret: WEBHOOK_SECRET.to_owned(),
+        razorpay_webhook_secret: WEBHOOK_SECRET.into(),
         database_connections: 8,
         ..Config::default()
     }

@@ -12,6 +12,7 @@ use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, GiftId, GiftSendingId, Medium, PersonId};
 use platform::identity::Role;
+use platform::reading::{self, Misfit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -64,9 +65,9 @@ macro_rules! requests {
 
             fn read(name: &str, fields: Value) -> Result<Request, Box<Problem>> {
                 match name {
-                    $($type => serde_path_to_error::deserialize(fields)
+                    $($type => reading::from_value(fields)
                         .map(Request::$name)
-                        .map_err(|fault| Box::new(explain(&fault))),)*
+                        .map_err(|misfit| Box::new(explain(misfit))),)*
                     _ => Err(Box::new(Problem::new("unknown_type", "there is no request of this type"))),
                 }
             }
@@ -279,16 +280,14 @@ fn missing(field: &'static str) -> Problem {
     Problem::new("missing_field", format!("missing field `{field}`")).about(field)
 }
 
-/// serde tells by its words alone which field it does not know or misses.
-fn explain(fault: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    let (path, words) = (fault.path().to_string(), fault.inner().to_string());
-    let quoted = words.split('`').nth(1).unwrap_or_default().to_owned();
-    let (code, field) = match () {
-        () if words.starts_with("unknown field") => ("unknown_field", quoted),
-        () if words.starts_with("missing field") => ("missing_field", quoted),
-        () => ("wrong_type", path),
-    };
-    Problem::new(code, words).about(field)
+fn explain(misfit: Misfit) -> Problem {
+    let words = misfit.to_string();
+    match misfit {
+        Misfit::Malformed(_) => Problem::new("malformed_json", words),
+        Misfit::Unknown { field } => Problem::new("unknown_field", words).about(field),
+        Misfit::Missing { field } => Problem::new("missing_field", words).about(field),
+        Misfit::WrongType { field, .. } => Problem::new("wrong_type", words).about(field.unwrap_or_default()),
+    }
 }
 
 fn read_id(value: Value) -> Option<Id> {

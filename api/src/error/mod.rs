@@ -18,6 +18,7 @@ use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
 use platform::rate_limit::RateLimitError;
+use platform::reading::Misfit;
 use platform::settings::SettingsError;
 use platform::validation::FieldError;
 use projections::QueryError;
@@ -47,6 +48,17 @@ pub enum Unreadable {
     KeyMissing,
     #[error("the Idempotency-Key header must be a UUID of version 7")]
     KeyInvalid,
+}
+
+impl From<Misfit> for Unreadable {
+    fn from(misfit: Misfit) -> Unreadable {
+        match misfit {
+            Misfit::Malformed(problem) => Unreadable::MalformedJson(problem),
+            Misfit::Unknown { field } => Unreadable::UnknownField { field },
+            Misfit::Missing { field } => Unreadable::MissingField { field },
+            Misfit::WrongType { field, problem } => Unreadable::WrongType { field, problem },
+        }
+    }
 }
 
 /// Why a request was not answered as it wished.

@@ -1,12 +1,12 @@
 //! Bodies: raw bytes, and JSON that fits its type exactly.
 
-use super::quoted_name;
 use crate::error::{Error, Unreadable};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use platform::reading;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -58,37 +58,7 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
-        let path = fault.path().to_string();
-        explain(&path, fault.inner())
-    })?;
-    // Something behind the value makes the whole no JSON.
-    reader.end().map_err(|fault| Unreadable::MalformedJson(fault.to_string()))?;
-    Ok(value)
-}
-
-/// serde_json tells by its words alone which field it does not know or misses.
-fn explain(path: &str, fault: &serde_json::Error) -> Unreadable {
-    let problem = fault.to_string();
-    let inside = |name: &str| match path.rsplit_once('.') {
-        Some((parent, _)) => format!("{parent}.{name}"),
-        None => name.to_owned(),
-    };
-    match fault.classify() {
-        serde_json::error::Category::Data => {}
-        _ => return Unreadable::MalformedJson(problem),
-    }
-    match quoted_name(&problem) {
-        Some(name) if problem.starts_with("unknown field") => {
-            Unreadable::UnknownField { field: inside(name) }
-        }
-        Some(name) if problem.starts_with("missing field") => {
-            let field = if path == "." { name.to_owned() } else { format!("{path}.{name}") };
-            Unreadable::MissingField { field }
-        }
-        _ => Unreadable::WrongType { field: (path != ".").then(|| path.to_owned()), problem },
-    }
+    Ok(reading::from_json(bytes)?)
 }
 
 #[cfg(test)]

@@ -18,8 +18,3 @@ pub use caller::{AdminCaller, AnyCaller, HostCaller, UserCaller};
 pub use key::IdempotencyKey;
 pub use path::Path;
 pub use query::Query;
-
-/// The name between the first pair of backticks, as serde writes it in its complaints.
-fn quoted_name(text: &str) -> Option<&str> {
-    text.split('`').nth(1).filter(|name| !name.is_empty())
-}

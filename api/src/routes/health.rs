@@ -41,6 +41,9 @@ struct Ready {
     ledger: &'static str,
     postgres: bool,
     redis: bool,
+    /// Background workers that do not run at present; each is started again by itself.
+    #[schema(example = json!([]))]
+    down: Vec<&'static str>,
     /// The last event of the journal.
     journal_revision: u64,
     /// `starting`, `following`, `waiting` (Postgres or the store does not answer), `refused` (the read models
@@ -73,10 +76,12 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     // Revisions begin at zero: without a checkpoint the first event is lacking too.
     let projected = projected_revision.map_or(0, |revision| revision.saturating_add(1));
     let projector_lag = journal_revision.saturating_add(1).saturating_sub(projected);
+    let down = api.workers.down();
     let condition = api.read.progress().condition;
     let ready = ledger == "running"
         && postgres
         && redis
+        && down.is_empty()
         && condition == Condition::Following
         && projector_lag <= api.config.max_lag;
     let answer = Ready {
@@ -84,6 +89,7 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
         ledger,
         postgres,
         redis,
+        down,
         journal_revision,
         projector: condition.name(),
         projected_revision,

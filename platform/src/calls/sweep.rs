@@ -23,7 +23,7 @@ const RECOVER_PAGE: i64 = 500;
 
 impl Calls {
     /// Ends rings that nobody answered or that a crash left half accepted, for as long as it is polled.
-    pub async fn sweep(self) {
+    pub async fn sweep(&self) {
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut recovered_to = crate::clock::now() - RECOVER_FIRST;

@@ -1,0 +1,187 @@
+//! Settings of a deployment: defaults, then `muneem.toml` where there is one, then the environment.
+
+mod secrets;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Context, bail};
+use axum::http::HeaderValue;
+use chrono::NaiveDate;
+use secrecy::{ExposeSecret, SecretString};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For one machine: secrets are made up, codes go to an outbox, Razorpay is a stand-in on loopback.
+    Development,
+    Production,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Every setting. In the environment the names are in capitals with `MUNEEM_` before them, but for
+/// `DATABASE_URL` and `REDIS_URL`. What is secret, addresses with passwords too, is never printed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub mode: Mode,
+    pub listen: SocketAddr,
+    pub database_url: SecretString,
+    pub redis_url: SecretString,
+    /// The folder of the journal and, in development, of the secrets that were made up.
+    pub data_dir: PathBuf,
+    /// Where the operator's commands find the server.
+    pub url: String,
+    /// Begins every key in Redis.
+    pub redis_prefix: String,
+    /// `kid:hex,kid:hex`: the first signs access tokens, all verify them.
+    pub jwt_keys: SecretString,
+    /// 32 bytes in hex: keys the hashes that phone numbers are found by.
+    pub phone_pepper: SecretString,
+    /// 32 bytes in hex: seals phone numbers.
+    pub sealing_key: SecretString,
+    pub razorpay_url: String,
+    pub razorpay_key_id: String,
+    pub razorpay_key_secret: SecretString,
+    /// Comma-separated: after a rotation the old one still signs retries for a day.
+    pub razorpay_webhook_secret: SecretString,
+    /// How one-time passwords reach phones: `console` writes them to the log.
+    pub otp_sender: String,
+    /// Origins of web pages that may call the API.
+    pub cors_origins: Vec<HeaderValue>,
+    /// How long browsers may reach the server by HTTPS alone; 0 to say nothing about it.
+    pub hsts_seconds: u32,
+    /// Open connections at the most, WebSockets too; fewer when the process may not open as many files.
+    pub max_connections: u32,
+    pub max_connections_per_address: u32,
+    /// How long a connection may take to send the head of a request, or be open without sending one.
+    pub header_timeout_seconds: u32,
+    /// A connection on which no byte moves for so long is closed.
+    pub idle_timeout_seconds: u32,
+    /// Today's date where the journal's last event is more than a week ago and the clock is right all the same.
+    pub clock_confirmed: Option<NaiveDate>,
+    /// Connections to Postgres at the most.
+    pub database_connections: u32,
+    pub log_format: LogFormat,
+    /// Where traces go by OTLP over HTTP; nowhere when empty.
+    pub otlp_endpoint: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let unset = || SecretString::from("");
+        Config {
+            mode: Mode::Production,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            database_url: unset(),
+            redis_url: unset(),
+            data_dir: PathBuf::from("data"),
+            url: "http://127.0.0.1:8080".to_owned(),
+            redis_prefix: "muneem:".to_owned(),
+            jwt_keys: unset(),
+            phone_pepper: unset(),
+            sealing_key: unset(),
+            razorpay_url: integrations::razorpay::BASE_URL.to_owned(),
+            razorpay_key_id: String::new(),
+            razorpay_key_secret: unset(),
+            razorpay_webhook_secret: unset(),
+            otp_sender: String::new(),
+            cors_origins: Vec::new(),
+            hsts_seconds: 0,
+            max_connections: 20_000,
+            max_connections_per_address: 1_000,
+            header_timeout_seconds: 30,
+            idle_timeout_seconds: 75,
+            clock_confirmed: None,
+            database_connections: 20,
+            log_format: LogFormat::Text,
+            otlp_endpoint: String::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings from `muneem.toml` in the working folder and from the environment.
+    ///
+    /// # Errors
+    /// When a setting is unknown or its value is no good; the text names each, with an example.
+    pub fn load() -> anyhow::Result<Config> {
+        let file = match std::fs::read_to_string(table::FILE) {
+            Ok(text) => Some(text),
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => None,
+            Err(fault) => return Err(fault).context("muneem.toml cannot be read"),
+        };
+        Config::read(file.as_deref(), std::env::vars_os())
+    }
+
+    /// Reads the settings from the text of a `muneem.toml` and from variables.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn read(
+        file: Option<&str>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> anyhow::Result<Config> {
+        let mut config = Config::default();
+        let mut faults = Vec::new();
+        if let Some(text) = file {
+            table::apply_file(&mut config, text, &mut faults);
+        }
+        table::apply_variables(&mut config, variables, &mut faults);
+        match faults.as_slice() {
+            [] => Ok(config),
+            [one] => bail!("{one}"),
+            many => bail!("{} settings are no good:\n  {}", many.len(), many.join("\n  ")),
+        }
+    }
+
+    pub fn journal_dir(&self) -> PathBuf {
+        self.data_dir.join("journal")
+    }
+
+    /// What `serve` and the operator's commands cannot do without.
+    ///
+    /// # Errors
+    /// Names the missing setting and the mend.
+    pub fn require_postgres(&self) -> anyhow::Result<&str> {
+        match self.database_url.expose_secret() {
+            "" => bail!(
+                "DATABASE_URL is not set, such as postgres://muneem:password@127.0.0.1/muneem; `make run` starts a \
+                 database of its own, `make verify` and the like use it"
+            ),
+            url => Ok(url),
+        }
+    }
+
+    /// # Errors
+    /// Names the missing setting.
+    pub fn require_redis(&self) -> anyhow::Result<&str> {
+        match self.redis_url.expose_secret() {
+            "" => bail!(
+                "REDIS_URL is not set, such as redis://:password@127.0.0.1:6379/0; `make run` starts a Redis of its own"
+            ),
+            url => Ok(url),
+        }
+    }
+
+    /// What must hold before anything is served.
+    ///
+    /// # Errors
+    /// In development mode, when others than this machine could reach the server: it shows one-time passwords.
+    pub fn check_exposure(&self) -> anyhow::Result<()> {
+        if self.mode == Mode::Development && !self.listen.ip().is_loopback() {
+            bail!(
+                "MUNEEM_LISTEN is {}: development mode shows one-time passwords to everybody who can reach it, so it \
+                 listens on this machine alone, for example on 127.0.0.1:8080; otherwise set MUNEEM_MODE=production",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+}

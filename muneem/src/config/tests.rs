@@ -1,0 +1,205 @@
+use super::secrets::weakness;
+use super::table::SETTINGS;
+use super::*;
+use std::path::Path;
+
+fn hex_key(seed: u8) -> String {
+    hex::encode((seed..).step_by(3).take(32).collect::<Vec<u8>>())
+}
+
+fn from_variables(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+    Config::read(None, variables.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+fn refused(outcome: anyhow::Result<Config>) -> String {
+    format!("{:#}", outcome.expect_err("it is refused"))
+}
+
+/// Whole settings of a production, good as they stand.
+fn production() -> Config {
+    Config {
+        jwt_keys: format!("a:{},b:{}", hex_key(1), hex_key(2)).into(),
+        phone_pepper: hex_key(3).into(),
+        sealing_key: hex_key(4).into(),
+        razorpay_key_id: "rzp_live_1".to_owned(),
+        razorpay_key_secret: "q8RzT0aKcW1x".into(),
+        razorpay_webhook_secret: "new-9QmZr2Lk7,old-4TbXs6Wd1".into(),
+        ..Config::default()
+    }
+}
+
+#[test]
+fn every_setting_is_refused_with_its_name_and_an_example_when_its_value_is_no_good() {
+    for (name, value) in [
+        ("MUNEEM_MODE", "prod"),
+        ("MUNEEM_LISTEN", "8080"),
+        ("DATABASE_URL", "mysql://127.0.0.1/muneem"),
+        ("REDIS_URL", "127.0.0.1:6379"),
+        ("MUNEEM_URL", "127.0.0.1:8080"),
+        ("MUNEEM_REDIS_PREFIX", "a b"),
+        ("MUNEEM_JWT_KEYS", "no-colon"),
+        ("MUNEEM_PHONE_PEPPER", "abcd"),
+        ("MUNEEM_SEALING_KEY", "not hex"),
+        ("MUNEEM_RAZORPAY_URL", "ftp://api.razorpay.com"),
+        ("MUNEEM_RAZORPAY_KEY_ID", "with space"),
+        ("MUNEEM_OTP_SENDER", "pigeon"),
+        ("MUNEEM_CORS_ORIGINS", "https://app.example/path"),
+        ("MUNEEM_CORS_ORIGINS", "*"),
+        ("MUNEEM_HSTS_SECONDS", "-1"),
+        ("MUNEEM_MAX_CONNECTIONS", "0"),
+        ("MUNEEM_MAX_CONNECTIONS_PER_ADDRESS", "many"),
+        ("MUNEEM_HEADER_TIMEOUT_SECONDS", "0"),
+        ("MUNEEM_IDLE_TIMEOUT_SECONDS", "5"),
+        ("MUNEEM_CLOCK_CONFIRMED", "26.11.2026"),
+        ("MUNEEM_DATABASE_CONNECTIONS", "1"),
+        ("MUNEEM_LOG_FORMAT", "xml"),
+        ("MUNEEM_OTLP_ENDPOINT", "collector:4318"),
+    ] {
+        let text = refused(from_variables(&[(name, value)]));
+        let setting = SETTINGS.iter().find(|it| it.variable() == name).expect("a setting");
+        assert!(text.contains(name) && text.contains(setting.example), "{text}");
+        assert_eq!(text.contains(&format!("{value:?}")), !setting.secret, "{text}");
+    }
+}
+
+#[test]
+fn the_example_of_every_setting_is_taken_unless_it_stands_for_a_secret() {
+    for setting in SETTINGS.iter().filter(|it| !it.example.contains('<')) {
+        from_variables(&[(&setting.variable(), setting.example)]).expect(setting.name);
+        Config::read(Some(&format!("{} = {:?}", setting.name, setting.example)), []).expect(setting.name);
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = refused(from_variables(&[("MUNEEM_MODE", "x"), ("MUNEEM_LISTEN", "y"), ("MUNEEM_NAME", "z")]));
+    for name in ["MUNEEM_MODE", "MUNEEM_LISTEN", "MUNEEM_NAME"] {
+        assert!(text.contains(name), "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_refused_with_the_nearest_known_one() {
+    for (name, near) in [
+        ("MUNEEM_LISTN", "is MUNEEM_LISTEN meant"),
+        ("MUNEEM_JWT_KEY", "is MUNEEM_JWT_KEYS meant"),
+        ("MUNEEM_DATABASE_CONECTIONS", "is MUNEEM_DATABASE_CONNECTIONS meant"),
+    ] {
+        let text = refused(from_variables(&[(name, "1")]));
+        assert!(text.contains(near), "{text}");
+    }
+    let text = refused(Config::read(Some("phone_peper = \"x\""), []));
+    assert!(text.contains("is phone_pepper meant"), "{text}");
+    // Variables of other programs, and of the scripts around this one, are none of its business.
+    from_variables(&[("LISTEN", "x"), ("MUNEEM_POSTGRES_PORT", "54320")]).expect("they are left alone");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_an_empty_value_leaves_a_setting_unset() {
+    let file = "database_connections = 7\nurl = \"http://file.example\"\nlog_format = \"json\"";
+    let variables = [("MUNEEM_URL", "http://env.example"), ("MUNEEM_LOG_FORMAT", "")];
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    let config = Config::read(Some(file), variables).expect("good settings");
+    assert_eq!((config.database_connections, config.url.as_str()), (7, "http://env.example"));
+    assert_eq!(config.log_format, LogFormat::Json);
+}
+
+#[test]
+fn a_secret_that_looks_like_a_number_is_text() {
+    let digits = "0012345678901234";
+    let config = from_variables(&[("MUNEEM_RAZORPAY_KEY_SECRET", digits)]).expect("text");
+    assert_eq!(config.razorpay_key_secret.expose_secret(), digits);
+    let config = Config::read(Some(&format!("razorpay_key_secret = {digits:?}")), []).expect("text");
+    assert_eq!(config.razorpay_key_secret.expose_secret(), digits);
+    let key = "1234567890".repeat(7)[..64].to_owned();
+    let config = from_variables(&[("MUNEEM_PHONE_PEPPER", &key)]).expect("64 digits are hex");
+    assert_eq!(config.phone_pepper.expose_secret(), key);
+    // Without quotes TOML would forget how it was spelled.
+    let text = refused(Config::read(Some("razorpay_key_secret = 123456789012"), []));
+    assert!(text.contains("quotes") && !text.contains("123456789012"), "{text}");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let config = production();
+    let shown = format!("{config:?}");
+    for secret in [&config.jwt_keys, &config.phone_pepper, &config.razorpay_webhook_secret] {
+        assert!(!shown.contains(secret.expose_secret()), "{shown}");
+    }
+    for (name, value) in [("MUNEEM_SEALING_KEY", "abad1dea"), ("DATABASE_URL", "redis://u:abad1dea@h")] {
+        let text = refused(from_variables(&[(name, value)]));
+        assert!(!text.contains("abad1dea"), "{text}");
+    }
+    let text = refused(Config::read(Some("sealing_key = \"abad1dea\nlisten = 1"), []));
+    assert!(!text.contains("abad1dea"), "{text}");
+}
+
+#[test]
+fn weak_secrets_and_secrets_used_twice_are_refused() {
+    production().with_secrets().expect("good ones are taken");
+    type Change = fn(&mut Config);
+    let changes: [(&str, Change); 8] = [
+        ("MUNEEM_PHONE_PEPPER", |it| it.phone_pepper = "11".repeat(32).into()),
+        ("MUNEEM_SEALING_KEY", |it| it.sealing_key = "00".repeat(32).into()),
+        ("MUNEEM_JWT_KEYS", |it| it.jwt_keys = format!("a:{}", "ab".repeat(32)).into()),
+        ("MUNEEM_RAZORPAY_KEY_SECRET", |it| it.razorpay_key_secret = "short".into()),
+        ("MUNEEM_RAZORPAY_KEY_SECRET", |it| it.razorpay_key_secret = "changeme1234".into()),
+        ("MUNEEM_RAZORPAY_WEBHOOK_SECRET", |it| it.razorpay_webhook_secret = "new-9QmZr2Lk7,".into()),
+        ("MUNEEM_PHONE_PEPPER and MUNEEM_SEALING_KEY", |it| it.sealing_key = it.phone_pepper.clone()),
+        ("MUNEEM_JWT_KEYS hold", |it| {
+            it.jwt_keys = format!("a:{0},b:{0}", hex_key(1)).into();
+        }),
+    ];
+    for (name, change) in changes {
+        let mut config = production();
+        change(&mut config);
+        let text = refused(config.with_secrets());
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    assert_eq!(weakness(b"q8RzT0aKcW1x"), None);
+}
+
+#[test]
+fn development_listens_on_this_machine_alone() {
+    for (listen, mode, fits) in [
+        ("127.0.0.1:8080", Mode::Development, true),
+        ("[::1]:8080", Mode::Development, true),
+        ("0.0.0.0:8080", Mode::Development, false),
+        ("192.168.1.7:8080", Mode::Development, false),
+        ("[::]:8080", Mode::Development, false),
+        ("0.0.0.0:8080", Mode::Production, true),
+    ] {
+        let config = Config { mode, listen: listen.parse().expect("an address"), ..Config::default() };
+        assert_eq!(config.check_exposure().is_ok(), fits, "{listen} {mode:?}");
+    }
+}
+
+#[test]
+fn secrets_that_development_makes_up_are_private_and_stay_the_same() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = tempfile::TempDir::new().expect("a folder");
+    let config = Config { mode: Mode::Development, data_dir: data.path().into(), ..Config::default() };
+    let file = data.path().join("development-secrets.json");
+    // An earlier start was killed while it wrote them.
+    std::fs::write(file.with_extension("unfinished"), "{\"jwt_key\": ").expect("half a file");
+    let first = config.clone().with_secrets().expect("made up");
+    let second = config.with_secrets().expect("found again");
+    assert_eq!(first.sealing_key.expose_secret(), second.sealing_key.expose_secret());
+    let mode = std::fs::metadata(&file).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!file.with_extension("unfinished").exists());
+}
+
+#[test]
+fn the_operators_page_lists_every_setting() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    for setting in &SETTINGS {
+        assert!(page.contains(&format!("`{}`", setting.variable())), "{} is not listed", setting.variable());
+    }
+}
+
+#[test]
+fn default_ports_lie_below_those_that_systems_give_to_outgoing_connections() {
+    assert!(Config::default().listen.port() < 32_768);
+}
