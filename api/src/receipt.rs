@@ -29,8 +29,12 @@ impl From<Receipt> for Recorded {
 pub type Created<T> = (StatusCode, Json<T>);
 
 pub fn created<T>(receipt: &Receipt, body: T) -> Created<T> {
-    let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    (status, Json(body))
+    (status_of(receipt), Json(body))
+}
+
+/// 201 for a new thing, 200 for the answer to a retry.
+pub fn status_of(receipt: &Receipt) -> StatusCode {
+    if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED }
 }
 
 /// The id of what the command made.

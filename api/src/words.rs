@@ -47,6 +47,31 @@ pub enum PresenceWord {
     Offline,
 }
 
+/// Where a proposal stands.
+#[derive(ToSchema)]
+#[schema(as = ApprovalState, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum ApprovalStateWord {
+    Proposed,
+    Approved,
+    Executed,
+    Refused,
+    Declined,
+    Expired,
+}
+
+/// What became of a gateway's delivery.
+#[derive(ToSchema)]
+#[schema(as = WebhookState, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum WebhookStateWord {
+    Pending,
+    Done,
+    Unreadable,
+    NeedsPerson,
+    Handled,
+}
+
 /// The way a code travels.
 #[derive(ToSchema)]
 #[schema(as = OtpChannel, rename_all = "snake_case")]

@@ -56,6 +56,11 @@ macro_rules! assemble {
                 match self { $($(Command::$command(command) => command.decide(context),)*)* }
             }
 
+            /// The person whose money an admin decides on with this command, where there is one.
+            pub(crate) fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+                match self { $($(Command::$command(command) => command.decides_on_money_of(state),)*)* }
+            }
+
             /// Whether the state alone refuses a repeat. Everything else makes or moves something each time
             /// it is decided, and must be remembered whatever its key.
             pub(crate) fn state_refuses_repeats(&self) -> bool {

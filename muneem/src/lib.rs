@@ -4,6 +4,7 @@ pub mod config;
 pub mod connections;
 pub mod demo;
 pub mod dev;
+pub mod interrupt;
 pub mod operator;
 pub mod progress;
 pub mod seed;

@@ -1,8 +1,8 @@
 //! The command line.
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use muneem::config::{Config, Mode};
+use muneem::interrupt::stop_signal;
 use muneem::serve::Server;
 use muneem::telemetry::Telemetry;
 use muneem::{demo, operator};
@@ -76,7 +76,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let config = Config::load;
     match command {
         Command::Serve => serve(config()?).await,
-        Command::Demo(options) => demo::run(config()?, &options).await,
+        Command::Demo(options) => demo::run(config()?, &options, stop_signal()).await,
         Command::Verify(options) => operator::verify(&config()?, &options).await,
         Command::Rebuild => operator::rebuild(&config()?).await,
         Command::Events(options) => operator::events(&config()?, &options).await,
@@ -96,20 +96,6 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     server.run(stop_signal()).await?;
     tokio::task::spawn_blocking(|| telemetry.end()).await?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Ready on Ctrl-C or SIGTERM.
-async fn stop_signal() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("SIGTERM") {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
 }
 
 fn welcome(mode: Mode, url: &str, data: &str) -> String {

@@ -63,9 +63,9 @@ async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
     for (position, (name, coins)) in (1..).zip(GIFTS) {
         let gift = GiftId(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
         let image = format!("/gifts/{}.webp", name.to_lowercase());
-        app.gifts.put(&GiftCard::new(gift, name, &image, position)?, now).await?;
-        give(format!("gift:{name}"), Command::from(SetGiftPrice { gift, price_milli: Some(coins * 1_000) }))
-            .await?;
+        let price = SetGiftPrice { gift, price_milli: Some(coins * 1_000) };
+        let receipt = give(format!("gift:{name}"), price.into()).await?;
+        app.gifts.put(&GiftCard::new(gift, name, &image, position)?, receipt.revision, now).await?;
     }
     let scope = CommissionScope::Global;
     let command =

@@ -14,6 +14,7 @@ use ledger_runtime::{Clock, Ledger, Metering, OpenError, Opening, Sightings, Sta
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use platform::app::{App, Parts};
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
+use platform::seal::Seal;
 use platform::workers::{Worker, Workers};
 use projections::{Projector, ReadModels};
 use redis::aio::ConnectionManagerConfig;
@@ -108,6 +109,7 @@ impl Server {
             otp: otp_limits(config.mode),
             otp_sender: otp_sender(&config, outbox)?,
             razorpay,
+            webhook_seal: Seal::derived(&sealing_key, "webhook deliveries"),
         });
         if config.mode == Mode::Development {
             seed::complete(&app, platform::clock::now()).await.context("the demo world cannot be made")?;

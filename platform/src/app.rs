@@ -1,7 +1,9 @@
 //! Everything that a request can need, put together once.
 
+use crate::approvals::Approvals;
 use crate::attendance::Attendance;
 use crate::audit::AuditLog;
+use crate::bounds::Bounds;
 use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::gifts::Gifts;
@@ -12,7 +14,9 @@ use crate::presence::Presence;
 use crate::purchases::Purchases;
 use crate::push::Bus;
 use crate::rate_limit::RateLimiter;
+use crate::seal::Seal;
 use crate::settings::Settings;
+use crate::webhooks::Inbox;
 use crate::workers::{Worker, WorkerFault};
 use integrations::otp_sender::OtpSender;
 use integrations::razorpay::Razorpay;
@@ -34,6 +38,8 @@ pub struct Parts {
     pub otp: OtpConfig,
     pub otp_sender: OtpSender,
     pub razorpay: Razorpay,
+    /// Seals gateways' deliveries.
+    pub webhook_seal: Seal,
 }
 
 /// The services of the platform behind one pointer, so that a clone for a request costs one count.
@@ -60,6 +66,9 @@ pub struct Services {
     pub gifts: Gifts,
     pub notes: Notes,
     pub audit: AuditLog,
+    pub approvals: Approvals,
+    pub webhooks: Inbox,
+    pub bounds: Bounds,
     pub bus: Bus,
     pub access: AccessChanges,
 }
@@ -75,7 +84,18 @@ impl Deref for App {
 impl App {
     /// The services, and the background workers that have to be started for them.
     pub fn new(parts: Parts) -> (App, Vec<Worker>) {
-        let Parts { ledger, pool, redis, redis_prefix, vault, tokens, otp, otp_sender, razorpay } = parts;
+        let Parts {
+            ledger,
+            pool,
+            redis,
+            redis_prefix,
+            vault,
+            tokens,
+            otp,
+            otp_sender,
+            razorpay,
+            webhook_seal,
+        } = parts;
         let settings = Settings::new(pool.clone());
         let commands = Commands::new(ledger.clone(), settings.clone());
         let limits = RateLimiter::new(redis.clone(), &redis_prefix);
@@ -95,16 +115,30 @@ impl App {
             attendance.clone(),
             bus.clone(),
         );
-        let purchases = Purchases::new(pool.clone(), commands.clone(), Arc::new(razorpay));
+        let bounds = Bounds::new(limits.clone(), settings.clone());
+        let webhooks = Inbox::new(pool.clone(), webhook_seal);
+        let purchases = Purchases::new(
+            pool.clone(),
+            commands.clone(),
+            Arc::new(razorpay),
+            webhooks.clone(),
+            bounds.clone(),
+            settings.clone(),
+        );
+        let agencies = Agencies::new(pool.clone());
+        let approvals = Approvals::new(pool.clone(), commands.clone(), settings.clone(), agencies.clone());
         let app = Services {
             people,
             otp,
             sessions: Sessions::new(pool.clone(), tokens, access.clone()),
-            agencies: Agencies::new(pool.clone()),
+            agencies,
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
             notes: Notes::new(pool.clone()),
             audit: AuditLog::new(pool.clone()),
+            approvals,
+            webhooks,
+            bounds,
             ledger,
             pool,
             redis,
@@ -132,6 +166,14 @@ impl App {
             }),
             self.worker("webhook_inbox", async |app| {
                 app.purchases.work().await;
+                Ok(())
+            }),
+            self.worker("purchase_sweep", async |app| {
+                app.purchases.sweep().await;
+                Ok(())
+            }),
+            self.worker("approvals", async |app| {
+                app.approvals.work().await;
                 Ok(())
             }),
         ]

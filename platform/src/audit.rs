@@ -1,5 +1,8 @@
 //! The audit log: who changed what, when, why, and the value before and after. Rows are added, never changed.
 
+mod command;
+
+use crate::commands::CommandError;
 use crate::entropy;
 use crate::notes;
 use crate::page::{ListError, Page, Place};
@@ -10,6 +13,8 @@ use ledger_runtime::Receipt;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
+
+pub(crate) use command::describe;
 
 /// The longest page.
 pub const MAX_PAGE: u32 = 100;
@@ -69,13 +74,21 @@ impl Author {
         self.person
     }
 
+    /// The person, where only a person may act.
+    pub(crate) fn admin(&self) -> Result<PersonId, CommandError> {
+        self.person.ok_or(CommandError::Refused {
+            code: "no_person",
+            message: "only a person who has signed in can do this",
+        })
+    }
+
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 }
 
 /// A reason is a code, so that it can be counted and filtered; words belong in the note.
-fn check_reason(reason: &str) -> Result<String, FieldError> {
+pub(crate) fn check_reason(reason: &str) -> Result<String, FieldError> {
     let fits = (1..=64).contains(&reason.len())
         && reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if fits {
@@ -146,19 +159,7 @@ async fn insert(
     receipt: Option<&Receipt>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let note = match &author.remark {
-        None => None,
-        Some(Remark::Note(note)) => Some(*note),
-        Some(Remark::Words(words)) => {
-            // The words of a command's change get an id that its retry finds again.
-            let note: NoteId = match receipt {
-                Some(receipt) => receipt.command_id.derive("note"),
-                None => NoteId(entropy::uuid_v7()),
-            };
-            notes::insert(tx, note, author.person, words, now).await?;
-            Some(note)
-        }
-    };
+    let note = keep_note(tx, author, receipt, now).await?;
     sqlx::query(
         "INSERT INTO app.audit_log (id, at, actor, action, subject_kind, subject, reason, note, before, after, request,
              command, revision)
@@ -180,6 +181,28 @@ async fn insert(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Keeps the words of the reason, unless they are kept already; answers the note.
+pub(crate) async fn keep_note(
+    tx: &mut PgConnection,
+    author: &Author,
+    receipt: Option<&Receipt>,
+    now: DateTime<Utc>,
+) -> Result<Option<NoteId>, sqlx::Error> {
+    match &author.remark {
+        None => Ok(None),
+        Some(Remark::Note(note)) => Ok(Some(*note)),
+        Some(Remark::Words(words)) => {
+            // The words of a command's change get an id that its retry finds again.
+            let note: NoteId = match receipt {
+                Some(receipt) => receipt.command_id.derive("note"),
+                None => NoteId(entropy::uuid_v7()),
+            };
+            notes::insert(tx, note, author.person, words, now).await?;
+            Ok(Some(note))
+        }
+    }
 }
 
 /// A row of the log, with the words of its note as long as they are not erased.

@@ -1,7 +1,9 @@
 //! Gives commands to the ledger in the name of a person, under the settings in force.
 
+use crate::audit::{self, Author};
 use crate::settings::{Settings, SettingsError};
 use crate::validation::FieldError;
+use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
 use ledger_core::{Actor, Asset, Command, Envelope, Key, PersonId, Policy, Rejection};
 use ledger_runtime::{ExecuteError, Ledger, Receipt};
@@ -30,6 +32,9 @@ pub enum CommandError {
     Host(#[from] crate::hosts::HostError),
     #[error(transparent)]
     Presence(#[from] crate::presence::PresenceError),
+    /// The person has done this as often as they may for now.
+    #[error("this was done too often; try again in {retry_after_seconds} s")]
+    TooOften { retry_after_seconds: u32 },
 }
 
 impl From<Rejection> for CommandError {
@@ -64,6 +69,40 @@ impl Commands {
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {
         let policy = self.policy().await?;
         Ok(self.ledger.execute(Envelope { actor, key, command, policy }).await?)
+    }
+
+    /// Executes a command of an admin and adds its row to the audit log. A command that changes nothing adds none.
+    ///
+    /// # Errors
+    /// The ledger's answer. When the row cannot be written, the command is recorded and a retry under the same key
+    /// writes it.
+    pub async fn give_audited(
+        &self,
+        author: &Author,
+        key: Uuid,
+        command: Command,
+        now: DateTime<Utc>,
+    ) -> Result<Receipt, CommandError> {
+        self.give_audited_as(author, Key::Client(key), command, now).await
+    }
+
+    pub(crate) async fn give_audited_as(
+        &self,
+        author: &Author,
+        key: Key,
+        command: Command,
+        now: DateTime<Utc>,
+    ) -> Result<Receipt, CommandError> {
+        let actor = Actor::Person(author.admin()?);
+        let asked = command.clone();
+        let change = self.ledger.query(move |state, at| audit::describe(&asked, state, at)).await?;
+        let receipt = self.give_as(actor, key, command).await?;
+        // What is repeated, or set to what it was, leaves no trace; a repeated adjustment or bonus meets its row.
+        if !(receipt.duplicate && change.before == change.after) {
+            let mut connection = self.settings.pool().acquire().await?;
+            audit::record_command(&mut connection, author, change, &receipt, now).await?;
+        }
+        Ok(receipt)
     }
 
     /// The settings that decide charges, as the ledger takes them.

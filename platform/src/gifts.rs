@@ -1,13 +1,17 @@
 //! Gifts: the catalogue (names and pictures here, prices in the ledger), and sending one.
 
+use crate::audit::{self, Author, Change};
 use crate::commands::{CommandError, Commands};
 use crate::hosts::Hosts;
 use crate::validation::{FieldError, text};
 use chrono::{DateTime, Utc};
-use ledger_core::command::SendGift;
-use ledger_core::{CallId, Command, GiftId, GiftSendingId, PersonId};
+use ledger_core::command::{SendGift, SetGiftPrice};
+use ledger_core::{Actor, CallId, Command, GiftId, GiftSendingId, Key, PersonId};
 use ledger_runtime::Receipt;
-use sqlx::PgPool;
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -48,11 +52,12 @@ pub struct Gifts {
     pool: PgPool,
     commands: Commands,
     hosts: Hosts,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Gifts {
     pub fn new(pool: PgPool, commands: Commands, hosts: Hosts) -> Gifts {
-        Gifts { pool, commands, hosts }
+        Gifts { pool, commands, hosts, turn: Arc::default() }
     }
 
     /// Sends a gift; answers the id of this sending too. The same key again answers the same sending.
@@ -80,21 +85,81 @@ impl Gifts {
         Ok(rows.fetch_all(&self.pool).await?)
     }
 
-    /// Adds a gift or changes how it is shown.
-    pub async fn put(&self, card: &GiftCard, now: DateTime<Utc>) -> Result<(), CommandError> {
-        sqlx::query(
-            "INSERT INTO app.gifts (id, name, image_url, position, updated_at) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (id) DO UPDATE
-             SET name = excluded.name, image_url = excluded.image_url, position = excluded.position,
-                 updated_at = excluded.updated_at",
-        )
-        .bind(card.id)
-        .bind(&card.name)
-        .bind(&card.image_url)
-        .bind(card.position)
-        .bind(now)
-        .execute(&self.pool)
-        .await?;
+    /// Sets how a gift is shown and what it costs, together: the price is an event of the ledger, and the card
+    /// carries that event's revision. Of several admins at once the one whose price was recorded last has the last
+    /// word on the card too.
+    ///
+    /// # Errors
+    /// When the ledger refuses the price; nothing is changed then.
+    pub async fn set(
+        &self,
+        author: &Author,
+        key: Uuid,
+        card: &GiftCard,
+        price_milli: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<Receipt, CommandError> {
+        let (actor, gift) = (Actor::Person(author.admin()?), GiftId(card.id));
+        // One change at a time, so that the audit log has the price before it. On several nodes the revision alone
+        // keeps name and price together.
+        let _turn = self.turn.lock().await;
+        let price_before = self.commands.ledger().query(move |state, _| state.gift_price(gift)).await?;
+        let command = SetGiftPrice { gift, price_milli };
+        let receipt = self.commands.give_as(actor, Key::Client(key), command.into()).await?;
+        let mut tx = self.pool.begin().await?;
+        let card_before: Option<GiftCard> =
+            sqlx::query_as("SELECT id, name, image_url, position FROM app.gifts WHERE id = $1 FOR UPDATE")
+                .bind(card.id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if put(&mut tx, card, receipt.revision, now).await? {
+            let shown = |card: &GiftCard, price: Option<i64>| {
+                json!({
+                    "name": card.name, "image_url": card.image_url, "position": card.position, "price_milli": price,
+                })
+            };
+            let change = Change::new("gift.changed", "gift", card.id).after(shown(card, price_milli));
+            let change = Change { before: card_before.map(|card| shown(&card, price_before)), ..change };
+            if change.before != change.after {
+                audit::record_command(&mut tx, author, change, &receipt, now).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(receipt)
+    }
+
+    /// Puts a card whose price was recorded at `revision`, unless a later one is there.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn put(&self, card: &GiftCard, revision: u64, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let mut connection = self.pool.acquire().await?;
+        put(&mut connection, card, revision, now).await?;
         Ok(())
     }
+}
+
+/// Whether the card was written: not if the one that is there belongs to a later price.
+async fn put(
+    tx: &mut PgConnection,
+    card: &GiftCard,
+    revision: u64,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let put = sqlx::query(
+        "INSERT INTO app.gifts (id, name, image_url, position, revision, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (id) DO UPDATE
+         SET name = excluded.name, image_url = excluded.image_url, position = excluded.position,
+             revision = excluded.revision, updated_at = excluded.updated_at
+         WHERE gifts.revision <= excluded.revision",
+    )
+    .bind(card.id)
+    .bind(&card.name)
+    .bind(&card.image_url)
+    .bind(card.position)
+    .bind(i64::try_from(revision).unwrap_or(i64::MAX))
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(put.rows_affected() == 1)
 }

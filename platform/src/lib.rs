@@ -4,8 +4,10 @@
 //! Functions take the time as `now`; the edge reads it from [`clock`].
 
 pub mod app;
+pub mod approvals;
 pub mod attendance;
 pub mod audit;
+pub mod bounds;
 pub mod calls;
 pub mod clock;
 pub mod commands;
@@ -21,8 +23,11 @@ pub mod purchases;
 pub mod push;
 pub mod rate_limit;
 pub mod reading;
+mod reconnect;
+pub mod seal;
 pub mod settings;
 pub mod validation;
+pub mod webhooks;
 pub mod workers;
 
 /// The tables of schema `app`. The read models are not among them: they are made by the projector.

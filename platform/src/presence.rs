@@ -1,5 +1,6 @@
 //! Who is there now. In Redis and lapsing by itself: a node that dies leaves nobody online for ever.
 
+use crate::reconnect::Reconnecting;
 use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
 use redis::{AsyncCommands, aio::ConnectionManager};
@@ -33,14 +34,14 @@ impl PresenceError {
 /// set of those who chose to be `hidden`, which does not lapse.
 #[derive(Clone)]
 pub struct Presence {
-    redis: ConnectionManager,
+    redis: Reconnecting,
     prefix: String,
 }
 
 impl Presence {
     /// `prefix` begins every key, so that deployments and tests can share a Redis.
     pub fn new(redis: ConnectionManager, prefix: &str) -> Self {
-        Self { redis, prefix: format!("{prefix}presence:") }
+        Self { redis: Reconnecting::new(redis), prefix: format!("{prefix}presence:") }
     }
 
     /// A heartbeat: the person is there for the next [`LAPSE_SECONDS`]. Says whether they were away before.

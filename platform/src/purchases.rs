@@ -1,13 +1,18 @@
 //! Coins for money through Razorpay: the order, and what the gateway tells of it.
 
+use crate::bounds::{Bounds, Free};
 use crate::commands::{CommandError, Commands};
+use crate::settings::Settings;
+use crate::webhooks::{Inbox, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use integrations::razorpay::{Razorpay, RazorpayError, WebhookEvent};
 use ledger_core::command::{CapturePurchase, FailPurchase, OpenPurchase, RecordRefund};
 use ledger_core::purchases::Purchase;
-use ledger_core::{Actor, Asset, Command, Gateway, Key, LotId, PersonId, PlanId, PurchaseId, Rejection};
+use ledger_core::{
+    Actor, Asset, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId, Rejection,
+    command_id,
+};
 use ledger_runtime::{ExecuteError, Receipt};
-use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +27,10 @@ const OUT_OF_ORDER_HOURS: i64 = 1;
 const IDLE: Duration = Duration::from_secs(5);
 /// After this many tries, about ten minutes, a delivery that still meets a fault wants a person.
 const STUCK_ATTEMPTS: i32 = 10;
-/// Deliveries that are worked through in one go.
+/// Deliveries that are worked through in one go, and unpaid purchases that are closed in one go.
 const ROUND: i64 = 100;
+/// How often unpaid purchases are closed and old deliveries removed.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// A purchase with what the client needs to pay for it.
 #[derive(Clone, Debug)]
@@ -52,6 +59,9 @@ pub struct Purchases {
     pool: PgPool,
     commands: Commands,
     razorpay: Arc<Razorpay>,
+    inbox: Inbox,
+    bounds: Bounds,
+    settings: Settings,
     arrived: Arc<Notify>,
 }
 
@@ -62,6 +72,7 @@ enum Told {
 }
 
 impl Told {
+    /// What came of news that moves no money.
     fn outcome(&self) -> Outcome {
         Outcome::Done(match self {
             Told::Recorded(Receipt { duplicate: true, .. }) => "duplicate",
@@ -69,26 +80,38 @@ impl Told {
             Told::Refused(rejection) => rejection.code(),
         })
     }
+
+    /// What came of money that moved: what is not recorded wants a person.
+    fn outcome_of_money(&self) -> Outcome {
+        match self {
+            Told::Recorded(_) | Told::Refused(Rejection::RefundKnown) => self.outcome(),
+            Told::Refused(rejection) => {
+                error!(alert = "webhook_conflict", %rejection, "money that the gateway moved is not recorded");
+                Outcome::NeedsPerson(rejection.code())
+            }
+        }
+    }
 }
 
 /// What came of a delivery.
 enum Outcome {
     Done(&'static str),
+    /// No program can decide it: a person looks at it.
+    NeedsPerson(&'static str),
     /// It speaks of something that has not been heard of yet: looked at again.
     Later,
 }
 
-#[derive(sqlx::FromRow)]
-struct Delivery {
-    id: i64,
-    body: Vec<u8>,
-    received_at: DateTime<Utc>,
-    attempts: i32,
-}
-
 impl Purchases {
-    pub fn new(pool: PgPool, commands: Commands, razorpay: Arc<Razorpay>) -> Purchases {
-        Purchases { pool, commands, razorpay, arrived: Arc::default() }
+    pub fn new(
+        pool: PgPool,
+        commands: Commands,
+        razorpay: Arc<Razorpay>,
+        inbox: Inbox,
+        bounds: Bounds,
+        settings: Settings,
+    ) -> Purchases {
+        Purchases { pool, commands, razorpay, inbox, bounds, settings, arrived: Arc::default() }
     }
 
     /// Opens a purchase and the gateway's order for it. The same key again answers the same purchase
@@ -103,11 +126,19 @@ impl Purchases {
         plan: PlanId,
         now: DateTime<Utc>,
     ) -> Result<Checkout, CommandError> {
-        let receipt = self
-            .commands
-            .give(user, key, Command::from(OpenPurchase { user, plan, gateway: GATEWAY }))
-            .await?;
-        let id: PurchaseId = receipt.command_id.derive("purchase");
+        let command = Command::from(OpenPurchase { user, plan, gateway: GATEWAY });
+        let command_id = command_id(Actor::Person(user), command.operation(), &key.to_string());
+        let id: PurchaseId = command_id.derive("purchase");
+        // A retry of a purchase that was opened takes up no other place.
+        let is_new = self.known(id).await?.is_none();
+        if is_new {
+            self.admit(id, user, now).await?;
+        }
+        let given = self.commands.give(user, key, command).await;
+        if is_new && matches!(given, Err(CommandError::Execute(ExecuteError::Rejected(_)))) {
+            self.forget_open(id).await?;
+        }
+        let receipt = given?;
         let row = self.known(id).await?.ok_or(CommandError::NotFound("purchase"))?;
         let order_id = self.order_for(id, &row, now).await?;
         Ok(Checkout {
@@ -120,6 +151,85 @@ impl Purchases {
             coins_milli: row.coins_milli,
             bonus_milli: row.bonus_milli,
         })
+    }
+
+    /// Takes up one of the places that a person has for unpaid purchases.
+    async fn admit(&self, id: PurchaseId, user: PersonId, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let limits = self.settings.limits().await?;
+        let mut tx = self.pool.begin().await?;
+        // Two purchases of one person at once are counted one after the other.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(format!("open_purchases:{user}"))
+            .execute(&mut *tx)
+            .await?;
+        let (open, taken): (i64, bool) = sqlx::query_as(
+            "SELECT count(*), coalesce(bool_or(purchase = $2), false) FROM app.open_purchases WHERE person = $1",
+        )
+        .bind(user.0)
+        .bind(id.0)
+        .fetch_one(&mut *tx)
+        .await?;
+        if taken {
+            return Ok(());
+        }
+        if open >= i64::from(limits.open_purchases) {
+            return Err(CommandError::Refused {
+                code: "too_many_open_purchases",
+                message: "too many of your purchases wait to be paid; pay one, or wait until they close",
+            });
+        }
+        self.bounds.take_of(&limits, user, Free::Purchases, now).await?;
+        sqlx::query(
+            "INSERT INTO app.open_purchases (purchase, person, opened_at, closes_at) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(id.0)
+        .bind(user.0)
+        .bind(now)
+        .bind(now + TimeDelta::seconds(limits.purchase_open_seconds.into()))
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Closes a purchase that nobody paid in time. Money that comes for it later is taken all the same.
+    async fn close_unpaid(&self, id: PurchaseId) -> Result<(), CommandError> {
+        Ok(self.forget_open(id).await?)
+    }
+
+    /// A purchase that is paid or closed gives its place back.
+    async fn forget_open(&self, id: PurchaseId) -> Result<(), sqlx::Error> {
+        sqlx::query("DELETE FROM app.open_purchases WHERE purchase = $1")
+            .bind(id.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Closes purchases that nobody paid in time, and removes old deliveries, for as long as it is polled.
+    pub async fn sweep(&self) {
+        loop {
+            if let Err(fault) = self.sweep_once(crate::clock::now()).await {
+                warn!(%fault, "unpaid purchases and old deliveries wait");
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
+    }
+
+    /// # Errors
+    /// When Postgres or the ledger does not answer.
+    pub async fn sweep_once(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let due: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT purchase FROM app.open_purchases WHERE closes_at <= $1 ORDER BY closes_at LIMIT $2",
+        )
+        .bind(now)
+        .bind(ROUND)
+        .fetch_all(&self.pool)
+        .await?;
+        for id in due {
+            self.close_unpaid(PurchaseId(id)).await?;
+        }
+        self.inbox.sweep(now).await?;
+        Ok(())
     }
 
     async fn order_for(
@@ -174,41 +284,21 @@ impl Purchases {
         if !self.razorpay.verify_webhook(body, signature) {
             return Err(WebhookRefusal::BadSignature);
         }
-        // Without an id of its own a delivery is known by its bytes.
-        let by_bytes = || format!("sha256:{}", hex::encode(Sha256::digest(body)));
-        match delivery.filter(|id| (1..=128).contains(&id.len())) {
+        let inbox = &self.inbox;
+        // A delivery without an id that can be kept is known by its bytes.
+        match delivery.filter(|id| is_reference(id, 128)) {
             Some(id) => {
                 // The id is not signed, the body is: another body under a known id is no repeat.
-                if !self.keep(id, body, now).await? && !self.is_kept(id, body).await? {
+                let known = !inbox.keep(GATEWAY.name(), id, body, now).await?;
+                if known && !inbox.is_kept(GATEWAY.name(), id, body).await? {
                     error!(alert = "webhook_id_reused", delivery = id, "two deliveries came under one id");
-                    self.keep(&by_bytes(), body, now).await?;
+                    inbox.keep(GATEWAY.name(), &inbox.name_by_bytes(body), body, now).await?;
                 }
             }
-            None => drop(self.keep(&by_bytes(), body, now).await?),
+            None => drop(inbox.keep(GATEWAY.name(), &inbox.name_by_bytes(body), body, now).await?),
         }
         self.arrived.notify_one();
         Ok(())
-    }
-
-    /// Whether the delivery is new.
-    async fn keep(&self, delivery: &str, body: &[u8], now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
-        let kept = sqlx::query(
-            "INSERT INTO app.webhook_inbox (gateway, delivery, body, received_at, not_before)
-             VALUES ($1, $2, $3, $4, $4) ON CONFLICT (gateway, delivery) DO NOTHING",
-        )
-        .bind(GATEWAY.name())
-        .bind(delivery)
-        .bind(body)
-        .bind(now)
-        .execute(&self.pool)
-        .await?;
-        Ok(kept.rows_affected() == 1)
-    }
-
-    async fn is_kept(&self, delivery: &str, body: &[u8]) -> Result<bool, sqlx::Error> {
-        let kept = "SELECT EXISTS (SELECT 1 FROM app.webhook_inbox
-                                   WHERE gateway = $1 AND delivery = $2 AND body = $3)";
-        sqlx::query_scalar(kept).bind(GATEWAY.name()).bind(delivery).bind(body).fetch_one(&self.pool).await
     }
 
     /// Works through the inbox, for as long as the future is polled.
@@ -227,67 +317,56 @@ impl Purchases {
 
     /// Works through the deliveries that are due; answers how many there were.
     pub async fn work_once(&self, now: DateTime<Utc>) -> Result<usize, CommandError> {
-        let due: Vec<Delivery> = sqlx::query_as(
-            "SELECT id, body, received_at, attempts FROM app.webhook_inbox
-             WHERE status = 'pending' AND not_before <= $1 ORDER BY id LIMIT $2",
-        )
-        .bind(now)
-        .bind(ROUND)
-        .fetch_all(&self.pool)
-        .await?;
+        let due = self.inbox.due(now, ROUND).await?;
         // Every step is idempotent, so a second worker beside this one does no harm.
         for delivery in &due {
-            match Razorpay::parse_webhook(&delivery.body) {
-                Ok(webhook) => {
-                    let age = now - delivery.received_at;
-                    match self.apply(webhook.event, age).await {
-                        Ok(Outcome::Done(outcome)) => self.close(delivery, "done", outcome).await?,
-                        Ok(Outcome::Later) => self.postpone(delivery, now).await?,
-                        Err(fault) => {
-                            if delivery.attempts < STUCK_ATTEMPTS {
-                                warn!(delivery = delivery.id, %fault, "a delivery waits");
-                            } else {
-                                error!(alert = "webhook_stuck", delivery = delivery.id, %fault, "a delivery waits and waits");
-                            }
-                            self.postpone(delivery, now).await?;
-                        }
-                    }
+            let body = match &delivery.body {
+                Ok(body) => body,
+                Err(fault) => {
+                    error!(alert = "webhook_unreadable", delivery = delivery.id, %fault, "a delivery cannot be opened");
+                    self.inbox.finish(delivery.id, State::Unreadable, "seal_broken").await?;
+                    continue;
                 }
+            };
+            let event = match Razorpay::parse_webhook(body) {
+                Ok(webhook) => webhook.event,
                 Err(fault) => {
                     error!(alert = "webhook_unreadable", delivery = delivery.id, %fault, "a signed delivery cannot be read");
-                    self.close(delivery, "unreadable", "unreadable").await?;
+                    self.inbox.finish(delivery.id, State::Unreadable, "unreadable").await?;
+                    continue;
+                }
+            };
+            match self.apply(event, now - delivery.received_at).await {
+                Ok(Outcome::Done(outcome)) => {
+                    info!(delivery = delivery.id, outcome, "a delivery is worked through");
+                    self.inbox.finish(delivery.id, State::Done, outcome).await?;
+                }
+                Ok(Outcome::NeedsPerson(outcome)) => {
+                    error!(
+                        alert = "webhook_needs_person",
+                        delivery = delivery.id,
+                        outcome,
+                        "a delivery wants a person"
+                    );
+                    self.inbox.finish(delivery.id, State::NeedsPerson, outcome).await?;
+                }
+                Ok(Outcome::Later) => self.inbox.postpone(delivery, now).await?,
+                // Trying again does not help: what it says, or this program, is at fault.
+                Err(fault) if is_of_this_delivery(&fault, delivery.attempts) => {
+                    error!(alert = "webhook_needs_person", delivery = delivery.id, %fault, "a delivery wants a person");
+                    self.inbox.finish(delivery.id, State::NeedsPerson, "fault").await?;
+                }
+                Err(fault) => {
+                    if delivery.attempts < STUCK_ATTEMPTS {
+                        warn!(delivery = delivery.id, %fault, "a delivery waits");
+                    } else {
+                        error!(alert = "webhook_stuck", delivery = delivery.id, %fault, "a delivery waits and waits");
+                    }
+                    self.inbox.postpone(delivery, now).await?;
                 }
             }
         }
         Ok(due.len())
-    }
-
-    async fn close(
-        &self,
-        delivery: &Delivery,
-        status: &'static str,
-        outcome: &str,
-    ) -> Result<(), CommandError> {
-        info!(delivery = delivery.id, outcome, "a delivery is worked through");
-        sqlx::query(
-            "UPDATE app.webhook_inbox SET status = $2, outcome = $3, attempts = attempts + 1 WHERE id = $1",
-        )
-        .bind(delivery.id)
-        .bind(status)
-        .bind(outcome)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    async fn postpone(&self, delivery: &Delivery, now: DateTime<Utc>) -> Result<(), CommandError> {
-        let seconds = 1_i64 << delivery.attempts.clamp(0, 8);
-        sqlx::query("UPDATE app.webhook_inbox SET attempts = attempts + 1, not_before = $2 WHERE id = $1")
-            .bind(delivery.id)
-            .bind(now + TimeDelta::seconds(seconds))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
     }
 
     async fn apply(&self, event: WebhookEvent, age: TimeDelta) -> Result<Outcome, CommandError> {
@@ -300,14 +379,20 @@ impl Purchases {
                 let Some(purchase) = self.purchase_of_order(order_id.as_deref()).await? else {
                     return Ok(Outcome::Done("unknown_order"));
                 };
+                if !is_reference(&payment_id, 64) {
+                    return Ok(Outcome::Done("reference_invalid"));
+                }
                 let reason = as_reason(&reason);
                 let key = Key::Natural(format!("{payment_id}:failed"));
                 let command = Command::from(FailPurchase { purchase, payment_ref: payment_id, reason });
                 Ok(self.tell(key, command).await?.outcome())
             }
             WebhookEvent::RefundProcessed { refund_id, payment_id, amount_minor, currency } => {
-                let Some(asset) = known_asset(&currency, &refund_id) else {
-                    return Ok(Outcome::Done("unknown_currency"));
+                let moved =
+                    Moved { references: [&refund_id, &payment_id], amount_minor, currency: &currency };
+                let asset = match moved.checked() {
+                    Ok(asset) => asset,
+                    Err(outcome) => return Ok(outcome),
                 };
                 let heard_of: Option<Option<Uuid>> = sqlx::query_scalar(
                     "SELECT purchase FROM app.gateway_payments WHERE gateway = $1 AND payment_id = $2",
@@ -329,12 +414,12 @@ impl Purchases {
                     amount_minor,
                     asset,
                 });
-                Ok(self.tell(key, command).await?.outcome())
+                Ok(self.tell(key, command).await?.outcome_of_money())
             }
             // The gateway takes disputed money back by itself: no entry is made for it yet, so a person has to.
             WebhookEvent::Other(name) if name.starts_with("payment.dispute.") => {
                 error!(alert = "payment_disputed", name, "a payment is disputed");
-                Ok(Outcome::Done("disputed"))
+                Ok(Outcome::NeedsPerson("disputed"))
             }
             WebhookEvent::Other(_) => Ok(Outcome::Done("ignored")),
         }
@@ -347,8 +432,10 @@ impl Purchases {
         amount_minor: i64,
         currency: &str,
     ) -> Result<Outcome, CommandError> {
-        let Some(asset) = known_asset(currency, &payment_id) else {
-            return Ok(Outcome::Done("unknown_currency"));
+        let moved = Moved { references: [&payment_id, &payment_id], amount_minor, currency };
+        let asset = match moved.checked() {
+            Ok(asset) => asset,
+            Err(outcome) => return Ok(outcome),
         };
         let key = Key::Natural(payment_id.clone());
         let command = Command::from(CapturePurchase {
@@ -360,8 +447,8 @@ impl Purchases {
         });
         let told = self.tell(key, command).await?;
         let credited = match (&told, purchase) {
-            // Its first telling counts, and keeps its own row.
-            (Told::Refused(Rejection::KeyReused), _) => return Ok(told.outcome()),
+            // The first delivery about this payment counts; its row is kept.
+            (Told::Refused(Rejection::KeyReused), _) => return Ok(told.outcome_of_money()),
             (Told::Recorded(receipt), Some(id)) => self.was_credited(id, receipt).await?.then_some(id),
             (Told::Recorded(_), None) | (Told::Refused(_), _) => None,
         };
@@ -375,7 +462,10 @@ impl Purchases {
         .bind(credited.map(|id| id.0))
         .execute(&self.pool)
         .await?;
-        Ok(told.outcome())
+        if let Some(id) = credited {
+            self.forget_open(id).await?;
+        }
+        Ok(told.outcome_of_money())
     }
 
     /// Whether this very payment bought the coins of the purchase. One that stands in suspense, such as a
@@ -388,7 +478,6 @@ impl Purchases {
 
     /// Gives the ledger a command in the gateway's name. What it refuses for good is done with.
     async fn tell(&self, key: Key, command: Command) -> Result<Told, CommandError> {
-        let moves_money = matches!(command, Command::CapturePurchase(_) | Command::RecordRefund(_));
         match self.commands.give_as(Actor::Gateway(GATEWAY), key, command).await {
             Ok(receipt) => {
                 if !receipt.duplicate {
@@ -396,13 +485,7 @@ impl Purchases {
                 }
                 Ok(Told::Recorded(receipt))
             }
-            Err(CommandError::Execute(ExecuteError::Rejected(rejection))) => {
-                // What moved money and is not recorded wants a person; the delivery is kept.
-                if moves_money && rejection != Rejection::RefundKnown {
-                    error!(alert = "webhook_conflict", %rejection, "money that the gateway moved is not recorded");
-                }
-                Ok(Told::Refused(rejection))
-            }
+            Err(CommandError::Execute(ExecuteError::Rejected(rejection))) => Ok(Told::Refused(rejection)),
             Err(fault) => Err(fault),
         }
     }
@@ -423,6 +506,8 @@ impl Purchases {
     }
 
     async fn purchase_of_order(&self, order_id: Option<&str>) -> Result<Option<PurchaseId>, CommandError> {
+        // What cannot be the id of an order is none of ours; Postgres refuses some of it.
+        let Some(order_id) = order_id.filter(|id| is_reference(id, 64)) else { return Ok(None) };
         let found: Option<Uuid> = sqlx::query_scalar(
             "SELECT purchase FROM app.gateway_orders WHERE gateway = $1 AND order_id = $2",
         )
@@ -434,25 +519,61 @@ impl Purchases {
     }
 }
 
-/// The asset of moved money; what is in no currency wants a person.
-fn known_asset(currency: &str, reference: &str) -> Option<Asset> {
-    let asset = asset_of(currency);
-    if asset.is_none() {
-        error!(alert = "unknown_currency", reference, currency, "money was moved in a currency that is none");
-    }
-    asset
+/// Money that a gateway says it moved.
+struct Moved<'a> {
+    references: [&'a str; 2],
+    amount_minor: i64,
+    currency: &'a str,
 }
 
-/// The asset of a currency code in large or small letters, with the number of decimals that gateways count it
-/// in.
+impl Moved<'_> {
+    /// The asset, if all of it can be recorded; else it wants a person.
+    fn checked(&self) -> Result<Asset, Outcome> {
+        if !self.references.iter().all(|it| is_reference(it, 64)) {
+            return Err(Outcome::NeedsPerson("reference_invalid"));
+        }
+        if !(1..=MAX_AMOUNT).contains(&self.amount_minor) {
+            return Err(Outcome::NeedsPerson("amount_invalid"));
+        }
+        let asset = asset_of(self.currency);
+        asset.ok_or_else(|| {
+            let (reference, currency) = (self.references[0], self.currency);
+            error!(
+                alert = "unknown_currency",
+                reference, currency, "money was moved in a currency that is none"
+            );
+            Outcome::NeedsPerson("unknown_currency")
+        })
+    }
+}
+
+/// Whether a text can be the id of something at the gateway: visible ASCII characters, not too many of them.
+fn is_reference(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a fault comes from what a delivery says, and not from an outage that passes.
+fn is_of_this_delivery(fault: &CommandError, attempts: i32) -> bool {
+    match fault {
+        // The classes "data exception" and "integrity constraint violation" of SQLSTATE.
+        CommandError::Database(sqlx::Error::Database(fault)) => {
+            fault.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        }
+        CommandError::Execute(ExecuteError::Fault) => attempts >= STUCK_ATTEMPTS,
+        _ => false,
+    }
+}
+
+/// The asset of a currency code in large or small letters, with the decimals of ISO 4217: gateways count in them.
 fn asset_of(currency: &str) -> Option<Asset> {
-    let currency = currency.trim().to_ascii_uppercase();
-    let scale = match currency.as_str() {
-        "JPY" | "KRW" | "VND" | "CLP" => 0,
-        "BHD" | "KWD" | "OMR" | "JOD" | "TND" | "IQD" => 3,
-        _ => 2,
-    };
-    Asset::new(&currency, scale)
+    let code = currency.trim().to_ascii_uppercase();
+    let scale = iso_currency::Currency::from_code(&code)?.exponent()?;
+    Asset::new(&code, u8::try_from(scale).ok()?)
+}
+
+/// Whether the gateway counts money in this asset as we do.
+pub fn is_sold_in(asset: Asset) -> bool {
+    asset_of(asset.code()) == Some(asset)
 }
 
 /// A gateway's reason as a code that the journal takes.

@@ -1,5 +1,6 @@
 //! Limits shared by all nodes: so many per window, the window beginning at the first hit.
 
+use crate::reconnect::Reconnecting;
 use chrono::{DateTime, Utc};
 use redis::{Script, aio::ConnectionManager};
 
@@ -31,7 +32,7 @@ impl RateLimitError {
 
 #[derive(Clone)]
 pub struct RateLimiter {
-    redis: ConnectionManager,
+    redis: Reconnecting,
     prefix: String,
 }
 
@@ -71,7 +72,7 @@ return 0
 impl RateLimiter {
     /// `prefix` begins every key, so that deployments and tests can share a Redis.
     pub fn new(redis: ConnectionManager, prefix: &str) -> Self {
-        Self { redis, prefix: prefix.to_owned() }
+        Self { redis: Reconnecting::new(redis), prefix: prefix.to_owned() }
     }
 
     /// Counts one hit, or says when to come back.

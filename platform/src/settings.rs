@@ -57,6 +57,62 @@ impl Default for PayoutSettings {
     }
 }
 
+/// What takes a second admin: amounts above these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApprovalSettings {
+    /// Thousandths of a coin that one admin may add to or take from an account at a time.
+    pub adjustment_milli: i64,
+    /// Thousandths of a coin that one admin may give as a bonus at a time.
+    pub bonus_milli: i64,
+    /// Minor units of the payout's currency that one admin may approve at a time.
+    pub payout_minor: i64,
+    /// How long a proposal waits for another admin, 60 to 2,592,000 (30 days).
+    pub expires_seconds: u32,
+}
+
+impl Default for ApprovalSettings {
+    fn default() -> Self {
+        Self {
+            adjustment_milli: 100_000_000,
+            bonus_milli: 100_000_000,
+            payout_minor: 10_000_000,
+            expires_seconds: 3 * 24 * 3_600,
+        }
+    }
+}
+
+/// How often a person may do what costs nothing: each time adds to the journal or to a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitSettings {
+    /// Unpaid purchases that a person may have at a time, 1 to 100.
+    pub open_purchases: u32,
+    /// Purchases that a person may open in 24 hours, 1 to 10,000.
+    pub purchases_per_day: u32,
+    /// After this long an unpaid purchase is closed, 900 to 2,592,000 (30 days).
+    pub purchase_open_seconds: u32,
+    /// Withdrawals that a person may request in 24 hours, 1 to 10,000.
+    pub withdrawals_per_day: u32,
+    /// Changes of a host's own prices in 24 hours, 1 to 10,000.
+    pub price_changes_per_day: u32,
+    /// Applications to become a host, changed ones too, in 24 hours, 1 to 10,000.
+    pub applications_per_day: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            open_purchases: 10,
+            purchases_per_day: 100,
+            purchase_open_seconds: 24 * 3_600,
+            withdrawals_per_day: 100,
+            price_changes_per_day: 200,
+            applications_per_day: 50,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error(transparent)]
@@ -86,6 +142,8 @@ pub struct Settings {
 
 const METERING: &str = "metering";
 const PAYOUT: &str = "payout";
+const APPROVALS: &str = "approvals";
+const LIMITS: &str = "limits";
 
 impl Settings {
     pub fn new(pool: PgPool) -> Self {
@@ -125,6 +183,40 @@ impl Settings {
     ) -> Result<(), SettingsError> {
         settings.validate()?;
         self.set(PAYOUT, settings, author, now).await
+    }
+
+    /// The values in force; the defaults as long as nobody set any.
+    pub async fn approvals(&self) -> Result<ApprovalSettings, SettingsError> {
+        self.get(APPROVALS).await
+    }
+
+    pub(crate) async fn set_approvals(
+        &self,
+        settings: &ApprovalSettings,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<(), SettingsError> {
+        settings.validate()?;
+        self.set(APPROVALS, settings, author, now).await
+    }
+
+    /// The values in force; the defaults as long as nobody set any.
+    pub async fn limits(&self) -> Result<LimitSettings, SettingsError> {
+        self.get(LIMITS).await
+    }
+
+    pub async fn set_limits(
+        &self,
+        settings: &LimitSettings,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<(), SettingsError> {
+        settings.validate()?;
+        self.set(LIMITS, settings, author, now).await
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Both in one round trip: every command needs them.
@@ -214,5 +306,36 @@ impl PayoutSettings {
         }
         within("minimum_withdrawal_milli", self.minimum_withdrawal_milli, 1..=ledger_core::MAX_AMOUNT)?;
         within("earnings_hold_seconds", self.earnings_hold_seconds, 0..=90 * 24 * 3_600)
+    }
+}
+
+impl ApprovalSettings {
+    pub fn validate(&self) -> Result<(), FieldError> {
+        for (field, limit) in [
+            ("adjustment_milli", self.adjustment_milli),
+            ("bonus_milli", self.bonus_milli),
+            ("payout_minor", self.payout_minor),
+        ] {
+            within(field, limit, 0..=ledger_core::MAX_AMOUNT)?;
+        }
+        within("expires_seconds", self.expires_seconds, 60..=30 * 24 * 3_600)
+    }
+
+    /// Whether one admin may do more under these than under `others`.
+    pub(crate) fn raises(&self, others: &ApprovalSettings) -> bool {
+        self.adjustment_milli > others.adjustment_milli
+            || self.bonus_milli > others.bonus_milli
+            || self.payout_minor > others.payout_minor
+    }
+}
+
+impl LimitSettings {
+    pub fn validate(&self) -> Result<(), FieldError> {
+        within("open_purchases", self.open_purchases, 1..=100)?;
+        within("purchase_open_seconds", self.purchase_open_seconds, 900..=30 * 24 * 3_600)?;
+        within("purchases_per_day", self.purchases_per_day, 1..=10_000)?;
+        within("withdrawals_per_day", self.withdrawals_per_day, 1..=10_000)?;
+        within("price_changes_per_day", self.price_changes_per_day, 1..=10_000)?;
+        within("applications_per_day", self.applications_per_day, 1..=10_000)
     }
 }

@@ -99,6 +99,28 @@ async fn the_demo_tells_the_main_job_and_every_figure_is_right(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_demo_that_is_interrupted_puts_the_settings_back(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let _server = deployment.serve().await;
+    let increment = async || {
+        let stored: Option<i64> = sqlx::query_scalar(
+            "SELECT (value ->> 'increment_seconds')::bigint FROM app.settings WHERE key = 'metering'",
+        )
+        .fetch_optional(&pool)
+        .await
+        .expect("the settings");
+        stored
+    };
+    let story = deployment.command(&["demo", "--json"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut story = story.expect("the story starts");
+    eventually("the story has set its increments", async || increment().await.filter(|it| *it == 1)).await;
+    terminate(&story);
+    assert!(!story.wait().await.expect("it ends").success(), "a story that broke off is not a success");
+    assert_eq!(increment().await, Some(10), "as before the story");
+}
+
+#[sqlx::test(migrations = false)]
 async fn traces_reach_the_collector_that_is_named(pool: PgPool) {
     let (spans, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let collect = axum::routing::post(async move |body: axum::body::Bytes| drop(spans.send(body)));

@@ -327,3 +327,105 @@ async fn a_dispute_is_kept_for_a_person_to_see(pool: PgPool) {
         .expect("rows");
     assert_eq!(outcomes, ["disputed", "ignored"]);
 }
+
+/// The deliveries in a state, as admins see them.
+async fn deliveries(world: &World, state: &str) -> Vec<Value> {
+    let page = world.get(Some(&world.admin), &format!("/v1/admin/webhooks?state={state}")).await.expect_ok();
+    page["items"].as_array().expect("items").clone()
+}
+
+#[sqlx::test(migrations = false)]
+async fn money_that_cannot_be_recorded_waits_for_a_person_and_is_never_tried_for_ever(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, order) = order(&world, &user).await;
+    let before = world.events();
+    let pay = |payment: &str, amount: i64, currency: &str| captured(payment, &order, amount, currency);
+    let cases = [
+        ("evt_zero", pay("pay_zero", 0, "INR"), "amount_invalid"),
+        ("evt_negative", pay("pay_negative", -9_900, "INR"), "amount_invalid"),
+        ("evt_huge", pay("pay_huge", 1 << 53, "INR"), "amount_invalid"),
+        ("evt_long", pay(&"x".repeat(65), 9_900, "INR"), "reference_invalid"),
+        ("evt_nul", pay("pay\u{0}nul", 9_900, "INR"), "reference_invalid"),
+        ("evt_space", pay("pay space", 9_900, "INR"), "reference_invalid"),
+        ("evt_coins", pay("pay_coins", 9_900, "XXXX"), "unknown_currency"),
+        ("evt_refund", refund_event("rfnd\u{0}", "pay_never", 100), "reference_invalid"),
+        ("evt_dispute", json!({ "event": "payment.dispute.created", "payload": {} }), "disputed"),
+    ];
+    for (delivery, body, _) in &cases {
+        world.webhook(delivery, body).await.expect_ok();
+    }
+    // A strange order is none of ours: the money is in suspense.
+    world.webhook("evt_order", &captured("pay_order", "order\u{0}", 700, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    assert_eq!((world.events(), suspense(&world).await), (before + 1, 700));
+    let waiting = deliveries(&world, "needs_person").await;
+    let told: Vec<_> =
+        waiting.iter().rev().map(|it| (it["delivery"].clone(), it["outcome"].clone())).collect();
+    let expected: Vec<_> =
+        cases.iter().map(|(delivery, _, outcome)| (json!(delivery), json!(outcome))).collect();
+    assert_eq!(told, expected);
+    assert!(waiting.iter().all(|it| it["attempts"] == 1), "{waiting:?}");
+
+    // A person reads what came, deals with it, and says so once.
+    let id = waiting[0]["webhook"].as_i64().expect("an id");
+    let path = format!("/v1/admin/webhooks/{id}");
+    let read = world.get(Some(&world.admin), &path).await.expect_ok();
+    assert!(read["body"].as_str().expect("a body").contains("payment.dispute.created"), "{read}");
+    let done = json!({ "reason": "answered_in_panel", "note": "with the invoice" });
+    let handled = world.post(Some(&world.admin), &format!("{path}/handled"), done.clone()).await.expect_ok();
+    assert_eq!((&handled["state"], &handled["handled_by"]), (&json!("handled"), &json!(world.admin.id)));
+    let again = world.post(Some(&world.admin), &format!("{path}/handled"), done).await;
+    again.expect_problem(409, "webhook_needs_nobody");
+    let log =
+        world.get(Some(&world.admin), &format!("/v1/admin/audit?subject_kind=webhook&subject={id}")).await;
+    let log = log.expect_ok();
+    let actions: Vec<_> =
+        log["items"].as_array().expect("items").iter().map(|it| it["action"].clone()).collect();
+    assert_eq!(actions, [json!("webhook.handled"), json!("webhook.read")]);
+    assert_eq!(log["items"][0]["words"], "with the invoice");
+    // Another try of one that cannot be recorded ends where it was.
+    let id = waiting[1]["webhook"].as_i64().expect("an id");
+    let retried = world.post(Some(&world.admin), &format!("/v1/admin/webhooks/{id}/retry"), json!({})).await;
+    assert_eq!(retried.expect_ok()["state"], "pending");
+    world.inbox_done().await;
+    assert_eq!(deliveries(&world, "needs_person").await.len(), cases.len() - 1);
+    world.get(Some(&world.admin), "/v1/admin/webhooks/999999").await.expect_problem(404, "unknown_webhook");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_delivery_lies_sealed_and_its_bytes_are_gone_after_ninety_days(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (_, order) = order(&world, &user).await;
+    let mut paid = captured("pay_1", &order, 9_900, "INR");
+    paid["payload"]["payment"]["entity"]["email"] = json!("asha@example.com");
+    world.webhook("evt_done", &paid).await.expect_ok();
+    paid["payload"]["payment"]["entity"]["amount"] = json!(0);
+    world.webhook("evt_waits", &paid).await.expect_ok();
+    world.inbox_done().await;
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body_sealed FROM app.webhook_inbox ORDER BY id")
+        .fetch_all(&pool)
+        .await
+        .expect("rows");
+    assert_eq!(stored.len(), 2);
+    assert!(!stored.iter().any(|body| body.windows(4).any(|part| part == b"asha")), "nothing lies open");
+    let sweep = async |days: i64| {
+        let now = platform::clock::now() + chrono::TimeDelta::days(days);
+        world.app.purchases.sweep_once(now).await.expect("the sweep");
+    };
+    sweep(89).await;
+    let count = "SELECT count(*) FROM app.webhook_inbox WHERE body_sealed IS NOT NULL";
+    let kept: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.expect("rows");
+    assert_eq!(kept, 2);
+    sweep(91).await;
+    let kept: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.expect("rows");
+    assert_eq!(kept, 0);
+    // What is done with is gone; what waits for a person still waits, without its bytes.
+    let waiting = deliveries(&world, "needs_person").await;
+    assert_eq!((waiting.len(), &waiting[0]["delivery"]), (1, &json!("evt_waits")));
+    let path = format!("/v1/admin/webhooks/{}", waiting[0]["webhook"]);
+    assert_eq!(world.get(Some(&world.admin), &path).await.expect_ok()["body"], Value::Null);
+    assert_eq!(deliveries(&world, "done").await.len(), 0);
+}

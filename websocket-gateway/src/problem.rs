@@ -118,6 +118,7 @@ impl From<&CommandError> for Problem {
             }
             CommandError::Settings(SettingsError::Invalid(error)) => error.into(),
             CommandError::Host(error) => error.into(),
+            CommandError::TooOften { .. } => Problem::new("rate_limited", error.to_string()),
             // What a gateway, the database or Redis says is for operators.
             CommandError::Gateway(_)
             | CommandError::Settings(_)

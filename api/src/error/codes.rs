@@ -134,6 +134,7 @@ fn command(fault: &CommandError) -> Problem {
         CommandError::Database(_) => unavailable(),
         CommandError::Host(fault) => host(fault),
         CommandError::Presence(PresenceError::Redis(_)) => unavailable(),
+        CommandError::TooOften { retry_after_seconds } => rate_limited(*retry_after_seconds),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// thing that is not there 404, and a state that does not allow it 409.
 pub fn status(rejection: &Rejection) -> StatusCode {
     match rejection {
-        Rejection::NotInCall => StatusCode::FORBIDDEN,
+        Rejection::NotInCall | Rejection::OwnMoney => StatusCode::FORBIDDEN,
 
         Rejection::UnknownPlan
         | Rejection::UnknownPurchase
@@ -118,6 +118,7 @@ pub fn problem(rejection: &Rejection) -> Problem {
         Rejection::JournalNotOpen
         | Rejection::JournalAlreadyOpen
         | Rejection::SelfPayment
+        | Rejection::OwnMoney
         | Rejection::PriceInCoins
         | Rejection::UnknownPlan
         | Rejection::PlanInactive

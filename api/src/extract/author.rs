@@ -5,7 +5,9 @@ use crate::Api;
 use crate::error::Error;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use ledger_core::PersonId;
 use platform::audit::Author;
+use platform::identity::AuthError;
 
 /// An admin with the id of the request. Routes that change something take this in place of [`AdminCaller`].
 pub struct AdminAuthor {
@@ -13,6 +15,12 @@ pub struct AdminAuthor {
 }
 
 impl AdminAuthor {
+    /// # Errors
+    /// Never for an admin who has signed in.
+    pub fn person(&self) -> Result<PersonId, Error> {
+        self.author.id().ok_or_else(|| AuthError::TokenMissing.into())
+    }
+
     /// With the reason that the request gave.
     ///
     /// # Errors

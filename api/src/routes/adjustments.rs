@@ -2,12 +2,13 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, IdempotencyKey, Json};
+use crate::extract::{AdminAuthor, IdempotencyKey, Json};
 use crate::page::COIN;
-use crate::receipt::{Created, Recorded, created, made};
+use crate::receipt::{Recorded, made, status_of};
+use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use ledger_core::command;
-use ledger_core::{Account, Actor, Command, NoteId, command_id};
+use ledger_core::{Account, Actor, NoteId, PersonId, command_id};
+use platform::approvals::{Given, Proposal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -43,33 +44,44 @@ struct AdjustmentPosted {
     amount_milli: i64,
 }
 
-/// Correct an account, with a reason.
+/// Correct an account.
+///
+/// Use it to give back what was charged wrongly, or to take what was credited wrongly. An admin cannot adjust their own
+/// account or their own agency's (`own_money`). Above the limit in `/v1/admin/settings/approvals` nothing is posted:
+/// the answer is 202 with a proposal that another admin approves or declines.
 #[utoipa::path(post, path = "/v1/admin/adjustments", tag = "admin: books", security(("bearer" = ["admin"])),
     params(IdempotencyKey),
-    responses((status = 201, body = AdjustmentPosted), (status = 200, body = AdjustmentPosted)))]
+    responses((status = 201, body = AdjustmentPosted), (status = 200, body = AdjustmentPosted),
+        (status = 202, body = ApprovalView)))]
 async fn post_adjustment(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<PostAdjustment>,
-) -> Result<Created<AdjustmentPosted>, Error> {
+) -> Result<DoneOrProposed<AdjustmentPosted>, Error> {
     let PostAdjustment { account, amount_milli, reason, note: words } = asked;
     check_owner(&api, account).await?;
-    let note = words.as_ref().map(|_| note_of(&admin, key));
+    let person = admin.person()?;
+    let note = words.as_ref().map(|_| note_of(person, key));
     // The words come first: an adjustment never points at a note that was not kept.
     if let (Some(note), Some(words)) = (note, words) {
-        api.app.notes.keep(note, admin.person(), &words, api.now()).await?;
+        api.app.notes.keep(note, person, &words, api.now()).await?;
     }
-    let command = Command::from(command::PostAdjustment { account, amount_milli, reason, note });
-    let receipt = api.app.commands.give(admin.person(), key, command).await?;
-    let answer = AdjustmentPosted {
-        recorded: receipt.into(),
-        adjustment: made(receipt.command_id, "adjustment"),
-        note: note.map(|note| note.0),
-        asset: COIN,
-        amount_milli,
-    };
-    Ok(created(&receipt, answer))
+    let author = admin.author.with_note(Some(reason.clone()), note);
+    let proposal = Proposal::Adjustment { account, amount_milli, reason, note };
+    Ok(match api.app.approvals.give(&author, key, proposal, api.now()).await? {
+        Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
+        Given::Done(receipt) => {
+            let answer = AdjustmentPosted {
+                recorded: receipt.into(),
+                adjustment: made(receipt.command_id, "adjustment"),
+                note: note.map(|note| note.0),
+                asset: COIN,
+                amount_milli,
+            };
+            DoneOrProposed::Done(status_of(&receipt), answer)
+        }
+    })
 }
 
 /// Coins of somebody who does not exist would be stranded; of which accounts may be adjusted the ledger decides.
@@ -86,7 +98,6 @@ async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
 }
 
 /// Follows from the command's id, so that a retry names the same note.
-fn note_of(admin: &AdminCaller, key: Uuid) -> NoteId {
-    command_id(Actor::Person(admin.person()), command::PostAdjustment::OPERATION, &key.to_string())
-        .derive("note")
+fn note_of(admin: PersonId, key: Uuid) -> NoteId {
+    command_id(Actor::Person(admin), "PostAdjustment", &key.to_string()).derive("note")
 }

@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, Json};
+use crate::extract::{AdminAuthor, Json};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -44,15 +44,18 @@ impl From<Agency> for AgencyView {
     }
 }
 
-/// Make an agency. Its code is never given out twice, so a repeated request is refused, not repeated.
+/// Create an agency.
+///
+/// The owner gets the role `agency`. The code is never given out twice: a repeated request is refused
+/// (`agency_code_taken`).
 #[utoipa::path(post, path = "/v1/admin/agencies", tag = "admin: hosts", security(("bearer" = ["admin"])),
     responses((status = 201, body = AgencyView)))]
 async fn create_agency(
     State(api): State<Api>,
-    _: AdminCaller,
+    admin: AdminAuthor,
     Json(asked): Json<CreateAgency>,
 ) -> Result<(StatusCode, Json<AgencyView>), Error> {
     let CreateAgency { name, code, owner } = asked;
-    let agency = api.app.agencies.create(&name, &code, PersonId(owner), api.now()).await?;
+    let agency = api.app.agencies.create(&name, &code, PersonId(owner), &admin.author, api.now()).await?;
     Ok((StatusCode::CREATED, Json(agency.into())))
 }

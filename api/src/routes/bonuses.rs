@@ -2,13 +2,13 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, IdempotencyKey, Json};
+use crate::extract::{AdminAuthor, IdempotencyKey, Json};
 use crate::page::COIN;
-use crate::receipt::{Created, Recorded, created, made};
+use crate::receipt::{Recorded, made, status_of};
+use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use ledger_core::command;
-use ledger_core::event::BonusOrigin;
-use ledger_core::{Command, PersonId};
+use ledger_core::PersonId;
+use platform::approvals::{Given, Proposal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -25,6 +25,10 @@ struct GrantBonus {
     coins_milli: i64,
     /// How long the coins last; for ever when absent.
     valid_seconds: Option<u32>,
+    /// Why: a code of 1 to 64 small letters, digits and underscores, kept in the audit log; `promotion` when absent.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -38,25 +42,31 @@ struct BonusGranted {
     coins_milli: i64,
 }
 
-/// Give bonus coins to a user. They are spent before bought ones.
+/// Give bonus coins to a user.
+///
+/// They are spent before bought ones. An admin cannot give themselves a bonus (`own_money`). Above the limit in
+/// `/v1/admin/settings/approvals` nothing is given: the answer is 202 with a proposal that another admin approves or
+/// declines.
 #[utoipa::path(post, path = "/v1/admin/bonuses", tag = "admin: books", security(("bearer" = ["admin"])),
     params(IdempotencyKey),
-    responses((status = 201, body = BonusGranted), (status = 200, body = BonusGranted)))]
+    responses((status = 201, body = BonusGranted), (status = 200, body = BonusGranted),
+        (status = 202, body = ApprovalView)))]
 async fn grant_bonus(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<GrantBonus>,
-) -> Result<Created<BonusGranted>, Error> {
-    let GrantBonus { user, coins_milli, valid_seconds } = asked;
+) -> Result<DoneOrProposed<BonusGranted>, Error> {
+    let GrantBonus { user, coins_milli, valid_seconds, reason, note } = asked;
     let user = api.app.people.get(PersonId(user)).await?.id;
-    let command = Command::from(command::GrantBonus {
-        user,
-        origin: BonusOrigin::Promotion,
-        coins_milli,
-        valid_seconds,
-    });
-    let receipt = api.app.commands.give(admin.person(), key, command).await?;
-    let lot = made(receipt.command_id, "bonus");
-    Ok(created(&receipt, BonusGranted { recorded: receipt.into(), lot, asset: COIN, coins_milli }))
+    let author = admin.because(Some(reason.as_deref().unwrap_or("promotion")), note.as_deref())?;
+    let proposal = Proposal::Bonus { user, coins_milli, valid_seconds };
+    Ok(match api.app.approvals.give(&author, key, proposal, api.now()).await? {
+        Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
+        Given::Done(receipt) => {
+            let lot = made(receipt.command_id, "bonus");
+            let answer = BonusGranted { recorded: receipt.into(), lot, asset: COIN, coins_milli };
+            DoneOrProposed::Done(status_of(&receipt), answer)
+        }
+    })
 }

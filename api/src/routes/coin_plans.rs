@@ -2,12 +2,11 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, IdempotencyKey, Json, Path, Query};
+use crate::extract::{AdminAuthor, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, ReadQuery};
 use crate::receipt::Recorded;
 use axum::extract::State;
-use ledger_core::command;
-use ledger_core::{Asset, Command, PlanId};
+use ledger_core::{Asset, PlanId, command};
 use projections::CoinPlanRow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,7 +52,9 @@ struct CoinPlans {
     items: Vec<CoinPlan>,
 }
 
-/// The coin plans that are sold, cheapest first. Everybody may look.
+/// List the coin plans that are sold, the cheapest first.
+///
+/// Needs no sign-in.
 #[utoipa::path(get, path = "/v1/coin-plans", tag = "purchases", params(ReadQuery),
     responses((status = 200, body = CoinPlans)))]
 async fn list_coin_plans(
@@ -79,30 +80,44 @@ struct SetCoinPlan {
     price_asset: Asset,
     /// Whether it is sold.
     active: bool,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
-/// Offer a coin plan, change it, or (inactive) withdraw it. Purchases that are open keep their terms.
+/// Offer a coin plan, or change it.
+///
+/// Purchases that are open keep the terms that they were opened with; `active: false` withdraws the plan. The price is in
+/// an asset that the gateway counts in the same way, such as `INR/2` or `JPY/0`. Setting what is set already changes
+/// nothing.
 #[utoipa::path(put, path = "/v1/admin/coin-plans/{plan}", tag = "admin: catalogue",
     security(("bearer" = ["admin"])), params(("plan" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
 async fn set_coin_plan(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(plan): Path<Uuid>,
     Json(asked): Json<SetCoinPlan>,
 ) -> Result<Json<Recorded>, Error> {
-    let SetCoinPlan { coins_milli, bonus_milli, bonus_valid_seconds, price_minor, price_asset, active } =
-        asked;
-    let plan = PlanId(plan);
-    let command = Command::from(command::SetCoinPlan {
-        plan,
-        coins_milli,
-        bonus_milli,
-        bonus_valid_seconds,
-        price_minor,
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let price_asset = asked.price_asset;
+    // Coins are refused by the ledger, with a code of their own.
+    if price_asset != Asset::COIN && !platform::purchases::is_sold_in(price_asset) {
+        return Err(Error::field(
+            "price_asset",
+            "must be a currency with its decimals, such as INR/2 or JPY/0",
+        ));
+    }
+    let command = command::SetCoinPlan {
+        plan: PlanId(plan),
+        coins_milli: asked.coins_milli,
+        bonus_milli: asked.bonus_milli,
+        bonus_valid_seconds: asked.bonus_valid_seconds,
+        price_minor: asked.price_minor,
         price_asset,
-        active,
-    });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+        active: asked.active,
+    };
+    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
 }

@@ -2,15 +2,16 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, IdempotencyKey, Json, Query};
+use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Query};
 use crate::page::{InCoins, Page, ReadQuery, common_era, list_query};
 use crate::receipt::Recorded;
 use crate::words::Scope;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use ledger_core::command;
 use ledger_core::event::CommissionScope;
-use ledger_core::{AgencyId, Command, PersonId, Timestamp};
+use ledger_core::{AgencyId, PersonId, Rejection, Timestamp, command};
+use platform::audit::Author;
+use platform::commands::CommandError;
 use projections::{CommissionFilter, CommissionRateRow, SplitRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -30,7 +31,9 @@ struct CommissionRates {
     items: Vec<CommissionRateRow>,
 }
 
-/// All rates that were ever set, by scope, oldest first: the last one whose moment has come is in force.
+/// List all commission rates that were ever set.
+///
+/// By scope, the oldest first. Of a scope's rates the last one whose moment has come is in force.
 #[utoipa::path(get, path = "/v1/admin/commission-rates", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = CommissionRates)))]
 async fn list_commission_rates(
@@ -52,34 +55,48 @@ struct SetCommissionRate {
     agency_bps: u32,
     /// At once when absent; never in the past.
     effective_from: Option<DateTime<Utc>>,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
-/// Set a commission rate. The most specific in force wins: host, then agency, then global.
+/// Set a commission rate for everybody, an agency or a host.
+///
+/// The most specific rate in force wins: host, then agency, then global. Calls that have begun keep the rate that they
+/// began with. An admin cannot set the rate of themselves or of their own agency (`own_money`). Setting the rate that is
+/// in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/commission-rates", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
 async fn set_commission_rate(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<SetCommissionRate>,
 ) -> Result<Json<Recorded>, Error> {
-    let SetCommissionRate { scope, host_bps, agency_bps, effective_from } = asked;
-    let scope = known_scope(&api, scope).await?;
+    let SetCommissionRate { scope, host_bps, agency_bps, effective_from, reason, note } = asked;
+    let author = admin.because(reason.as_deref(), note.as_deref())?;
+    let scope = known_scope(&api, &author, scope).await?;
     let effective_from = read_moment(effective_from)?;
-    let command = Command::from(command::SetCommissionRate { scope, host_bps, agency_bps, effective_from });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    let command = command::SetCommissionRate { scope, host_bps, agency_bps, effective_from };
+    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
 }
 
 fn read_moment(effective_from: Option<DateTime<Utc>>) -> Result<Option<Timestamp>, Error> {
     Ok(effective_from.map(|at| common_era("effective_from", at)).transpose()?.map(Timestamp::from))
 }
 
-/// A rate for a mistyped id would never be in force, and nobody would see why.
-async fn known_scope(api: &Api, scope: Scope) -> Result<CommissionScope, Error> {
+/// A rate for a mistyped id would never be in force, and nobody would see why. The ledger does not know who owns an
+/// agency, so that it is looked up here.
+async fn known_scope(api: &Api, author: &Author, scope: Scope) -> Result<CommissionScope, Error> {
     let scope = CommissionScope::try_from(scope)?;
     match scope {
         CommissionScope::Global => {}
-        CommissionScope::Agency(agency) => drop(api.app.agencies.get(agency).await?),
+        CommissionScope::Agency(agency) => {
+            if author.id() == Some(api.app.agencies.get(agency).await?.owner) {
+                return Err(CommandError::from(Rejection::OwnMoney).into());
+            }
+        }
         CommissionScope::Host(host) => drop(api.app.hosts.approved(host).await?),
     }
     Ok(scope)
@@ -91,22 +108,26 @@ struct ClearCommissionRate {
     scope: Scope,
     /// At once when absent; never in the past.
     effective_from: Option<DateTime<Utc>>,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
-/// End the rate of a scope: the next wider one holds again.
+/// End the rate of an agency or a host: the next wider one holds again.
 #[utoipa::path(post, path = "/v1/admin/commission-rates/clear", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
 async fn clear_commission_rate(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<ClearCommissionRate>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::from(command::ClearCommissionRate {
-        scope: asked.scope.try_into()?,
-        effective_from: read_moment(asked.effective_from)?,
-    });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let scope = known_scope(&api, &author, asked.scope).await?;
+    let effective_from = read_moment(asked.effective_from)?;
+    let command = command::ClearCommissionRate { scope, effective_from };
+    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -129,7 +150,7 @@ struct RuleView {
     agency: Option<Uuid>,
 }
 
-/// The commission rule in force for a host now.
+/// Read the rule by which a charge of a host would be split now.
 #[utoipa::path(get, path = "/v1/admin/commission-rule", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(RuleQuery), responses((status = 200, body = RuleView)))]
 async fn get_commission_rule(
@@ -158,7 +179,7 @@ list_query! {
     }
 }
 
-/// Every split of a charge, newest first.
+/// List the splits of charges between host, agency and platform, the newest first.
 #[utoipa::path(get, path = "/v1/admin/commission-log", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(CommissionLogQuery),
     responses((status = 200, body = Page<InCoins<SplitRow>>)))]

@@ -2,12 +2,11 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
+use crate::extract::{AdminAuthor, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
 use crate::receipt::{Created, Recorded, created};
 use axum::extract::State;
-use ledger_core::command::SetGiftPrice;
-use ledger_core::{CallId, Command, GiftId, PersonId};
+use ledger_core::{CallId, GiftId, PersonId};
 use platform::gifts::{GiftCard, Sending};
 use projections::{GiftRow, HostGiftTotals};
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,7 @@ struct Gifts {
     items: Vec<GiftView>,
 }
 
-/// The gifts that can be sent, in the order in which they are shown.
+/// List the gifts that can be sent, in the order in which they are shown.
 #[utoipa::path(get, path = "/v1/gifts", tag = "gifts", security(("bearer" = [])), params(ReadQuery),
     responses((status = 200, body = Gifts)))]
 async fn list_gifts(
@@ -81,6 +80,9 @@ struct GiftSent {
 }
 
 /// Send a gift to a host.
+///
+/// The price is charged at once: bonus coins first, then bought ones. When the gift costs another amount by now than the
+/// sender was shown, nothing is charged (`gift_price_changed`).
 #[utoipa::path(post, path = "/v1/gifts/{gift}/send", tag = "gifts", security(("bearer" = ["user"])),
     params(("gift" = Uuid, Path), IdempotencyKey),
     responses((status = 201, body = GiftSent), (status = 200, body = GiftSent)))]
@@ -113,7 +115,7 @@ struct ReceivedGifts {
     page: Page<InCoins<GiftRow>>,
 }
 
-/// The gifts that the caller received as a host, newest first, and their totals.
+/// List the gifts that the caller received as a host, the newest first, with their totals.
 #[utoipa::path(get, path = "/v1/gifts/received", tag = "gifts", security(("bearer" = ["host"])),
     params(ReceivedGiftsQuery), responses((status = 200, body = ReceivedGifts)))]
 async fn list_received_gifts(
@@ -141,24 +143,28 @@ struct SetGift {
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required)]
     price_milli: Option<i64>,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
-/// Put a gift into the catalogue, change it, or (without a price) withdraw it.
+/// Put a gift into the catalogue, or change it.
+///
+/// Name, picture, place and price are set together; without a price the gift is withdrawn from the catalogue. Of several
+/// admins at once the last one recorded has the last word on all of it. Setting what is set already changes nothing.
 #[utoipa::path(put, path = "/v1/admin/gifts/{gift}", tag = "admin: catalogue",
     security(("bearer" = ["admin"])), params(("gift" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
 async fn set_gift(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(gift): Path<Uuid>,
     Json(asked): Json<SetGift>,
 ) -> Result<Json<Recorded>, Error> {
-    let gift = GiftId(gift);
-    let card = GiftCard::new(gift, &asked.name, &asked.image_url, asked.position)?;
-    // The ledger first: what it refuses changes nothing. A retry under the same key writes a card that is missing.
-    let command = Command::from(SetGiftPrice { gift, price_milli: asked.price_milli });
-    let receipt = api.app.commands.give(admin.person(), key, command).await?;
-    api.app.gifts.put(&card, api.now()).await?;
-    Ok(Json(receipt.into()))
+    let SetGift { name, image_url, position, price_milli, reason, note } = asked;
+    let author = admin.because(reason.as_deref(), note.as_deref())?;
+    let card = GiftCard::new(GiftId(gift), &name, &image_url, position)?;
+    Ok(Json(api.app.gifts.set(&author, key, &card, price_milli, api.now()).await?.into()))
 }

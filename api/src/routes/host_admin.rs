@@ -9,7 +9,8 @@ use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
 use axum::extract::State;
 use ledger_core::command::{JoinAgency, LeaveAgency};
-use ledger_core::{AgencyId, Command, PersonId};
+use ledger_core::{AgencyId, PersonId, Rejection};
+use platform::commands::CommandError;
 use platform::hosts::HostStatus;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -91,23 +92,39 @@ struct SetAgency {
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required)]
     agency: Option<Uuid>,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
 /// Put a host under an agency, or take them out of it.
+///
+/// A host who is in another agency leaves that one first. An admin cannot move themselves, or a host into or out of
+/// their own agency (`own_money`). Setting the agency that the host is in changes nothing.
 #[utoipa::path(put, path = "/v1/admin/hosts/{person}/agency", tag = "admin: hosts",
     security(("bearer" = ["admin"])), params(("person" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
 async fn set_agency(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(person): Path<Uuid>,
     Json(asked): Json<SetAgency>,
 ) -> Result<Json<Recorded>, Error> {
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let host = api.app.hosts.approved(PersonId(person)).await?.person;
-    let command = match asked.agency.map(AgencyId) {
-        Some(agency) => Command::from(JoinAgency { host, agency: api.app.agencies.get(agency).await?.id }),
-        None => Command::from(LeaveAgency { host }),
+    let current = api.app.ledger.query(move |state, _| state.agency_of(host)).await?;
+    let wanted = asked.agency.map(AgencyId);
+    // The ledger does not know who owns an agency.
+    for agency in current.into_iter().chain(wanted) {
+        if author.id() == Some(api.app.agencies.get(agency).await?.owner) {
+            return Err(CommandError::from(Rejection::OwnMoney).into());
+        }
+    }
+    let command = match wanted {
+        Some(agency) => JoinAgency { host, agency }.into(),
+        None => LeaveAgency { host }.into(),
     };
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    Ok(Json(api.app.commands.give_audited(&author, key, command, api.now()).await?.into()))
 }

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use ledger_core::command::SetHostRate;
 use ledger_core::{Command, Medium, PersonId};
+use platform::bounds::Free;
 use platform::hosts::{Host, HostProfile, HostStatus};
 use platform::presence::PresenceStatus;
 use projections::HostRateRow;
@@ -86,6 +87,7 @@ async fn apply_as_host(
 ) -> Result<(StatusCode, Json<ApplicationView>), Error> {
     let Application { display_name, bio, categories, languages } = asked;
     let profile = HostProfile { display_name, bio, categories, languages };
+    api.app.bounds.take(caller.person(), Free::Applications, api.now()).await?;
     let host = api.app.hosts.apply(caller.person(), &profile, api.now()).await?;
     Ok((StatusCode::CREATED, Json(host.into())))
 }
@@ -202,6 +204,7 @@ async fn set_rate(
     Json(asked): Json<SetRate>,
 ) -> Result<Json<Recorded>, Error> {
     let price_milli_per_minute = asked.price_milli_per_minute;
+    api.app.bounds.take(host.person(), Free::PriceChanges, api.now()).await?;
     let command = Command::from(SetHostRate { host: host.person(), medium, price_milli_per_minute });
     Ok(Json(api.app.commands.give(host.person(), key, command).await?.into()))
 }

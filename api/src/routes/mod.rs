@@ -3,6 +3,7 @@
 
 mod adjustments;
 mod agencies;
+mod approvals;
 mod audit;
 mod auth;
 mod bonuses;
@@ -50,6 +51,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(books::routes())
         .merge(settings::routes())
         .merge(audit::routes())
+        .merge(approvals::routes())
         .merge(people::routes())
         .merge(health::routes())
 }

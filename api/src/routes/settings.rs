@@ -3,8 +3,10 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json};
+use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use platform::settings::{MeteringSettings, PayoutSettings};
+use axum::http::StatusCode;
+use platform::settings::{ApprovalSettings, LimitSettings, MeteringSettings, PayoutSettings};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +16,8 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(get_metering_settings, set_metering_settings))
         .routes(routes!(get_payout_settings, set_payout_settings))
+        .routes(routes!(get_approval_settings, set_approval_settings))
+        .routes(routes!(get_limit_settings, set_limit_settings))
 }
 
 /// How calls are metered. A call keeps the values that it began with.
@@ -151,5 +155,155 @@ async fn set_payout_settings(
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let settings = asked.into();
     api.app.settings.set_payout(&settings, &author, api.now()).await?;
+    Ok(Json(settings.into()))
+}
+
+/// What takes a second admin: amounts above these.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ApprovalLimits {
+    /// Thousandths of a coin that one admin may add to or take from an account at a time, from 0.
+    adjustment_milli: i64,
+    /// Thousandths of a coin that one admin may give as a bonus at a time, from 0.
+    bonus_milli: i64,
+    /// Minor units of the payout's currency that one admin may approve at a time, from 0.
+    payout_minor: i64,
+    /// How long a proposal waits for another admin, 60 to 2592000.
+    expires_seconds: u32,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    note: Option<String>,
+}
+
+impl From<ApprovalSettings> for ApprovalLimits {
+    fn from(it: ApprovalSettings) -> ApprovalLimits {
+        let ApprovalSettings { adjustment_milli, bonus_milli, payout_minor, expires_seconds } = it;
+        ApprovalLimits {
+            adjustment_milli,
+            bonus_milli,
+            payout_minor,
+            expires_seconds,
+            reason: None,
+            note: None,
+        }
+    }
+}
+
+impl From<ApprovalLimits> for ApprovalSettings {
+    fn from(it: ApprovalLimits) -> ApprovalSettings {
+        let ApprovalLimits { adjustment_milli, bonus_milli, payout_minor, expires_seconds, .. } = it;
+        ApprovalSettings { adjustment_milli, bonus_milli, payout_minor, expires_seconds }
+    }
+}
+
+/// Read above which amounts a second admin has to approve.
+#[utoipa::path(get, path = "/v1/admin/settings/approvals", tag = "admin: settings",
+    security(("bearer" = ["admin"])), responses((status = 200, body = ApprovalLimits)))]
+async fn get_approval_settings(
+    State(api): State<Api>,
+    _: AdminCaller,
+) -> Result<Json<ApprovalLimits>, Error> {
+    Ok(Json(api.app.settings.approvals().await?.into()))
+}
+
+/// Change above which amounts a second admin has to approve.
+///
+/// Send all values. Lower limits hold at once. Raising one takes a second admin itself: the answer is 202 with a
+/// proposal.
+#[utoipa::path(put, path = "/v1/admin/settings/approvals", tag = "admin: settings",
+    security(("bearer" = ["admin"])),
+    responses((status = 200, body = ApprovalLimits), (status = 202, body = ApprovalView)))]
+async fn set_approval_settings(
+    State(api): State<Api>,
+    admin: AdminAuthor,
+    Json(asked): Json<ApprovalLimits>,
+) -> Result<DoneOrProposed<ApprovalLimits>, Error> {
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let settings = ApprovalSettings::from(asked);
+    Ok(match api.app.approvals.set_limits(&author, settings.clone(), api.now()).await? {
+        Some(approval) => DoneOrProposed::Proposed(Box::new(approval)),
+        None => DoneOrProposed::Done(StatusCode::OK, settings.into()),
+    })
+}
+
+/// How often a person may do what costs nothing.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PersonLimits {
+    /// Unpaid purchases at a time, 1 to 100.
+    open_purchases: u32,
+    /// Purchases opened in 24 hours, 1 to 10000.
+    purchases_per_day: u32,
+    /// After this long an unpaid purchase is closed, 900 to 2592000.
+    purchase_open_seconds: u32,
+    /// Withdrawals requested in 24 hours, 1 to 10000.
+    withdrawals_per_day: u32,
+    /// Changes of a host's own prices in 24 hours, 1 to 10000.
+    price_changes_per_day: u32,
+    /// Applications to become a host, changed ones too, in 24 hours, 1 to 10000.
+    applications_per_day: u32,
+    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    note: Option<String>,
+}
+
+impl From<LimitSettings> for PersonLimits {
+    fn from(it: LimitSettings) -> PersonLimits {
+        PersonLimits {
+            open_purchases: it.open_purchases,
+            purchases_per_day: it.purchases_per_day,
+            purchase_open_seconds: it.purchase_open_seconds,
+            withdrawals_per_day: it.withdrawals_per_day,
+            price_changes_per_day: it.price_changes_per_day,
+            applications_per_day: it.applications_per_day,
+            reason: None,
+            note: None,
+        }
+    }
+}
+
+impl From<PersonLimits> for LimitSettings {
+    fn from(it: PersonLimits) -> LimitSettings {
+        LimitSettings {
+            open_purchases: it.open_purchases,
+            purchases_per_day: it.purchases_per_day,
+            purchase_open_seconds: it.purchase_open_seconds,
+            withdrawals_per_day: it.withdrawals_per_day,
+            price_changes_per_day: it.price_changes_per_day,
+            applications_per_day: it.applications_per_day,
+        }
+    }
+}
+
+/// Read how often a person may do what costs nothing.
+#[utoipa::path(get, path = "/v1/admin/settings/limits", tag = "admin: settings",
+    security(("bearer" = ["admin"])), responses((status = 200, body = PersonLimits)))]
+async fn get_limit_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<PersonLimits>, Error> {
+    Ok(Json(api.app.settings.limits().await?.into()))
+}
+
+/// Change how often a person may do what costs nothing.
+///
+/// Send all values. They hold from the next request on.
+#[utoipa::path(put, path = "/v1/admin/settings/limits", tag = "admin: settings",
+    security(("bearer" = ["admin"])), responses((status = 200, body = PersonLimits)))]
+async fn set_limit_settings(
+    State(api): State<Api>,
+    admin: AdminAuthor,
+    Json(asked): Json<PersonLimits>,
+) -> Result<Json<PersonLimits>, Error> {
+    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let settings = asked.into();
+    api.app.settings.set_limits(&settings, &author, api.now()).await?;
     Ok(Json(settings.into()))
 }

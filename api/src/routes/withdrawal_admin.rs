@@ -2,13 +2,16 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, IdempotencyKey, Json, Path, Query};
+use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{InCoins, Page};
 use crate::receipt::Recorded;
+use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use crate::routes::withdrawals::WithdrawalsQuery;
 use axum::extract::State;
-use ledger_core::command::{ApproveWithdrawal, FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal};
-use ledger_core::{Command, WithdrawalId};
+use axum::http::StatusCode;
+use ledger_core::WithdrawalId;
+use ledger_core::command::{FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal};
+use platform::approvals::{Given, Proposal};
 use projections::WithdrawalRow;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -24,7 +27,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(fail_withdrawal))
 }
 
-/// All withdrawals, newest first.
+/// List the withdrawals of all hosts, the newest first.
 #[utoipa::path(get, path = "/v1/admin/withdrawals", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(WithdrawalsQuery),
     responses((status = 200, body = Page<InCoins<WithdrawalRow>>)))]
@@ -37,17 +40,24 @@ async fn list_all_withdrawals(
 }
 
 /// Approve a withdrawal.
+///
+/// An admin cannot approve their own withdrawal (`own_money`). When the payout is above the limit in
+/// `/v1/admin/settings/approvals`, nothing is approved yet: the answer is 202 with a proposal that another admin
+/// approves or declines.
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/approve", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
-    responses((status = 200, body = Recorded)))]
+    responses((status = 200, body = Recorded), (status = 202, body = ApprovalView)))]
 async fn approve_withdrawal(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
-) -> Result<Json<Recorded>, Error> {
-    let command = Command::from(ApproveWithdrawal { withdrawal: WithdrawalId(withdrawal) });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+) -> Result<DoneOrProposed<Recorded>, Error> {
+    let proposal = Proposal::Payout { withdrawal: WithdrawalId(withdrawal) };
+    Ok(match api.app.approvals.give(&admin.author, key, proposal, api.now()).await? {
+        Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
+        Given::Done(receipt) => DoneOrProposed::Done(StatusCode::OK, receipt.into()),
+    })
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -58,20 +68,22 @@ struct Reason {
     reason: String,
 }
 
-/// Reject a withdrawal: the coins go back to the host.
+/// Reject a withdrawal that was requested: the coins go back to the host.
+///
+/// An admin cannot decide on their own withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/reject", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
 async fn reject_withdrawal(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Reason>,
 ) -> Result<Json<Recorded>, Error> {
-    let command =
-        Command::from(RejectWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    let author = admin.author.with_note(Some(asked.reason.clone()), None);
+    let command = RejectWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
+    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -81,36 +93,37 @@ struct Paid {
     payout_ref: String,
 }
 
-/// Say that an approved withdrawal has been paid out.
+/// Record that an approved withdrawal has been paid out.
+///
+/// Send what the bank or gateway calls the payout. An admin cannot decide on their own withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/paid", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
 async fn mark_withdrawal_paid(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Paid>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::from(MarkWithdrawalPaid {
-        withdrawal: WithdrawalId(withdrawal),
-        payout_ref: asked.payout_ref,
-    });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    let command = MarkWithdrawalPaid { withdrawal: WithdrawalId(withdrawal), payout_ref: asked.payout_ref };
+    Ok(Json(api.app.commands.give_audited(&admin.author, key, command.into(), api.now()).await?.into()))
 }
 
-/// Say that the payout of an approved withdrawal failed: the coins go back to the host.
+/// Record that the payout of an approved withdrawal failed: the coins go back to the host.
+///
+/// An admin cannot decide on their own withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/failed", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
 async fn fail_withdrawal(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Reason>,
 ) -> Result<Json<Recorded>, Error> {
-    let command =
-        Command::from(FailWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason });
-    Ok(Json(api.app.commands.give(admin.person(), key, command).await?.into()))
+    let author = admin.author.with_note(Some(asked.reason.clone()), None);
+    let command = FailWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
+    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
 }

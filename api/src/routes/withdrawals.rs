@@ -10,6 +10,7 @@ use crate::words::WithdrawalStatus;
 use axum::extract::State;
 use ledger_core::command;
 use ledger_core::{Command, PersonId, WithdrawalId};
+use platform::bounds::Free;
 use projections::{WithdrawalFilter, WithdrawalRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,6 +50,7 @@ async fn request_withdrawal(
     Json(asked): Json<RequestWithdrawal>,
 ) -> Result<Created<WithdrawalRequested>, Error> {
     let coins_milli = asked.coins_milli;
+    api.app.bounds.take(host.person(), Free::Withdrawals, api.now()).await?;
     let command = Command::from(command::RequestWithdrawal { host: host.person(), coins_milli });
     let receipt = api.app.commands.give(host.person(), key, command).await?;
     let withdrawal = made(receipt.command_id, "withdrawal");

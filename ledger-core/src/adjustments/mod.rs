@@ -5,7 +5,7 @@ use crate::lots::Draw;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
-use crate::{Account, AdjustmentId, Asset, Event, LotId, NoteId, PersonId, Posting, Rejection};
+use crate::{Account, AdjustmentId, Asset, Event, LotId, NoteId, PersonId, Posting, Rejection, State};
 
 macro_rules! noun {
     ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
@@ -47,6 +47,15 @@ events! {
 }
 
 impl Decide for PostAdjustment {
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        match self.account {
+            Account::UserPurchased(person) | Account::UserBonus(person) | Account::HostEarnings(person) => {
+                Some(person)
+            }
+            _ => None,
+        }
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &PostAdjustment { account, amount_milli, ref reason, note } = self;
         let field = "amount_milli";

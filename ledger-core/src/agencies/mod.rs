@@ -15,7 +15,7 @@ macro_rules! noun {
                 agency_of: PersonId => AgencyId;
             }
             rejections {
-                AlreadyInAgency = "already_in_agency", "the host belongs to an agency already";
+                AlreadyInAgency = "already_in_agency", "the host belongs to another agency: they leave it first";
                 NotInAgency = "not_in_agency", "the host belongs to no agency";
             }
         } }
@@ -40,9 +40,14 @@ impl State {
 }
 
 impl Decide for JoinAgency {
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        Some(self.host)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &JoinAgency { host, agency } = self;
         match context.state.agency_of(host) {
+            Some(current) if current == agency => Ok(vec![]),
             Some(_) => Err(Rejection::AlreadyInAgency),
             None => Ok(vec![AgencyJoined { host, agency }.into()]),
         }
@@ -50,6 +55,10 @@ impl Decide for JoinAgency {
 }
 
 impl Decide for LeaveAgency {
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        Some(self.host)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let host = self.host;
         let agency = context.state.agency_of(host).ok_or(Rejection::NotInAgency)?;

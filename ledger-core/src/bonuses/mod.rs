@@ -4,7 +4,7 @@ use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
-use crate::{Account, Asset, Event, LotId, PersonId, Posting, PurchaseId, Rejection, Timestamp};
+use crate::{Account, Asset, Event, LotId, PersonId, Posting, PurchaseId, Rejection, State, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,10 @@ impl Bonus {
 }
 
 impl Decide for GrantBonus {
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        Some(self.user)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &GrantBonus { user, origin, coins_milli, valid_seconds } = self;
         check_amount("coins_milli", coins_milli)?;

@@ -22,9 +22,12 @@ impl State {
 }
 
 impl Decide for SetGiftPrice {
-    fn decide(&self, _: &Context) -> Result<Vec<Event>, Rejection> {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &SetGiftPrice { gift, price_milli } = self;
         price_milli.map(|price| check_amount("price_milli", price)).transpose()?;
+        if context.state.gift_price(gift) == price_milli {
+            return Ok(vec![]);
+        }
         Ok(vec![GiftPriceSet { gift, price_milli }.into()])
     }
 }

@@ -33,9 +33,12 @@ impl State {
 }
 
 impl Decide for SetHostRate {
-    fn decide(&self, _: &Context) -> Result<Vec<Event>, Rejection> {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &SetHostRate { host, medium, price_milli_per_minute } = self;
         price_milli_per_minute.map(|price| check_amount("price_milli_per_minute", price)).transpose()?;
+        if context.state.host_rate(host, medium) == price_milli_per_minute {
+            return Ok(vec![]);
+        }
         Ok(vec![HostRateSet { host, medium, price_milli_per_minute }.into()])
     }
 }

@@ -55,7 +55,7 @@ impl State {
 }
 
 impl Decide for SetCoinPlan {
-    fn decide(&self, _: &Context) -> Result<Vec<Event>, Rejection> {
+    fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &SetCoinPlan {
             plan,
             coins_milli,
@@ -87,7 +87,23 @@ impl Decide for SetCoinPlan {
             price_asset,
             active,
         };
+        if context.state.plan(plan) == Some(&set.terms()) {
+            return Ok(vec![]);
+        }
         Ok(vec![set.into()])
+    }
+}
+
+impl CoinPlanSet {
+    fn terms(&self) -> Plan {
+        Plan {
+            coins_milli: self.coins_milli,
+            bonus_milli: self.bonus_milli,
+            bonus_valid_seconds: self.bonus_valid_seconds,
+            price_minor: self.price_minor,
+            price_asset: self.price_asset,
+            active: self.active,
+        }
     }
 }
 
@@ -101,14 +117,6 @@ impl Happened for CoinPlanSet {
     }
 
     fn evolve(&self, change: &mut Change) {
-        let plan = Plan {
-            coins_milli: self.coins_milli,
-            bonus_milli: self.bonus_milli,
-            bonus_valid_seconds: self.bonus_valid_seconds,
-            price_minor: self.price_minor,
-            price_asset: self.price_asset,
-            active: self.active,
-        };
-        change.state.tables.plans.set(change.revision, self.plan, Some(plan));
+        change.state.tables.plans.set(change.revision, self.plan, Some(self.terms()));
     }
 }

@@ -78,24 +78,46 @@ impl State {
         CommissionRule { scope, host_bps, agency_bps: if agency.is_some() { agency_bps } else { 0 }, agency }
     }
 
-    fn rate_in_force(&self, scope: CommissionScope, at: Timestamp) -> Option<(u32, u32)> {
+    /// The shares of host and agency that are set for a scope and hold at `at`.
+    pub fn rate_in_force(&self, scope: CommissionScope, at: Timestamp) -> Option<(u32, u32)> {
         let changes = self.tables.commissions.get(&scope)?;
         changes.iter().rev().find(|change| change.effective_from <= at)?.bps
     }
 }
 
+impl CommissionScope {
+    /// The host whose share it is. Who owns an agency is not known here.
+    fn host(self) -> Option<PersonId> {
+        match self {
+            CommissionScope::Host(host) => Some(host),
+            CommissionScope::Global | CommissionScope::Agency(_) => None,
+        }
+    }
+}
+
 impl Decide for SetCommissionRate {
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        self.scope.host()
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &SetCommissionRate { scope, host_bps, agency_bps, effective_from } = self;
         if u64::from(host_bps) + u64::from(agency_bps) > 10_000 {
             return Err(Rejection::CommissionTooLarge);
         }
         let effective_from = not_backdated(effective_from, context.at)?;
+        if context.state.rate_in_force(scope, effective_from) == Some((host_bps, agency_bps)) {
+            return Ok(vec![]);
+        }
         Ok(vec![CommissionRateSet { scope, host_bps, agency_bps, effective_from }.into()])
     }
 }
 
 impl Decide for ClearCommissionRate {
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        self.scope.host()
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let scope = self.scope;
         let effective_from = not_backdated(self.effective_from, context.at)?;

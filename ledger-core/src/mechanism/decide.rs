@@ -21,7 +21,8 @@ const KEY_AHEAD_MS: i64 = 5 * 60 * 1_000;
 pub enum Decision {
     /// These events, to be appended together.
     Append(Unit),
-    /// Nothing new: the command was accepted before, and its last event has this revision.
+    /// Nothing new: the command was accepted before, and its last event has this revision; or what it asks for is so
+    /// already, and this is the last revision.
     Duplicate { command_id: CommandId, revision: u64 },
 }
 
@@ -88,7 +89,18 @@ pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decis
     if state.journal().is_none() && !matches!(envelope.command, Command::OpenJournal(_)) {
         return Err(Rejection::JournalNotOpen);
     }
+    // Here, and not in the routes, so that no way in can forget it.
+    if let Actor::Person(person) = envelope.actor
+        && envelope.command.decides_on_money_of(state) == Some(person)
+    {
+        return Err(Rejection::OwnMoney);
+    }
     let events = envelope.command.decide(&context)?;
+    if events.is_empty() {
+        // What is asked for is so already: nothing is recorded, and the answer is the end of the journal.
+        let revision = state.revision().ok_or(Rejection::JournalNotOpen)?;
+        return Ok(Decision::Duplicate { command_id: context.command_id, revision });
+    }
     audit(state, &events)?;
     let payer = events.iter().find_map(Event::payer);
     Ok(Decision::Append(Unit {
@@ -154,7 +166,12 @@ pub(crate) trait Decide {
     /// Whether the state alone refuses a repeat: a tick has a number, a call ends once.
     const STATE_REFUSES_REPEATS: bool = false;
 
-    /// Guards in a fixed order, then the events.
+    /// The person whose money an admin decides on with this command, where there is one: they cannot give it.
+    fn decides_on_money_of(&self, _: &State) -> Option<PersonId> {
+        None
+    }
+
+    /// Guards in a fixed order, then the events; none when what is asked for is so already.
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection>;
 }
 

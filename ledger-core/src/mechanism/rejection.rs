@@ -15,6 +15,7 @@ macro_rules! rejections {
         ReasonInvalid { field: &'static str } = "reason_invalid", "{field} is a code of 1 to 64 small letters, digits and underscores; words belong in a note";
         ReferenceInvalid { field: &'static str } = "reference_invalid", "{field} is 1 to 64 visible ASCII characters";
         SelfPayment = "self_payment", "nobody can pay themselves";
+        OwnMoney = "own_money", "nobody decides on their own money: another admin has to";
 
         $($of_nouns)*
     } };

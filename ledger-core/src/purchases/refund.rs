@@ -6,7 +6,7 @@ use crate::mechanism::decide::{Context, Decide, check_amount, check_reference};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::money::share;
-use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection};
+use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection, State};
 
 commands! {
     /// A refund that the gateway reports. Cannot be refused: what fits no purchase goes to suspense.
@@ -78,6 +78,10 @@ impl Decide for RecordRefund {
 }
 
 impl Decide for RefundPurchase {
+    fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+        state.purchase(self.purchase).map(|row| row.user)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let &RefundPurchase { purchase, ref refund_ref, amount_minor, asset } = self;
         check_amount("amount_minor", amount_minor)?;

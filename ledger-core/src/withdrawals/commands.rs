@@ -4,7 +4,7 @@ use super::*;
 use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason, check_reference};
 use crate::mechanism::envelope::commands;
-use crate::{Account, Asset, Event, MAX_AMOUNT, PersonId, Posting, Rejection, WithdrawalId};
+use crate::{Account, Asset, Event, MAX_AMOUNT, PersonId, Posting, Rejection, State, WithdrawalId};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -57,6 +57,10 @@ impl Decide for RequestWithdrawal {
 }
 
 impl Decide for ApproveWithdrawal {
+    fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+        state.withdrawal(self.withdrawal).map(|row| row.host)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;
         let row = requested(context, withdrawal)?;
@@ -65,6 +69,10 @@ impl Decide for ApproveWithdrawal {
 }
 
 impl Decide for RejectWithdrawal {
+    fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+        state.withdrawal(self.withdrawal).map(|row| row.host)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;
         let reason = check_reason("reason", &self.reason)?;
@@ -87,6 +95,10 @@ impl Decide for CancelWithdrawal {
 }
 
 impl Decide for MarkWithdrawalPaid {
+    fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+        state.withdrawal(self.withdrawal).map(|row| row.host)
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;
         let payout_ref = check_reference("payout_ref", &self.payout_ref)?;
@@ -114,6 +126,10 @@ impl Decide for MarkWithdrawalPaid {
 }
 
 impl Decide for FailWithdrawal {
+    fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+        state.withdrawal(self.withdrawal).map(|row| row.host)
+    }
+
     /// The payout did not arrive, before or after it was marked as paid: the host has the coins back.
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;

@@ -86,3 +86,42 @@ fn a_reason_is_a_code_and_never_words() {
     }
     world.check(because(&"a".repeat(64)), "adjusted 1").check(because("refund_2_of_3"), "adjusted 1");
 }
+
+#[test]
+fn nobody_decides_on_their_own_money_and_another_admin_may() {
+    let mut world = World::with_earnings(9_000);
+    let (first, second) = (world.request_withdrawal(2_000), world.request_withdrawal(2_000));
+    let bought = world.buy(HOST);
+    let scope = event::CommissionScope::Host(HOST);
+    let own = |account| adjust(account, 1_000);
+    for command in [
+        own(Account::UserPurchased(HOST)),
+        own(Account::UserBonus(HOST)),
+        own(Account::HostEarnings(HOST)),
+        grant(HOST, 1_000, None),
+        refund(bought, "r", 1),
+        commission(scope, 9_000, 0),
+        Command::from(ClearCommissionRate { scope, effective_from: None }),
+        Command::from(JoinAgency { host: HOST, agency: AGENCY }),
+        Command::from(LeaveAgency { host: HOST }),
+        approve(first),
+        paid(first),
+        approve(second),
+        payout_failed(second),
+    ] {
+        let mut envelope = world.envelope(command.clone());
+        envelope.actor = Actor::Person(HOST);
+        assert_eq!(world.send(&envelope), Err(Rejection::OwnMoney), "{command:?}");
+        world.given(command);
+    }
+    let last = world.request_withdrawal(2_000);
+    let mut envelope = world.envelope(reject(last));
+    envelope.actor = Actor::Person(HOST);
+    assert_eq!(world.send(&envelope), Err(Rejection::OwnMoney));
+    // One's own price, and taking back one's own request, are nobody else's to decide.
+    for command in [host_rate(HOST, Some(20_000)), cancel(last, HOST)] {
+        let mut envelope = world.envelope(command);
+        envelope.actor = Actor::Person(HOST);
+        assert!(world.send(&envelope).is_ok());
+    }
+}

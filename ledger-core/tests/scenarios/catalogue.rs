@@ -78,3 +78,27 @@ fn prices_are_set_and_taken_back() {
         .check(host_rate(HOST, None), "Video None")
         .refuse(start(), Rejection::MediumNotOffered { medium: Medium::Video });
 }
+
+#[test]
+fn what_is_so_already_records_nothing_and_is_answered_with_the_end_of_the_journal() {
+    let mut world = World::new();
+    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY }));
+    let head = world.state.revision().expect("an open journal");
+    for same in [
+        host_rate(HOST, Some(10_000)),
+        host_rate(USER, None),
+        plan(100_000, 0, None),
+        Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(5_000) }),
+        commission(event::CommissionScope::Global, 6_000, 0),
+        Command::from(JoinAgency { host: HOST, agency: AGENCY }),
+    ] {
+        let envelope = world.envelope(same);
+        assert_eq!(world.send(&envelope), Ok((vec![], head)), "{:?}", envelope.command);
+    }
+    assert_eq!(world.state.revision(), Some(head));
+    // Another value is recorded, and the first one again after it.
+    for (price, expected) in [(Some(6_000), 1), (Some(5_000), 1), (Some(5_000), 0)] {
+        let envelope = world.envelope(Command::from(SetGiftPrice { gift: ROSE, price_milli: price }));
+        assert_eq!(world.send(&envelope).map(|(events, _)| events.len()), Ok(expected));
+    }
+}

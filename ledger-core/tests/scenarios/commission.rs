@@ -59,7 +59,7 @@ fn a_rate_begins_at_its_moment_and_never_before_now() {
         .at(10)
         .refuse(from(Global, 9_000, 0, 9_999), Rejection::EffectiveInPast { earliest: START.plus_ms(10_000) })
         .refuse(clear(Global, Some(START)), Rejection::EffectiveInPast { earliest: START.plus_ms(10_000) })
-        .check(from(Global, 6_000, 0, 10_000), "rate 6000/0")
+        .check(from(Global, 6_000, 0, 10_000), "duplicate of 7")
         .check(from(Global, 8_000, 0, 60_000), "rate 8000/0")
         .check(from(Global, 7_000, 0, 30_000), "rate 7000/0")
         .check(clear(Global, Some(START.plus_ms(90_000))), "rate cleared")
@@ -147,5 +147,8 @@ fn a_host_is_in_one_agency_at_most() {
     World::new()
         .refuse(Command::from(LeaveAgency { host: HOST }), Rejection::NotInAgency)
         .given(join(HOST))
-        .refuse(join(HOST), Rejection::AlreadyInAgency);
+        .refuse(
+            Command::from(JoinAgency { host: HOST, agency: AgencyId(uuid::Uuid::from_u128(0x2b)) }),
+            Rejection::AlreadyInAgency,
+        );
 }

@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
         ("a gift at another price", |_| gift(USER, HOST, None, 4_999), GiftPriceChanged { price_milli: 5_000 }),
         ("a gift in a call of others", |w| { *w = World::in_call(9_000); gift(OTHER, HOST, Some(CALL), 5_000) }, GiftOutsideCall),
 
-        ("a second agency", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })); Command::from(JoinAgency { host: HOST, agency: AGENCY }) }, AlreadyInAgency),
+        ("a second agency", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })); Command::from(JoinAgency { host: HOST, agency: AgencyId(NOBODYS) }) }, AlreadyInAgency),
         ("leaving no agency", |_| Command::from(LeaveAgency { host: HOST }), NotInAgency),
         ("more than everything", |_| commission(Global, 9_000, 1_001), CommissionTooLarge),
         ("a rate from before", |_| Command::from(SetCommissionRate { scope: Global, host_bps: 1, agency_bps: 1, effective_from: Some(now(-1)) }), EffectiveInPast { earliest: START }),
@@ -96,6 +96,7 @@ fn cases() -> Vec<Case> {
         ("paying before approval", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); paid(it) }, WithdrawalNotApproved),
         ("paying what was cancelled", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(cancel(it, HOST)); paid(it) }, WithdrawalClosed),
 
+        ("adjusting one's own account", |_| adjust(Account::UserBonus(ADMIN), 1), OwnMoney),
         ("adjusting the revenue", |_| adjust(Account::PlatformRevenue, 1), AccountNotAdjustable),
         ("adjusting below zero", |_| adjust(Account::UserBonus(USER), -1), AdjustmentOverdraws { balance_milli: 0 }),
         ("a reason in words", |_| Command::from(PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: "so sorry".to_owned(), note: None }), ReasonInvalid { field: "reason" }),

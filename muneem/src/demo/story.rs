@@ -37,7 +37,11 @@ pub struct Cast {
 
 /// # Errors
 /// When the server refuses a step that should succeed.
-pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+pub async fn tell(
+    config: &Config,
+    report: &mut Report,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let visitor = Client::new(&config.url);
     let (admin, _) =
         visitor.sign_in(ADMIN_PHONE).await.context("the admin could not sign in (development mode only)")?;
@@ -52,7 +56,10 @@ pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     // A story that broke off, with the server perhaps, left its settings behind.
     let metering = before(metering, story_metering(), json!(MeteringSettings::default()));
     let payouts = before(payouts, story_payouts(), json!(PayoutSettings::default()));
-    let told = tell_with(config, &visitor, admin.clone(), report).await;
+    let told = tokio::select! {
+        told = tell_with(config, &visitor, admin.clone(), report) => told,
+        () = stop => Err(anyhow::anyhow!("the story was interrupted; the settings are as they were before it")),
+    };
     // The story's short increments are the story's alone; later calls are metered as before.
     let restored = async {
         admin.put("/v1/admin/settings/metering", metering).await?;

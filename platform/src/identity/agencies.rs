@@ -2,11 +2,13 @@
 
 use super::people::{Role, grant};
 use crate::{
+    audit::{self, Author, Change},
     entropy,
     validation::{self, FieldError},
 };
 use chrono::{DateTime, Utc};
 use ledger_core::{AgencyId, PersonId};
+use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -63,6 +65,7 @@ impl Agencies {
         name: &str,
         code: &str,
         owner: PersonId,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<Agency, AgencyError> {
         let name = validation::text("name", name, 2..=60, false)?;
@@ -88,9 +91,13 @@ impl Agencies {
             }
             made => Ok(made?),
         }?;
+        let agency = Agency::from(agency);
         grant(&mut tx, owner, Role::Agency, now).await?;
+        let made = json!({ "name": agency.name, "code": agency.code, "owner": owner });
+        let change = Change::new("agency.created", "agency", agency.id).after(made);
+        audit::record(&mut tx, author, change, now).await?;
         tx.commit().await?;
-        Ok(agency.into())
+        Ok(agency)
     }
 
     pub async fn get(&self, agency: AgencyId) -> Result<Agency, AgencyError> {

@@ -1,5 +1,6 @@
 use crate::{at, people, person, warm};
 use ledger_core::{AgencyId, PersonId};
+use platform::audit::Author;
 use platform::identity::{Agencies, AgencyError, PeopleError, Role};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -75,17 +76,23 @@ async fn a_name_is_trimmed_and_has_bounds(pool: PgPool) {
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn an_agency_has_a_code_of_its_own_and_gives_its_owner_the_role(pool: PgPool) {
     let (agencies, owner) = (Agencies::new(pool.clone()), person(&pool, "+919800000001").await);
-    let made = agencies.create("Star Agency", "STAR-1", owner, at(0)).await.unwrap();
+    let made = agencies.create("Star Agency", "STAR-1", owner, &Author::operator(), at(0)).await.unwrap();
     assert_eq!(agencies.get(made.id).await.unwrap(), made);
     assert_eq!(people(&pool).get(owner).await.unwrap().roles, [Role::User, Role::Agency]);
 
     let other = person(&pool, "+919800000002").await;
-    let taken = agencies.create("Other", "STAR-1", other, at(0)).await.unwrap_err();
+    let taken = agencies.create("Other", "STAR-1", other, &Author::operator(), at(0)).await.unwrap_err();
     assert_eq!(taken.code(), "agency_code_taken");
     assert_eq!(people(&pool).get(other).await.unwrap().roles, [Role::User], "no role without the agency");
     for code in ["", "AB", "star", "A B C", "A\0BC"] {
-        assert!(matches!(agencies.create("Other", code, other, at(0)).await, Err(AgencyError::Invalid(_))));
+        assert!(matches!(
+            agencies.create("Other", code, other, &Author::operator(), at(0)).await,
+            Err(AgencyError::Invalid(_))
+        ));
     }
-    assert_eq!(agencies.create("Other", "OTHER", NOBODY, at(0)).await.unwrap_err().code(), "unknown_person");
+    assert_eq!(
+        agencies.create("Other", "OTHER", NOBODY, &Author::operator(), at(0)).await.unwrap_err().code(),
+        "unknown_person"
+    );
     assert_eq!(agencies.get(AgencyId(Uuid::nil())).await.unwrap_err().code(), "unknown_agency");
 }

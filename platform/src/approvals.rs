@@ -1,0 +1,575 @@
+//! What takes two admins: payouts, adjustments and bonuses above a limit, and raising a limit. One admin proposes,
+//! another one approves or declines. An approved proposal is executed once, however often it is approved.
+
+use crate::audit::{self, Author, Change};
+use crate::commands::{CommandError, Commands};
+use crate::identity::{Agencies, AgencyError};
+use crate::page::{ListError, Page, Place};
+use crate::settings::{ApprovalSettings, Settings};
+use chrono::{DateTime, TimeDelta, Utc};
+use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
+use ledger_core::event::BonusOrigin;
+use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
+use ledger_core::{
+    Account, Actor, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, WithdrawalId, command_id,
+};
+use ledger_runtime::{ExecuteError, Receipt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
+use std::time::Duration;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+/// The longest page.
+pub const MAX_PAGE: u32 = 100;
+/// Proposals of one admin that may wait at a time.
+const OPEN_AT_MOST: i64 = 100;
+/// How often proposals that ran out are closed, and those that a crash left unexecuted are executed.
+const ROUND: Duration = Duration::from_secs(30);
+/// How long an approved proposal is left to the request that approved it.
+const LEFT_TO_REQUEST: TimeDelta = TimeDelta::seconds(30);
+
+/// What is proposed, with all that executing it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Proposal {
+    Adjustment {
+        account: Account,
+        amount_milli: i64,
+        reason: String,
+        note: Option<NoteId>,
+    },
+    Bonus {
+        user: PersonId,
+        coins_milli: i64,
+        valid_seconds: Option<u32>,
+    },
+    /// The approval of a withdrawal.
+    Payout {
+        withdrawal: WithdrawalId,
+    },
+    /// Other limits for what takes two admins.
+    Limits {
+        limits: ApprovalSettings,
+    },
+}
+
+/// Where a proposal stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits for another admin.
+    Proposed,
+    /// It is approved and about to be executed.
+    Approved,
+    /// It is approved and done.
+    Executed,
+    /// It was approved, and the ledger refused it: `failure` has the code.
+    Refused,
+    Declined,
+    /// Nobody decided in time.
+    Expired,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Proposed => "proposed",
+            State::Approved => "approved",
+            State::Executed => "executed",
+            State::Refused => "refused",
+            State::Declined => "declined",
+            State::Expired => "expired",
+        }
+    }
+
+    fn of(text: &str) -> State {
+        // The table allows these six alone.
+        [State::Proposed, State::Approved, State::Executed, State::Refused, State::Declined]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .unwrap_or(State::Expired)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    pub id: Uuid,
+    pub proposal: Proposal,
+    pub state: State,
+    /// Whose money it is, where it is a person's.
+    pub beneficiary: Option<PersonId>,
+    pub proposed_by: PersonId,
+    pub proposed_at: DateTime<Utc>,
+    pub reason: Option<String>,
+    pub note: Option<NoteId>,
+    pub expires_at: DateTime<Utc>,
+    pub decided_by: Option<PersonId>,
+    pub decided_at: Option<DateTime<Utc>>,
+    pub revision: Option<i64>,
+    pub failure: Option<String>,
+}
+
+/// What became of something that may take two admins.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// It lies within the limit and is done.
+    Done(Receipt),
+    /// It waits for a second admin.
+    Proposed(Box<Approval>),
+}
+
+#[derive(Clone)]
+pub struct Approvals {
+    pool: PgPool,
+    commands: Commands,
+    settings: Settings,
+    agencies: Agencies,
+}
+
+impl Approvals {
+    pub fn new(pool: PgPool, commands: Commands, settings: Settings, agencies: Agencies) -> Approvals {
+        Approvals { pool, commands, settings, agencies }
+    }
+
+    /// Does what lies within the limits, and proposes what lies above them. The same key again answers the same
+    /// receipt or the same proposal, whatever the limits are by then.
+    ///
+    /// # Errors
+    /// `own_money` when it is about the author's own money; the ledger's refusal.
+    pub async fn give(
+        &self,
+        author: &Author,
+        key: Uuid,
+        proposal: Proposal,
+        now: DateTime<Utc>,
+    ) -> Result<Given, CommandError> {
+        let person = author.admin()?;
+        let Some(command) = proposal.command() else {
+            return Err(CommandError::NotFound("command"));
+        };
+        let id: Uuid =
+            command_id(Actor::Person(person), command.operation(), &key.to_string()).derive("approval");
+        if let Some(earlier) = self.known(id).await? {
+            // A retry. The same key for something else is refused as the ledger would refuse it.
+            if earlier.proposal != proposal {
+                return Err(Rejection::KeyReused.into());
+            }
+            return Ok(Given::Proposed(Box::new(earlier)));
+        }
+        let beneficiary = self.beneficiary(&proposal).await?;
+        if beneficiary == Some(person) {
+            return Err(Rejection::OwnMoney.into());
+        }
+        let limits = self.settings.approvals().await?;
+        if self.within(&proposal, &limits).await? {
+            return Ok(Given::Done(self.commands.give_audited(author, key, command, now).await?));
+        }
+        let approval = self.propose(id, author, proposal, beneficiary, &limits, now).await?;
+        Ok(Given::Proposed(Box::new(approval)))
+    }
+
+    /// Sets other limits. Lower ones hold at once; a higher one is proposed, so that nobody lifts a limit and uses it
+    /// alone.
+    ///
+    /// # Errors
+    /// When a limit is out of bounds.
+    pub async fn set_limits(
+        &self,
+        author: &Author,
+        limits: ApprovalSettings,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Approval>, CommandError> {
+        limits.validate()?;
+        let in_force = self.settings.approvals().await?;
+        if !limits.raises(&in_force) {
+            self.settings.set_approvals(&limits, author, now).await?;
+            return Ok(None);
+        }
+        let proposal = Proposal::Limits { limits };
+        let id = crate::entropy::uuid_v7();
+        Ok(Some(self.propose(id, author, proposal, None, &in_force, now).await?))
+    }
+
+    async fn propose(
+        &self,
+        id: Uuid,
+        author: &Author,
+        proposal: Proposal,
+        beneficiary: Option<PersonId>,
+        limits: &ApprovalSettings,
+        now: DateTime<Utc>,
+    ) -> Result<Approval, CommandError> {
+        let person = author.admin()?;
+        author.reason().map(audit::check_reason).transpose()?;
+        let mut tx = self.pool.begin().await?;
+        let open: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM app.approvals WHERE proposed_by = $1 AND state = 'proposed'",
+        )
+        .bind(person.0)
+        .fetch_one(&mut *tx)
+        .await?;
+        if open >= OPEN_AT_MOST {
+            return Err(CommandError::Refused {
+                code: "too_many_proposals",
+                message: "too many of your proposals wait for another admin",
+            });
+        }
+        let note = audit::keep_note(&mut tx, author, None, now).await?;
+        let inserted = sqlx::query(
+            "INSERT INTO app.approvals (id, proposal, beneficiary, proposed_by, proposed_at, reason, note, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        )
+        .bind(id)
+        .bind(Json(&proposal))
+        .bind(beneficiary.map(|person| person.0))
+        .bind(person.0)
+        .bind(now)
+        .bind(author.reason())
+        .bind(note.map(|note| note.0))
+        .bind(now + TimeDelta::seconds(limits.expires_seconds.into()))
+        .execute(&mut *tx)
+        .await?;
+        // Of two retries at once the first one proposes.
+        if inserted.rows_affected() == 1 {
+            let after = serde_json::to_value(&proposal).unwrap_or(Value::Null);
+            let author = author.clone().with_note(author.reason().map(str::to_owned), note);
+            let change = Change::new("approval.proposed", "approval", id).after(after);
+            audit::record(&mut tx, &author, change, now).await?;
+        }
+        tx.commit().await?;
+        self.known(id).await?.ok_or(CommandError::NotFound("approval"))
+    }
+
+    /// Approves a proposal and executes it. Approving again, or at once with somebody else, executes it once.
+    ///
+    /// # Errors
+    /// `NotFound`; `own_money` for the person whose money it is; `approval_needs_another_admin` for the proposer;
+    /// `approval_closed` when it was declined or ran out.
+    pub async fn approve(
+        &self,
+        id: Uuid,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<Approval, CommandError> {
+        let person = author.admin()?;
+        let mut tx = self.pool.begin().await?;
+        let approval = lock(&mut tx, id).await?;
+        if approval.beneficiary == Some(person) {
+            return Err(Rejection::OwnMoney.into());
+        }
+        if approval.proposed_by == person {
+            return Err(CommandError::Refused {
+                code: "approval_needs_another_admin",
+                message: "another admin than the proposer has to approve",
+            });
+        }
+        match approval.state {
+            State::Proposed if approval.expires_at > now => {
+                set_decided(&mut tx, id, State::Approved, person, now).await?;
+                let change = Change::new("approval.approved", "approval", id)
+                    .before(json!({ "state": approval.state, "proposed_by": approval.proposed_by }))
+                    .after(json!({ "state": State::Approved }));
+                audit::record(&mut tx, author, change, now).await?;
+                tx.commit().await?;
+            }
+            State::Approved | State::Executed | State::Refused => drop(tx),
+            State::Proposed | State::Declined | State::Expired => return Err(closed()),
+        }
+        self.execute(id, now).await
+    }
+
+    /// Declines a proposal. The proposer takes it back in the same way.
+    ///
+    /// # Errors
+    /// `NotFound`; `approval_closed` when it was decided or ran out.
+    pub async fn decline(
+        &self,
+        id: Uuid,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<Approval, CommandError> {
+        let person = author.admin()?;
+        let mut tx = self.pool.begin().await?;
+        let approval = lock(&mut tx, id).await?;
+        match approval.state {
+            State::Proposed if approval.expires_at > now => {}
+            // A repeated decline of the same admin.
+            State::Declined if approval.decided_by == Some(person) => return Ok(approval),
+            _ => return Err(closed()),
+        }
+        set_decided(&mut tx, id, State::Declined, person, now).await?;
+        let change = Change::new("approval.declined", "approval", id)
+            .before(json!({ "state": approval.state, "proposed_by": approval.proposed_by }))
+            .after(json!({ "state": State::Declined }));
+        audit::record(&mut tx, author, change, now).await?;
+        tx.commit().await?;
+        self.get(id).await
+    }
+
+    /// Executes an approved proposal under a key that follows from its id, so that the ledger records it once.
+    async fn execute(&self, id: Uuid, now: DateTime<Utc>) -> Result<Approval, CommandError> {
+        let approval = self.get(id).await?;
+        let (State::Approved, Some(approver)) = (approval.state, approval.decided_by) else {
+            return Ok(approval);
+        };
+        let author = Author::person(approver).with_note(approval.reason.clone(), approval.note);
+        let done = match &approval.proposal {
+            Proposal::Limits { limits } => {
+                self.settings.set_approvals(limits, &author, now).await?;
+                Ok(None)
+            }
+            proposal => {
+                let command = proposal.command().ok_or(CommandError::NotFound("command"))?;
+                let key = Key::Natural(format!("approval:{id}"));
+                match self.commands.give_audited_as(&author, key, command, now).await {
+                    Ok(receipt) => Ok(i64::try_from(receipt.revision).ok()),
+                    Err(CommandError::Execute(ExecuteError::Rejected(rejection))) => Err(rejection.code()),
+                    // Not decided: the worker, or approving again, executes it.
+                    Err(fault) => return Err(fault),
+                }
+            }
+        };
+        // What was recorded stands, whatever another try was told.
+        let (state, from, revision, failure) = match done {
+            Ok(revision) => (State::Executed, ["approved", "refused"], revision, None),
+            Err(code) => (State::Refused, ["approved", "approved"], None, Some(code)),
+        };
+        sqlx::query(
+            "UPDATE app.approvals SET state = $2, revision = $3, failure = $4 WHERE id = $1 AND state = ANY($5)",
+        )
+        .bind(id)
+        .bind(state.as_str())
+        .bind(revision)
+        .bind(failure)
+        .bind(from)
+        .execute(&self.pool)
+        .await?;
+        self.get(id).await
+    }
+
+    /// Closes proposals that ran out and executes those that a crash left approved, for as long as it is polled.
+    pub async fn work(&self) {
+        loop {
+            if let Err(fault) = self.work_once(crate::clock::now()).await {
+                warn!(%fault, "approvals wait");
+            }
+            tokio::time::sleep(ROUND).await;
+        }
+    }
+
+    /// # Errors
+    /// When Postgres or the ledger does not answer.
+    pub async fn work_once(&self, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let mut tx = self.pool.begin().await?;
+        let expired: Vec<Uuid> = sqlx::query_scalar(
+            "UPDATE app.approvals SET state = 'expired' WHERE state = 'proposed' AND expires_at <= $1 RETURNING id",
+        )
+        .bind(now)
+        .fetch_all(&mut *tx)
+        .await?;
+        for id in expired {
+            let change =
+                Change::new("approval.expired", "approval", id).after(json!({ "state": State::Expired }));
+            audit::record(&mut tx, &Author::operator(), change, now).await?;
+        }
+        tx.commit().await?;
+        let unexecuted: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM app.approvals WHERE state = 'approved' AND decided_at <= $1 ORDER BY decided_at LIMIT 100",
+        )
+        .bind(now - LEFT_TO_REQUEST)
+        .fetch_all(&self.pool)
+        .await?;
+        for id in unexecuted {
+            if let Err(fault) = self.execute(id, now).await {
+                error!(alert = "approval_unexecuted", approval = %id, %fault, "an approved proposal is not executed yet");
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `NotFound`, or when Postgres fails.
+    pub async fn get(&self, id: Uuid) -> Result<Approval, CommandError> {
+        self.known(id).await?.ok_or(CommandError::NotFound("approval"))
+    }
+
+    async fn known(&self, id: Uuid) -> Result<Option<Approval>, sqlx::Error> {
+        let row: Option<ApprovalRow> = sqlx::query_as("SELECT * FROM app.approvals WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(Approval::from))
+    }
+
+    /// One page, the newest first: those in `state`, or all.
+    ///
+    /// # Errors
+    /// When the cursor is not an earlier page's, or Postgres fails.
+    pub async fn list(
+        &self,
+        state: Option<State>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Approval>, ListError> {
+        let place = cursor.map_or_else(|| Ok(Place::newest()), str::parse::<Place>)?;
+        let limit = i64::from(limit.clamp(1, MAX_PAGE));
+        let mut query =
+            QueryBuilder::<Postgres>::new("SELECT * FROM app.approvals WHERE (proposed_at, id) < (");
+        query.push_bind(place.at).push(", ").push_bind(place.id).push(")");
+        if let Some(state) = state {
+            query.push(" AND state = ").push_bind(state.as_str());
+        }
+        query.push(" ORDER BY proposed_at DESC, id DESC LIMIT ").push_bind(limit + 1);
+        let rows: Vec<ApprovalRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let approvals = rows.into_iter().map(Approval::from).collect();
+        Ok(Page::of(approvals, limit, |it: &Approval| Place { at: it.proposed_at, id: it.id }))
+    }
+
+    /// Whose money a proposal is about, where it is a person's.
+    async fn beneficiary(&self, proposal: &Proposal) -> Result<Option<PersonId>, CommandError> {
+        Ok(match *proposal {
+            Proposal::Adjustment { account, .. } => match account {
+                Account::UserPurchased(person)
+                | Account::UserBonus(person)
+                | Account::HostEarnings(person) => Some(person),
+                Account::AgencyEarnings(agency) => match self.agencies.get(agency).await {
+                    Ok(agency) => Some(agency.owner),
+                    Err(AgencyError::Database(fault)) => return Err(fault.into()),
+                    Err(_) => return Err(CommandError::NotFound("agency")),
+                },
+                _ => None,
+            },
+            Proposal::Bonus { user, .. } => Some(user),
+            Proposal::Payout { withdrawal } => {
+                let ledger = self.commands.ledger();
+                ledger.query(move |state, _| state.withdrawal(withdrawal).map(|row| row.host)).await?
+            }
+            Proposal::Limits { .. } => None,
+        })
+    }
+
+    /// Whether one admin is enough.
+    async fn within(&self, proposal: &Proposal, limits: &ApprovalSettings) -> Result<bool, CommandError> {
+        // What the ledger refuses whatever another admin says is not proposed either.
+        let within = |amount: i64, limit: i64| {
+            let amount = amount.unsigned_abs();
+            amount <= limit.unsigned_abs() || amount > MAX_AMOUNT.unsigned_abs()
+        };
+        Ok(match *proposal {
+            Proposal::Adjustment { account, amount_milli, .. } => {
+                !is_adjustable(account) || within(amount_milli, limits.adjustment_milli)
+            }
+            Proposal::Bonus { coins_milli, .. } => within(coins_milli, limits.bonus_milli),
+            Proposal::Payout { withdrawal } => {
+                let payout = self
+                    .commands
+                    .ledger()
+                    .query(move |state, _| {
+                        let waits = |row: &&Withdrawal| row.status == WithdrawalStatus::Requested;
+                        state.withdrawal(withdrawal).filter(waits).map(|row| row.payout_minor)
+                    })
+                    .await?;
+                // Of one that is not there, or that was decided, the ledger says so.
+                payout.is_none_or(|minor| within(minor, limits.payout_minor))
+            }
+            Proposal::Limits { .. } => false,
+        })
+    }
+}
+
+impl Proposal {
+    /// What executes it in the ledger; nothing for limits, which are settings.
+    fn command(&self) -> Option<Command> {
+        Some(match self.clone() {
+            Proposal::Adjustment { account, amount_milli, reason, note } => {
+                PostAdjustment { account, amount_milli, reason, note }.into()
+            }
+            Proposal::Bonus { user, coins_milli, valid_seconds } => {
+                GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }.into()
+            }
+            Proposal::Payout { withdrawal } => ApproveWithdrawal { withdrawal }.into(),
+            Proposal::Limits { .. } => return None,
+        })
+    }
+}
+
+fn is_adjustable(account: Account) -> bool {
+    matches!(
+        account,
+        Account::UserPurchased(_)
+            | Account::UserBonus(_)
+            | Account::HostEarnings(_)
+            | Account::AgencyEarnings(_)
+    )
+}
+
+fn closed() -> CommandError {
+    CommandError::Refused {
+        code: "approval_closed",
+        message: "this proposal was decided already or has run out",
+    }
+}
+
+async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<Approval, CommandError> {
+    let row: Option<ApprovalRow> = sqlx::query_as("SELECT * FROM app.approvals WHERE id = $1 FOR UPDATE")
+        .bind(id)
+        .fetch_optional(tx)
+        .await?;
+    row.map(Approval::from).ok_or(CommandError::NotFound("approval"))
+}
+
+async fn set_decided(
+    tx: &mut PgConnection,
+    id: Uuid,
+    state: State,
+    by: PersonId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE app.approvals SET state = $2, decided_by = $3, decided_at = $4 WHERE id = $1")
+        .bind(id)
+        .bind(state.as_str())
+        .bind(by.0)
+        .bind(now)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct ApprovalRow {
+    id: Uuid,
+    proposal: Json<Proposal>,
+    state: String,
+    beneficiary: Option<Uuid>,
+    proposed_by: Uuid,
+    proposed_at: DateTime<Utc>,
+    reason: Option<String>,
+    note: Option<Uuid>,
+    expires_at: DateTime<Utc>,
+    decided_by: Option<Uuid>,
+    decided_at: Option<DateTime<Utc>>,
+    revision: Option<i64>,
+    failure: Option<String>,
+}
+
+impl From<ApprovalRow> for Approval {
+    fn from(row: ApprovalRow) -> Approval {
+        Approval {
+            id: row.id,
+            proposal: row.proposal.0,
+            state: State::of(&row.state),
+            beneficiary: row.beneficiary.map(PersonId),
+            proposed_by: PersonId(row.proposed_by),
+            proposed_at: row.proposed_at,
+            reason: row.reason,
+            note: row.note.map(NoteId),
+            expires_at: row.expires_at,
+            decided_by: row.decided_by.map(PersonId),
+            decided_at: row.decided_at,
+            revision: row.revision,
+            failure: row.failure,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How a command of an admin stands in the audit log.
+
+use super::Change;
+use ledger_core::event::CommissionScope;
+use ledger_core::{Command, State, Timestamp, WithdrawalId};
+use serde_json::{Value, json};
+
+/// The change that a command asks for, with the value before it as `state` has it.
+pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Change {
+    match command {
+        Command::SetCoinPlan(it) => {
+            let mut after = json!(it);
+            if let Some(fields) = after.as_object_mut() {
+                fields.remove("plan");
+            }
+            let change = Change::new("coin_plan.changed", "coin_plan", it.plan).after(after);
+            Change { before: state.plan(it.plan).map(|plan| json!(plan)), ..change }
+        }
+        Command::SetCommissionRate(it) => {
+            let before = state.rate_in_force(it.scope, it.effective_from.unwrap_or(at));
+            let mut after = rate((it.host_bps, it.agency_bps));
+            if let Some(moment) = it.effective_from {
+                after["effective_from"] = json!(moment);
+            }
+            let change =
+                Change::new("commission.changed", scope_kind(it.scope), scope_id(it.scope)).after(after);
+            Change { before: before.map(rate), ..change }
+        }
+        Command::ClearCommissionRate(it) => {
+            let before = state.rate_in_force(it.scope, it.effective_from.unwrap_or(at));
+            let change = Change::new("commission.cleared", scope_kind(it.scope), scope_id(it.scope))
+                .after(json!({ "effective_from": it.effective_from }));
+            Change { before: before.map(rate), ..change }
+        }
+        Command::JoinAgency(it) => Change::new("host.agency_changed", "host", it.host)
+            .before(json!({ "agency": state.agency_of(it.host) }))
+            .after(json!({ "agency": it.agency })),
+        Command::LeaveAgency(it) => Change::new("host.agency_changed", "host", it.host)
+            .before(json!({ "agency": state.agency_of(it.host) }))
+            .after(json!({ "agency": Value::Null })),
+        Command::PostAdjustment(it) => Change::new("adjustment.posted", "account", it.account)
+            .after(json!({ "amount_milli": it.amount_milli })),
+        Command::GrantBonus(it) => Change::new("bonus.granted", "person", it.user)
+            .after(json!({ "coins_milli": it.coins_milli, "valid_seconds": it.valid_seconds })),
+        Command::RefundPurchase(it) => {
+            Change::new("purchase.refunded", "purchase", it.purchase).after(json!({
+                "refund_ref": it.refund_ref, "amount_minor": it.amount_minor, "asset": it.asset,
+            }))
+        }
+        Command::ApproveWithdrawal(it) => decided("withdrawal.approved", it.withdrawal, state, "approved"),
+        Command::RejectWithdrawal(it) => decided("withdrawal.rejected", it.withdrawal, state, "rejected"),
+        Command::MarkWithdrawalPaid(it) => decided("withdrawal.paid", it.withdrawal, state, "paid"),
+        Command::FailWithdrawal(it) => decided("withdrawal.failed", it.withdrawal, state, "failed"),
+        other => Change::new("command.given", "command", other.operation()),
+    }
+}
+
+fn decided(action: &'static str, id: WithdrawalId, state: &State, after: &str) -> Change {
+    let before = state.withdrawal(id).map(|row| {
+        json!({ "status": row.status, "coins_milli": row.coins_milli, "payout_minor": row.payout_minor })
+    });
+    let change = Change::new(action, "withdrawal", id).after(json!({ "status": after }));
+    Change { before, ..change }
+}
+
+fn scope_kind(scope: CommissionScope) -> &'static str {
+    match scope {
+        CommissionScope::Global => "commission",
+        CommissionScope::Agency(_) => "agency",
+        CommissionScope::Host(_) => "host",
+    }
+}
+
+fn scope_id(scope: CommissionScope) -> String {
+    match scope {
+        CommissionScope::Global => "global".to_owned(),
+        CommissionScope::Agency(agency) => agency.to_string(),
+        CommissionScope::Host(host) => host.to_string(),
+    }
+}
+
+fn rate((host_bps, agency_bps): (u32, u32)) -> Value {
+    json!({ "host_bps": host_bps, "agency_bps": agency_bps })
+}
