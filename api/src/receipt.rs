@@ -13,6 +13,8 @@ use uuid::Uuid;
 pub struct Recorded {
     /// The journal that it was recorded in.
     pub journal: Uuid,
+    /// The command's own id: the same for every retry under its key.
+    pub command_id: Uuid,
     /// The command's last event. As `min_revision` of a read it makes sure that the read shows it.
     pub revision: u64,
     /// Whether this is the answer to a retry: the command had been recorded before.
@@ -21,7 +23,8 @@ pub struct Recorded {
 
 impl From<Receipt> for Recorded {
     fn from(receipt: Receipt) -> Recorded {
-        Recorded { journal: receipt.journal.0, revision: receipt.revision, duplicate: receipt.duplicate }
+        let platform::receipt::Receipt { journal, command_id, revision, duplicate } = receipt.into();
+        Recorded { journal: journal.0, command_id: command_id.0, revision, duplicate }
     }
 }
 

@@ -91,7 +91,8 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::start(&config)?;
     let mode = config.mode;
     let data = config.data_dir.display().to_string();
-    let server = Server::start(config, websocket_gateway::Config::default()).await?;
+    let sockets = config.gateway();
+    let server = Server::start(config, sockets).await?;
     print!("{}", welcome(mode, &format!("http://{}", server.address), &data));
     server.run(stop_signal()).await?;
     tokio::task::spawn_blocking(|| telemetry.end()).await?;

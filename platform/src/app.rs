@@ -106,15 +106,16 @@ impl App {
         let presence = Presence::new(redis.clone(), &redis_prefix);
         let bus = Bus::default();
         let attendance = Attendance::new(ledger.clone());
-        let calls = Calls::new(
-            pool.clone(),
-            commands.clone(),
-            hosts.clone(),
-            presence.clone(),
-            settings.clone(),
-            attendance.clone(),
-            bus.clone(),
-        );
+        let calls = Calls {
+            pool: pool.clone(),
+            commands: commands.clone(),
+            hosts: hosts.clone(),
+            presence: presence.clone(),
+            settings: settings.clone(),
+            attendance: attendance.clone(),
+            limits: limits.clone(),
+            bus: bus.clone(),
+        };
         let bounds = Bounds::new(limits.clone(), settings.clone());
         let webhooks = Inbox::new(pool.clone(), webhook_seal);
         let purchases = Purchases::new(

@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-/// People whose calls are looked at together: when many come or go at once, nobody pays while others are seen to.
+/// How many people's calls are looked at in one go. When many leave at once their calls are paused together, so
+/// that nobody pays while they wait for their turn.
 const AT_ONCE: usize = 1_000;
 /// How soon something is tried again that the ledger or the journal could not answer.
 const RETRY: Duration = Duration::from_millis(200);

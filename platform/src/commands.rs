@@ -31,6 +31,8 @@ pub enum CommandError {
     #[error(transparent)]
     Host(#[from] crate::hosts::HostError),
     #[error(transparent)]
+    RateLimit(#[from] crate::rate_limit::RateLimitError),
+    #[error(transparent)]
     Presence(#[from] crate::presence::PresenceError),
     /// The person has done this as often as they may for now.
     #[error("this was done too often; try again in {retry_after_seconds} s")]

@@ -1,6 +1,7 @@
 //! What the server tells people without being asked, beside the ledger's own events.
 
-use ledger_core::PersonId;
+use crate::calls::Ring;
+use ledger_core::{CallId, PersonId};
 use tokio::sync::broadcast;
 
 /// Pushes that a slow gateway may lag behind before it loses some.
@@ -10,9 +11,19 @@ const CAPACITY: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct Push {
     pub to: Vec<PersonId>,
-    /// The name of the message, such as `call:invite`.
-    pub name: &'static str,
-    pub data: serde_json::Value,
+    pub news: News,
+}
+
+/// What is told.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A user calls.
+    Rings(Ring),
+    /// The host took the call or declined.
+    Answered { call: CallId, accepted: bool },
+    /// A ring ended before it became a call: `cancelled`, `missed`, `busy`, or the code of the problem for which
+    /// it failed.
+    RingEnded { call: CallId, reason: &'static str },
 }
 
 /// Carries pushes from whoever has news to the gateway. News are hints: what they tell can always be
@@ -27,9 +38,9 @@ impl Default for Bus {
 }
 
 impl Bus {
-    pub fn send(&self, to: &[PersonId], name: &'static str, data: serde_json::Value) {
+    pub fn send(&self, to: &[PersonId], news: News) {
         // Nobody listens where no gateway runs.
-        drop(self.0.send(Push { to: to.to_vec(), name, data }));
+        drop(self.0.send(Push { to: to.to_vec(), news }));
     }
 
     pub fn listen(&self) -> broadcast::Receiver<Push> {

@@ -2,12 +2,15 @@
 
 use crate::world::{Person, World, new_key};
 use chrono::{TimeDelta, Utc};
-use ledger_core::PersonId;
+use ledger_core::{CallId, PersonId};
 use platform::identity::{AccessTokens, Role, SessionId};
+use platform::push::News;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 use websocket_gateway::Config;
@@ -83,47 +86,59 @@ async fn an_oversized_frame_closes_the_socket(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn who_says_nothing_is_closed(pool: PgPool) {
-    let bounds = Config {
-        auth_timeout: Duration::from_millis(200),
-        ping_interval: Duration::from_millis(200),
-        ..Config::default()
-    };
+async fn who_never_says_who_they_are_is_closed(pool: PgPool) {
+    let bounds = Config { auth_timeout: Duration::from_millis(200), ..Config::default() };
     let world = World::start_bounded(&pool, bounds).await;
-    assert_eq!(world.open_socket().await.closed_with().await, 4408, "it never said who it is");
+    assert_eq!(world.open_socket().await.closed_with().await, 4408);
+}
 
+#[sqlx::test(migrations = false)]
+async fn who_says_nothing_is_closed(pool: PgPool) {
+    let bounds = Config { ping_interval: Duration::from_secs(2), ..Config::default() };
+    let world = World::start_bounded(&pool, bounds).await;
     // A client that answers pings stays; one that no longer reads answers none, and counts as away.
     let (user, other) = (world.new_person().await, world.new_person().await);
     let mut alive = world.connect(&other).await;
     let mut dead = world.connect(&user).await;
+    dead.stop_reading();
     let away = async || (!world.app.attendance.is_connected(PersonId(user.id), Role::User)).then_some(());
-    tokio::select! {
-        () = crate::world::eventually("the silent one counts as away", away) => {}
-        closed = alive.receive() => panic!("the one that answers was closed: {closed:?}"),
-    }
+    crate::world::eventually("the silent one counts as away", away).await;
     assert_eq!(dead.closed_with().await, 4410);
+    // The pongs of the one that answers are its signs of life; of the other the last one is remembered.
+    let last_seen = |person: &Person| world.app.attendance.last_seen(PersonId(person.id));
+    let (dead_seen, before) = (last_seen(&user).expect("it was seen"), last_seen(&other).expect("it is seen"));
+    let heard_of = async || last_seen(&other).is_some_and(|seen| seen > before).then_some(());
+    crate::world::eventually("a pong counts", heard_of).await;
+    assert_eq!(last_seen(&user), Some(dead_seen));
+    assert!(dead_seen < before);
     assert_eq!(alive.request("ping", json!({})).await["ok"], true);
 }
 
 #[sqlx::test(migrations = false)]
 async fn a_slow_reader_is_closed_and_nobody_waits_for_it(pool: PgPool) {
-    let bounds = Config { queue: 4, close_wait: Duration::from_secs(10), ..Config::default() };
+    let bounds = Config { queue: 4, close_wait: Duration::from_secs(20), ..Config::default() };
     let world = World::start_bounded(&pool, bounds).await;
-    let user = world.new_person().await;
+    let (user, other) = (world.new_person().await, world.new_person().await);
+    let mut at_other = world.connect(&other).await;
     let mut slow = world.connect(&user).await;
+    slow.stop_reading();
     // More than any buffer between the two takes.
-    let bulk = json!({ "bulk": "x".repeat(1 << 20) });
-    for _ in 0..64 {
-        world.app.bus.send(&[PersonId(user.id)], "call:invite", bulk.clone());
+    let reason: &'static str = "x".repeat(100 << 10).leak();
+    for _ in 0..640 {
+        let news = News::RingEnded { call: CallId(Uuid::nil()), reason };
+        world.app.bus.send(&[PersonId(user.id)], news);
     }
-    // Another device of the same person gets what the slow one would have had to wait for.
+    // Somebody else hears of what comes after it; by then all of it has been handed on.
+    world.app.bus.send(&[PersonId(other.id)], News::RingEnded { call: CallId(Uuid::nil()), reason: "missed" });
+    at_other.push("call:end").await;
+    // Another device of the same person is served as ever.
     let mut quick = world.connect(&user).await;
     assert_eq!(quick.request("ping", json!({})).await["ok"], true);
     assert_eq!(slow.closed_with().await, 4409);
 }
 
 #[sqlx::test(migrations = false)]
-async fn nonsense_and_floods_are_closed(pool: PgPool) {
+async fn too_much_nonsense_is_closed(pool: PgPool) {
     let world = World::start(&pool).await;
     let user = world.new_person().await;
     let mut socket = world.connect(&user).await;
@@ -136,12 +151,29 @@ async fn nonsense_and_floods_are_closed(pool: PgPool) {
         socket.send_raw(Message::text("{")).await;
     }
     assert_eq!(socket.closed_with().await, 4400);
+}
 
+#[sqlx::test(migrations = false)]
+async fn a_flood_of_requests_is_refused_and_then_closed(pool: PgPool) {
+    let world = World::start_bounded(&pool, Config { requests_per_second: 2, ..Config::default() }).await;
+    let user = world.new_person().await;
     let mut socket = world.connect(&user).await;
-    for id in 0..300 {
+    for id in 0..30 {
         socket.send_raw(Message::text(json!({ "id": id, "type": "ping" }).to_string())).await;
     }
-    assert_eq!(socket.closed_with().await, 4429);
+    let mut refused = 0;
+    let closed = loop {
+        match socket.receive().await {
+            Ok(reply) if reply["ok"] == false => {
+                assert_eq!(reply["problem"]["code"], "rate_limited", "{reply}");
+                refused += 1;
+            }
+            Ok(_) => {}
+            Err(closed) => break closed,
+        }
+    };
+    assert_eq!(closed.map(|frame| frame.code.into()), Some(4429_u16));
+    assert!(refused > 0, "it was told to slow down first");
 }
 
 #[sqlx::test(migrations = false)]
@@ -168,14 +200,94 @@ async fn a_gateway_that_is_full_says_so(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn an_address_has_bounds_before_and_after_sign_in(pool: PgPool) {
+    let bounds = Config { max_per_address_before_sign_in: 2, max_per_address: 3, ..Config::default() };
+    let world = World::start_bounded(&pool, bounds).await;
+    let url = format!("{}/v1/ws", world.base.replacen("http", "ws", 1));
+    let refused = async || match tokio_tungstenite::connect_async(&url).await {
+        Err(Error::Http(response)) => {
+            assert_eq!(response.status(), 429);
+            assert_eq!(response.headers()["retry-after"], "5");
+        }
+        other => panic!("it should have been refused: {other:?}"),
+    };
+    let user = world.new_person().await;
+    let mut strangers = (world.open_socket().await, world.open_socket().await);
+    refused().await;
+    let auth = json!({ "id": 1, "type": "auth", "token": user.token });
+    assert_eq!(strangers.0.send_frame(auth.clone()).await["ok"], true);
+    // Signing in has made room for another stranger, up to the bound of all.
+    let _third = world.open_socket().await;
+    assert_eq!(strangers.1.send_frame(auth).await["ok"], true);
+    refused().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_person_s_newest_socket_closes_the_oldest(pool: PgPool) {
+    let world = World::start_bounded(&pool, Config { max_per_person: 2, ..Config::default() }).await;
+    let (user, other) = (world.new_person().await, world.new_person().await);
+    let mut kept = world.connect(&other).await;
+    let mut oldest = world.connect(&user).await;
+    let mut second = world.connect(&user).await;
+    let mut third = world.connect(&user).await;
+    assert_eq!(oldest.closed_with().await, 4430);
+    for socket in [&mut kept, &mut second, &mut third] {
+        assert_eq!(socket.request("ping", json!({})).await["ok"], true);
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_close_frame_is_answered(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    for (case, mut socket) in
+        [("signed in", world.connect(&user).await), ("a stranger", world.open_socket().await)]
+    {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        socket.send_raw(Message::Close(Some(frame))).await;
+        assert_eq!(socket.closed_with().await, 1000, "{case}: the client's own code comes back");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_receipt_has_one_form_over_http_and_sockets(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(60_000).await);
+    let gifts = world.get(Some(&user), "/v1/gifts").await.expect_ok();
+    let (gift, price) = (&gifts["items"][0]["gift"], &gifts["items"][0]["price_milli"]);
+    let key = new_key();
+    let mut socket = world.connect(&user).await;
+    let sending = json!({ "host": host.id, "gift": gift, "price_seen_milli": price, "key": key });
+    let over_socket = socket.request("gift:send", sending).await["data"].take();
+    let path = format!("/v1/gifts/{}/send", gift.as_str().expect("a gift"));
+    let body = json!({ "host": host.id, "price_seen_milli": price });
+    let over_http = world.post_with_key(&user, &path, key, body).await.expect_ok();
+    assert_eq!(over_http["duplicate"], true, "the same command: {over_http}");
+    for field in ["journal", "command_id", "revision", "sending"] {
+        assert!(!over_socket[field].is_null(), "{field}: {over_socket}");
+        assert_eq!(over_socket[field], over_http[field], "{field}");
+    }
+    assert_eq!(over_socket["duplicate"], false);
+    // A refusal has one form too.
+    let wrong = json!({ "host": host.id, "gift": gift, "price_seen_milli": 1, "key": new_key() });
+    let over_socket = socket.request("gift:send", wrong).await["problem"].take();
+    let body = json!({ "host": host.id, "price_seen_milli": 1 });
+    let mut over_http = world.post(Some(&user), &path, body).await.body;
+    for field in ["type", "title"] {
+        over_http.as_object_mut().expect("a problem").remove(field);
+    }
+    assert_eq!(over_socket, over_http);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_token_that_expires_is_renewed_on_the_same_socket(pool: PgPool) {
-    let bounds = Config { expiry_grace: Duration::from_secs(1), ..Config::default() };
+    let bounds = Config { expiry_grace: Duration::from_secs(4), ..Config::default() };
     let world = World::start_bounded(&pool, bounds).await;
     let user = world.new_person().await;
     let cancel = json!({ "call": Uuid::nil() });
-    // One second of its life is left.
-    let old = Person { token: token_of_age(&world, &user, 15 * 60 - 1), ..user.clone() };
-    let mut socket = world.connect(&old).await;
+    // Some seconds of its life are left.
+    let old = Person { token: token_of_age(&world, &user, 15 * 60 - 6), ..user.clone() };
+    let (mut socket, mut never_renewed) = (world.connect(&old).await, world.connect(&old).await);
     socket.push("auth:expired").await;
     let refused = socket.request("call:cancel", cancel.clone()).await;
     assert_eq!(refused["problem"]["code"], "token_expired", "{refused}");
@@ -184,8 +296,8 @@ async fn a_token_that_expires_is_renewed_on_the_same_socket(pool: PgPool) {
     let taken = socket.request("call:cancel", cancel).await;
     assert_eq!(taken["problem"]["code"], "unknown_call", "{taken}");
 
-    let mut socket = world.connect(&Person { token: token_of_age(&world, &user, 15 * 60 - 1), ..user }).await;
-    assert_eq!(socket.closed_with().await, 4401, "nothing fresh came within the grace");
+    assert_eq!(never_renewed.closed_with().await, 4401, "nothing fresh came within the grace");
+    assert_eq!(socket.request("ping", json!({})).await["ok"], true, "the fresh one stays");
 }
 
 #[sqlx::test(migrations = false)]

@@ -2,6 +2,7 @@
 //! real HTTP and real sockets.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use muneem::config::{Config, Mode};
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -272,7 +274,7 @@ impl World {
     pub async fn open_socket_at(&self, path: &str) -> Socket {
         let url = format!("{}{path}", self.base.replacen("http", "ws", 1));
         let (stream, _) = tokio_tungstenite::connect_async(&url).await.expect("the socket opens");
-        Socket { stream, pushes: VecDeque::new(), next_id: 1, hello: Value::Null }
+        Socket::new(stream)
     }
 
     /// Rings and takes the call; both sides are connected by these sockets.
@@ -336,8 +338,16 @@ impl Answer {
     }
 }
 
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Frame = Result<Message, tokio_tungstenite::tungstenite::Error>;
+
+/// A socket that is read, and so answers pings, whatever the test waits for.
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    sink: SplitSink<Stream, Message>,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    reading: watch::Sender<bool>,
+    /// Ends, and closes the connection, with the socket.
+    _reader: JoinSet<()>,
     pushes: VecDeque<Value>,
     next_id: u64,
     /// The data of the reply to the first frame.
@@ -345,6 +355,21 @@ pub struct Socket {
 }
 
 impl Socket {
+    fn new(stream: Stream) -> Socket {
+        let (sink, stream) = stream.split();
+        let (frames_in, frames) = mpsc::unbounded_channel();
+        let reading = watch::Sender::new(true);
+        let mut reader = JoinSet::new();
+        reader.spawn(read(stream, frames_in, reading.subscribe()));
+        let (pushes, next_id, hello) = (VecDeque::new(), 1, Value::Null);
+        Socket { sink, frames, reading, _reader: reader, pushes, next_id, hello }
+    }
+
+    /// From now on nothing is read, and no ping is answered, until [`Self::closed_with`].
+    pub fn stop_reading(&self) {
+        self.reading.send_replace(false);
+    }
+
     /// Sends a request and answers its reply.
     pub async fn request(&mut self, kind: &str, data: Value) -> Value {
         let id = self.next_id;
@@ -365,7 +390,7 @@ impl Socket {
     }
 
     pub async fn send_raw(&mut self, message: Message) {
-        self.stream.send(message).await.expect("the frame goes out");
+        self.sink.send(message).await.expect("the frame goes out");
     }
 
     /// The next push of this name, whole; others before it are dropped.
@@ -387,7 +412,7 @@ impl Socket {
     pub async fn receive(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
             let came =
-                tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("something comes in time");
+                tokio::time::timeout(PATIENCE, self.frames.recv()).await.expect("something comes in time");
             match came {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
                 Some(Ok(Message::Close(frame))) => return Err(frame),
@@ -399,10 +424,29 @@ impl Socket {
 
     /// Reads on until the server closes, and answers its code.
     pub async fn closed_with(&mut self) -> u16 {
+        self.reading.send_replace(true);
         loop {
             if let Err(frame) = self.receive().await {
                 return frame.map_or(0, |frame| frame.code.into());
             }
+        }
+    }
+}
+
+/// Hands on what comes while the test wants it read.
+async fn read(
+    mut stream: SplitStream<Stream>,
+    frames: mpsc::UnboundedSender<Frame>,
+    mut reading: watch::Receiver<bool>,
+) {
+    while reading.wait_for(|reading| *reading).await.is_ok() {
+        tokio::select! {
+            biased;
+            stopped = reading.wait_for(|reading| !reading) => if stopped.is_err() { return },
+            frame = stream.next() => match frame {
+                Some(frame) => drop(frames.send(frame)),
+                None => return,
+            },
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The AsyncAPI document, made from the types.
 
-use crate::problem::Problem;
 use crate::protocol::{Auth, Close, Id, request_schemas};
 use crate::push::push_schemas;
+use platform::problem::Problem;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -56,11 +56,20 @@ fn document(
         "info": {
             "title": "Muneem gateway",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "JSON in text frames. The first frame is `auth`, within ten seconds; the token \
-                is never part of the address. Each request gets one reply with its id. Pushes carry an \
-                offset: the revision of the ledger event that they tell of. Send `auth` again before \
-                `token_expires_at`; once the token has expired commands are refused, and sixty seconds \
-                later, or when the session ends, the socket is closed. Frames have at most 16 KiB.",
+            "description": "All frames are JSON text of at most 16 KiB. Send `auth` as the first frame, within ten \
+                seconds of opening the socket; never put the token into the address. Every request has an id of \
+                your choice and gets exactly one reply with that id. Requests need the same roles as over HTTP, \
+                and are refused with the same problem codes.\n\n\
+                The server sends pushes without being asked. A push that tells of the ledger has an `offset`, the \
+                revision of the event. After `auth`, read what you show over HTTP with the welcome's `offset` as \
+                `min_revision`, then apply every push with a higher offset and every push without one: nothing is \
+                missed.\n\n\
+                Send `auth` again on the same socket before `token_expires_at`. Once the token has expired, \
+                requests are refused with `token_expired`; sixty seconds later the socket is closed. It is closed \
+                within two seconds when the session ends.\n\n\
+                Answer pings (WebSocket libraries do): when nothing has come from a client for eight seconds, not \
+                even a pong, the socket is closed, and a call of that person is paused as if the client had left. \
+                One person may have eight sockets; the next one closes the oldest with 4430.",
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -123,7 +132,7 @@ fn push_payload(push: &str, data: Value) -> Value {
             "offset": { "type": "integer", "minimum": 0 },
             "data": data,
         },
-        "required": ["push", "offset", "data"],
+        "required": ["push", "data"],
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::budget::Warnings;
 use crate::news::{self, Offset};
 use crate::presence::Change;
-use crate::push::{Push, WarningPush, raw_frame};
+use crate::push::{Push, WarningPush};
 use crate::registry::Registry;
 use futures_util::FutureExt;
 use ledger_core::{Event, PersonId, Recorded};
@@ -72,7 +72,7 @@ impl JournalNews {
         for (index, unit) in units.iter().enumerate() {
             let facts = unit.facts().unwrap_or(&asked);
             for (person, revision, push) in news::of_unit(unit.events(), facts) {
-                self.registry.push(person, revision, &push);
+                self.registry.push(person, Some(revision), &push);
             }
             self.offset.reach(unit.last_revision());
             if unit.facts().is_some() {
@@ -120,7 +120,7 @@ impl JournalNews {
 
     fn tell_wallet(&mut self, person: PersonId, facts: &Facts) {
         if let Some(known) = facts.of(person) {
-            self.registry.push(person, self.offset.get(), &news::wallet(&known.wallet));
+            self.registry.push(person, Some(self.offset.get()), &news::wallet(&known.wallet));
             self.untold.remove(&person);
         }
     }
@@ -136,7 +136,7 @@ impl JournalNews {
                 && self.warnings.crossed(call, seconds_left, warning_seconds)
             {
                 let push = Push::CallWarning(WarningPush { call, seconds_left });
-                self.registry.push(payer, self.offset.get(), &push);
+                self.registry.push(payer, Some(self.offset.get()), &push);
             }
         }
     }
@@ -168,18 +168,15 @@ async fn next_batch(follower: &mut Follower) -> Result<Option<Vec<DurableUnit>>,
     Ok(Some(units))
 }
 
-/// Passes on what comes over the bus, for ever.
-pub(crate) async fn pass_on(
-    mut news: broadcast::Receiver<platform::push::Push>,
-    registry: Arc<Registry>,
-    offset: Offset,
-) {
+/// Passes on what comes over the bus, for ever. It tells of no event of the journal, so it has no offset: with
+/// that of some earlier event, a client could take it for something that it knows already.
+pub(crate) async fn pass_on(mut news: broadcast::Receiver<platform::push::Push>, registry: Arc<Registry>) {
     loop {
         match news.recv().await {
             Ok(push) => {
-                let frame = raw_frame(push.name, offset.get(), &push.data);
+                let told = Push::from(push.news);
                 for person in &push.to {
-                    registry.push_frame(*person, push.name, &frame);
+                    registry.push(*person, None, &told);
                 }
             }
             Err(broadcast::error::RecvError::Lagged(lost)) => {

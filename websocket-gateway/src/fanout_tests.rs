@@ -12,6 +12,7 @@ use ledger_core::{
 };
 use ledger_runtime::Clock;
 use platform::identity::{Caller, Role, SessionId};
+use platform::push::News;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -80,7 +81,7 @@ impl World {
             .await
             .expect("an empty store");
         let (changes_in, changes) = mpsc::channel(64);
-        let registry = Registry::new(changes_in);
+        let registry = Registry::new(changes_in, 8);
         let (_, warning) = watch::channel(warning_seconds);
         let news = JournalNews::new(ledger.clone(), registry.clone(), Offset::default(), warning);
         tokio::spawn(news.run(ledger.follow()));
@@ -266,17 +267,37 @@ async fn somebody_who_does_not_read_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn the_bus_reaches_the_people_named() {
+async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     let (changes, _heard) = mpsc::channel(8);
-    let registry = Registry::new(changes);
+    let registry = Registry::new(changes, 8);
     let mut host = Socket::open(&registry, HOST);
     let mut user = Socket::open(&registry, USER);
     let bus = platform::push::Bus::default();
-    let offset = Offset::default();
-    offset.reach(41);
-    tokio::spawn(pass_on(bus.listen(), registry, offset));
-    bus.send(&[HOST], "call:invite", json!({ "call": CALL }));
+    tokio::spawn(pass_on(bus.listen(), registry));
+    let moment = START.to_utc();
+    let ring = platform::calls::Ring {
+        call: CALL.0,
+        payer: USER.0,
+        host: HOST.0,
+        medium: "voice".to_owned(),
+        price_milli_per_minute: 60_000,
+        status: "ringing".to_owned(),
+        failure: None,
+        created_at: moment,
+        expires_at: moment,
+        decided_at: None,
+    };
+    bus.send(&[HOST], News::Rings(ring));
+    bus.send(&[HOST], News::Answered { call: CALL, accepted: false });
+    bus.send(&[HOST], News::RingEnded { call: CALL, reason: "missed" });
+    // A client that compared offsets would take a ring for old news under that of an earlier event.
     let invite = host.next("call:invite").await;
-    assert_eq!(invite, json!({"push": "call:invite", "offset": 41, "data": {"call": CALL}}));
+    let data = json!({"call": CALL, "payer": USER, "host": HOST, "medium": "voice",
+        "price_milli_per_minute": 60_000, "expires_at": moment});
+    assert_eq!(invite, json!({"push": "call:invite", "data": data}));
+    let answer = host.next("call:answer").await;
+    assert_eq!(answer, json!({"push": "call:answer", "data": {"call": CALL, "accepted": false}}));
+    let end = host.next("call:end").await;
+    assert_eq!(end, json!({"push": "call:end", "data": {"call": CALL, "reason": "missed"}}));
     assert!(user.frames.try_recv().is_err(), "somebody else heard");
 }

@@ -12,8 +12,8 @@ mod budget;
 mod fanout;
 mod news;
 mod pace;
+mod places;
 mod presence;
-pub mod problem;
 pub mod protocol;
 pub mod push;
 mod registry;
@@ -25,25 +25,28 @@ pub use asyncapi::asyncapi;
 use crate::access::AccessWatch;
 use crate::fanout::{JournalNews, pass_on};
 use crate::news::Offset;
+use crate::places::{Bounds, NoRoom, Places, address_key};
 use crate::presence::Keeper;
-use crate::problem::Problem;
 use crate::protocol::Welcome;
-use crate::push::RingPush;
 use crate::registry::Registry;
 use axum::Router;
-use axum::extract::{State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, FromRequestParts, State, WebSocketUpgrade};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
-use ledger_core::{CallId, PersonId};
+use ledger_core::PersonId;
 use ledger_runtime::{Facts, Follower};
 use platform::app::App;
 use platform::clock;
 use platform::identity::{AccessChange, Caller};
+use platform::problem::Problem;
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
@@ -53,17 +56,31 @@ const PRESENCE_CHANGES: usize = 65_536;
 const SETTINGS_AGAIN: Duration = Duration::from_secs(5);
 /// How long a heartbeat may hold up a new socket.
 const TOUCH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Rings that a new socket is told of.
-const RINGS: i64 = 20;
+/// Open rings that a new socket is told of: a host can be rung by many users at once.
+const RINGS: i64 = 50;
+/// What the buffers of one socket begin with. The library's own default is 128 KiB each, for ten thousand idle
+/// sockets more than a gigabyte.
+const BUFFER_BYTES: usize = 4 * 1024;
+/// What may wait to be written into one socket. Frames are bounded by their number too.
+const MAX_UNWRITTEN_BYTES: usize = 512 * 1024;
+/// After how many seconds a refused socket may be tried again.
+const RETRY_SECONDS: u32 = 5;
 
 /// Bounds of the gateway.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Sockets of this node, those that have not authenticated too; further ones are answered 503.
     pub max_connections: u32,
+    /// Sockets of one address; further ones are answered 429.
+    pub max_per_address: u32,
+    /// Sockets of one address that have not signed in yet; further ones are answered 429.
+    pub max_per_address_before_sign_in: u32,
+    /// Sockets of one person. The next one closes the oldest.
+    pub max_per_person: u32,
     /// How long the first frame may take.
     pub auth_timeout: Duration,
-    /// How often the server pings. A socket that is silent for two of these is closed.
+    /// How often the server pings. A socket over which nothing comes, not even a pong, for two of these counts as
+    /// gone and is closed: with the default after eight seconds.
     pub ping_interval: Duration,
     /// Frames that may wait for a reader before it counts as slow.
     pub queue: usize,
@@ -92,8 +109,11 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             max_connections: 10_000,
+            max_per_address: 1_000,
+            max_per_address_before_sign_in: 100,
+            max_per_person: 8,
             auth_timeout: Duration::from_secs(10),
-            ping_interval: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(4),
             queue: 256,
             write_timeout: Duration::from_secs(10),
             close_wait: Duration::from_secs(2),
@@ -121,7 +141,7 @@ pub(crate) struct Shared {
     config: Config,
     registry: Arc<Registry>,
     offset: Offset,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     stopping: watch::Sender<bool>,
 }
 
@@ -150,10 +170,15 @@ impl Gateway {
             changes,
         };
         offset.reach(app.ledger.durable_revision());
+        let bounds = Bounds {
+            node: config.max_connections,
+            address: config.max_per_address,
+            address_before_sign_in: config.max_per_address_before_sign_in,
+        };
         let shared = Shared {
-            registry: Registry::new(changes_in),
+            registry: Registry::new(changes_in, config.max_per_person),
             offset,
-            places: Arc::new(Semaphore::new(config.max_connections as usize)),
+            places: Places::new(bounds),
             stopping: watch::Sender::new(false),
             app,
             config,
@@ -173,14 +198,17 @@ impl Gateway {
         let shared = &self.shared;
         let (warning_in, warning_seconds) =
             watch::channel(platform::settings::MeteringSettings::default().warning_seconds);
-        let (registry, offset) = (shared.registry.clone(), shared.offset.clone());
-        let news =
-            JournalNews::new(shared.app.ledger.clone(), registry.clone(), offset.clone(), warning_seconds);
+        let registry = shared.registry.clone();
+        let news = JournalNews::new(
+            shared.app.ledger.clone(),
+            registry.clone(),
+            shared.offset.clone(),
+            warning_seconds,
+        );
         let mut keeper = Keeper {
             presence: shared.app.presence.clone(),
             ledger: shared.app.ledger.clone(),
             registry: registry.clone(),
-            offset: offset.clone(),
             changes,
         };
         let access = AccessWatch {
@@ -192,7 +220,7 @@ impl Gateway {
         tokio::select! {
             () = shutdown => info!("the gateway stops"),
             () = news.run(journal) => error!(alert = "fanout_stopped", "the ledger is gone: the gateway stops"),
-            () = pass_on(bus, registry, offset) => {}
+            () = pass_on(bus, registry) => {}
             () = access.run() => {}
             () = keeper.run() => {}
             () = shared.read_settings(warning_in) => {}
@@ -205,8 +233,7 @@ impl Gateway {
 impl Shared {
     async fn stop(&self) {
         self.stopping.send_replace(true);
-        let all = self.places.acquire_many(self.config.max_connections);
-        if timeout(self.config.shutdown_wait, all).await.is_err() {
+        if timeout(self.config.shutdown_wait, self.places.all_free()).await.is_err() {
             warn!("some sockets did not close in time");
         }
     }
@@ -237,25 +264,15 @@ impl Shared {
             .ledger
             .query(move |state, at| (state.revision().unwrap_or(0), Facts::look_up(state, at, &[person])));
         let (offset, facts) = asked.await.map_err(|error| Problem::from(&error))?;
-        let rings = self.app.calls.rings_of(person, None, RINGS).await;
+        let rings = self.app.calls.open_rings(person, RINGS, now).await;
         let rings = rings.map_err(|error| Problem::from(&error))?;
-        let open = rings.into_iter().filter(|ring| ring.status == "ringing" && ring.expires_at > now);
         Ok(Welcome {
             person,
             roles: caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
             offset,
             token_expires_at: caller.expires_at,
             active_call: news::standing(&facts, person),
-            rings: open
-                .map(|ring| RingPush {
-                    call: CallId(ring.call),
-                    payer: PersonId(ring.payer),
-                    host: PersonId(ring.host),
-                    medium: ring.medium,
-                    price_milli_per_minute: ring.price_milli_per_minute,
-                    expires_at: ring.expires_at,
-                })
-                .collect(),
+            rings: rings.into_iter().map(Into::into).collect(),
         })
     }
 
@@ -268,28 +285,83 @@ impl Shared {
     }
 }
 
-async fn upgrade(State(gateway): State<Gateway>, upgrade: WebSocketUpgrade) -> Response {
+/// Where a socket comes from, as far as bounds are concerned. Without an address (a server that does not tell) all
+/// share one.
+struct Address(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Address, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Address(peer.map_or_else(|| "unknown".to_owned(), |ConnectInfo(peer)| address_key(peer.ip()))))
+    }
+}
+
+async fn upgrade(
+    State(gateway): State<Gateway>,
+    Address(address): Address,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let shared = gateway.shared;
-    let place = shared.places.clone().try_acquire_owned();
-    let (Ok(place), false) = (place, *shared.stopping.borrow()) else {
-        return full();
+    if *shared.stopping.borrow() {
+        return no_room(NoRoom::Node);
+    }
+    let place = match shared.places.take(address) {
+        Ok(place) => place,
+        Err(reason) => return no_room(reason),
     };
     // Somewhat longer frames are read and refused with a close frame that arrives for sure.
     let longest = shared.config.max_frame_bytes.saturating_mul(4);
     upgrade
         .max_message_size(longest)
         .max_frame_size(longest)
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_write_buffer_size(MAX_UNWRITTEN_BYTES)
         .on_upgrade(move |socket| session::serve(shared, socket, place))
 }
 
-fn full() -> Response {
+fn no_room(reason: NoRoom) -> Response {
+    let (status, title, code, detail, label) = match reason {
+        NoRoom::Node => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service Unavailable",
+            "too_many_connections",
+            "this server takes no more sockets at the moment; try again soon",
+            "node",
+        ),
+        NoRoom::Address => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too Many Requests",
+            "too_many_connections_from_address",
+            "too many sockets are open from this address; close some, or sign in on those that are open",
+            "address",
+        ),
+    };
+    metrics::counter!("websocket_refused_total", "bound" => label).increment(1);
     let body = serde_json::json!({
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "code": "too_many_connections",
-        "detail": "this server takes no more sockets at the moment; try again soon",
+        "type": format!("/problems/{code}"),
+        "title": title,
+        "status": status.as_u16(),
+        "code": code,
+        "detail": detail,
+        "retry_after_seconds": RETRY_SECONDS,
     });
-    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "5")];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, body.to_string()).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, "application/problem+json".to_owned()),
+        (header::RETRY_AFTER, RETRY_SECONDS.to_string()),
+    ];
+    (status, headers, body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_side_is_noticed_within_ten_seconds() {
+        let config = Config::default();
+        assert!(2 * config.ping_interval <= Duration::from_secs(10));
+    }
 }

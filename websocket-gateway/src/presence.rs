@@ -1,8 +1,7 @@
 //! Keeps who is there and who is busy in step with sockets and calls.
 //!
-//! Beside the fan-out, so that a slow Redis delays no push. What Redis is told lapses by itself.
+//! A task of its own, so that a slow Redis delays no push. Everything that Redis is told expires by itself.
 
-use crate::news::Offset;
 use crate::push::{PresencePush, Push};
 use crate::registry::Registry;
 use ledger_core::PersonId;
@@ -44,7 +43,6 @@ pub(crate) struct Keeper {
     pub presence: Presence,
     pub ledger: Ledger,
     pub registry: Arc<Registry>,
-    pub offset: Offset,
     pub changes: mpsc::Receiver<Change>,
 }
 
@@ -125,7 +123,7 @@ impl Keeper {
         if self.registry.is_here(to) {
             let status = self.presence.get(about, clock::now()).await?;
             let push = Push::PresenceUpdate(PresencePush { person: about, status });
-            self.registry.push(to, self.offset.get(), &push);
+            self.registry.push(to, None, &push);
         }
         Ok(())
     }

@@ -6,13 +6,14 @@
 //! `{"reply_to": 7, "ok": false, "problem": {"code": "...", "detail": "..."}}`. Replies to commands come in
 //! the order of the commands; a refusal to read a frame may overtake them.
 
-use crate::problem::Problem;
 use crate::push::{RingPush, Standing};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, GiftId, GiftSendingId, Medium, PersonId};
 use platform::identity::Role;
+use platform::problem::Problem;
 use platform::reading::{self, Misfit};
+use platform::receipt::Receipt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -63,12 +64,12 @@ macro_rules! requests {
                 match self { $(Request::$name(_) => $role),* }
             }
 
-            fn read(name: &str, fields: Value) -> Result<Request, Box<Problem>> {
+            fn read(name: &str, fields: Map<String, Value>) -> Result<Request, Box<Problem>> {
                 match name {
-                    $($type => reading::from_value(fields)
+                    $($type => reading::from_value(Value::Object(fields))
                         .map(Request::$name)
                         .map_err(|misfit| Box::new(explain(misfit))),)*
-                    _ => Err(Box::new(Problem::new("unknown_type", "there is no request of this type"))),
+                    _ => Err(Box::new(Problem::new(422, "unknown_type", "there is no request of this type"))),
                 }
             }
         }
@@ -88,41 +89,43 @@ macro_rules! requests {
 }
 
 requests! {
-    /// Says who the client is: the first frame, and again with a fresh token before the old one expires.
+    /// Signs the socket in. Must be the first frame. Send it again with a fresh token before the old one expires.
     Auth = "auth", needs None, answer Welcome {
         /// An access token of the HTTP API.
         token: String,
     }
 
-    /// Rings a host. Nothing is charged before the host accepts.
+    /// Rings a host. Nothing is charged before the host accepts. Both sides must be connected. Ringing another
+    /// host ends the first ring; ringing and cancelling is limited to 20 rings a minute and 500 a day.
     CallInvite = "call:invite", needs Some(Role::User), answer Ringing {
         host: PersonId,
         medium: Medium,
         /// The price that the user was shown.
         price_seen_milli_per_minute: i64,
-        /// Idempotency key, a UUIDv7: the same again answers the same ring.
+        /// Idempotency key, a UUIDv7. A repeated request with the same key is answered with the same ring.
         key: Uuid,
     }
 
-    /// The host takes or declines a call that rings.
+    /// Takes or declines a call that rings; for its host. Taking it starts the call and charges the first
+    /// increment.
     CallAnswer = "call:answer", needs Some(Role::Host), answer Answered {
         call: CallId,
         accept: bool,
     }
 
-    /// The payer gives up before it is answered.
+    /// Stops ringing; for the payer, before the host has answered.
     CallCancel = "call:cancel", needs Some(Role::User), answer Cancelled {
         call: CallId,
     }
 
-    /// Either side hangs up; while it still rings the payer cancels by this and the host declines.
+    /// Hangs up; for either side. While the call still rings, the payer cancels by this and the host declines.
     CallHangUp = "call:end", needs None, answer HungUp {
         call: CallId,
         /// Idempotency key, a UUIDv7.
         key: Uuid,
     }
 
-    /// Sends a gift, within a call or outside.
+    /// Sends a gift to a host, within the running call of both or outside.
     GiftSend = "gift:send", needs Some(Role::User), answer GiftReceipt {
         host: PersonId,
         gift: GiftId,
@@ -134,12 +137,12 @@ requests! {
         key: Uuid,
     }
 
-    /// Chooses to be seen as online, or as offline while connected.
+    /// Chooses how others see the person while they are connected: online or offline.
     PresenceUpdate = "presence:update", needs None, answer PresenceChosen {
         status: ChosenStatus,
     }
 
-    /// Asks for a sign of life. Frames of the WebSocket protocol's own ping do as well.
+    /// Asks the server for its time, as a sign of life. Ping frames of the WebSocket protocol do as well.
     Ping = "ping", needs None, answer Pong {}
 }
 
@@ -151,20 +154,21 @@ pub enum ChosenStatus {
     Offline,
 }
 
-/// Answers `auth`. Pushes with an offset up to `offset` are in it already.
+/// Answers `auth`. To miss nothing, read what you show over HTTP with `offset` as `min_revision`, then apply every
+/// push with a higher offset and every push without one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Welcome {
     pub person: PersonId,
     /// user, host, agency, admin
     pub roles: Vec<String>,
-    /// The ledger's last revision.
+    /// The revision that `active_call` is as of. Every later event that concerns the person is pushed.
     pub offset: u64,
     /// Authenticate again on this socket before this moment; 60 seconds later it is closed.
     pub token_expires_at: DateTime<Utc>,
     /// The call that the person is in, to go on with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_call: Option<Standing>,
-    /// What rings at the person or was rung by them.
+    /// Calls that ring now, those that the person made and those that wait for their answer.
     pub rings: Vec<RingPush>,
 }
 
@@ -174,18 +178,9 @@ pub struct Ringing {
     pub host: PersonId,
     pub medium: String,
     pub price_milli_per_minute: i64,
-    /// `ringing`, or for a repeated request what became of it.
+    /// `ringing`; for a repeated request what became of the ring.
     pub status: String,
     pub expires_at: DateTime<Utc>,
-}
-
-/// Where a command was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Receipt {
-    /// Reads with `min_revision` of this see it.
-    pub revision: u64,
-    /// Whether the command had been accepted before.
-    pub duplicate: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -193,7 +188,7 @@ pub struct Answered {
     pub call: CallId,
     pub accepted: bool,
     /// Absent when the call was declined: nothing is recorded then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub receipt: Option<Receipt>,
 }
 
@@ -205,14 +200,15 @@ pub struct Cancelled {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HungUp {
     pub call: CallId,
-    /// Absent when it still rang: nothing is recorded then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Absent when the call still rang: nothing is recorded then.
+    #[serde(flatten)]
     pub receipt: Option<Receipt>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GiftReceipt {
     pub sending: GiftSendingId,
+    #[serde(flatten)]
     pub receipt: Receipt,
 }
 
@@ -227,7 +223,7 @@ pub struct Pong {
     pub at: DateTime<Utc>,
 }
 
-/// A text frame that is no request: answered with the id, if one could be read.
+/// A text frame that cannot be read as a request. The refusal names its id, if that could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     pub id: Option<Id>,
@@ -238,15 +234,15 @@ pub struct Unreadable {
 pub fn parse(text: &str) -> Result<(Id, Request), Unreadable> {
     let nameless = |problem| Unreadable { id: None, problem: Box::new(problem) };
     let frame: Value = serde_json::from_str(text)
-        .map_err(|fault| nameless(Problem::new("malformed_json", fault.to_string())))?;
+        .map_err(|fault| nameless(Problem::new(400, "malformed_json", fault.to_string())))?;
     let Value::Object(mut frame) = frame else {
-        return Err(nameless(Problem::new("wrong_type", "a request is a JSON object")));
+        return Err(nameless(Problem::new(422, "wrong_type", "a request must be a JSON object")));
     };
     let id = match frame.remove("id").map(read_id) {
         Some(Some(id)) => id,
         Some(None) => {
-            let detail = "id is an integer, or a text of 1 to 64 characters";
-            return Err(nameless(Problem::new("wrong_type", detail).about("id")));
+            let detail = "id must be an integer, or a text of 1 to 64 characters";
+            return Err(nameless(Problem::new(422, "wrong_type", detail).field("id")));
         }
         None => return Err(nameless(missing("id"))),
     };
@@ -259,34 +255,33 @@ pub fn parse(text: &str) -> Result<(Id, Request), Unreadable> {
 fn read_request(mut frame: Map<String, Value>) -> Result<Request, Box<Problem>> {
     let name = match frame.remove("type") {
         Some(Value::String(name)) => name,
-        Some(_) => return Err(Box::new(Problem::new("wrong_type", "type is a text").about("type"))),
+        Some(_) => {
+            return Err(Box::new(Problem::new(422, "wrong_type", "type must be a text").field("type")));
+        }
         None => return Err(Box::new(missing("type"))),
     };
     if name == Auth::TYPE {
-        return Request::read(&name, Value::Object(frame));
+        return Request::read(&name, frame);
     }
     let data = frame.remove("data").unwrap_or_else(|| Value::Object(Map::new()));
-    if let Some(other) = frame.keys().next() {
-        let detail = "beside id and type a request has data only";
-        return Err(Box::new(Problem::new("unknown_field", detail).about(other.clone())));
+    refuse_unknown(&frame, &[])?;
+    match data {
+        Value::Object(fields) => Request::read(&name, fields),
+        _ => Err(Box::new(Problem::new(422, "wrong_type", "data must be an object").field("data"))),
     }
-    if !data.is_object() {
-        return Err(Box::new(Problem::new("wrong_type", "data is an object").about("data")));
-    }
-    Request::read(&name, data)
 }
 
 fn missing(field: &'static str) -> Problem {
-    Problem::new("missing_field", format!("missing field `{field}`")).about(field)
+    Problem::new(422, "missing_field", format!("the request lacks the field {field}")).field(field)
 }
 
 fn explain(misfit: Misfit) -> Problem {
     let words = misfit.to_string();
     match misfit {
-        Misfit::Malformed(_) => Problem::new("malformed_json", words),
-        Misfit::Unknown { field } => Problem::new("unknown_field", words).about(field),
-        Misfit::Missing { field } => Problem::new("missing_field", words).about(field),
-        Misfit::WrongType { field, .. } => Problem::new("wrong_type", words).about(field.unwrap_or_default()),
+        Misfit::Malformed(_) => Problem::new(422, "malformed_json", words),
+        Misfit::Unknown { field } => Problem::new(422, "unknown_field", words).field(field),
+        Misfit::Missing { field } => Problem::new(422, "missing_field", words).field(field),
+        Misfit::WrongType { field, .. } => Problem::new(422, "wrong_type", words).field(field.unwrap_or_default()),
     }
 }
 
@@ -365,9 +360,11 @@ closes! {
     AUTH_TIMEOUT = 4408, "auth_timeout";
     /// The client does not read what it is sent. Connect again: what was missed can be asked for.
     SLOW_READER = 4409, "slow_reader";
-    /// Neither a frame nor a pong for two ping intervals.
+    /// Nothing came from the client for two ping intervals, not even a pong.
     SILENT = 4410, "silent";
     RATE_LIMITED = 4429, "rate_limited";
+    /// The person has opened a newer socket, and has as many as one may have.
+    TOO_MANY_SOCKETS = 4430, "too_many_sockets";
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ fn a_refusal_names_the_code_and_what_helps_to_go_on() {
     assert_eq!((&problem["needed_milli"], &problem["spendable_milli"]), (&json!(10), &json!(4)));
     assert!(problem["price_milli"].is_null() && problem["detail"].is_string());
 
-    let frame = refused(None, &Problem::rate_limited());
+    let frame = refused(None, &Problem::rate_limited(1));
     assert!(serde_json::from_str::<Value>(&frame).expect("JSON")["reply_to"].is_null());
 }
 

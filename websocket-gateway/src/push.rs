@@ -1,14 +1,19 @@
 //! What the server tells without being asked: `{"push": "call:tick", "offset": 17, "data": {...}}`.
 //!
-//! The offset is the revision of the event that the push tells of; pushes that tell of no event carry the
-//! last revision that this node knows. Amounts are integers of `asset`'s smallest unit.
+//! A push that tells of the journal has an offset: the revision of the event that it tells of. The offsets that
+//! one socket gets never go down, and no push with a higher offset than the welcome's is left out. So a client
+//! that reads over HTTP with the welcome's offset as `min_revision`, and then applies every push with a higher
+//! offset and every push without one, has missed nothing. A push without an offset (rings, presence, the token)
+//! tells of no event and is always news. Amounts are integers of `asset`'s smallest unit.
 
 use crate::protocol::frame;
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use ledger_core::event::PauseCause;
 use ledger_core::{Asset, CallId, GiftId, GiftSendingId, Medium, PersonId, PurchaseId, WithdrawalId};
+use platform::calls::Ring;
 use platform::presence::PresenceStatus;
+use platform::push::News;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,23 +52,25 @@ pushes! {
     CallStarted(StartedPush) = "call:started";
     /// To both: an increment began.
     CallTick(TickPush) = "call:tick";
-    /// To the payer, once: what is left lasts no longer than the warning time.
+    /// To the payer: the coins that are left last no longer than the warning time. Sent once, and again after a
+    /// top-up.
     CallWarning(WarningPush) = "call:warning";
-    /// To both: a side is away, no time runs.
+    /// To both: a side is away. No time runs and nothing is charged until both are back.
     CallPaused(PausedPush) = "call:paused";
     /// To both: time runs again.
     CallResumed(ResumedPush) = "call:resumed";
     /// To both: a call is over, or a ring ended before it became one.
     CallEnd(EndPush) = "call:end";
-    /// To sender and host.
+    /// To the sender and the host: a gift was sent.
     GiftSent(GiftPush) = "gift:sent";
-    /// To everybody whose accounts an event posted to.
+    /// To everybody whose balance has changed, with all balances as they are now.
     WalletUpdate(WalletPush) = "wallet:update";
-    /// To the user.
+    /// To the user: a purchase was paid, failed or was refunded.
     PurchaseUpdate(PurchasePush) = "purchase:update";
-    /// To the host.
+    /// To the host: a withdrawal has moved on.
     WithdrawalUpdate(WithdrawalPush) = "withdrawal:update";
-    /// To the other side of a call, and to the person's own devices when they choose.
+    /// To the other side of a call when a person comes, goes or is busy; to the person's own devices when they
+    /// choose to be shown as online or offline.
     PresenceUpdate(PresencePush) = "presence:update";
     /// The token has expired: send `auth` with a fresh one.
     AuthExpired(ExpiredPush) = "auth:expired";
@@ -71,10 +78,11 @@ pushes! {
 
 impl Push {
     /// The frame that carries it.
-    pub(crate) fn frame(&self, offset: u64) -> Utf8Bytes {
+    pub(crate) fn frame(&self, offset: Option<u64>) -> Utf8Bytes {
         #[derive(Serialize)]
         struct Frame<'a> {
-            offset: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            offset: Option<u64>,
             #[serde(flatten)]
             push: &'a Push,
         }
@@ -82,15 +90,34 @@ impl Push {
     }
 }
 
-/// The frame of a push whose data somebody else has made.
-pub(crate) fn raw_frame(name: &str, offset: u64, data: &serde_json::Value) -> Utf8Bytes {
-    #[derive(Serialize)]
-    struct Frame<'a> {
-        push: &'a str,
-        offset: u64,
-        data: &'a serde_json::Value,
+impl From<News> for Push {
+    fn from(news: News) -> Push {
+        match news {
+            News::Rings(ring) => Push::CallInvite(ring.into()),
+            News::Answered { call, accepted } => Push::CallAnswer(AnswerPush { call, accepted }),
+            News::RingEnded { call, reason } => Push::CallEnd(EndPush {
+                call,
+                reason: reason.to_owned(),
+                ended_by: None,
+                connected_ms: None,
+                asset: None,
+                charged_total_milli: None,
+            }),
+        }
     }
-    frame(&Frame { push: name, offset, data })
+}
+
+impl From<Ring> for RingPush {
+    fn from(ring: Ring) -> RingPush {
+        RingPush {
+            call: CallId(ring.call),
+            payer: PersonId(ring.payer),
+            host: PersonId(ring.host),
+            medium: ring.medium,
+            price_milli_per_minute: ring.price_milli_per_minute,
+            expires_at: ring.expires_at,
+        }
+    }
 }
 
 macro_rules! data {

@@ -81,6 +81,8 @@ struct Sockets {
 /// Who has which sockets here.
 pub(crate) struct Registry {
     sockets: Mutex<Sockets>,
+    /// Sockets that one person may have.
+    max_per_person: usize,
     changes: mpsc::Sender<Change>,
 }
 
@@ -93,11 +95,13 @@ pub(crate) struct Seat {
 
 impl Registry {
     /// `changes` hears who came and who left.
-    pub fn new(changes: mpsc::Sender<Change>) -> Arc<Registry> {
-        Arc::new(Registry { sockets: Mutex::default(), changes })
+    pub fn new(changes: mpsc::Sender<Change>, max_per_person: u32) -> Arc<Registry> {
+        let max_per_person = usize::try_from(max_per_person).unwrap_or(usize::MAX).max(1);
+        Arc::new(Registry { sockets: Mutex::default(), max_per_person, changes })
     }
 
-    /// From now on pushes to the caller go into `line` too.
+    /// From now on pushes to the caller go into `line` too. Where the person has as many sockets as one may
+    /// have, the oldest are closed.
     pub fn open(self: &Arc<Self>, caller: watch::Sender<Caller>, line: Line) -> Seat {
         let person = caller.borrow().person;
         let mut sockets = self.lock();
@@ -105,6 +109,10 @@ impl Registry {
         sockets.next_id += 1;
         let lines = sockets.people.entry(person).or_default();
         lines.push(Entry { id, caller, line });
+        let too_many = lines.len().saturating_sub(self.max_per_person);
+        for oldest in &lines[..too_many] {
+            oldest.line.closer.close(Close::TOO_MANY_SOCKETS);
+        }
         if lines.len() == 1 {
             self.tell(Change::Came(person));
         }
@@ -115,18 +123,16 @@ impl Registry {
         self.lock().people.contains_key(&person)
     }
 
-    /// Tells all sockets of `person`.
-    pub fn push(&self, person: PersonId, offset: u64, push: &Push) {
-        if self.is_here(person) {
-            self.push_frame(person, push.name(), &push.frame(offset));
+    /// Tells all sockets of `person`. The offset is there where the push tells of an event of the journal.
+    pub fn push(&self, person: PersonId, offset: Option<u64>, push: &Push) {
+        if !self.is_here(person) {
+            return;
         }
-    }
-
-    pub fn push_frame(&self, person: PersonId, name: &str, frame: &Utf8Bytes) {
+        let frame = push.frame(offset);
         let sockets = self.lock();
         let Some(lines) = sockets.people.get(&person) else { return };
         let taken = lines.iter().filter(|entry| entry.line.send(frame.clone())).count();
-        metrics::counter!("websocket_pushes_total", "push" => name.to_owned()).increment(taken as u64);
+        metrics::counter!("websocket_pushes_total", "push" => push.name()).increment(taken as u64);
     }
 
     /// Closes the sockets of a person's session.
@@ -164,7 +170,8 @@ impl Registry {
         }
     }
 
-    /// Passes on what changed. Nobody waits: presence lapses by itself, so what does not fit is let go.
+    /// Hands a change to the keeper of presence. When its queue is full the change is dropped: what Redis holds of
+    /// presence expires by itself.
     pub fn tell(&self, change: Change) {
         if self.changes.try_send(change).is_err() {
             metrics::counter!("websocket_presence_changes_dropped_total").increment(1);
@@ -219,7 +226,7 @@ mod tests {
 
     fn registry() -> (Arc<Registry>, mpsc::Receiver<Change>) {
         let (changes, heard) = mpsc::channel(16);
-        (Registry::new(changes), heard)
+        (Registry::new(changes, 3), heard)
     }
 
     #[test]
@@ -233,7 +240,7 @@ mod tests {
             registry.open(caller(1, 2), tablet),
             registry.open(caller(2, 3), other),
         ];
-        registry.push(person(1), 7, &news());
+        registry.push(person(1), Some(7), &news());
         let frame = on_phone.try_recv().expect("the phone heard");
         assert_eq!(on_tablet.try_recv().expect("the tablet heard"), frame);
         assert!(on_other.try_recv().is_err(), "somebody else heard");
@@ -250,7 +257,7 @@ mod tests {
         let closing = [slow.closer.watch(), quick.closer.watch()];
         let _seats = [registry.open(caller(1, 1), slow), registry.open(caller(1, 2), quick)];
         for offset in 0..5 {
-            registry.push(person(1), offset, &news());
+            registry.push(person(1), Some(offset), &news());
             read.try_recv().expect("the quick one hears all");
         }
         assert_eq!(*closing[0].borrow(), Some(Close::SLOW_READER));
@@ -310,6 +317,22 @@ mod tests {
         registry.set_access(&asked, &alive);
         assert!(!seen.has_changed().expect("held"), "nothing new is no news");
         assert_eq!(registry.sessions(Some(&BTreeSet::from([person(2)]))), [session(3)]);
+    }
+
+    #[test]
+    fn a_person_s_newest_socket_closes_their_oldest_and_nobody_else_s() {
+        let (registry, _heard) = registry();
+        let other = Line::new(1).0;
+        let mut closing = vec![other.closer.watch()];
+        let mut seats = vec![registry.open(caller(2, 9), other)];
+        for device in 0..5 {
+            let line = Line::new(1).0;
+            closing.push(line.closer.watch());
+            seats.push(registry.open(caller(1, device), line));
+        }
+        let closed: Vec<bool> = closing.iter().map(|it| it.borrow().is_some()).collect();
+        assert_eq!(closed, [false, true, true, false, false, false], "three may stay");
+        assert_eq!(*closing[1].borrow(), Some(Close::TOO_MANY_SOCKETS));
     }
 
     #[test]

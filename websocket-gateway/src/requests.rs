@@ -2,7 +2,6 @@
 //!
 //! It runs beside the reading: what was begun is finished even when the socket goes away meanwhile.
 
-use crate::problem::Problem;
 use crate::protocol::*;
 use crate::push::{ExpiredPush, Push};
 use crate::registry::Line;
@@ -15,6 +14,7 @@ use platform::clock;
 use platform::commands::CommandError;
 use platform::gifts::Sending;
 use platform::identity::{AuthError, Caller, Role};
+use platform::problem::Problem;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -112,8 +112,8 @@ impl Requests {
         let caller =
             self.shared.app.sessions.authenticate(token, now).await.map_err(|error| Problem::from(&error))?;
         if caller.person != self.caller.borrow().person {
-            let detail = "this socket belongs to another person; connect anew";
-            return Err(Problem::new("another_person", detail));
+            let detail = "this socket belongs to another person; open a new one";
+            return Err(Problem::new(409, "another_person", detail));
         }
         let welcome = self.shared.welcome(&caller, now).await?;
         self.caller.send_replace(caller);
@@ -130,7 +130,7 @@ impl Requests {
         }
         let closes_at = closes_at(&caller, &self.shared.config);
         let push = Push::AuthExpired(ExpiredPush { closes_at });
-        self.line.send(push.frame(self.shared.offset.get()));
+        self.line.send(push.frame(None));
     }
 
     async fn invite(
@@ -180,7 +180,7 @@ impl Requests {
     ) -> Result<HungUp, Problem> {
         let CallHangUp { call, key } = asked;
         let receipt = self.shared.app.calls.end(person, key, call, now).await.map_err(problem)?;
-        Ok(HungUp { call, receipt: receipt.map(Receipt::from) })
+        Ok(HungUp { call, receipt: receipt.map(Into::into) })
     }
 
     async fn send_gift(&self, sender: PersonId, asked: GiftSend) -> Result<GiftReceipt, Problem> {
@@ -201,7 +201,7 @@ impl Requests {
         chosen.map_err(|fault| Problem::from(&fault))?;
         let status_now = presence.get(person, now).await.map_err(|fault| Problem::from(&fault))?;
         let push = Push::PresenceUpdate(crate::push::PresencePush { person, status: status_now });
-        self.shared.registry.push(person, self.shared.offset.get(), &push);
+        self.shared.registry.push(person, None, &push);
         Ok(PresenceChosen { status })
     }
 }
@@ -218,10 +218,4 @@ fn problem(error: CommandError) -> Problem {
         tracing::warn!(fault = %error, "a request could not be done");
     }
     problem
-}
-
-impl From<ledger_runtime::Receipt> for Receipt {
-    fn from(receipt: ledger_runtime::Receipt) -> Receipt {
-        Receipt { revision: receipt.revision, duplicate: receipt.duplicate }
-    }
 }

@@ -4,8 +4,8 @@
 //! reading; the writer alone waits for the client, and not for long.
 
 use crate::pace::{Pace, Pacer};
+use crate::places::Place;
 use crate::presence::Change;
-use crate::problem::Problem;
 use crate::protocol::{Close, Id, Request, Unreadable, done, parse, refused};
 use crate::registry::Line;
 use crate::requests::{Job, Requests, closes_at};
@@ -17,16 +17,17 @@ use futures_util::{SinkExt, StreamExt};
 use platform::attendance::Attending;
 use platform::clock;
 use platform::identity::{AuthError, Caller, Role};
+use platform::problem::Problem;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
 /// Requests of one socket that may wait for their turn.
 const WAITING_REQUESTS: usize = 32;
 
-/// Serves a socket from its first frame to its last. The permit is its place among all of them.
-pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, permit: OwnedSemaphorePermit) {
+/// Serves a socket from its first frame to its last.
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, mut place: Place) {
     let open = OpenGauge::new();
     let mut stopping = shared.stopping.subscribe();
     let admitted = tokio::select! {
@@ -36,7 +37,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, permit: Ow
         _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
     };
     match admitted {
-        Ok((id, caller)) => live(shared, socket, id, caller, permit).await,
+        Ok((id, caller)) => {
+            place.signed_in();
+            live(shared, socket, id, caller, place).await;
+        }
         Err(Some(close)) => {
             let wait = shared.config.close_wait;
             let (mut sink, stream) = socket.split();
@@ -44,7 +48,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, permit: Ow
             let _ = timeout(wait, send_close(&mut sink, close)).await;
             let _ = timeout(wait, drain(stream)).await;
         }
-        Err(None) => {}
+        // Where the client has sent a close frame, reading on answers it.
+        Err(None) => _ = timeout(shared.config.close_wait, drain(socket.split().1)).await,
     }
     drop(open);
 }
@@ -71,7 +76,7 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), 
             }
         }
         Ok((id, _)) => {
-            let problem = Problem::new("authenticate_first", "the first frame authenticates");
+            let problem = Problem::new(401, "authenticate_first", "the first frame must be auth");
             (Some(id), problem, Close::NOT_AUTHENTICATED)
         }
         Err(Unreadable { id, problem }) => (id, *problem, Close::NOT_AUTHENTICATED),
@@ -81,7 +86,7 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), 
 }
 
 /// Serves a person until either side goes.
-async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, permit: OwnedSemaphorePermit) {
+async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, place: Place) {
     let person = caller.person;
     let (line, frames) = Line::new(shared.config.queue);
     // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
@@ -102,8 +107,8 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
     let (jobs, waiting) = mpsc::channel(WAITING_REQUESTS);
     let requests = Requests { shared: shared.clone(), line: line.clone(), caller: caller_in };
     // What was begun counts as a socket until it is done: a shutdown waits for both.
-    let permit = Arc::new(permit);
-    let until_done = permit.clone();
+    let place = Arc::new(place);
+    let until_done = place.clone();
     tokio::spawn(async move {
         requests.run(waiting).await;
         drop(until_done);
@@ -121,8 +126,11 @@ async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, pe
         let _ = writer.await;
     } else {
         writer.abort();
+        let _ = writer.await;
+        // Where the client has sent a close frame, reading on answers it.
+        let _ = timeout(shared.config.close_wait, drain(stream)).await;
     }
-    drop(permit);
+    drop(place);
 }
 
 /// The reading side.
@@ -204,7 +212,7 @@ impl<'a> Reader<'a> {
         match message {
             Message::Text(text) => self.read(&text, pace),
             Message::Binary(_) => {
-                let problem = Problem::new("binary_frame", "requests are JSON in text frames");
+                let problem = Problem::new(400, "binary_frame", "requests are JSON in text frames");
                 self.refuse(Unreadable { id: None, problem: Box::new(problem) })
             }
             Message::Ping(_) | Message::Pong(_) => Ok(()),
@@ -225,20 +233,30 @@ impl<'a> Reader<'a> {
 
     fn read(&mut self, text: &Utf8Bytes, pace: Pace) -> Result<(), Option<Close>> {
         if text.len() > self.shared.config.max_frame_bytes {
+            count_refused("too_large");
             return Err(Some(Close::FRAME_TOO_LARGE));
         }
         let (id, request) = match parse(text.as_str()) {
             Ok(request) => request,
             Err(unreadable) => return self.refuse(unreadable),
         };
-        let handed_over = pace == Pace::Fine && self.jobs.try_send(Job::Request(id.clone(), request)).is_ok();
-        if !handed_over {
-            self.line.send(refused(Some(&id), &Problem::rate_limited()));
+        let refused_for = match pace {
+            Pace::TooFast | Pace::Enough => Some("too_fast"),
+            Pace::Fine => {
+                self.jobs.try_send(Job::Request(id.clone(), request)).is_err().then_some("too_many_waiting")
+            }
+        };
+        if let Some(reason) = refused_for {
+            count_refused(reason);
+            let detail = "too many requests at once; slow down, or the socket is closed";
+            let problem = Problem::new(429, "rate_limited", detail).retry_after(1);
+            self.line.send(refused(Some(&id), &problem));
         }
         Ok(())
     }
 
     fn refuse(&mut self, unreadable: Unreadable) -> Result<(), Option<Close>> {
+        count_refused("unreadable");
         self.malformed += 1;
         if self.malformed > self.shared.config.max_malformed {
             return Err(Some(Close::MALFORMED));
@@ -254,7 +272,8 @@ impl<'a> Reader<'a> {
         }
         self.expired = true;
         self.token_at = Instant::now() + until(closes_at(&self.caller.borrow(), &self.shared.config));
-        // Without room the client has enough requests waiting to hear of it by.
+        // When as many requests wait as may, the message is left out: each of them is then refused with
+        // `token_expired`, which tells the client the same.
         let _ = self.jobs.try_send(Job::Expired);
         Ok(())
     }
@@ -362,6 +381,11 @@ fn close_for_auth(error: &AuthError) -> Close {
         // Signing in needs no role.
         AuthError::ForbiddenRole(_) | AuthError::Database(_) => Close::UNAVAILABLE,
     }
+}
+
+/// Counts a frame that was read and not done. The reasons are a closed set.
+fn count_refused(reason: &'static str) {
+    metrics::counter!("websocket_frames_refused_total", "reason" => reason).increment(1);
 }
 
 fn until(moment: DateTime<Utc>) -> std::time::Duration {

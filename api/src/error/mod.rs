@@ -2,7 +2,6 @@
 
 mod codes;
 mod problem;
-mod rejection;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use platform::problem::KEY_FIELD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -63,6 +64,24 @@ impl Problem {
     }
 }
 
+impl From<platform::problem::Problem> for Problem {
+    fn from(problem: platform::problem::Problem) -> Problem {
+        let platform::problem::Problem { code, status, detail, field, members } = problem;
+        let field = field.map(|field| if field == KEY_FIELD { KEY_HEADER.to_owned() } else { field });
+        Problem {
+            kind: format!("/problems/{code}"),
+            title: as_words(&code),
+            status,
+            detail,
+            code,
+            field,
+            members,
+        }
+    }
+}
+
+/// Over HTTP the idempotency key is a header.
+const KEY_HEADER: &str = "Idempotency-Key";
 const RETRY_AFTER: &str = "retry_after_seconds";
 
 fn as_words(code: &str) -> String {

@@ -142,6 +142,8 @@ struct CallChanged {
     #[serde(skip_serializing_if = "Option::is_none")]
     journal: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    command_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate: Option<bool>,
@@ -152,6 +154,7 @@ impl CallChanged {
         CallChanged {
             call,
             journal: receipt.map(|it| it.journal.0),
+            command_id: receipt.map(|it| it.command_id.0),
             revision: receipt.map(|it| it.revision),
             duplicate: receipt.map(|it| it.duplicate),
         }

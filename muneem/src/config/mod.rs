@@ -60,6 +60,14 @@ pub struct Config {
     /// Open connections at the most, WebSockets too; fewer when the process may not open as many files.
     pub max_connections: u32,
     pub max_connections_per_address: u32,
+    /// WebSocket connections of this server.
+    pub sockets: u32,
+    /// WebSocket connections of one client address.
+    pub sockets_per_address: u32,
+    /// Those of one address that have not signed in yet.
+    pub sockets_per_address_before_sign_in: u32,
+    /// WebSocket connections of one person.
+    pub sockets_per_person: u32,
     /// How long a connection may take to send the head of a request, or be open without sending one.
     pub header_timeout_seconds: u32,
     /// A connection on which no byte moves for so long is closed.
@@ -96,6 +104,10 @@ impl Default for Config {
             hsts_seconds: 0,
             max_connections: 20_000,
             max_connections_per_address: 1_000,
+            sockets: 10_000,
+            sockets_per_address: 1_000,
+            sockets_per_address_before_sign_in: 100,
+            sockets_per_person: 8,
             header_timeout_seconds: 30,
             idle_timeout_seconds: 75,
             clock_confirmed: None,
@@ -138,6 +150,17 @@ impl Config {
             [] => Ok(config),
             [one] => bail!("{one}"),
             many => bail!("{} settings are no good:\n  {}", many.len(), many.join("\n  ")),
+        }
+    }
+
+    /// The bounds of the WebSocket gateway.
+    pub fn gateway(&self) -> websocket_gateway::Config {
+        websocket_gateway::Config {
+            max_connections: self.sockets,
+            max_per_address: self.sockets_per_address,
+            max_per_address_before_sign_in: self.sockets_per_address_before_sign_in,
+            max_per_person: self.sockets_per_person,
+            ..websocket_gateway::Config::default()
         }
     }
 

@@ -79,6 +79,14 @@ pub const SETTINGS: [Setting; 25] = [
     open("max_connections_per_address", "1000", |it, text| {
         put(&mut it.max_connections_per_address, number(text, 1, 1_000_000))
     }),
+    open("sockets", "10000", |it, text| put(&mut it.sockets, number(text, 1, 1_000_000))),
+    open("sockets_per_address", "1000", |it, text| {
+        put(&mut it.sockets_per_address, number(text, 1, 1_000_000))
+    }),
+    open("sockets_per_address_before_sign_in", "100", |it, text| {
+        put(&mut it.sockets_per_address_before_sign_in, number(text, 1, 1_000_000))
+    }),
+    open("sockets_per_person", "8", |it, text| put(&mut it.sockets_per_person, number(text, 1, 1_000))),
     open("header_timeout_seconds", "30", |it, text| {
         put(&mut it.header_timeout_seconds, number(text, 1, 300))
     }),

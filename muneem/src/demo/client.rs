@@ -1,12 +1,15 @@
 //! A client as an app would have it: HTTP with a token, and a socket.
 
 use anyhow::{Context, bail};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -81,21 +84,45 @@ impl Client {
     pub async fn connect(&self) -> anyhow::Result<Socket> {
         let url = format!("{}/v1/ws", self.base.replacen("http", "ws", 1));
         let (stream, _) = tokio_tungstenite::connect_async(&url).await.context("the socket was refused")?;
-        let mut socket = Socket { stream, pushes: VecDeque::new(), next_id: 1 };
+        let mut socket = Socket::new(stream);
         let token = self.token.clone().context("nobody is signed in")?;
         socket.send(json!({ "type": "auth", "token": token })).await?;
         Ok(socket)
     }
 }
 
-/// A socket that is signed in.
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Frame = Result<Message, tokio_tungstenite::tungstenite::Error>;
+
+/// Frames that may wait until the story looks at them.
+const WAITING_FRAMES: usize = 1_024;
+
+/// A socket that is signed in. It is read all the time, since the server takes a client that answers no pings
+/// for gone.
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    sink: SplitSink<Stream, Message>,
+    frames: mpsc::Receiver<Frame>,
+    /// Ends with the socket.
+    _reader: JoinSet<()>,
     pushes: VecDeque<Value>,
     next_id: u64,
 }
 
 impl Socket {
+    fn new(stream: Stream) -> Socket {
+        let (sink, mut stream) = stream.split();
+        let (frames_in, frames) = mpsc::channel(WAITING_FRAMES);
+        let mut reader = JoinSet::new();
+        reader.spawn(async move {
+            while let Some(frame) = stream.next().await {
+                if frames_in.send(frame).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Socket { sink, frames, _reader: reader, pushes: VecDeque::new(), next_id: 1 }
+    }
+
     /// Sends a request and answers the data of its reply.
     ///
     /// # Errors
@@ -108,7 +135,7 @@ impl Socket {
         let id = self.next_id;
         self.next_id += 1;
         frame["id"] = json!(id);
-        self.stream.send(Message::text(frame.to_string())).await?;
+        self.sink.send(Message::text(frame.to_string())).await?;
         loop {
             let came = self.receive().await?;
             if came["reply_to"] != json!(id) {
@@ -148,7 +175,7 @@ impl Socket {
     async fn receive(&mut self) -> anyhow::Result<Value> {
         loop {
             let came =
-                tokio::time::timeout(PATIENCE, self.stream.next()).await.context("nothing came in time")?;
+                tokio::time::timeout(PATIENCE, self.frames.recv()).await.context("nothing came in time")?;
             match came.context("the socket was closed")?? {
                 Message::Text(text) => return Ok(serde_json::from_str(&text)?),
                 Message::Close(frame) => bail!("the socket was closed: {frame:?}"),

@@ -13,7 +13,8 @@ use crate::commands::{CommandError, Commands};
 use crate::hosts::Hosts;
 use crate::identity::Role;
 use crate::presence::{Presence, PresenceStatus};
-use crate::push::Bus;
+use crate::push::{Bus, News};
+use crate::rate_limit::{Limit, RateLimiter};
 use crate::settings::Settings;
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::calls::total_milli;
@@ -21,7 +22,6 @@ use ledger_core::command::{EndCall, StartCall};
 use ledger_core::{Actor, CallId, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id};
 use ledger_runtime::{ExecuteError, Receipt};
 use rings::parse_medium;
-use serde_json::json;
 use sqlx::PgPool;
 use std::time::Duration;
 use tracing::warn;
@@ -30,6 +30,9 @@ use uuid::Uuid;
 /// How often, and how long between, somebody who hangs up waits for a call that is just being taken.
 const TAKING_LOOKS: u32 = 40;
 const TAKING_WAIT: Duration = Duration::from_millis(50);
+/// Rings that one payer may begin, in a minute and in a day: ringing costs nothing, so it is bounded.
+const RINGS_PER_MINUTE: u32 = 20;
+const RINGS_PER_DAY: u32 = 500;
 /// Why a ring failed whose call somebody hung up before it began.
 const HUNG_UP: &str = "hung_up";
 
@@ -45,32 +48,22 @@ pub struct Invitation {
 
 #[derive(Clone)]
 pub struct Calls {
-    pool: PgPool,
-    commands: Commands,
-    hosts: Hosts,
-    presence: Presence,
-    settings: Settings,
-    attendance: Attendance,
-    bus: Bus,
+    pub(crate) pool: PgPool,
+    pub(crate) commands: Commands,
+    pub(crate) hosts: Hosts,
+    pub(crate) presence: Presence,
+    pub(crate) settings: Settings,
+    pub(crate) attendance: Attendance,
+    pub(crate) limits: RateLimiter,
+    pub(crate) bus: Bus,
 }
 
 impl Calls {
-    pub fn new(
-        pool: PgPool,
-        commands: Commands,
-        hosts: Hosts,
-        presence: Presence,
-        settings: Settings,
-        attendance: Attendance,
-        bus: Bus,
-    ) -> Calls {
-        Calls { pool, commands, hosts, presence, settings, attendance, bus }
-    }
-
     /// Rings a host. The same key again answers the same ring.
     ///
     /// # Errors
-    /// Price, balance, and whether both are free are checked before it rings; nothing is charged yet.
+    /// Price, balance, and whether both are free are checked before it rings; nothing is charged yet. A payer who
+    /// rings too often is refused with `rate_limited`.
     pub async fn invite(
         &self,
         key: Uuid,
@@ -84,11 +77,20 @@ impl Calls {
             return ring.made_by(&asked);
         }
         self.check_before_ring(&asked, now).await?;
+        self.count_ring(asked.payer, now).await?;
         let metering = self.settings.metering().await?;
         let expires_at = now + TimeDelta::seconds(i64::from(metering.ring_seconds));
         let ring = self.start_ring(call, &asked, now, expires_at).await?;
-        self.bus.send(&[asked.host], "call:invite", ring.as_push());
+        self.bus.send(&[asked.host], News::Rings(ring.clone()));
         Ok(ring)
+    }
+
+    async fn count_ring(&self, payer: PersonId, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let payer = payer.to_string();
+        let limit = |bucket, limit, window_seconds| Limit { bucket, key: &payer, limit, window_seconds };
+        let limits =
+            [limit("rings_a_minute", RINGS_PER_MINUTE, 60), limit("rings_a_day", RINGS_PER_DAY, 24 * 3_600)];
+        Ok(self.limits.check_all(&limits, now).await?)
     }
 
     async fn check_before_ring(&self, asked: &Invitation, now: DateTime<Utc>) -> Result<(), CommandError> {
@@ -171,7 +173,7 @@ impl Calls {
         match self.commands.give_as(Actor::Person(host), Key::Natural(call.to_string()), command).await {
             Ok(receipt) => {
                 if !receipt.duplicate {
-                    self.bus.send(&[payer, host], "call:answer", json!({ "call": call, "accepted": true }));
+                    self.bus.send(&[payer, host], News::Answered { call, accepted: true });
                     // The call runs: what is amiss with other rings is no reason to say that it does not.
                     let told = async {
                         self.ring_has_call(call).await?;
@@ -219,11 +221,7 @@ impl Calls {
             return Ok(());
         }
         self.close_ring(&ring, "rejected", now).await?;
-        self.bus.send(
-            &[PersonId(ring.payer), host],
-            "call:answer",
-            json!({ "call": call, "accepted": false }),
-        );
+        self.bus.send(&[PersonId(ring.payer), host], News::Answered { call, accepted: false });
         Ok(())
     }
 
@@ -301,8 +299,9 @@ impl Calls {
         Ok(None)
     }
 
-    fn tell_ended(&self, ring: &Ring, reason: &str) {
-        self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], "call:end", ring.end_as_push(reason));
+    fn tell_ended(&self, ring: &Ring, reason: &'static str) {
+        let news = News::RingEnded { call: CallId(ring.call), reason };
+        self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], news);
     }
 
     /// Ends what else rings at the host, and what rings at the payer if the payer is a host too.

@@ -2,9 +2,9 @@
 
 use super::{Calls, Invitation, ring_over};
 use crate::commands::CommandError;
+use crate::push::News;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId, Rejection};
-use serde_json::json;
 use uuid::Uuid;
 
 /// A ring and what became of it.
@@ -24,22 +24,6 @@ pub struct Ring {
 }
 
 impl Ring {
-    pub(super) fn as_push(&self) -> serde_json::Value {
-        json!({
-            "call": self.call,
-            "payer": self.payer,
-            "host": self.host,
-            "medium": self.medium,
-            "price_milli_per_minute": self.price_milli_per_minute,
-            "expires_at": self.expires_at,
-        })
-    }
-
-    /// What a ring's end is told with.
-    pub(super) fn end_as_push(&self, reason: &str) -> serde_json::Value {
-        json!({ "call": self.call, "reason": reason })
-    }
-
     /// The ring, if it was made by this very invitation.
     pub(super) fn made_by(self, asked: &Invitation) -> Result<Ring, CommandError> {
         let same = self.payer == asked.payer.0
@@ -69,6 +53,24 @@ impl Calls {
         .bind(before_call)
         .bind(limit);
         Ok(rows.fetch_all(&self.pool).await?)
+    }
+
+    /// The rings that `person` made or that wait for their answer at this moment, newest first, `limit` of each
+    /// kind at the most. Each kind has an index of open rings alone.
+    pub async fn open_rings(
+        &self,
+        person: PersonId,
+        limit: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Ring>, CommandError> {
+        let rows = sqlx::query_as(
+            "(SELECT * FROM app.rings WHERE payer = $1 AND status = 'ringing' AND expires_at > $2)
+             UNION ALL
+             (SELECT * FROM app.rings WHERE host = $1 AND status = 'ringing' AND expires_at > $2
+              ORDER BY created_at DESC LIMIT $3)
+             ORDER BY created_at DESC, call DESC",
+        );
+        Ok(rows.bind(person.0).bind(now).bind(limit).fetch_all(&self.pool).await?)
     }
 
     /// A ring that `person` is part of.
@@ -126,7 +128,8 @@ impl Calls {
         };
         tx.commit().await?;
         if let Some(other) = other {
-            self.bus.send(&[PersonId(other.host)], "call:end", other.end_as_push("cancelled"));
+            let news = News::RingEnded { call: CallId(other.call), reason: "cancelled" };
+            self.bus.send(&[PersonId(other.host)], news);
         }
         Ok(ring)
     }
@@ -167,7 +170,7 @@ impl Calls {
     pub(super) async fn fail_ring(
         &self,
         ring: &Ring,
-        failure: &str,
+        failure: &'static str,
         now: DateTime<Utc>,
     ) -> Result<(), CommandError> {
         let fail = "UPDATE app.rings SET status = 'failed', failure = $2, decided_at = $3

@@ -1,4 +1,5 @@
-//! Ends what nobody ends: rings without an answer, and those that a crash left half accepted.
+//! Ends what nobody ends: rings without an answer, and those that a crash left half accepted. Removes old rings
+//! that became no call.
 
 use super::{Calls, Ring};
 use crate::commands::CommandError;
@@ -21,6 +22,11 @@ const RECOVER_OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// Rings that are looked at together: few enough that the ledger answers at once.
 const RECOVER_PAGE: i64 = 500;
 
+/// How long a ring that became no call stays in the history.
+const KEPT: TimeDelta = TimeDelta::days(90);
+/// Old rings that are removed at once, twice a minute: more than people can make in that time.
+const SWEPT_AT_ONCE: i64 = 5_000;
+
 impl Calls {
     /// Ends rings that nobody answered or that a crash left half accepted, for as long as it is polled.
     pub async fn sweep(&self) {
@@ -35,6 +41,7 @@ impl Calls {
                 if round.is_multiple_of(RECOVER_EVERY) {
                     self.recover(recovered_to, now).await?;
                     recovered_to = now - RECOVER_OVERLAP;
+                    self.sweep_old(now).await?;
                 }
                 Ok::<(), CommandError>(())
             };
@@ -56,6 +63,19 @@ impl Calls {
             self.tell_ended(&ring, "missed");
         }
         Ok(())
+    }
+
+    /// Removes rings that became no call, once they are 90 days old. Those that were accepted stand for calls in
+    /// the journal and stay in the history.
+    pub async fn sweep_old(&self, now: DateTime<Utc>) -> Result<u64, CommandError> {
+        let swept = sqlx::query(
+            "DELETE FROM app.rings WHERE call IN (
+                 SELECT call FROM app.rings
+                 WHERE status NOT IN ('ringing', 'accepted') AND decided_at < $1
+                 ORDER BY decided_at LIMIT $2)",
+        );
+        let swept = swept.bind(now - KEPT).bind(SWEPT_AT_ONCE).execute(&self.pool).await?;
+        Ok(swept.rows_affected())
     }
 
     /// Fails rings that were accepted after `since`, just before a crash, so that the ledger knows no call of

@@ -1,22 +1,21 @@
 //! How a refusal of the ledger is told: its status, and the figures of the case.
 
-use super::problem::Problem;
-use axum::http::StatusCode;
+use super::{KEY_FIELD, Problem};
 use ledger_core::Rejection;
 use serde_json::Value;
 
 /// The status of each rejection, by its kind: a value that is wrong in itself 422, a
 /// thing that is not there 404, and a state that does not allow it 409.
-pub fn status(rejection: &Rejection) -> StatusCode {
+pub(super) fn status(rejection: &Rejection) -> u16 {
     match rejection {
-        Rejection::NotInCall | Rejection::OwnMoney => StatusCode::FORBIDDEN,
+        Rejection::NotInCall | Rejection::OwnMoney => 403,
 
         Rejection::UnknownPlan
         | Rejection::UnknownPurchase
         | Rejection::UnknownLot
         | Rejection::UnknownGift
         | Rejection::UnknownCall
-        | Rejection::UnknownWithdrawal => StatusCode::NOT_FOUND,
+        | Rejection::UnknownWithdrawal => 404,
 
         Rejection::KeyNotV7
         | Rejection::KeyExpired
@@ -31,7 +30,7 @@ pub fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::WithdrawalTooSmall { .. }
         | Rejection::AccountNotAdjustable
         | Rejection::ReasonInvalid { .. }
-        | Rejection::ReferenceInvalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        | Rejection::ReferenceInvalid { .. } => 422,
 
         Rejection::JournalAlreadyOpen
         | Rejection::KeyReused
@@ -67,13 +66,13 @@ pub fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::WithdrawalAlreadyApproved
         | Rejection::WithdrawalNotApproved
         | Rejection::WithdrawalClosed
-        | Rejection::AdjustmentOverdraws { .. } => StatusCode::CONFLICT,
+        | Rejection::AdjustmentOverdraws { .. } => 409,
 
-        Rejection::JournalNotOpen => StatusCode::SERVICE_UNAVAILABLE,
+        Rejection::JournalNotOpen => 503,
     }
 }
 
-pub fn problem(rejection: &Rejection) -> Problem {
+pub(super) fn problem(rejection: &Rejection) -> Problem {
     let problem = Problem::new(status(rejection), rejection.code(), rejection.to_string());
     match rejection {
         Rejection::AmountNotPositive { field }
@@ -83,7 +82,7 @@ pub fn problem(rejection: &Rejection) -> Problem {
         | Rejection::ReferenceInvalid { field } => problem.field(*field),
 
         Rejection::KeyReused | Rejection::KeyNotV7 | Rejection::KeyExpired | Rejection::KeyInFuture => {
-            problem.field("Idempotency-Key")
+            problem.field(KEY_FIELD)
         }
 
         Rejection::InsufficientFunds { needed_milli, spendable_milli }
