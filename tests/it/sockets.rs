@@ -106,7 +106,8 @@ async fn who_says_nothing_is_closed(pool: PgPool) {
     assert_eq!(dead.closed_with().await, 4410);
     // The pongs of the one that answers are its signs of life; of the other the last one is remembered.
     let last_seen = |person: &Person| world.app.attendance.last_seen(PersonId(person.id));
-    let (dead_seen, before) = (last_seen(&user).expect("it was seen"), last_seen(&other).expect("it is seen"));
+    let (dead_seen, before) =
+        (last_seen(&user).expect("it was seen"), last_seen(&other).expect("it is seen"));
     let heard_of = async || last_seen(&other).is_some_and(|seen| seen > before).then_some(());
     crate::world::eventually("a pong counts", heard_of).await;
     assert_eq!(last_seen(&user), Some(dead_seen));
@@ -129,7 +130,10 @@ async fn a_slow_reader_is_closed_and_nobody_waits_for_it(pool: PgPool) {
         world.app.bus.send(&[PersonId(user.id)], news);
     }
     // Somebody else hears of what comes after it; by then all of it has been handed on.
-    world.app.bus.send(&[PersonId(other.id)], News::RingEnded { call: CallId(Uuid::nil()), reason: "missed" });
+    world
+        .app
+        .bus
+        .send(&[PersonId(other.id)], News::RingEnded { call: CallId(Uuid::nil()), reason: "missed" });
     at_other.push("call:end").await;
     // Another device of the same person is served as ever.
     let mut quick = world.connect(&user).await;
