@@ -474,6 +474,7 @@ async fn rings_that_became_no_call_are_swept_by_age(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, mut at_user, mut at_host) = pair(&world).await;
     let cancelled = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    at_host.push("call:invite").await;
     assert_eq!(at_user.request("call:cancel", json!({ "call": cancelled })).await["ok"], true);
     let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
     let days = |days| chrono::Utc::now() + chrono::TimeDelta::days(days);
