@@ -264,7 +264,11 @@ fn read_request(mut frame: Map<String, Value>) -> Result<Request, Box<Problem>> 
         return Request::read(&name, frame);
     }
     let data = frame.remove("data").unwrap_or_else(|| Value::Object(Map::new()));
-    refuse_unknown(&frame, &[])?;
+    if let Some(other) = frame.keys().next() {
+        let detail = "a request may have no field beside id, type and data";
+        let other: String = other.chars().take(ID_CHARACTERS).collect();
+        return Err(Box::new(Problem::new(422, "unknown_field", detail).field(other)));
+    }
     match data {
         Value::Object(fields) => Request::read(&name, fields),
         _ => Err(Box::new(Problem::new(422, "wrong_type", "data must be an object").field("data"))),
@@ -281,7 +285,9 @@ fn explain(misfit: Misfit) -> Problem {
         Misfit::Malformed(_) => Problem::new(422, "malformed_json", words),
         Misfit::Unknown { field } => Problem::new(422, "unknown_field", words).field(field),
         Misfit::Missing { field } => Problem::new(422, "missing_field", words).field(field),
-        Misfit::WrongType { field, .. } => Problem::new(422, "wrong_type", words).field(field.unwrap_or_default()),
+        Misfit::WrongType { field, .. } => {
+            Problem::new(422, "wrong_type", words).field(field.unwrap_or_default())
+        }
     }
 }
 
