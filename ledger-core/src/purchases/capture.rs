@@ -1,9 +1,10 @@
 //! What became of a payment: captured, or failed.
 
-use super::{Captured, MoneyDirection, Purchase, UnmatchedCause, UnmatchedMoneyReceived};
+use super::unmatched::{early_refunds, unmatched_payment};
+use super::{Captured, Purchase, Refundable, UnmatchedCause};
 use crate::account::legs;
 use crate::bonuses::{Bonus, BonusOrigin};
-use crate::mechanism::decide::{Context, Decide, check_amount, check_reason, check_reference};
+use crate::mechanism::decide::{Context, Decide, audit, check_amount, check_reason, check_reference};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection};
@@ -49,39 +50,48 @@ impl Decide for CapturePurchase {
         let &CapturePurchase { gateway, purchase, ref payment_ref, amount_minor, asset } = self;
         check_amount("amount_minor", amount_minor)?;
         let payment_ref = check_reference("payment_ref", payment_ref)?;
+        if context.state.tables.payments.get(&payment_ref).is_some() {
+            return Err(Rejection::PaymentKnown);
+        }
         let known = purchase.and_then(|id| context.state.purchase(id).map(|row| (id, row)));
         let cause = match known {
             None => UnmatchedCause::UnknownOrder,
             Some((_, row)) if row.captured.is_some() => UnmatchedCause::SecondPayment,
             Some((_, row)) if row.price_asset != asset => UnmatchedCause::CurrencyMismatch,
             Some((_, row)) if row.price_minor != amount_minor => UnmatchedCause::AmountMismatch,
-            Some((id, row)) => return Ok(credit(context, id, row, payment_ref)),
+            Some((id, row)) => {
+                let credited = credit(context, id, row, payment_ref.clone(), Account::Gateway(row.gateway));
+                // Coins that nobody can hold are no reason to refuse money that has been taken.
+                match audit(context.state, &credited) {
+                    Ok(()) => return Ok(credited),
+                    Err(_) => UnmatchedCause::BalanceFull,
+                }
+            }
         };
-        let unmatched = UnmatchedMoneyReceived {
-            gateway,
-            payment_ref,
-            purchase: known.map(|(id, _)| id),
-            cause,
-            direction: MoneyDirection::In,
-            amount_minor,
-            amount_asset: asset,
-            postings: legs(asset, Account::Gateway(gateway), Account::Suspense(gateway), amount_minor),
-        };
-        Ok(vec![unmatched.into()])
+        let (purchase, payment) = (known.map(|(id, _)| id), (gateway, payment_ref));
+        Ok(vec![unmatched_payment(context, payment, purchase, cause, amount_minor, asset)])
     }
 }
 
-fn credit(context: &Context, id: PurchaseId, row: &Purchase, payment_ref: String) -> Vec<Event> {
+/// The events that credit a purchase: its coins, its bonus, and the refunds that came before. The money stands
+/// in `from`: at the gateway, or in suspense.
+pub(super) fn credit(
+    context: &Context,
+    id: PurchaseId,
+    row: &Purchase,
+    payment_ref: String,
+    from: Account,
+) -> Vec<Event> {
     let user = Account::UserPurchased(row.user);
-    let gateway = Account::Gateway(row.gateway);
-    let mut postings = legs(row.price_asset, gateway, Account::ExchangeCoins, row.price_minor);
+    let lot = context.command_id.derive("lot");
+    let mut postings = legs(row.price_asset, from, Account::ExchangeCoins, row.price_minor);
     postings.extend(legs(Asset::COIN, Account::ExchangeCoins, user, row.coins_milli));
     let captured = PurchaseCaptured {
         purchase: id,
         user: row.user,
         gateway: row.gateway,
-        payment_ref,
-        lot: context.command_id.derive("lot"),
+        payment_ref: payment_ref.clone(),
+        lot,
         coins_milli: row.coins_milli,
         paid_minor: row.price_minor,
         paid_asset: row.price_asset,
@@ -97,7 +107,11 @@ fn credit(context: &Context, id: PurchaseId, row: &Purchase, payment_ref: String
         };
         bonus.event(context)
     });
-    [Some(captured.into()), bonus].into_iter().flatten().collect()
+    let bonus_lot = bonus.as_ref().map(|_| context.command_id.derive("bonus"));
+    let open = Refundable::untouched(row, Captured::fresh(lot, bonus_lot));
+    let price = (row.price_minor, row.price_asset);
+    let refunds = early_refunds(context, id, &payment_ref, open, price);
+    [Some(captured.into()), bonus].into_iter().flatten().chain(refunds).collect()
 }
 
 impl Decide for FailPurchase {
@@ -132,8 +146,9 @@ impl Happened for PurchaseCaptured {
 
     fn evolve(&self, change: &mut Change) {
         change.edit_purchase(self.purchase, |purchase| {
-            purchase.captured = Some(Captured { lot: self.lot, bonus_lot: None, refunded_minor: 0 });
+            purchase.captured = Some(Captured::fresh(self.lot, None));
         });
+        change.know_payment(&self.payment_ref, Some(self.purchase));
         change.add_lot(self.lot, Account::UserPurchased(self.user), self.coins_milli, None);
     }
 }

@@ -9,20 +9,31 @@ mod unmatched;
 pub use capture::{CapturePurchase, FailPurchase, PurchaseCaptured, PurchaseFailed};
 pub use open::{OpenPurchase, PurchaseOpened};
 pub use purchase::{Captured, Purchase};
+pub(crate) use refund::Refundable;
 pub use refund::{PurchaseRefunded, RecordRefund, RefundPurchase};
-pub use unmatched::{MoneyDirection, UnmatchedCause, UnmatchedMoneyReceived};
+pub(crate) use unmatched::{EarlyRefund, Payment};
+pub use unmatched::{
+    MoneyDirection, Resolution, ResolveSuspense, SuspenseCase, SuspenseResolved, UnmatchedCause,
+    UnmatchedMoneyReceived,
+};
 
 macro_rules! noun {
     ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
         purchases
-        commands { OpenPurchase CapturePurchase FailPurchase RecordRefund RefundPurchase }
+        commands { OpenPurchase CapturePurchase FailPurchase RecordRefund RefundPurchase ResolveSuspense }
         events {
             PurchaseOpened PurchaseCaptured PurchaseFailed PurchaseRefunded UnmatchedMoneyReceived
+            SuspenseResolved
         }
         tables {
             purchases: PurchaseId => purchases::Purchase;
             // Where each refund's reference was recorded.
             refunds: String => u64;
+            // By the gateway's name of the payment.
+            payments: String => purchases::Payment;
+            early_refunds: String => Vec<purchases::EarlyRefund>;
+            // The open cases, by the revision that opened them.
+            suspense: u64 => purchases::SuspenseCase;
         }
         rejections {
             UnknownPurchase = "unknown_purchase", "there is no such purchase";
@@ -30,8 +41,11 @@ macro_rules! noun {
             PurchaseNotCaptured = "purchase_not_captured", "this purchase has not been captured";
             RefundExceedsCaptured { refundable_minor: i64 } = "refund_exceeds_captured", "only {refundable_minor} minor units of this purchase can still be refunded";
             RefundCurrencyMismatch = "refund_currency_mismatch", "a refund is made in the currency of the purchase";
-            RefundExceedsUnspent { unspent_milli: i64 } = "refund_exceeds_unspent", "the coins of this refund have been spent; {unspent_milli} thousandths are left";
+            RefundExceedsUnspent { refundable_minor: i64 } = "refund_exceeds_unspent", "part of the coins of this purchase has been spent; {refundable_minor} minor units can still be refunded";
             RefundKnown = "refund_already_recorded", "a refund with this reference is recorded already";
+            PaymentKnown = "payment_already_recorded", "a payment with this reference is recorded already";
+            UnknownCase = "unknown_case", "there is no such open case in suspense";
+            ResolutionUnfit = "resolution_unfit", "this money cannot be that: a purchase takes money that came in and is its price, a refund sends back money that came in";
         }
     } } };
 }

@@ -22,6 +22,22 @@ pub struct Captured {
     pub lot: LotId,
     pub bonus_lot: Option<LotId>,
     pub refunded_minor: i64,
+    /// The part of it that coins were taken back for, and those coins.
+    pub covered_minor: i64,
+    pub taken_milli: i64,
+}
+
+impl Captured {
+    pub(super) fn fresh(lot: LotId, bonus_lot: Option<LotId>) -> Captured {
+        Captured { lot, bonus_lot, refunded_minor: 0, covered_minor: 0, taken_milli: 0 }
+    }
+}
+
+impl Purchase {
+    /// All coins that the price buys: the plan's bonus too.
+    pub(super) fn all_milli(&self) -> i64 {
+        self.coins_milli + self.bonus_milli
+    }
 }
 
 impl State {

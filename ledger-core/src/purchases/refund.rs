@@ -1,6 +1,13 @@
 //! Money that goes back to the payer, and the coins that go with it.
+//!
+//! What can be refunded is what is unspent. All coins of a purchase, the plan's bonus too, share its price
+//! evenly: with `t` coins for the price `p`, of which `u` are unspent or taken back by refunds already,
+//! `floor(p x u / t)` can be refunded in all. A refund takes bought and bonus coins back in proportion, as far
+//! as they are there; the refund of all that is left takes all coins that are left. Bonus coins that have
+//! expired count as spent.
 
-use super::{Captured, MoneyDirection, Purchase, UnmatchedCause, UnmatchedMoneyReceived};
+use super::unmatched::unmatched_refund;
+use super::{Captured, Purchase};
 use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reference};
 use crate::mechanism::envelope::commands;
@@ -9,10 +16,12 @@ use crate::money::share;
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection, State};
 
 commands! {
-    /// A refund that the gateway reports. Cannot be refused: what fits no purchase goes to suspense.
+    /// A refund that the gateway reports. Cannot be refused: what fits no purchase goes to suspense. One that
+    /// comes before the capture of its payment waits there for it, as long as it takes.
     RecordRefund = "RecordRefund" {
         gateway: Gateway,
-        purchase: Option<PurchaseId>,
+        /// The payment that is undone.
+        payment_ref: String,
         refund_ref: String,
         amount_minor: i64,
         asset: Asset,
@@ -27,7 +36,7 @@ commands! {
 }
 
 events! {
-    /// Money went back to the payer; unspent coins of the lot went with it.
+    /// Money went back to the payer; unspent coins of the purchase went with it.
     PurchaseRefunded = "PurchaseRefunded" {
         purchase: PurchaseId,
         user: PersonId,
@@ -42,38 +51,34 @@ events! {
         refunded_asset: Asset,
         /// The part whose coins were spent already: it stands in suspense.
         uncovered_minor: i64,
+        /// The case in suspense that this refund was, because it came before its capture.
+        settles: Option<u64>,
         postings: Vec<Posting>,
     }
 }
 
 impl Decide for RecordRefund {
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let &RecordRefund { gateway, purchase, ref refund_ref, amount_minor, asset } = self;
+        let &RecordRefund { gateway, ref payment_ref, ref refund_ref, amount_minor, asset } = self;
         check_amount("amount_minor", amount_minor)?;
+        let payment_ref = check_reference("payment_ref", payment_ref)?;
         let refund_ref = check_reference("refund_ref", refund_ref)?;
         if context.state.tables.refunds.get(&refund_ref).is_some() {
             return Err(Rejection::RefundKnown);
         }
-        let known = purchase.and_then(|id| context.state.purchase(id).map(|row| (id, row)));
-        if let Some((id, row)) = known
+        let payment = context.state.tables.payments.get(&payment_ref);
+        let bought = payment.and_then(|payment| payment.purchase);
+        if let Some(id) = bought
+            && let Some(row) = context.state.purchase(id)
             && let Some(captured) = &row.captured
             && row.price_asset == asset
             && amount_minor <= row.price_minor - captured.refunded_minor
         {
-            let part = refundable(context, row, captured, amount_minor);
-            return Ok(vec![refunded(id, row, captured, refund_ref, amount_minor, part)]);
+            let mut open = Refundable::of(context, row, captured);
+            let from = (Account::Gateway(row.gateway), None);
+            return Ok(vec![open.refund(id, refund_ref, amount_minor, from)]);
         }
-        let unmatched = UnmatchedMoneyReceived {
-            gateway,
-            payment_ref: refund_ref,
-            purchase: known.map(|(id, _)| id),
-            cause: UnmatchedCause::RefundUnmatched,
-            direction: MoneyDirection::Out,
-            amount_minor,
-            amount_asset: asset,
-            postings: legs(asset, Account::Suspense(gateway), Account::Gateway(gateway), amount_minor),
-        };
-        Ok(vec![unmatched.into()])
+        Ok(vec![unmatched_refund(context, gateway, (payment_ref, refund_ref), amount_minor, asset)])
     }
 }
 
@@ -98,87 +103,112 @@ impl Decide for RefundPurchase {
         if amount_minor > refundable_minor {
             return Err(Rejection::RefundExceedsCaptured { refundable_minor });
         }
-        let part = refundable(context, row, captured, amount_minor);
-        if part.is_short() {
-            return Err(Rejection::RefundExceedsUnspent { unspent_milli: part.left_milli });
+        let mut open = Refundable::of(context, row, captured);
+        let refundable_minor = open.minor();
+        if amount_minor > refundable_minor {
+            return Err(Rejection::RefundExceedsUnspent { refundable_minor });
         }
-        Ok(vec![refunded(purchase, row, captured, refund_ref, amount_minor, part)])
+        let from = (Account::Gateway(row.gateway), None);
+        Ok(vec![open.refund(purchase, refund_ref, amount_minor, from)])
     }
 }
 
-struct RefundedCoins {
-    /// What the money is worth in bought coins.
-    due_milli: i64,
-    /// What of it is unspent.
-    coins_milli: i64,
-    /// All that is unspent of the purchase.
-    left_milli: i64,
-    bonus_milli: i64,
+/// What of a purchase can still be refunded.
+pub(crate) struct Refundable<'a> {
+    row: &'a Purchase,
+    captured: Captured,
+    coins_left_milli: i64,
+    bonus_left_milli: i64,
 }
 
-impl RefundedCoins {
-    /// Whether coins that the money bought are spent. A refund too small to be worth a coin's
-    /// smallest part must not pass for covered: many of them would refund what was spent.
-    fn is_short(&self) -> bool {
-        self.coins_milli < self.due_milli || self.left_milli == 0
+impl<'a> Refundable<'a> {
+    fn of(context: &Context, row: &'a Purchase, captured: &Captured) -> Refundable<'a> {
+        let left = |lot: LotId| context.state.lot(lot).map_or(0, |row| row.remaining_milli);
+        let (coins_left_milli, bonus_left_milli) = (left(captured.lot), captured.bonus_lot.map_or(0, left));
+        Refundable { row, captured: captured.clone(), coins_left_milli, bonus_left_milli }
     }
-}
 
-/// Which coins a refund takes back: the purchase's in proportion to the money, as a difference
-/// of totals so that many small refunds take what one large one takes, as far as unspent.
-fn refundable(context: &Context, row: &Purchase, captured: &Captured, amount_minor: i64) -> RefundedCoins {
-    let due = |all_milli: i64| {
-        let total = |minor: i64| share(all_milli, minor, row.price_minor).unwrap_or(0);
-        total(captured.refunded_minor + amount_minor) - total(captured.refunded_minor)
-    };
-    let left = |lot: LotId| context.state.lot(lot).map_or(0, |row| row.remaining_milli);
-    let due_milli = due(row.coins_milli);
-    RefundedCoins {
-        due_milli,
-        coins_milli: due_milli.min(left(captured.lot)),
-        left_milli: left(captured.lot),
-        bonus_milli: captured.bonus_lot.map_or(0, |lot| due(row.bonus_milli).min(left(lot))),
+    /// A purchase of which nothing has been spent yet.
+    pub fn untouched(row: &'a Purchase, captured: Captured) -> Refundable<'a> {
+        let bonus_left_milli = captured.bonus_lot.map_or(0, |_| row.bonus_milli);
+        Refundable { row, captured, coins_left_milli: row.coins_milli, bonus_left_milli }
     }
-}
 
-fn refunded(
-    id: PurchaseId,
-    row: &Purchase,
-    captured: &Captured,
-    refund_ref: String,
-    amount_minor: i64,
-    part: RefundedCoins,
-) -> Event {
-    let RefundedCoins { due_milli, coins_milli, bonus_milli, .. } = part;
-    // Money whose coins are spent went back all the same: it waits in suspense for a person.
-    let covered_minor = match part.is_short() {
-        true => share(amount_minor, coins_milli, due_milli).unwrap_or(0),
-        false => amount_minor,
-    };
-    let uncovered_minor = amount_minor - covered_minor;
-    let (asset, gateway) = (row.price_asset, Account::Gateway(row.gateway));
-    let postings: Vec<Posting> = [
-        legs(Asset::COIN, Account::UserPurchased(row.user), Account::ExchangeCoins, coins_milli),
-        legs(Asset::COIN, Account::UserBonus(row.user), Account::PlatformPromotions, bonus_milli),
-        legs(asset, Account::ExchangeCoins, gateway, covered_minor),
-        legs(asset, Account::Suspense(row.gateway), gateway, uncovered_minor),
-    ]
-    .concat();
-    PurchaseRefunded {
-        purchase: id,
-        user: row.user,
-        gateway: row.gateway,
-        refund_ref,
-        lot: captured.lot,
-        coins_milli,
-        bonus_lot: captured.bonus_lot.filter(|_| bonus_milli > 0),
-        bonus_milli,
-        refunded_minor: amount_minor,
-        refunded_asset: asset,
-        uncovered_minor,
-        postings,
+    /// The money that the purchase's unspent coins are worth.
+    fn minor(&self) -> i64 {
+        let left_milli = self.coins_left_milli + self.bonus_left_milli;
+        if left_milli == 0 {
+            return 0;
+        }
+        let worth = share(self.row.price_minor, left_milli + self.captured.taken_milli, self.row.all_milli());
+        let unspent = worth.unwrap_or(0) - self.captured.covered_minor;
+        unspent.clamp(0, self.row.price_minor - self.captured.refunded_minor)
     }
-    .into()
+
+    /// The event that gives `amount_minor` back. The money leaves `from`; what the unspent coins are not worth
+    /// stands in suspense. Where the refund came before its capture, it `settles` the case in which it has waited.
+    pub fn refund(
+        &mut self,
+        purchase: PurchaseId,
+        refund_ref: String,
+        amount_minor: i64,
+        (from, settles): (Account, Option<u64>),
+    ) -> Event {
+        let refundable_minor = self.minor();
+        let covered_minor = amount_minor.min(refundable_minor);
+        let (coins_milli, bonus_milli) = match covered_minor == refundable_minor {
+            true => (self.coins_left_milli, self.bonus_left_milli),
+            false => self.in_proportion(covered_minor),
+        };
+        let (row, captured) = (self.row, &mut self.captured);
+        captured.refunded_minor += amount_minor;
+        captured.covered_minor += covered_minor;
+        captured.taken_milli += coins_milli + bonus_milli;
+        self.coins_left_milli -= coins_milli;
+        self.bonus_left_milli -= bonus_milli;
+        let uncovered_minor = amount_minor - covered_minor;
+        let (asset, suspense) = (row.price_asset, Account::Suspense(row.gateway));
+        let mut postings: Vec<Posting> = [
+            legs(Asset::COIN, Account::UserPurchased(row.user), Account::ExchangeCoins, coins_milli),
+            legs(Asset::COIN, Account::UserBonus(row.user), Account::PlatformPromotions, bonus_milli),
+            legs(asset, Account::ExchangeCoins, from, covered_minor),
+        ]
+        .concat();
+        if from != suspense {
+            postings.extend(legs(asset, suspense, from, uncovered_minor));
+        }
+        let bonus_lot = captured.bonus_lot.filter(|_| bonus_milli > 0);
+        PurchaseRefunded {
+            purchase,
+            user: row.user,
+            gateway: row.gateway,
+            refund_ref,
+            lot: captured.lot,
+            coins_milli,
+            bonus_lot,
+            bonus_milli,
+            refunded_minor: amount_minor,
+            refunded_asset: asset,
+            uncovered_minor,
+            settles,
+            postings,
+        }
+        .into()
+    }
+
+    /// The bought and the bonus coins that part of the money takes back, as a difference of totals, so that
+    /// many small refunds take what one large one takes.
+    fn in_proportion(&self, covered_minor: i64) -> (i64, i64) {
+        let (before, after) = (self.captured.covered_minor, self.captured.covered_minor + covered_minor);
+        let due = |all_milli: i64| {
+            let total = |minor: i64| share(all_milli, minor, self.row.price_minor).unwrap_or(0);
+            total(after) - total(before)
+        };
+        let due_milli = due(self.row.all_milli());
+        let bonus_milli = due(self.row.bonus_milli).min(self.bonus_left_milli).min(due_milli);
+        let coins_milli = (due_milli - bonus_milli).min(self.coins_left_milli);
+        (coins_milli, (due_milli - coins_milli).min(self.bonus_left_milli))
+    }
 }
 
 impl Happened for PurchaseRefunded {
@@ -198,11 +228,19 @@ impl Happened for PurchaseRefunded {
         change.edit_purchase(self.purchase, |purchase| {
             if let Some(captured) = &mut purchase.captured {
                 captured.refunded_minor += self.refunded_minor;
+                captured.covered_minor += self.refunded_minor - self.uncovered_minor;
+                captured.taken_milli += self.coins_milli + self.bonus_milli;
             }
         });
         change.draw(self.lot, self.coins_milli);
         if let Some(bonus_lot) = self.bonus_lot {
             change.draw(bonus_lot, self.bonus_milli);
+        }
+        if let Some(case) = self.settles {
+            change.close_case(case);
+        }
+        if self.uncovered_minor > 0 {
+            change.open_case_of_refund(self);
         }
         let refunds = &mut change.state.tables.refunds;
         refunds.set(change.revision, self.refund_ref.clone(), Some(change.revision));

@@ -3,6 +3,7 @@
 use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::event::{CommissionScope, DecodeError};
+use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use serde_json::{Map, Value};
 
@@ -15,6 +16,9 @@ pub fn every_event() -> Vec<Recorded> {
     world.given(fail(first, "pay_Nb1"));
     world.given(capture(Some(first), "pay_Nb2", 10_000));
     world.given(capture(Some(first), "pay_Nb3", 10_000));
+    let resolution = Resolution::Income;
+    let case = world.state.next_revision() - 1;
+    world.given(Command::from(ResolveSuspense { case, resolution, reason: "kept".to_owned() }));
     world.given(refund(first, "rfnd_Nb4", 2_500));
     let expiring = world.bonus(3_000, Some(30));
     world.at(31).given(Command::from(ExpireBonus { lot: expiring }));

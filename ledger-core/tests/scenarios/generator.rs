@@ -3,6 +3,7 @@
 use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
+use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -79,7 +80,22 @@ impl Step {
             7 => capture(Some(purchase).filter(|_| who % 2 == 0), &reference, size),
             8 => fail(purchase, &reference),
             9..=10 => refund(purchase, &reference, size % 5_000),
-            11 => refund_reported(Some(purchase).filter(|_| who % 5 != 0), &reference, size),
+            // Of a payment that is known, or is not yet.
+            11 if who % 3 != 0 => refund_of(&format!("ref_{}_{}", who, self.whom), &reference, size),
+            11 => {
+                let case = world.journal.iter().rev().map(|it| it.revision);
+                let case = case.into_iter().find(|case| world.state.suspense_case(*case).is_some());
+                let resolution = match who % 4 {
+                    0 => Resolution::Purchase(purchase),
+                    1 => Resolution::Refund(reference),
+                    _ => Resolution::Income,
+                };
+                Command::from(ResolveSuspense {
+                    case: case.unwrap_or(0),
+                    resolution,
+                    reason: "looked_at".to_owned(),
+                })
+            }
             12..=13 => Command::from(GrantBonus {
                 user: person,
                 origin: BonusOrigin::Promotion,

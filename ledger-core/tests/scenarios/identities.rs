@@ -4,6 +4,7 @@
 use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
+use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -39,7 +40,8 @@ fn commands() -> Vec<(Command, &'static str, &'static str)> {
         (CapturePurchase { gateway, purchase: Some(PURCHASE), payment_ref: text("pay_1"), amount_minor: 1, asset: Asset::INR }.into(), "090c187e-cdce-5d01-bd28-f4934c156a4f", "30b2f4e429e0e061194818dd9de65119"),
         (CapturePurchase { gateway, purchase: None, payment_ref: text("pay_1"), amount_minor: 1, asset: Asset::INR }.into(), "090c187e-cdce-5d01-bd28-f4934c156a4f", "eb78fce9c82165a46a853bdcfa1434b2"),
         (FailPurchase { purchase: PURCHASE, payment_ref: text("pay_1"), reason: text("declined") }.into(), "f9c8b2aa-c4a0-5386-998f-db605522b05d", "1b120edf4485fbd4040be4b278633eb7"),
-        (RecordRefund { gateway, purchase: Some(PURCHASE), refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "928e18da-b3a3-5643-aeae-05a2c75eba0a", "5224918a78709b09cbacf9953d4be198"),
+        (RecordRefund { gateway, payment_ref: text("pay_1"), refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "928e18da-b3a3-5643-aeae-05a2c75eba0a", "2694e6a775e3421b9699b7baa50a49c2"),
+        (ResolveSuspense { case: 7, resolution: Resolution::Income, reason: text("kept") }.into(), "204909b5-2237-53cf-898f-2b0a71c8326a", "d07d2247513eef2e4eefffd6994e1a17"),
         (RefundPurchase { purchase: PURCHASE, refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "5d49d993-e5a6-5fdc-b104-1f51f7c65f94", "f78b919cc738e18016278a43f0b19432"),
         (StartCall { call: CALL, payer: USER, host: HOST, medium: Medium::Video, price_seen_milli_per_minute: 1 }.into(), "616b6cc6-c5e1-5721-a33f-5a53a2bc8849", "6b5a50b4e506de4f124bd9365ddcbbb7"),
         (TickCall { call: CALL, number: 1, last_seen: None }.into(), "31d74ad6-fdeb-500e-9915-445ba2793496", "7ff1d4ff1a37f1a9e8594d1177987585"),

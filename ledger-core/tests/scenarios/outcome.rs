@@ -31,6 +31,7 @@ fn one(event: &Event) -> String {
             let known = if it.purchase.is_some() { "" } else { ", no purchase" };
             format!("unmatched {way} {} {}: {:?}{known}", it.amount_minor, it.amount_asset, it.cause)
         }
+        Event::SuspenseResolved(it) => format!("resolved {}", it.amount_minor),
         Event::BonusGranted(it) => format!("bonus {} ({:?})", it.coins_milli, it.origin),
         Event::BonusExpired(it) => format!("bonus expired {}", it.coins_milli),
         Event::AgencyJoined(_) => "joined".to_owned(),

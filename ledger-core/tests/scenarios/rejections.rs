@@ -4,6 +4,7 @@
 use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::event::CommissionScope::Global;
+use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -55,7 +56,9 @@ fn cases() -> Vec<Case> {
         ("a refund before the capture", |w| { let it = w.order(USER); refund(it, "r", 1) }, PurchaseNotCaptured),
         ("a refund of too much", |w| { let it = w.buy(USER); refund(it, "r", 10_001) }, RefundExceedsCaptured { refundable_minor: 10_000 }),
         ("a refund in dollars", |w| { let it = w.buy(USER); refund_in_dollars(it) }, RefundCurrencyMismatch),
-        ("a refund of spent coins", |w| { let it = w.buy(USER); w.given(rose()); refund(it, "r", 10_000) }, RefundExceedsUnspent { unspent_milli: 95_000 }),
+        ("a refund of spent coins", |w| { let it = w.buy(USER); w.given(rose()); refund(it, "r", 10_000) }, RefundExceedsUnspent { refundable_minor: 9_500 }),
+        ("a case that is not open", |_| Command::from(ResolveSuspense { case: 0, resolution: Resolution::Income, reason: "kept".to_owned() }), UnknownCase),
+        ("a refund as a purchase", |w| { let purchase = w.order(USER); w.given(refund_reported(None, "r", 10_000)); let case = w.state.next_revision() - 1; Command::from(ResolveSuspense { case, resolution: Resolution::Purchase(purchase), reason: "kept".to_owned() }) }, ResolutionUnfit),
         ("a refund once more", |w| { let it = w.buy(USER); w.given(refund(it, "r", 1)); refund(it, "r", 2) }, RefundKnown),
 
         ("the expiry of no lot", |_| Command::from(ExpireBonus { lot: LotId(NOBODYS) }), UnknownLot),
@@ -125,6 +128,13 @@ fn every_rejection_is_reached_and_records_nothing() {
         reached.insert(expected.code());
         world.refuse(command, expected);
     }
+    // Under the gateway's own key the payment would be the same command.
+    let mut world = World::new();
+    let paid = capture(None, "pay", 1);
+    world.given(paid.clone());
+    let another = Envelope { key: Key::Natural("another".to_owned()), ..world.envelope(paid) };
+    reached.insert(Rejection::PaymentKnown.code());
+    world.refuse_sent(&another, Rejection::PaymentKnown);
     for (name, key, expected) in key_cases() {
         let mut world = World::with_coins(100_000);
         println!("{name}");
@@ -231,7 +241,7 @@ fn the_guards_of_a_refund_stand_in_order() {
         .refuse(refund_in_dollars(open), PurchaseNotCaptured)
         .refuse(refund_in_dollars(spent), RefundCurrencyMismatch)
         .refuse(refund(spent, "r", 10_000), RefundExceedsCaptured { refundable_minor: 9_999 })
-        .refuse(refund(spent, "r", 9_999), RefundExceedsUnspent { unspent_milli: 94_990 })
+        .refuse(refund(spent, "r", 9_999), RefundExceedsUnspent { refundable_minor: 9_499 })
         .given(refund(spent, "r", 9_499));
 }
 

@@ -221,8 +221,7 @@ impl World {
     pub fn buy(&mut self, user: PersonId) -> PurchaseId {
         let purchase = self.order(user);
         let price = self.state.purchase(purchase).expect("opened").price_minor;
-        let payment_ref = format!("bought_{}", self.keys);
-        self.given(capture(Some(purchase), &payment_ref, price));
+        self.given(capture(Some(purchase), &payment_of(purchase), price));
         purchase
     }
 
@@ -319,15 +318,25 @@ pub fn fail(purchase: PurchaseId, payment_ref: &str) -> Command {
 }
 
 /// A refund that the gateway reports.
+/// A refund of the payment that has bought `purchase`, or of one that nobody has heard of.
 pub fn refund_reported(purchase: Option<PurchaseId>, refund_ref: &str, amount_minor: i64) -> Command {
-    let refund_ref = refund_ref.to_owned();
+    refund_of(&purchase.map_or("pay_unknown".to_owned(), payment_of), refund_ref, amount_minor)
+}
+
+/// A refund that the gateway reports of a payment.
+pub fn refund_of(payment_ref: &str, refund_ref: &str, amount_minor: i64) -> Command {
     Command::from(RecordRefund {
         gateway: Gateway::Razorpay,
-        purchase,
-        refund_ref,
+        payment_ref: payment_ref.to_owned(),
+        refund_ref: refund_ref.to_owned(),
         amount_minor,
         asset: Asset::INR,
     })
+}
+
+/// The payment with which [`World::buy`] pays.
+pub fn payment_of(purchase: PurchaseId) -> String {
+    format!("pay_{}", purchase.0.simple())
 }
 
 /// A refund that an admin makes.
