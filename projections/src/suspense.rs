@@ -4,6 +4,8 @@ use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, code, page_size, put};
 use chrono::{DateTime, Utc};
 use ledger_core::Event;
+use ledger_core::event::{PurchaseRefunded, UnmatchedMoneyReceived};
+use ledger_core::purchases::Resolution;
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -21,21 +23,40 @@ CREATE TABLE read.unmatched_money (
     direction text NOT NULL CHECK (direction IN ('in', 'out')),
     amount_minor bigint NOT NULL,
     amount_asset text NOT NULL
-);";
+);
+
+-- How a case was closed: by a person, or (settled) by money that undoes it.
+CREATE TABLE read.suspense_resolutions (
+    case_revision bigint PRIMARY KEY,
+    revision bigint NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    resolution text NOT NULL CHECK (resolution IN ('purchase', 'refund', 'income', 'settled')),
+    purchase uuid,
+    refund_ref text,
+    reason text,
+    actor text NOT NULL
+);
+CREATE INDEX resolutions_by_revision ON read.suspense_resolutions (revision, case_revision);";
 
 const WRITE: &str = "
     INSERT INTO read.unmatched_money SELECT * FROM json_populate_recordset(NULL::read.unmatched_money, $1::json)";
 
-/// The cases that a batch of events adds.
+const RESOLVE: &str = "
+    INSERT INTO read.suspense_resolutions
+    SELECT * FROM json_populate_recordset(NULL::read.suspense_resolutions, $1::json)";
+
+/// The cases that a batch of events opens and closes.
 #[derive(Default)]
 pub(crate) struct Suspense {
     cases: Vec<UnmatchedRow>,
+    resolutions: Vec<ResolutionRow>,
 }
 
 impl ReadModel for Suspense {
     const TABLES: &'static str = TABLES;
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
+        self.close(place);
         let row = match place.event() {
             Event::UnmatchedMoneyReceived(it) => UnmatchedRow {
                 revision: place.revision,
@@ -66,8 +87,81 @@ impl ReadModel for Suspense {
     }
 
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        put(connection, WRITE, self.cases.iter()).await
+        put(connection, WRITE, self.cases.iter()).await?;
+        put(connection, RESOLVE, self.resolutions.iter()).await
     }
+}
+
+impl Suspense {
+    fn close(&mut self, place: &Place<'_>) {
+        let settled = |case: i64| ResolutionRow {
+            case_revision: case,
+            revision: place.revision,
+            recorded_at: place.at,
+            resolution: "settled".to_owned(),
+            purchase: None,
+            refund_ref: None,
+            reason: None,
+            actor: place.recorded.metadata.actor.to_string(),
+        };
+        match place.event() {
+            Event::UnmatchedMoneyReceived(UnmatchedMoneyReceived { settles: Some(case), .. }) => {
+                self.resolutions.extend([settled(*case as i64), settled(place.revision)]);
+            }
+            Event::PurchaseRefunded(PurchaseRefunded { settles: Some(case), purchase, .. }) => {
+                self.resolutions.push(ResolutionRow { purchase: Some(purchase.0), ..settled(*case as i64) });
+            }
+            Event::SuspenseResolved(it) => {
+                let (resolution, purchase, refund_ref) = match &it.resolution {
+                    Resolution::Purchase(purchase) => ("purchase", Some(purchase.0), None),
+                    Resolution::Refund(refund_ref) => ("refund", None, Some(refund_ref.clone())),
+                    Resolution::Income => ("income", None, None),
+                };
+                self.resolutions.push(ResolutionRow {
+                    resolution: resolution.to_owned(),
+                    purchase,
+                    refund_ref,
+                    reason: Some(it.reason.clone()),
+                    ..settled(it.case as i64)
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How a case was closed.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct ResolutionRow {
+    pub case_revision: i64,
+    pub revision: i64,
+    pub recorded_at: DateTime<Utc>,
+    pub resolution: String,
+    pub purchase: Option<Uuid>,
+    pub refund_ref: Option<String>,
+    pub reason: Option<String>,
+    pub actor: String,
+}
+
+/// One case in suspense, and how it was closed.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+pub struct SuspenseCaseRow {
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub case: UnmatchedRow,
+    /// `purchase`, `refund` or `income` by a person; `settled` by money that undoes it. Absent while it is open.
+    pub resolution: Option<String>,
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// The event that closed it.
+    pub resolved_revision: Option<i64>,
+    /// The purchase that the money paid.
+    pub resolved_purchase: Option<Uuid>,
+    /// The refund by which the money went back.
+    pub resolved_refund_ref: Option<String>,
+    /// The reason code that the person gave.
+    pub resolved_reason: Option<String>,
+    /// Who closed it: `person:<id>`, or the gateway.
+    pub resolved_by: Option<String>,
 }
 
 /// One case in suspense.
@@ -79,8 +173,8 @@ pub struct UnmatchedRow {
     /// The gateway's name of the payment or the refund.
     pub payment_ref: String,
     pub purchase: Option<Uuid>,
-    /// `unknown_order`, `second_payment`, `amount_mismatch`, `currency_mismatch`,
-    /// `refund_unmatched`, or `refund_uncovered`: the part of a refund whose coins were spent.
+    /// `unknown_order`, `second_payment`, `amount_mismatch`, `currency_mismatch`, `balance_full`,
+    /// `refund_unmatched`, `refund_before_capture` (it waits for the capture), or `refund_uncovered`: the part of a refund whose coins were spent.
     pub cause: String,
     /// `in` or `out`.
     pub direction: String,
@@ -89,23 +183,31 @@ pub struct UnmatchedRow {
 }
 
 impl ReadModels {
-    /// The cases, newest first.
+    /// The cases, newest first; with `open`, those that are open.
     ///
     /// # Errors
     /// [`QueryError::BadCursor`], or when Postgres fails.
     pub async fn suspense_cases(
         &self,
+        open: bool,
         before: Option<&str>,
         limit: u32,
-    ) -> Result<Page<UnmatchedRow>, QueryError> {
+    ) -> Result<Page<SuspenseCaseRow>, QueryError> {
         let limit = page_size(limit);
-        let rows: Vec<UnmatchedRow> = sqlx::query_as(
-            "SELECT * FROM read.unmatched_money WHERE revision < $1 ORDER BY revision DESC LIMIT $2",
+        let rows: Vec<SuspenseCaseRow> = sqlx::query_as(
+            "SELECT money.*, done.resolution, done.recorded_at AS resolved_at, done.revision AS resolved_revision,
+                    done.purchase AS resolved_purchase, done.refund_ref AS resolved_refund_ref,
+                    done.reason AS resolved_reason, done.actor AS resolved_by
+             FROM read.unmatched_money AS money
+             LEFT JOIN read.suspense_resolutions AS done ON done.case_revision = money.revision
+             WHERE money.revision < $1 AND (NOT $3 OR done.revision IS NULL)
+             ORDER BY money.revision DESC LIMIT $2",
         )
         .bind(Cursor::read_or("suspense", before, i64::MAX)?)
         .bind(limit + 1)
+        .bind(open)
         .fetch_all(self.pool()?)
         .await?;
-        Ok(Page::of(rows, limit, "suspense", |row| row.revision))
+        Ok(Page::of(rows, limit, "suspense", |row| row.case.revision))
     }
 }

@@ -6,10 +6,11 @@ use crate::extract::{AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, 
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
 use crate::receipt::{Created, Recorded, created};
 use axum::extract::State;
-use ledger_core::command::RefundPurchase;
+use ledger_core::command::{RefundPurchase, ResolveSuspense};
+use ledger_core::purchases::Resolution;
 use ledger_core::{Asset, Command, PlanId, PurchaseId};
 use platform::purchases::Checkout;
-use projections::{PurchaseRow, UnmatchedRow};
+use projections::{PurchaseRow, SuspenseCaseRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,6 +22,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(get_purchase))
         .routes(routes!(refund_purchase))
         .routes(routes!(list_suspense))
+        .routes(routes!(resolve_suspense))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -140,16 +142,76 @@ async fn refund_purchase(
     Ok(created(&receipt, receipt.into()))
 }
 
-list_query! { SuspenseQuery {} }
+list_query! {
+    SuspenseQuery {
+        /// Only cases that are still open.
+        #[serde(default)]
+        open: bool,
+    }
+}
 
-/// Money that fits no open case and waits for a person, newest first.
+/// List money in suspense.
+///
+/// Money that a gateway moved and that fits no open purchase, newest first. A case is named by its `revision`.
+/// It stays open until you resolve it, or until money arrives that undoes it.
 #[utoipa::path(get, path = "/v1/admin/suspense", tag = "admin: purchases", security(("bearer" = ["admin"])),
-    params(SuspenseQuery), responses((status = 200, body = Page<UnmatchedRow>)))]
+    params(SuspenseQuery), responses((status = 200, body = Page<SuspenseCaseRow>)))]
 async fn list_suspense(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<SuspenseQuery>,
-) -> Result<Json<Page<UnmatchedRow>>, Error> {
+) -> Result<Json<Page<SuspenseCaseRow>>, Error> {
     let limit = query.ready(&api).await?;
-    Ok(Json(api.read.suspense_cases(query.cursor.as_deref(), limit).await?.into()))
+    Ok(Json(api.read.suspense_cases(query.open, query.cursor.as_deref(), limit).await?.into()))
+}
+
+/// What money in suspense turned out to be. Give one of the three.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum SuspenseIs {
+    /// It pays this open purchase, whose price it must be. The buyer gets the coins.
+    Purchase(Uuid),
+    /// It was sent back: what the gateway calls the refund, 1 to 64 visible ASCII characters.
+    Refund(String),
+    /// The platform keeps it, or bears it where the money went out.
+    Income(Kept),
+}
+
+/// An empty object.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Kept {}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ResolvedCase {
+    resolution: SuspenseIs,
+    /// Why: a code of 1 to 64 small letters, digits and underscores.
+    #[schema(example = "checked_with_bank")]
+    reason: String,
+}
+
+/// Resolve money in suspense.
+///
+/// Use it when you know what a case is. The resolution is recorded in the journal with your name and the reason,
+/// and the money leaves suspense in the same entry. A case is resolved once: a second resolution is refused with
+/// `unknown_case`. Money that is no such thing is refused with `resolution_unfit`.
+#[utoipa::path(post, path = "/v1/admin/suspense/{revision}/resolve", tag = "admin: purchases",
+    security(("bearer" = ["admin"])), params(("revision" = u64, Path), IdempotencyKey),
+    responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]
+async fn resolve_suspense(
+    State(api): State<Api>,
+    admin: AdminCaller,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(case): Path<u64>,
+    Json(asked): Json<ResolvedCase>,
+) -> Result<Created<Recorded>, Error> {
+    let resolution = match asked.resolution {
+        SuspenseIs::Purchase(purchase) => Resolution::Purchase(PurchaseId(purchase)),
+        SuspenseIs::Refund(refund_ref) => Resolution::Refund(refund_ref),
+        SuspenseIs::Income(Kept {}) => Resolution::Income,
+    };
+    let command = Command::from(ResolveSuspense { case, resolution, reason: asked.reason });
+    let receipt = api.app.commands.give(admin.person(), key, command).await?;
+    Ok(created(&receipt, receipt.into()))
 }

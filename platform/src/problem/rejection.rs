@@ -12,6 +12,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
 
         Rejection::UnknownPlan
         | Rejection::UnknownPurchase
+        | Rejection::UnknownCase
         | Rejection::UnknownLot
         | Rejection::UnknownGift
         | Rejection::UnknownCall
@@ -42,6 +43,8 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::RefundExceedsCaptured { .. }
         | Rejection::RefundExceedsUnspent { .. }
         | Rejection::RefundKnown
+        | Rejection::PaymentKnown
+        | Rejection::ResolutionUnfit
         | Rejection::LotNotExpired
         | Rejection::GiftPriceChanged { .. }
         | Rejection::GiftOutsideCall
@@ -92,7 +95,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::RefundExceedsCaptured { refundable_minor } => {
             problem.with("refundable_minor", *refundable_minor)
         }
-        Rejection::RefundExceedsUnspent { unspent_milli } => problem.with("unspent_milli", *unspent_milli),
+        Rejection::RefundExceedsUnspent { refundable_minor } => {
+            problem.with("refundable_minor", *refundable_minor)
+        }
         Rejection::GiftPriceChanged { price_milli } => problem.with("price_milli", *price_milli),
         Rejection::CallPriceChanged { price_milli_per_minute } => {
             problem.with("price_milli_per_minute", *price_milli_per_minute)

@@ -34,6 +34,10 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
             MoneyDirection::In => words("unmatched", "unresolved", "Payment that fits no open purchase"),
             MoneyDirection::Out => words("unmatched", "unresolved", "Refund that fits no purchase"),
         },
+        Event::SuspenseResolved(it) => {
+            let reason = it.reason.replace('_', " ");
+            words("suspense", "resolved", format!("Money in suspense resolved: {reason}"))
+        }
         Event::BonusGranted(it) => match it.origin {
             BonusOrigin::Plan => words("bonus", "completed", "Bonus coins of a plan"),
             BonusOrigin::Promotion => words("bonus", "completed", "Bonus coins"),

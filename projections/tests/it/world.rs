@@ -5,10 +5,11 @@ use ledger_core::command::{
     ApproveWithdrawal, CancelWithdrawal, CapturePurchase, ClearCommissionRate, EndCall, ExpireBonus,
     FailPurchase, FailWithdrawal, GrantBonus, JoinAgency, LeaveAgency, MarkWithdrawalPaid, OpenJournal,
     OpenPurchase, PauseCall, PostAdjustment, RecordRefund, RefundPurchase, RejectWithdrawal,
-    RequestWithdrawal, ResumeCall, SendGift, SetCoinPlan, SetCommissionRate, SetGiftPrice, SetHostRate,
-    StartCall, TickCall,
+    RequestWithdrawal, ResolveSuspense, ResumeCall, SendGift, SetCoinPlan, SetCommissionRate, SetGiftPrice,
+    SetHostRate, StartCall, TickCall,
 };
 use ledger_core::event::*;
+use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use projections::Journal;
 use std::sync::Arc;
@@ -167,7 +168,7 @@ impl World {
         world.gift(CAR, 40_000, None).await;
         world.give(Command::from(SetGiftPrice { gift: CAR, price_milli: None })).await;
         world.bonus_coins().await;
-        world.refunds(first).await;
+        world.refunds().await;
         world.withdrawals().await;
         world.corrections().await;
         world.give(Command::from(LeaveAgency { host: HOST })).await;
@@ -258,26 +259,33 @@ impl World {
         self.give(grant(1_000, None)).await;
     }
 
-    async fn refunds(&mut self, spent: PurchaseId) {
+    async fn refunds(&mut self) {
         let gateway = Gateway::Razorpay;
         let asset = Asset::INR;
         let purchase = self.purchase().await;
         self.capture(Some(purchase), "pay_7").await;
         let refund_ref = "rfnd_1".to_owned();
         self.give(Command::from(RefundPurchase { purchase, refund_ref, amount_minor: 3_333, asset })).await;
-        let record = |purchase, refund_ref: &str, amount_minor| {
+        let record = |payment_ref: &str, refund_ref: &str, amount_minor| {
             Command::from(RecordRefund {
                 gateway,
-                purchase,
+                payment_ref: payment_ref.to_owned(),
                 refund_ref: refund_ref.to_owned(),
                 amount_minor,
                 asset,
             })
         };
-        self.give(record(Some(purchase), "rfnd_2", 1_000)).await;
+        self.give(record("pay_7", "rfnd_2", 1_000)).await;
         // Part of its coins is spent: the uncovered money goes to suspense.
-        self.give(record(Some(spent), "rfnd_3", 9_900)).await;
-        self.give(record(None, "rfnd_4", 500)).await;
+        self.give(record("pay_1", "rfnd_3", 9_900)).await;
+        self.give(record("pay_none", "rfnd_4", 500)).await;
+        let case = self.state.revision().expect("an event");
+        let reason = "written_off".to_owned();
+        self.give(Command::from(ResolveSuspense { case, resolution: Resolution::Income, reason })).await;
+        // A refund before its capture: they settle each other.
+        self.give(record("pay_8", "rfnd_5", 9_900)).await;
+        let purchase = self.purchase().await;
+        self.capture(Some(purchase), "pay_8").await;
     }
 
     async fn withdrawals(&mut self) {
