@@ -8,15 +8,6 @@ CREATE TABLE app.gateway_orders (
     PRIMARY KEY (gateway, order_id)
 );
 
--- Which purchase a payment was credited to: refunds name the payment alone.
-CREATE TABLE app.gateway_payments (
-    gateway    text NOT NULL,
-    payment_id text NOT NULL,
-    -- Absent for a payment that stands in suspense: its refund takes nobody's coins.
-    purchase   uuid,
-    PRIMARY KEY (gateway, payment_id)
-);
-
 -- What gateways told us, as they told it: stored and answered first, worked through after. A delivery is never
 -- refused for what it says.
 CREATE TABLE app.webhook_inbox (

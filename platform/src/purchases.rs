@@ -21,8 +21,6 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 const GATEWAY: Gateway = Gateway::Razorpay;
-/// How long a refund waits for the capture that it undoes before it counts as unmatched.
-const OUT_OF_ORDER_HOURS: i64 = 1;
 /// How often the inbox is looked through when nothing wakes the worker.
 const IDLE: Duration = Duration::from_secs(5);
 /// After this many tries, about ten minutes, a delivery that still meets a fault wants a person.
@@ -98,8 +96,6 @@ enum Outcome {
     Done(&'static str),
     /// No program can decide it: a person looks at it.
     NeedsPerson(&'static str),
-    /// It speaks of something that has not been heard of yet: looked at again.
-    Later,
 }
 
 impl Purchases {
@@ -350,7 +346,6 @@ impl Purchases {
                     );
                     self.inbox.finish(delivery.id, State::NeedsPerson, outcome).await?;
                 }
-                Ok(Outcome::Later) => self.inbox.postpone(delivery, now).await?,
                 // Trying again does not help: what it says, or this program, is at fault.
                 Err(fault) if is_of_this_delivery(&fault, delivery.attempts) => {
                     error!(alert = "webhook_needs_person", delivery = delivery.id, %fault, "a delivery wants a person");
@@ -369,7 +364,7 @@ impl Purchases {
         Ok(due.len())
     }
 
-    async fn apply(&self, event: WebhookEvent, age: TimeDelta) -> Result<Outcome, CommandError> {
+    async fn apply(&self, event: WebhookEvent) -> Result<Outcome, CommandError> {
         match event {
             WebhookEvent::PaymentCaptured { payment_id, order_id, amount_minor, currency, .. } => {
                 let purchase = self.purchase_of_order(order_id.as_deref()).await?;
@@ -394,22 +389,10 @@ impl Purchases {
                     Ok(asset) => asset,
                     Err(outcome) => return Ok(outcome),
                 };
-                let heard_of: Option<Option<Uuid>> = sqlx::query_scalar(
-                    "SELECT purchase FROM app.gateway_payments WHERE gateway = $1 AND payment_id = $2",
-                )
-                .bind(GATEWAY.name())
-                .bind(&payment_id)
-                .fetch_optional(&self.pool)
-                .await?;
-                // A refund may overtake the capture that it undoes.
-                if heard_of.is_none() && age < TimeDelta::hours(OUT_OF_ORDER_HOURS) {
-                    return Ok(Outcome::Later);
-                }
-                let purchase = heard_of.flatten().map(PurchaseId);
                 let key = Key::Natural(refund_id.clone());
                 let command = Command::from(RecordRefund {
                     gateway: GATEWAY,
-                    purchase,
+                    payment_ref: payment_id,
                     refund_ref: refund_id,
                     amount_minor,
                     asset,
@@ -441,27 +424,15 @@ impl Purchases {
         let command = Command::from(CapturePurchase {
             gateway: GATEWAY,
             purchase,
-            payment_ref: payment_id.clone(),
+            payment_ref: payment_id,
             amount_minor,
             asset,
         });
         let told = self.tell(key, command).await?;
         let credited = match (&told, purchase) {
-            // The first delivery about this payment counts; its row is kept.
-            (Told::Refused(Rejection::KeyReused), _) => return Ok(told.outcome_of_money()),
             (Told::Recorded(receipt), Some(id)) => self.was_credited(id, receipt).await?.then_some(id),
-            (Told::Recorded(_), None) | (Told::Refused(_), _) => None,
+            _ => None,
         };
-        // After the ledger: a refund that finds this row finds the capture too.
-        sqlx::query(
-            "INSERT INTO app.gateway_payments (gateway, payment_id, purchase) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(GATEWAY.name())
-        .bind(payment_id)
-        .bind(credited.map(|id| id.0))
-        .execute(&self.pool)
-        .await?;
         if let Some(id) = credited {
             self.forget_open(id).await?;
         }
@@ -469,7 +440,7 @@ impl Purchases {
     }
 
     /// Whether this very payment bought the coins of the purchase. One that stands in suspense, such as a
-    /// second payment of one order, did not: its refund must leave those coins alone.
+    /// second payment of one order, did not.
     async fn was_credited(&self, id: PurchaseId, receipt: &Receipt) -> Result<bool, CommandError> {
         let lot: LotId = receipt.command_id.derive("lot");
         let captured = self.known(id).await?.and_then(|row| row.captured);
