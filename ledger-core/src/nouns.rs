@@ -4,7 +4,7 @@
 //! tables and rejections. Adding a noun is its folder, its line in `lib.rs`, and its name here.
 
 use crate::mechanism::decide::{Context, Decide};
-use crate::mechanism::event::{Change, DecodeError, Happened};
+use crate::mechanism::event::{Change, DecodeError, Happened, LotMove};
 use crate::mechanism::rejection::rejections;
 use crate::mechanism::table::Table;
 use crate::*;
@@ -113,6 +113,11 @@ macro_rules! assemble {
                 match self { $($(Event::$event(event) => event.people(),)*)* }
             }
 
+            /// What the event takes from lots and adds to them.
+            pub(crate) fn lots(&self) -> Vec<LotMove> {
+                match self { $($(Event::$event(event) => event.lots(),)*)* }
+            }
+
             /// Who pays for what happened.
             pub(crate) fn payer(&self) -> Option<PersonId> {
                 match self { $($(Event::$event(event) => event.payer(),)*)* }
@@ -145,6 +150,10 @@ macro_rules! assemble {
             pub fn settle(&mut self, revision: u64) {
                 self.balances.settle(revision);
                 $($(self.$table.settle(revision);)*)*
+            }
+
+            pub fn undo_bytes(&self) -> usize {
+                self.balances.undo_bytes() $($(+ self.$table.undo_bytes())*)*
             }
 
             pub fn digest(&self, into: &mut Sha256) {

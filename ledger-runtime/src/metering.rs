@@ -181,6 +181,7 @@ impl Metering {
                 let expiring = it.draws.iter().filter(|draw| draw.expires_at.is_some());
                 return self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
             }
+            Event::LotsMerged(it) => Subject::Lot(it.lot),
             _ => return,
         };
         self.unsure.insert(subject);

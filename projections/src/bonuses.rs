@@ -84,6 +84,13 @@ impl ReadModel for Bonuses {
                     self.add(added, place);
                 }
             }
+            Event::LotsMerged(it) => {
+                if let Account::UserBonus(user) = it.account {
+                    let (lot, origin, coins_milli) = (it.lot, "merged".to_owned(), it.amount_milli);
+                    let expires_at = it.expires_at;
+                    self.add(Added { lot, user, origin, purchase: None, coins_milli, expires_at }, place);
+                }
+            }
             _ => {}
         }
         for draw in drawn(place.event()) {
@@ -143,6 +150,7 @@ fn drawn(event: &Event) -> impl Iterator<Item = &Draw> {
         Event::CallTicked(it) => &it.draws,
         Event::GiftSent(it) => &it.draws,
         Event::AdjustmentPosted(it) => &it.draws,
+        Event::LotsMerged(it) => &it.merged,
         _ => &[],
     };
     draws.iter().filter(|draw| matches!(draw.account, Account::UserBonus(_)))
@@ -153,7 +161,7 @@ fn drawn(event: &Event) -> impl Iterator<Item = &Draw> {
 pub struct BonusLotRow {
     pub lot: Uuid,
     pub user: Uuid,
-    /// `plan`, `promotion` or `adjustment`.
+    /// `plan`, `promotion`, `adjustment`, or `merged` for a lot that took the place of small ones.
     pub origin: String,
     pub purchase: Option<Uuid>,
     pub granted_milli: i64,

@@ -4,7 +4,7 @@ use crate::account::legs;
 use crate::lots::Draw;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{Account, AdjustmentId, Asset, Event, LotId, NoteId, PersonId, Posting, Rejection, State};
 
 macro_rules! noun {
@@ -73,7 +73,7 @@ impl Decide for PostAdjustment {
         let (draws, postings) = if amount_milli > 0 {
             (Vec::new(), legs(Asset::COIN, other, account, amount_milli))
         } else {
-            let draws = if in_lots { context.draw_from(account, -amount_milli) } else { Vec::new() };
+            let draws = if in_lots { context.draw_from(account, -amount_milli)? } else { Vec::new() };
             (draws, legs(Asset::COIN, account, other, -amount_milli))
         };
         let posted = AdjustmentPosted {
@@ -86,13 +86,19 @@ impl Decide for PostAdjustment {
             draws,
             postings,
         };
-        Ok(vec![posted.into()])
+        let merges = if posted.lot.is_some() { context.merges(account) } else { vec![] };
+        Ok([vec![posted.into()], merges].concat())
     }
 }
 
 impl Happened for AdjustmentPosted {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        let added = self.lot.map(|lot| LotMove::added(lot, self.account, self.amount_milli));
+        added.into_iter().chain(self.draws.iter().map(LotMove::drawn)).collect()
     }
 
     fn people(&self) -> Vec<PersonId> {
@@ -105,7 +111,7 @@ impl Happened for AdjustmentPosted {
 
     fn evolve(&self, change: &mut Change) {
         if let Some(lot) = self.lot {
-            change.add_lot(lot, self.account, self.amount_milli, None);
+            change.add_loose_lot(lot, self.account, self.amount_milli, None);
         }
         change.spend(&self.draws);
     }

@@ -3,7 +3,7 @@
 use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{Account, Asset, Event, LotId, PersonId, Posting, PurchaseId, Rejection, State, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,8 @@ impl Decide for GrantBonus {
             return Err(Rejection::AmountNotPositive { field: "valid_seconds" });
         }
         let bonus = Bonus { user, origin, purchase: None, coins_milli, valid_seconds };
-        Ok(vec![bonus.event(context)])
+        let merges = context.merges(Account::UserBonus(user));
+        Ok([vec![bonus.event(context)], merges].concat())
     }
 }
 
@@ -121,6 +122,10 @@ impl Happened for BonusGranted {
         &self.postings
     }
 
+    fn lots(&self) -> Vec<LotMove> {
+        vec![LotMove::added(self.lot, Account::UserBonus(self.user), self.coins_milli)]
+    }
+
     fn people(&self) -> Vec<PersonId> {
         vec![self.user]
     }
@@ -130,13 +135,16 @@ impl Happened for BonusGranted {
     }
 
     fn evolve(&self, change: &mut Change) {
-        change.add_lot(self.lot, Account::UserBonus(self.user), self.coins_milli, self.expires_at);
+        let account = Account::UserBonus(self.user);
         if let Some(purchase) = self.purchase {
+            change.add_lot(self.lot, account, self.coins_milli, self.expires_at);
             change.edit_purchase(purchase, |purchase| {
                 if let Some(captured) = &mut purchase.captured {
                     captured.bonus_lot = Some(self.lot);
                 }
             });
+        } else {
+            change.add_loose_lot(self.lot, account, self.coins_milli, self.expires_at);
         }
     }
 }
@@ -144,6 +152,10 @@ impl Happened for BonusGranted {
 impl Happened for BonusExpired {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        vec![LotMove::taken(self.lot, Account::UserBonus(self.user), self.coins_milli)]
     }
 
     fn people(&self) -> Vec<PersonId> {

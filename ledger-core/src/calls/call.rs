@@ -5,8 +5,10 @@ use crate::commission::CommissionRule;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::Change;
 use crate::money::share;
+use crate::state::KEY_LIFE_MS;
 use crate::{CallId, Command, Medium, PersonId, Rejection, State, Timestamp};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A call as the ledger sees it: from acceptance to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -209,8 +211,8 @@ impl State {
 
     /// The calls that have not ended, in the order of their ids.
     pub fn active_calls(&self) -> Vec<(CallId, &Call)> {
-        let calls = self.tables.calls.iter().filter(|(_, call)| call.is_active());
-        calls.map(|(id, call)| (*id, call)).collect()
+        let active: BTreeSet<CallId> = self.tables.engaged.iter().map(|(_, call)| *call).collect();
+        active.into_iter().filter_map(|id| Some((id, self.call(id)?))).collect()
     }
 }
 
@@ -224,5 +226,20 @@ impl Context<'_> {
 impl Change<'_> {
     pub(super) fn edit_call(&mut self, id: CallId, edit: impl FnOnce(&mut Call)) {
         self.state.tables.calls.edit(self.revision, &id, edit);
+    }
+
+    /// Lets go of calls that ended longer ago than any client's key lives: what is asked about them from
+    /// then on is answered as for a call that never was. A few at each start, so that starts stay cheap and
+    /// no more calls stay than have started in a day.
+    pub(super) fn forget_ended_calls(&mut self) {
+        const AT_ONCE: usize = 4;
+        let horizon = self.at.plus_ms(-KEY_LIFE_MS);
+        let tables = &mut self.state.tables;
+        let ended = tables.ended_calls.iter().map(|(key, ())| *key).take(AT_ONCE);
+        let old: Vec<(Timestamp, CallId)> = ended.filter(|(at, _)| *at < horizon).collect();
+        for key in old {
+            tables.ended_calls.set(self.revision, key, None);
+            tables.calls.set(self.revision, key.1, None);
+        }
     }
 }

@@ -109,8 +109,9 @@ impl Happened for CallEnded {
             call.unseen.clear();
         });
         change.use_free_seconds(self);
-        let (engaged, revision) = (&mut change.state.tables.engaged, change.revision);
-        engaged.set(revision, self.payer, None);
-        engaged.set(revision, self.host, None);
+        let (tables, revision) = (&mut change.state.tables, change.revision);
+        tables.engaged.set(revision, self.payer, None);
+        tables.engaged.set(revision, self.host, None);
+        tables.ended_calls.set(revision, (change.at, self.call), Some(()));
     }
 }

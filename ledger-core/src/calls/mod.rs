@@ -27,6 +27,8 @@ macro_rules! noun {
             engaged: PersonId => CallId;
             // By payer: what was used of free seconds on the last day on which any were.
             free_used: PersonId => calls::FreeUsed;
+            // When which call has ended.
+            ended_calls: (Timestamp, CallId) => ();
         }
         rejections {
             CallPriceChanged { price_milli_per_minute: i64 } = "call_price_changed", "the host's price is now {price_milli_per_minute} thousandths of a coin a minute";

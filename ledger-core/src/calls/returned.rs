@@ -4,7 +4,7 @@ use super::Call;
 use crate::commission::{CommissionRule, Shares, shares_between};
 use crate::lots::Draw;
 use crate::mechanism::decide::Context;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{Account, Asset, CallId, Event, LotId, PersonId, Posting, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,10 @@ pub(super) fn returned(context: &Context, id: CallId, call: &Call, seen_ms: i64)
 impl Happened for CallChargeReturned {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        self.draws.iter().map(|it| LotMove::added(it.lot, it.account, it.amount_milli)).collect()
     }
 
     fn people(&self) -> Vec<PersonId> {

@@ -144,6 +144,7 @@ impl Happened for CallStarted {
     }
 
     fn evolve(&self, change: &mut Change) {
+        change.forget_ended_calls();
         let (tables, revision) = (&mut change.state.tables, change.revision);
         tables.calls.set(revision, self.call, Some(Call::begun(self, change.at)));
         tables.engaged.set(revision, self.payer, Some(self.call));

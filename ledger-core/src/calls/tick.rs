@@ -6,7 +6,7 @@ use crate::commission::{Split, SplitSource};
 use crate::lots::{Charge, Draw};
 use crate::mechanism::decide::{Context, Decide, audit};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{CallId, Event, PersonId, Posting, Rejection, Timestamp};
 
 commands! {
@@ -109,6 +109,10 @@ pub(super) fn increment(
 impl Happened for CallTicked {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        self.draws.iter().map(LotMove::drawn).collect()
     }
 
     fn people(&self) -> Vec<PersonId> {

@@ -4,7 +4,7 @@ use crate::commission::{Split, SplitSource};
 use crate::lots::{Charge, Draw};
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{CallId, Event, GiftId, GiftSendingId, PersonId, Posting, Rejection};
 
 macro_rules! noun {
@@ -80,6 +80,10 @@ impl Decide for SendGift {
 impl Happened for GiftSent {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        self.draws.iter().map(LotMove::drawn).collect()
     }
 
     fn people(&self) -> Vec<PersonId> {

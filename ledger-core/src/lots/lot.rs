@@ -11,15 +11,51 @@ pub struct Lot {
     pub account: Account,
     pub remaining_milli: i64,
     pub expires_at: Option<Timestamp>,
+    /// The revision that the lot came in at, by which lots of one expiry are drawn.
+    pub(crate) since: u64,
+    /// Whether no purchase refers to the lot, so that it may be merged with others.
+    pub(crate) loose: bool,
 }
 
-/// A user's lots, in the order in which they are spent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Payer {
-    /// By expiry, those without one last.
-    bonus: Vec<LotId>,
-    /// By age.
-    purchased: Vec<LotId>,
+/// Whose lot it is, and where it stands among theirs: lots are drawn in the order of their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Place {
+    person: PersonId,
+    kind: Kind,
+    /// The last moment there is where the lot does not expire.
+    expires_at: Timestamp,
+    since: u64,
+    lot: LotId,
+}
+
+/// Bonus coins are spent before bought coins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+enum Kind {
+    Bonus,
+    Purchased,
+}
+
+const NEVER: Timestamp = Timestamp(i64::MAX);
+
+impl Place {
+    fn of(id: LotId, lot: &Lot) -> Place {
+        let (person, kind) = match lot.account {
+            Account::UserBonus(person) => (person, Kind::Bonus),
+            Account::UserPurchased(person) => (person, Kind::Purchased),
+            other => panic!("lots stand in the accounts of users, not in {other}"),
+        };
+        Place { person, kind, expires_at: lot.expires_at.unwrap_or(NEVER), since: lot.since, lot: id }
+    }
+
+    /// Before all lots of the kind that expire at `expires_at` or later.
+    fn before(person: PersonId, kind: Kind, expires_at: Timestamp) -> Place {
+        Place { person, kind, expires_at, since: 0, lot: LotId(uuid::Uuid::nil()) }
+    }
+
+    /// After all lots of the kind.
+    fn after(person: PersonId, kind: Kind) -> Place {
+        Place { person, kind, expires_at: NEVER, since: u64::MAX, lot: LotId(uuid::Uuid::max()) }
+    }
 }
 
 impl State {
@@ -27,9 +63,9 @@ impl State {
         self.tables.lots.get(&lot)
     }
 
-    /// Bonus lots that will expire, with their moments, in the order of their ids.
+    /// Bonus lots that will expire, with their moments, soonest first.
     pub fn expiring_lots(&self) -> Vec<(Timestamp, LotId)> {
-        self.tables.lots.iter().filter_map(|(id, lot)| Some((lot.expires_at?, *id))).collect()
+        self.tables.expiring_lots.iter().map(|(key, ())| *key).collect()
     }
 
     /// The lots that `person` can spend, in the order in which they are drawn: bonus coins that
@@ -39,40 +75,77 @@ impl State {
         person: PersonId,
         at: Timestamp,
     ) -> impl Iterator<Item = (LotId, &Lot)> {
-        self.lots_of_person(person).filter(move |(_, lot)| lot.expires_at.is_none_or(|expiry| at < expiry))
+        let unexpired = Place::before(person, Kind::Bonus, at.plus_ms(1));
+        self.lots_between(unexpired, Place::after(person, Kind::Purchased))
+    }
+
+    /// Bonus coins of `person` that have expired and are still there, until the expiry is recorded.
+    pub(super) fn expired_milli(&self, person: PersonId, at: Timestamp) -> i64 {
+        let first = Place::before(person, Kind::Bonus, Timestamp(i64::MIN));
+        let expired = self.lots_between(first, Place::before(person, Kind::Bonus, at.plus_ms(1)));
+        expired.map(|(_, lot)| lot.remaining_milli).sum()
     }
 
     /// All lots that stand in `account`, in the order in which they are drawn.
-    pub(crate) fn lots_of(&self, account: Account) -> impl Iterator<Item = (LotId, &Lot)> {
-        let lots = account.person().map(|person| self.lots_of_person(person));
-        lots.into_iter().flatten().filter(move |(_, lot)| lot.account == account)
+    pub fn lots_of(&self, account: Account) -> impl Iterator<Item = (LotId, &Lot)> {
+        let range = match account {
+            Account::UserBonus(person) => Some((person, Kind::Bonus)),
+            Account::UserPurchased(person) => Some((person, Kind::Purchased)),
+            _ => None,
+        };
+        range.into_iter().flat_map(|(person, kind)| {
+            let first = Place::before(person, kind, Timestamp(i64::MIN));
+            self.lots_between(first, Place::after(person, kind))
+        })
     }
 
-    fn lots_of_person(&self, person: PersonId) -> impl Iterator<Item = (LotId, &Lot)> {
-        let payer = self.tables.payers.get(&person);
-        payer
-            .into_iter()
-            .flat_map(|payer| payer.bonus.iter().chain(&payer.purchased))
-            .filter_map(|id| self.lot(*id).map(|lot| (*id, lot)))
+    fn lots_between(&self, first: Place, last: Place) -> impl Iterator<Item = (LotId, &Lot)> {
+        self.tables.lot_places.range(first..=last).map(|(place, ())| {
+            let lot = self.lot(place.lot).expect("each place is that of a lot");
+            (place.lot, lot)
+        })
+    }
+
+    /// The lots in `account` that may be merged, in the order in which they are drawn.
+    pub(super) fn loose_lots_of(&self, account: Account) -> Vec<(LotId, &Lot)> {
+        let (first, last) = ((account, LotId(uuid::Uuid::nil())), (account, LotId(uuid::Uuid::max())));
+        let ids = self.tables.loose_lots.range(first..=last).map(|((_, id), ())| *id);
+        let mut lots: Vec<_> = ids.filter_map(|id| self.lot(id).map(|lot| (id, lot))).collect();
+        lots.sort_by_key(|(id, lot)| Place::of(*id, lot));
+        lots
     }
 }
 
 impl Change<'_> {
+    /// Adds a lot that a purchase refers to: it stays as it is until it is spent.
     pub fn add_lot(&mut self, id: LotId, account: Account, amount_milli: i64, expires_at: Option<Timestamp>) {
-        let person = account.person().expect("lots stand in the accounts of users");
-        let tables = &mut self.state.tables;
-        let mut payer = tables.payers.get(&person).cloned().unwrap_or_default();
-        if matches!(account, Account::UserBonus(_)) {
-            let key = |expiry: Option<Timestamp>| expiry.unwrap_or(Timestamp(i64::MAX));
-            let place = payer.bonus.partition_point(|other| {
-                tables.lots.get(other).is_some_and(|lot| key(lot.expires_at) <= key(expires_at))
-            });
-            payer.bonus.insert(place, id);
-        } else {
-            payer.purchased.push(id);
+        let since = self.revision;
+        self.put_lot(id, Lot { account, remaining_milli: amount_milli, expires_at, since, loose: false });
+    }
+
+    /// Adds a lot that nothing refers to by its id: it may be merged with others.
+    pub fn add_loose_lot(
+        &mut self,
+        id: LotId,
+        account: Account,
+        amount_milli: i64,
+        expires_at: Option<Timestamp>,
+    ) {
+        let since = self.revision;
+        self.put_lot(id, Lot { account, remaining_milli: amount_milli, expires_at, since, loose: true });
+    }
+
+    pub(super) fn put_lot(&mut self, id: LotId, lot: Lot) {
+        let (tables, revision) = (&mut self.state.tables, self.revision);
+        assert!(tables.lots.get(&id).is_none(), "the lot {id} is there already");
+        tables.lot_places.set(revision, Place::of(id, &lot), Some(()));
+        if let Some(expires_at) = lot.expires_at {
+            tables.expiring_lots.set(revision, (expires_at, id), Some(()));
         }
-        tables.payers.set(self.revision, person, Some(payer));
-        tables.lots.set(self.revision, id, Some(Lot { account, remaining_milli: amount_milli, expires_at }));
+        if lot.loose {
+            tables.loose_lots.set(revision, (lot.account, id), Some(()));
+        }
+        tables.lots.set(revision, id, Some(lot));
     }
 
     /// Puts coins back into the lot that they were drawn from. A lot that had been emptied is there again, to
@@ -96,7 +169,7 @@ impl Change<'_> {
         }
     }
 
-    /// Takes coins from a lot; an empty lot leaves its payer's list.
+    /// Takes coins from a lot; an empty lot is gone.
     pub fn draw(&mut self, id: LotId, amount_milli: i64) {
         if amount_milli == 0 {
             return;
@@ -109,11 +182,13 @@ impl Change<'_> {
             tables.lots.set(revision, id, Some(lot));
             return;
         }
-        let person = lot.account.person().expect("lots stand in the accounts of users");
-        let mut payer = tables.payers.get(&person).cloned().unwrap_or_default();
-        payer.bonus.retain(|other| *other != id);
-        payer.purchased.retain(|other| *other != id);
-        tables.payers.set(revision, person, Some(payer));
+        tables.lot_places.set(revision, Place::of(id, &lot), None);
+        if let Some(expires_at) = lot.expires_at {
+            tables.expiring_lots.set(revision, (expires_at, id), None);
+        }
+        if lot.loose {
+            tables.loose_lots.set(revision, (lot.account, id), None);
+        }
         tables.lots.set(revision, id, None);
     }
 }

@@ -1,26 +1,31 @@
 //! Coins that came in together, and how they are spent. A lot has one origin and one expiry.
 
 mod lot;
+mod merge;
 mod spending;
 mod wallet;
 
 pub use lot::Lot;
-pub(crate) use lot::Payer;
+pub(crate) use lot::Place;
+pub use merge::{LOOSE_LOTS, LotsMerged};
 pub(crate) use spending::Charge;
-pub use spending::Draw;
+pub use spending::{Draw, MOST_DRAWS};
 pub use wallet::Wallet;
 
 macro_rules! noun {
     ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
         lots
         commands {}
-        events {}
+        events { LotsMerged }
         tables {
             lots: LotId => lots::Lot;
-            payers: PersonId => lots::Payer;
+            lot_places: lots::Place => ();
+            expiring_lots: (Timestamp, LotId) => ();
+            loose_lots: (Account, LotId) => ();
         }
         rejections {
             UnknownLot = "unknown_lot", "there is no such lot of bonus coins";
+            TooManyLots { most: usize } = "too_many_lots", "this needs coins of more than {most} purchases at once; spend them in smaller parts";
             InsufficientFunds { needed_milli: i64, spendable_milli: i64 } = "insufficient_funds", "this needs {needed_milli} thousandths of a coin and {spendable_milli} can be spent";
             EarningsNotSpendable { needed_milli: i64, spendable_milli: i64 } = "earnings_not_spendable", "earnings can be withdrawn, not spent; {spendable_milli} of {needed_milli} thousandths of a coin can be spent";
         }

@@ -1,10 +1,14 @@
 //! What is paid in coins: draws from lots, and the entry of the charge.
 
+use super::Lot;
 use crate::account::legs;
 use crate::mechanism::decide::Context;
 use crate::{Account, Asset, LotId, PersonId, Posting, Rejection};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// From how many lots one command may draw, and so how much it may append.
+pub const MOST_DRAWS: usize = 1_000;
 
 /// Part of a spend: how much came from which lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,21 +29,11 @@ impl Context<'_> {
     /// Draws `amount_milli` from the payer's lots: bonus first (soonest expiry first), then bought
     /// coins by age. Earnings are no lots, so a host cannot pay from them.
     pub fn charge(&self, payer: PersonId, amount_milli: i64) -> Result<Charge, Rejection> {
-        let mut draws: Vec<Draw> = Vec::new();
-        let mut open = amount_milli;
-        for (lot, row) in self.state.spending_order(payer, self.at) {
-            let part = open.min(row.remaining_milli);
-            if part > 0 {
-                draws.push(Draw { lot, account: row.account, amount_milli: part });
-                open -= part;
-            }
-            if open == 0 {
-                break;
-            }
+        let spendable_milli = self.state.spendable(payer, self.at);
+        if spendable_milli < amount_milli {
+            return Err(self.short_of(payer, amount_milli, spendable_milli));
         }
-        if open > 0 {
-            return Err(self.short_of(payer, amount_milli, amount_milli - open));
-        }
+        let draws = drawn(self.state.spending_order(payer, self.at), amount_milli)?;
         let from = |account: Account| {
             draws.iter().filter(|it| it.account == account).map(|it| it.amount_milli).sum()
         };
@@ -60,17 +54,29 @@ impl Context<'_> {
     }
 
     /// Takes from all lots of one account, expired ones too: the account holds their coins.
-    pub fn draw_from(&self, account: Account, amount_milli: i64) -> Vec<Draw> {
-        let mut open = amount_milli;
-        let mut draws = Vec::new();
-        for (lot, row) in self.state.lots_of(account) {
-            let part = open.min(row.remaining_milli);
-            if part > 0 {
-                draws.push(Draw { lot, account, amount_milli: part });
-                open -= part;
-            }
-        }
-        assert_eq!(open, 0, "the lots of {account} hold its balance");
-        draws
+    pub fn draw_from(&self, account: Account, amount_milli: i64) -> Result<Vec<Draw>, Rejection> {
+        drawn(self.state.lots_of(account), amount_milli)
     }
+}
+
+/// Takes `amount_milli` from the first of `lots`, which hold as much.
+fn drawn<'a>(
+    lots: impl Iterator<Item = (LotId, &'a Lot)>,
+    amount_milli: i64,
+) -> Result<Vec<Draw>, Rejection> {
+    let mut draws: Vec<Draw> = Vec::new();
+    let mut open = amount_milli;
+    for (lot, row) in lots {
+        if open == 0 {
+            break;
+        }
+        if draws.len() == MOST_DRAWS {
+            return Err(Rejection::TooManyLots { most: MOST_DRAWS });
+        }
+        let part = open.min(row.remaining_milli);
+        draws.push(Draw { lot, account: row.account, amount_milli: part });
+        open -= part;
+    }
+    assert_eq!(open, 0, "lots hold what their account holds");
+    Ok(draws)
 }

@@ -29,6 +29,8 @@ impl State {
 
     /// What `person` can spend: bought coins, and bonus coins that have not expired.
     pub fn spendable(&self, person: PersonId, at: Timestamp) -> i64 {
-        self.spending_order(person, at).map(|(_, lot)| lot.remaining_milli).sum()
+        let coins = |account: Account| -self.balance(account, Asset::COIN);
+        let all_milli = coins(Account::UserPurchased(person)) + coins(Account::UserBonus(person));
+        all_milli - self.expired_milli(person, at)
     }
 }

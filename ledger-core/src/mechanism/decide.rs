@@ -3,14 +3,15 @@
 
 use super::account::{Account, Posting};
 use super::envelope::{Envelope, Key, Policy};
-use super::evolve::assert_balanced;
-use super::ids::{CommandId, PersonId};
+use super::evolve::{assert_balanced, assert_lots_match};
+use super::ids::{CommandId, LotId, PersonId};
 use super::metadata::{Actor, Metadata, Recorded, RequestHash};
 use super::money::{Asset, MAX_AMOUNT};
 use super::state::{KEY_LIFE_MS, State};
 use super::time::Timestamp;
 use crate::SCHEMA_VERSION;
 use crate::nouns::{Command, Event, Rejection};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// How far a client's clock may run ahead, in milliseconds.
@@ -80,8 +81,8 @@ pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decis
     let key_at = check_key(&envelope.key, at)?;
     let context = Context { state, at, command_id: envelope.command_id(), policy: &envelope.policy };
     let request_hash = envelope.request_hash();
-    if let Some(earlier) = state.remembered(context.command_id) {
-        if earlier.hash != request_hash {
+    if let Some(earlier) = state.remembered(context.command_id, key_at) {
+        if !earlier.asked(request_hash) {
             return Err(Rejection::KeyReused);
         }
         return Ok(Decision::Duplicate { command_id: context.command_id, revision: earlier.revision });
@@ -141,6 +142,7 @@ pub(crate) fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
     let mut changed: Vec<(Account, Asset, i128)> = Vec::new();
     for event in events {
         assert_balanced(event.postings());
+        assert_lots_match(event);
         // Posting by posting, as evolve will do it: what passes here cannot stop the ledger there.
         for Posting { account, asset, amount } in event.postings().iter().copied() {
             let before = match changed.iter().position(|(a, b, _)| (*a, *b) == (account, asset)) {
@@ -155,10 +157,26 @@ pub(crate) fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
             changed.push((account, asset, after));
         }
     }
+    audit_lots(state, events);
     for (account, _, after) in changed {
         assert!(after == 0 || account != Account::ClearingCharges, "clearing:charges would not be empty");
     }
     Ok(())
+}
+
+/// # Panics
+/// When a lot would be overdrawn, or named with another account than its own.
+fn audit_lots(state: &State, events: &[Event]) {
+    let mut left: BTreeMap<LotId, (Account, i64)> = BTreeMap::new();
+    for it in events.iter().flat_map(Event::lots) {
+        let row = left.entry(it.lot).or_insert_with(|| match state.lot(it.lot) {
+            Some(lot) => (lot.account, lot.remaining_milli),
+            None => (it.account, 0),
+        });
+        assert_eq!(row.0, it.account, "the lot {} stands in another account", it.lot);
+        row.1 += it.amount_milli;
+        assert!(row.1 >= 0, "the lot {} would be overdrawn", it.lot);
+    }
 }
 
 /// How a command is decided.
@@ -203,4 +221,28 @@ pub(crate) fn check_reason(field: &'static str, reason: &str) -> Result<String, 
 pub(crate) fn check_reference(field: &'static str, reference: &str) -> Result<String, Rejection> {
     let fits = (1..=64).contains(&reference.len()) && reference.bytes().all(|b| b.is_ascii_graphic());
     if fits { Ok(reference.to_owned()) } else { Err(Rejection::ReferenceInvalid { field }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::legs;
+    use crate::gifts::GiftSent;
+
+    #[test]
+    #[should_panic(expected = "the lots that GiftSent names hold what it posts to user:")]
+    fn an_event_that_draws_other_coins_than_it_posts_is_never_appended() {
+        let (sender, host, asset) = (PersonId(Uuid::nil()), PersonId(Uuid::max()), Asset::COIN);
+        let sent = GiftSent {
+            sending: Uuid::nil().into(),
+            gift: Uuid::nil().into(),
+            sender,
+            host,
+            call: None,
+            price_milli: 5,
+            draws: vec![],
+            postings: legs(asset, Account::UserBonus(sender), Account::ClearingCharges, 5),
+        };
+        let _ = audit(&State::new(), &[sent.into()]);
+    }
 }

@@ -3,10 +3,11 @@
 //! A recorded event decodes for ever. Amounts in coins are thousandths (`_milli`), in fiat minor
 //! units (`_minor`) beside their asset. Events hold ids and codes only, never personal data.
 
-use super::account::Posting;
-use super::ids::PersonId;
+use super::account::{Account, Posting};
+use super::ids::{LotId, PersonId};
 use super::state::State;
 use super::time::Timestamp;
+use crate::lots::Draw;
 use uuid::Uuid;
 
 /// Declares events: a struct each, beside the text by which the journal knows its type. The text is
@@ -41,6 +42,11 @@ pub(crate) trait Happened {
     /// The entry of the event: its postings, none when no value moves.
     fn postings(&self) -> &[Posting];
 
+    /// What the event takes from lots and adds to them: for each account as much as its postings move.
+    fn lots(&self) -> Vec<LotMove> {
+        vec![]
+    }
+
     /// The people whom the event concerns: they may see it.
     fn people(&self) -> Vec<PersonId>;
 
@@ -57,6 +63,28 @@ pub(crate) trait Happened {
     /// Changes the noun's rows. Amounts are taken as they stand, never computed again; the balances
     /// have been moved by the postings already.
     fn evolve(&self, change: &mut Change);
+}
+
+/// Coins that come into a lot (positive) or leave it (negative).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LotMove {
+    pub lot: LotId,
+    pub account: Account,
+    pub amount_milli: i64,
+}
+
+impl LotMove {
+    pub fn added(lot: LotId, account: Account, amount_milli: i64) -> LotMove {
+        LotMove { lot, account, amount_milli }
+    }
+
+    pub fn taken(lot: LotId, account: Account, amount_milli: i64) -> LotMove {
+        LotMove { lot, account, amount_milli: -amount_milli }
+    }
+
+    pub fn drawn(draw: &Draw) -> LotMove {
+        LotMove::taken(draw.lot, draw.account, draw.amount_milli)
+    }
 }
 
 /// The change that one recorded event makes.

@@ -5,6 +5,8 @@ use super::event::Change;
 use super::metadata::Recorded;
 use super::money::{Asset, MAX_AMOUNT};
 use super::state::State;
+use crate::nouns::Event;
+use std::collections::BTreeMap;
 
 /// Brings `state` one event further.
 ///
@@ -17,6 +19,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
     assert_eq!(revision, state.head.next, "events are evolved in the order of their revisions");
     state.keep_head(revision);
     post(state, revision, recorded.event.postings());
+    assert_lots_match(&recorded.event);
     recorded.event.evolve(&mut Change { state, revision, at: metadata.recorded_at });
     assert!(state.head.journal.is_some(), "a journal begins with JournalOpened");
     state.head.next = revision + 1;
@@ -50,5 +53,21 @@ pub(crate) fn assert_balanced(postings: &[Posting]) {
         let sum: i128 =
             postings.iter().filter(|it| it.asset == posting.asset).map(|it| i128::from(it.amount)).sum();
         assert_eq!(sum, 0, "the postings of an entry sum to zero for {}", posting.asset);
+    }
+}
+
+/// # Panics
+/// When an event moves other amounts between lots than its postings move between the accounts of users.
+pub(crate) fn assert_lots_match(event: &Event) {
+    let mut open: BTreeMap<Account, i128> = BTreeMap::new();
+    let users = |account: &Account| matches!(account, Account::UserPurchased(_) | Account::UserBonus(_));
+    for posting in event.postings().iter().filter(|it| users(&it.account)) {
+        *open.entry(posting.account).or_default() += i128::from(posting.amount);
+    }
+    for it in event.lots() {
+        *open.entry(it.account).or_default() += i128::from(it.amount_milli);
+    }
+    for (account, left) in open {
+        assert_eq!(left, 0, "the lots that {} names hold what it posts to {account}", event.kind());
     }
 }

@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod event;
 pub mod evolve;
 pub mod ids;
+pub mod memory;
 pub mod metadata;
 pub mod money;
 pub mod rejection;

@@ -4,14 +4,14 @@
 
 use super::account::Account;
 use super::ids::{CommandId, JournalId};
-use super::metadata::{Metadata, RequestHash};
+use super::memory::{Memory, Remembered};
+use super::metadata::Metadata;
 use super::money::Asset;
-use super::table::Table;
 use super::time::Timestamp;
 use crate::nouns::Tables;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// For how long a client's idempotency key is good, in milliseconds of event time.
 pub const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -22,9 +22,7 @@ pub struct State {
     pub(crate) head: Head,
     heads_before: VecDeque<(u64, Head)>,
     pub(crate) tables: Tables,
-    commands: Table<CommandId, Remembered>,
-    /// When which command may be forgotten; follows from `commands`.
-    forgettable: BTreeSet<(Timestamp, CommandId)>,
+    commands: Memory,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,14 +31,6 @@ pub(crate) struct Head {
     /// The revision that the next event gets.
     pub next: u64,
     pub at: Timestamp,
-}
-
-/// A command that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Remembered {
-    pub hash: RequestHash,
-    pub revision: u64,
-    pub key_at: Option<Timestamp>,
 }
 
 impl State {
@@ -79,16 +69,12 @@ impl State {
     }
 
     /// Where the command was recorded, and with what content, while it is remembered.
-    pub(crate) fn remembered(&self, command: CommandId) -> Option<&Remembered> {
-        self.commands.get(&command)
+    pub(crate) fn remembered(&self, command: CommandId, key_at: Option<Timestamp>) -> Option<Remembered> {
+        self.commands.find(command, key_at)
     }
 
     pub(crate) fn remember(&mut self, revision: u64, metadata: &Metadata) {
-        if let Some(key_at) = metadata.key_at {
-            self.forgettable.insert((key_at, metadata.command_id));
-        }
-        let row = Remembered { hash: metadata.request_hash, revision, key_at: metadata.key_at };
-        self.commands.set(revision, metadata.command_id, Some(row));
+        self.commands.add(revision, metadata.command_id, metadata.request_hash, metadata.key_at);
     }
 
     /// Keeps the head as it is before the event at `revision`, for undo.
@@ -113,21 +99,22 @@ impl State {
         while self.heads_before.front().is_some_and(|(changed, _)| *changed <= revision) {
             self.heads_before.pop_front();
         }
-        self.forget_expired_commands();
+        // A key that has expired is refused by its age alone, so it makes no difference when its command is
+        // forgotten. The age is taken at the last settled event: time that is taken back with later events
+        // must not have forgotten anything.
+        let settled = self.heads_before.front().map_or(self.head, |(_, head)| *head);
+        self.commands.forget_before(settled.at.plus_ms(-KEY_LIFE_MS));
     }
 
-    /// Forgets commands whose keys have expired: they are refused by the age of the key alone, so
-    /// it makes no difference when this happens. The age is taken at the last settled event: time
-    /// that is taken back with later events must not have forgotten anything.
-    fn forget_expired_commands(&mut self) {
-        let settled = self.heads_before.front().map_or(self.head, |(_, head)| *head);
-        let horizon = settled.at.plus_ms(-KEY_LIFE_MS);
-        while let Some((key_at, command)) = self.forgettable.first().copied()
-            && key_at < horizon
-        {
-            self.forgettable.pop_first();
-            self.commands.forget(&command);
-        }
+    /// How many bytes, as JSON, the tables keep to take back what is not settled.
+    pub fn undo_bytes(&self) -> usize {
+        self.tables.undo_bytes()
+    }
+
+    /// How many bytes it takes to know retries of settled commands, as far as can be counted without the
+    /// allocator.
+    pub fn command_memory_bytes(&self) -> usize {
+        self.commands.bytes()
     }
 
     /// A hash over everything that decides: equal journals give equal hashes.
@@ -135,8 +122,7 @@ impl State {
         let mut digest = Sha256::new();
         digest.update(serde_json::to_vec(&self.head).expect("a head holds integers and ids only"));
         self.tables.digest(&mut digest);
-        let horizon = self.head.at.plus_ms(-KEY_LIFE_MS);
-        self.commands.digest_where("commands", &mut digest, |row| row.key_at.is_none_or(|at| at >= horizon));
+        self.commands.digest(self.head.at.plus_ms(-KEY_LIFE_MS), &mut digest);
         digest.finalize().into()
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 
 /// An ordered map that remembers, for each change since the last [`Table::settle`], what stood there
 /// before, under the revision of the event that made the change.
@@ -64,20 +65,21 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
         self.rows.iter()
     }
 
-    /// Removes a row for good: undo does not bring it back.
-    pub fn forget(&mut self, key: &K) {
-        self.rows.remove(key);
+    /// The rows whose keys lie in `keys`, in their order.
+    pub fn range(&self, keys: RangeInclusive<K>) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.range(keys)
+    }
+
+    /// How many bytes, as JSON, are kept to take back changes.
+    pub fn undo_bytes(&self) -> usize {
+        let bytes = |row| serde_json::to_vec(row).map_or(0, |bytes| bytes.len());
+        self.before.iter().map(bytes).sum()
     }
 
     /// Adds the rows to a hash of the state.
     pub fn digest(&self, name: &str, into: &mut Sha256) {
-        self.digest_where(name, into, |_| true);
-    }
-
-    /// Adds the rows that still count to a hash of the state.
-    pub fn digest_where(&self, name: &str, into: &mut Sha256, counts: impl Fn(&V) -> bool) {
         into.update(name.as_bytes());
-        for row in self.rows.iter().filter(|(_, value)| counts(value)) {
+        for row in &self.rows {
             let bytes = serde_json::to_vec(&row).expect("rows hold strings, integers and lists only");
             into.update((bytes.len() as u64).to_be_bytes());
             into.update(bytes);

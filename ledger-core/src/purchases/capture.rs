@@ -6,7 +6,7 @@ use crate::account::legs;
 use crate::bonuses::{Bonus, BonusOrigin};
 use crate::mechanism::decide::{Context, Decide, audit, check_amount, check_reason, check_reference};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection};
 
 commands! {
@@ -130,6 +130,10 @@ impl Decide for FailPurchase {
 impl Happened for PurchaseCaptured {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        vec![LotMove::added(self.lot, Account::UserPurchased(self.user), self.coins_milli)]
     }
 
     fn people(&self) -> Vec<PersonId> {

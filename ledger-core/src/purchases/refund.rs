@@ -11,7 +11,7 @@ use super::{Captured, Purchase};
 use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reference};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, events};
+use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::money::share;
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection, State};
 
@@ -214,6 +214,13 @@ impl<'a> Refundable<'a> {
 impl Happened for PurchaseRefunded {
     fn postings(&self) -> &[Posting] {
         &self.postings
+    }
+
+    fn lots(&self) -> Vec<LotMove> {
+        let coins = LotMove::taken(self.lot, Account::UserPurchased(self.user), self.coins_milli);
+        let bonus =
+            self.bonus_lot.map(|lot| LotMove::taken(lot, Account::UserBonus(self.user), self.bonus_milli));
+        [Some(coins), bonus].into_iter().flatten().filter(|it| it.amount_milli != 0).collect()
     }
 
     fn people(&self) -> Vec<PersonId> {

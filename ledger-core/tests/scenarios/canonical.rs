@@ -39,6 +39,10 @@ pub fn every_event() -> Vec<Recorded> {
     let [one, two, three, four] = [(); 4].map(|()| world.request_withdrawal(10_000));
     world.given(approve(one)).given(reject(two)).given(cancel(three, HOST)).given(paid(one));
     world.given(approve(four)).given(payout_failed(four));
+    // Two lots for each of 128 moments: all that an account holds before they are merged.
+    for number in 0..257 {
+        world.bonus(1_000, Some(1_000 + number / 2));
+    }
     let first_of = |kind| world.journal.iter().find(|it| it.event.kind() == kind).cloned();
     Event::KINDS.iter().map(|kind| first_of(*kind).unwrap_or_else(|| panic!("{kind} happens"))).collect()
 }

@@ -13,6 +13,7 @@ mod gifts;
 mod golden;
 mod idempotency;
 mod identities;
+mod lots;
 mod metering;
 mod outcome;
 mod properties;

@@ -34,6 +34,7 @@ fn one(event: &Event) -> String {
         Event::SuspenseResolved(it) => format!("resolved {}", it.amount_minor),
         Event::BonusGranted(it) => format!("bonus {} ({:?})", it.coins_milli, it.origin),
         Event::BonusExpired(it) => format!("bonus expired {}", it.coins_milli),
+        Event::LotsMerged(it) => format!("merged {} of {}", it.amount_milli, it.merged.len()),
         Event::AgencyJoined(_) => "joined".to_owned(),
         Event::AgencyLeft(_) => "left".to_owned(),
         Event::HostRateSet(it) => format!("{:?} {:?}", it.medium, it.price_milli_per_minute),

@@ -44,6 +44,12 @@ fn cases() -> Vec<Case> {
         ("a gift without coins", |_| rose(), InsufficientFunds { needed_milli: 5_000, spendable_milli: 0 }),
         ("a gift from earnings", |w| { w.given(adjust(Account::HostEarnings(USER), 5_000)); rose() }, EarningsNotSpendable { needed_milli: 5_000, spendable_milli: 0 }),
 
+        ("a gift of a thousand purchases and one", |w| {
+            w.given(plan(1, 0, None)).given(SetGiftPrice { gift: ROSE, price_milli: Some(1_001) }.into());
+            (0..1_001).for_each(|_| { w.buy(USER); });
+            gift(USER, HOST, None, 1_001)
+        }, TooManyLots { most: 1_000 }),
+
         ("an order of no plan", |_| order_of_no_plan(), UnknownPlan),
         ("an order of a plan that is not sold", |w| {
             w.given(Command::from(SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::INR, active: false }));

@@ -266,13 +266,11 @@ pub fn assert_sound(state: &State) {
         assert!(!account.is_owned() || amount <= 0, "{account} is overdrawn");
         assert_ne!(account, Account::ClearingCharges, "clearing is empty");
         if let Account::UserPurchased(person) | Account::UserBonus(person) = account {
+            let in_lots: i64 = state.lots_of(account).map(|(_, lot)| lot.remaining_milli).sum();
+            assert_eq!(in_lots, -amount, "the lots hold what the account holds: {account}");
             // At a time when nothing has expired, all lots are spendable.
             let wallet = state.wallet(person, Timestamp(0));
-            let in_accounts = wallet.purchased_milli + wallet.bonus_milli;
-            assert_eq!(
-                wallet.spendable_milli, in_accounts,
-                "the lots hold what the accounts hold: {account}"
-            );
+            assert_eq!(wallet.spendable_milli, wallet.purchased_milli + wallet.bonus_milli);
         }
     }
     assert!(sums.values().all(|sum| *sum == 0), "the books balance: {sums:?}");

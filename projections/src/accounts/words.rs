@@ -66,6 +66,7 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         // Events that move no value have no line in a statement.
         Event::JournalOpened(_)
         | Event::CoinPlanSet(_)
+        | Event::LotsMerged(_)
         | Event::PurchaseOpened(_)
         | Event::PurchaseFailed(_)
         | Event::AgencyJoined(_)

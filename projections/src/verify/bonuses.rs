@@ -62,6 +62,14 @@ impl Opinion for Bonuses {
                     self.take(lot, it.bonus_milli, told);
                 }
             }
+            Event::LotsMerged(it) => {
+                self.drawn(&it.merged, told);
+                if let Account::UserBonus(user) = it.account {
+                    let expires_at = it.expires_at;
+                    let lot = Lot { expires_at, ..Lot::new(user, "merged", it.amount_milli, told) };
+                    self.lots.insert(it.lot.0, lot);
+                }
+            }
             Event::CallTicked(it) => self.drawn(&it.draws, told),
             Event::GiftSent(it) => self.drawn(&it.draws, told),
             _ => {}

@@ -18,6 +18,7 @@ use uuid::Uuid;
 pub const USER: PersonId = PersonId(Uuid::from_u128(0xa1));
 pub const HOST: PersonId = PersonId(Uuid::from_u128(0xa2));
 pub const OTHER_HOST: PersonId = PersonId(Uuid::from_u128(0xa3));
+pub const COLLECTOR: PersonId = PersonId(Uuid::from_u128(0xa5));
 pub const ADMIN: PersonId = PersonId(Uuid::from_u128(0xa4));
 pub const AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb1));
 pub const OTHER_AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb2));
@@ -174,6 +175,7 @@ impl World {
         world.give(Command::from(LeaveAgency { host: HOST })).await;
         world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
         world.a_running_and_a_paused_call().await;
+        world.small_lots().await;
         world
     }
 
@@ -257,6 +259,19 @@ impl World {
         self.pass(61);
         self.give(Command::from(ExpireBonus { lot: granted.lot })).await;
         self.give(grant(1_000, None)).await;
+    }
+
+    /// Two lots for each of 128 moments, which is all that an account holds, and one more.
+    async fn small_lots(&mut self) {
+        for number in 0..257 {
+            self.give(Command::from(GrantBonus {
+                user: COLLECTOR,
+                origin: BonusOrigin::Promotion,
+                coins_milli: 10,
+                valid_seconds: Some(86_400 + number / 2),
+            }))
+            .await;
+        }
     }
 
     async fn refunds(&mut self) {

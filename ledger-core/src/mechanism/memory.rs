@@ -1,0 +1,238 @@
+//! Which commands have been accepted: by what a retry is known.
+//!
+//! A command costs 32 bytes once it is settled, and a client's command is kept for a day. Commands stand in
+//! buckets, one for each minute of the clients' keys, so that a minute is let go of as a whole.
+
+use super::ids::CommandId;
+use super::metadata::RequestHash;
+use super::time::Timestamp;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What is known of an accepted command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub revision: u64,
+    /// The first ten bytes of the request's hash.
+    request: [u8; 10],
+}
+
+impl Remembered {
+    /// Whether the command asked for the same. Two requests that differ pass for the same once in 2^80.
+    pub fn asked(&self, hash: RequestHash) -> bool {
+        self.request == start_of(hash)
+    }
+}
+
+fn start_of(hash: RequestHash) -> [u8; 10] {
+    let mut start = [0; 10];
+    start.copy_from_slice(&hash.0[..10]);
+    start
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    /// Not settled yet, so that they can be taken back; in the order of their revisions.
+    recent: VecDeque<(u64, Bucket, CommandId)>,
+    found: BTreeMap<(Bucket, CommandId), Remembered>,
+    settled: BTreeMap<Bucket, Commands>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Bucket {
+    /// Commands of clients, by the minute in their keys.
+    Minute(i64),
+    /// Commands that are remembered for ever, by the start of their ids.
+    Forever(u16),
+}
+
+const MINUTE_MS: i64 = 60_000;
+
+impl Bucket {
+    fn of(command: CommandId, key_at: Option<Timestamp>) -> Bucket {
+        match key_at {
+            Some(at) => Bucket::Minute(at.0.div_euclid(MINUTE_MS)),
+            None => Bucket::Forever((command.0.as_u128() >> 112) as u16),
+        }
+    }
+
+    /// Whether a key of the bucket may be younger than `horizon`.
+    fn counts(&self, horizon: Timestamp) -> bool {
+        match self {
+            Bucket::Minute(minute) => minute.saturating_add(1).saturating_mul(MINUTE_MS) > horizon.0,
+            Bucket::Forever(_) => true,
+        }
+    }
+}
+
+impl Memory {
+    pub fn find(&self, command: CommandId, key_at: Option<Timestamp>) -> Option<Remembered> {
+        let bucket = Bucket::of(command, key_at);
+        let recent = self.found.get(&(bucket, command)).copied();
+        recent.or_else(|| self.settled.get(&bucket)?.find(command))
+    }
+
+    pub fn add(&mut self, revision: u64, command: CommandId, hash: RequestHash, key_at: Option<Timestamp>) {
+        let bucket = Bucket::of(command, key_at);
+        self.recent.push_back((revision, bucket, command));
+        self.found.insert((bucket, command), Remembered { revision, request: start_of(hash) });
+    }
+
+    pub fn undo_from(&mut self, from: u64) {
+        while let Some((_, bucket, command)) = self.recent.pop_back_if(|(revision, ..)| *revision >= from) {
+            self.found.remove(&(bucket, command));
+        }
+    }
+
+    pub fn settle(&mut self, revision: u64) {
+        while let Some((_, bucket, command)) = self.recent.pop_front_if(|(added, ..)| *added <= revision) {
+            if let Some(row) = self.found.remove(&(bucket, command)) {
+                self.settled.entry(bucket).or_default().add(command, row);
+            }
+        }
+    }
+
+    /// Lets go of the minutes whose keys are all older than `horizon`.
+    pub fn forget_before(&mut self, horizon: Timestamp) {
+        while self.settled.first_key_value().is_some_and(|(bucket, _)| !bucket.counts(horizon)) {
+            self.settled.pop_first();
+        }
+    }
+
+    pub fn digest(&self, horizon: Timestamp, into: &mut Sha256) {
+        into.update("commands");
+        let recent = self.found.keys().map(|(bucket, _)| *bucket);
+        let buckets: BTreeSet<Bucket> = self.settled.keys().copied().chain(recent).collect();
+        for bucket in buckets.into_iter().filter(|bucket| bucket.counts(horizon)) {
+            let settled = self.settled.get(&bucket).map(Commands::rows).unwrap_or_default();
+            let recent = self.found.iter().filter(|((of, _), _)| *of == bucket);
+            let recent = recent.map(|((_, command), row)| Row::new(*command, *row));
+            let rows: BTreeSet<Row> = settled.into_iter().chain(recent).collect();
+            for row in rows {
+                into.update(row.command);
+                into.update(row.request);
+                into.update(row.revision);
+            }
+        }
+    }
+
+    /// How many bytes the settled commands take, as far as it can be counted without the allocator.
+    pub fn bytes(&self) -> usize {
+        self.settled.values().map(|commands| size_of::<Bucket>() + commands.bytes()).sum()
+    }
+}
+
+/// The commands of one bucket: most of them in one sorted run without gaps, the newest in a tree, which is
+/// merged into the run when it has grown to an eighth of it.
+#[derive(Clone, Debug, Default)]
+struct Commands {
+    sorted: Box<[Row]>,
+    fresh: BTreeMap<CommandId, Remembered>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    command: [u8; 16],
+    request: [u8; 10],
+    /// The low 48 bits.
+    revision: [u8; 6],
+}
+
+impl Row {
+    fn new(command: CommandId, row: Remembered) -> Row {
+        let [_, _, revision @ ..] = row.revision.to_be_bytes();
+        Row { command: *command.0.as_bytes(), request: row.request, revision }
+    }
+
+    fn remembered(&self) -> Remembered {
+        let [a, b, c, d, e, f] = self.revision;
+        Remembered { revision: u64::from_be_bytes([0, 0, a, b, c, d, e, f]), request: self.request }
+    }
+}
+
+impl Commands {
+    fn find(&self, command: CommandId) -> Option<Remembered> {
+        self.fresh.get(&command).copied().or_else(|| {
+            let place = self.sorted.binary_search_by(|row| row.command.cmp(command.0.as_bytes()));
+            place.ok().map(|place| self.sorted[place].remembered())
+        })
+    }
+
+    fn add(&mut self, command: CommandId, row: Remembered) {
+        self.fresh.insert(command, row);
+        if self.fresh.len() >= 32 + self.sorted.len() / 8 {
+            self.sorted = self.rows().into_boxed_slice();
+            self.fresh.clear();
+        }
+    }
+
+    /// All commands, sorted.
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::with_capacity(self.sorted.len() + self.fresh.len());
+        rows.extend_from_slice(&self.sorted);
+        rows.extend(self.fresh.iter().map(|(command, row)| Row::new(*command, *row)));
+        // Two sorted runs, which a stable sort merges in one pass.
+        rows.sort();
+        rows
+    }
+
+    fn bytes(&self) -> usize {
+        // A tree's nodes are at least half full: at most twice the row.
+        size_of_val(&*self.sorted) + self.fresh.len() * 2 * size_of::<(CommandId, Remembered)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const HASH: RequestHash = RequestHash([7; 16]);
+
+    fn id(number: u64) -> CommandId {
+        CommandId(Uuid::new_v5(&Uuid::nil(), &number.to_be_bytes()))
+    }
+
+    /// `count` settled commands, so many in each minute.
+    fn filled(count: u64, per_minute: u64) -> Memory {
+        let mut memory = Memory::default();
+        for number in 0..count {
+            let minute = i64::try_from(number / per_minute).expect("a minute");
+            memory.add(number, id(number), HASH, Some(Timestamp(minute * MINUTE_MS)));
+            memory.settle(number);
+        }
+        memory
+    }
+
+    #[test]
+    fn a_settled_command_costs_less_than_forty_bytes() {
+        assert_eq!(size_of::<Row>(), 32);
+        let (count, per_minute) = (200_000, 20_000);
+        let memory = filled(count, per_minute);
+        let each = memory.bytes() as u64 / count;
+        assert!(each < 40, "{each} bytes for each command");
+        for number in [0, 1, 19_999, 20_000, count - 1] {
+            let at = Timestamp(i64::try_from(number / per_minute).expect("a minute") * MINUTE_MS);
+            let found = memory.find(id(number), Some(at)).expect("is remembered");
+            assert!(found.revision == number && found.asked(HASH) && !found.asked(RequestHash([8; 16])));
+        }
+        assert_eq!(memory.find(id(count), Some(Timestamp(0))), None);
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_there_and_minutes_go_as_a_whole() {
+        let mut memory = filled(300, 100);
+        memory.add(300, id(300), HASH, None);
+        memory.add(301, id(301), HASH, Some(Timestamp(0)));
+        memory.undo_from(301);
+        assert_eq!(memory.find(id(301), Some(Timestamp(0))), None);
+        memory.settle(300);
+        let minute = |number: i64| Some(Timestamp(number * MINUTE_MS));
+        memory.forget_before(Timestamp(MINUTE_MS - 1));
+        assert!(memory.find(id(99), minute(0)).is_some(), "the last moment of the minute still counts");
+        memory.forget_before(Timestamp(MINUTE_MS));
+        assert!(memory.find(id(99), minute(0)).is_none() && memory.find(id(100), minute(1)).is_some());
+        memory.forget_before(Timestamp(i64::MAX));
+        assert!(memory.find(id(300), None).is_some(), "a key of the world is kept for ever");
+    }
+}
