@@ -43,6 +43,7 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (UnknownCase, 404),
         (UnknownLot, 404),
         (LotNotExpired, 409),
+        (TooManyLots { most: 1_000 }, 409),
         (UnknownGift, 404),
         (GiftPriceChanged { price_milli: 1 }, 409),
         (GiftOutsideCall, 409),

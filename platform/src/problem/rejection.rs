@@ -46,6 +46,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::PaymentKnown
         | Rejection::ResolutionUnfit
         | Rejection::LotNotExpired
+        | Rejection::TooManyLots { .. }
         | Rejection::GiftPriceChanged { .. }
         | Rejection::GiftOutsideCall
         | Rejection::AlreadyInAgency
@@ -98,6 +99,7 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::RefundExceedsUnspent { refundable_minor } => {
             problem.with("refundable_minor", *refundable_minor)
         }
+        Rejection::TooManyLots { most } => problem.with("most", *most),
         Rejection::GiftPriceChanged { price_milli } => problem.with("price_milli", *price_milli),
         Rejection::CallPriceChanged { price_milli_per_minute } => {
             problem.with("price_milli_per_minute", *price_milli_per_minute)
