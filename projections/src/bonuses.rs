@@ -14,7 +14,7 @@ const TABLES: &str = "
 CREATE TABLE read.bonus_lots (
     lot uuid PRIMARY KEY,
     \"user\" uuid NOT NULL,
-    origin text NOT NULL CHECK (origin IN ('plan', 'promotion', 'adjustment')),
+    origin text NOT NULL CHECK (origin IN ('plan', 'promotion', 'adjustment', 'merged')),
     purchase uuid,
     granted_milli bigint NOT NULL,
     remaining_milli bigint NOT NULL CHECK (remaining_milli BETWEEN 0 AND granted_milli),
