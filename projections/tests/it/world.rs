@@ -174,8 +174,8 @@ impl World {
         world.corrections().await;
         world.give(Command::from(LeaveAgency { host: HOST })).await;
         world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
-        world.a_running_and_a_paused_call().await;
         world.small_lots().await;
+        world.a_running_and_a_paused_call().await;
         world
     }
 
