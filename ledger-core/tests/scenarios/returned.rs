@@ -187,7 +187,6 @@ fn a_grace_is_not_renewed_without_limit() {
 fn free_seconds_are_given_once_per_pair_and_day() {
     let call = |number: u128| CallId(uuid::Uuid::from_u128(0xca11_0000 + number));
     let mut world = World::with_coins(1_000_000);
-    world.given(host_rate(OTHER_HOST, Some(10_000)));
     world.policy.free_seconds = 30;
     let free = |world: &World| {
         world.last(|event| match event {

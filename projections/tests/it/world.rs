@@ -138,9 +138,12 @@ impl World {
             active: true,
         }))
         .await;
-        for (medium, price) in
-            [(Medium::Video, Some(6_000)), (Medium::Chat, Some(1_000)), (Medium::Voice, None)]
-        {
+        for (medium, price) in [
+            (Medium::Video, Some(6_000)),
+            (Medium::Chat, Some(1_000)),
+            (Medium::Voice, Some(2_000)),
+            (Medium::Voice, None),
+        ] {
             self.give(Command::from(SetHostRate { host: HOST, medium, price_milli_per_minute: price })).await;
         }
         self.give(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(2_000) })).await;
