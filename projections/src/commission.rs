@@ -227,20 +227,24 @@ pub struct CommissionFilter {
 }
 
 impl ReadModels {
-    /// All rates that were ever set, by scope, oldest first: the last one whose moment has come is
-    /// in force.
+    /// The rates that were set or cleared, newest first.
     ///
     /// # Errors
-    /// When Postgres fails.
-    pub async fn commission_rates(&self) -> Result<Vec<CommissionRateRow>, QueryError> {
-        let rows = sqlx::query_as(
-            "SELECT * FROM read.commission_rates
-             ORDER BY array_position(ARRAY['global', 'agency', 'host'], scope), scope_id,
-                      effective_from, revision",
+    /// [`QueryError::BadCursor`], or when Postgres fails.
+    pub async fn commission_rates(
+        &self,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<CommissionRateRow>, QueryError> {
+        let limit = page_size(limit);
+        let rows: Vec<CommissionRateRow> = sqlx::query_as(
+            "SELECT * FROM read.commission_rates WHERE revision < $1 ORDER BY revision DESC LIMIT $2",
         )
+        .bind(Cursor::read_or("commission_rates", before, i64::MAX)?)
+        .bind(limit + 1)
         .fetch_all(self.pool()?)
         .await?;
-        Ok(rows)
+        Ok(Page::of(rows, limit, "commission_rates", |row| row.revision))
     }
 
     /// The splits, newest first.

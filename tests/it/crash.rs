@@ -163,9 +163,25 @@ async fn a_read_model_that_was_tampered_with_is_named_by_verify(pool: PgPool) {
     .execute(&pool)
     .await
     .expect("the tampering");
-    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
-    assert!(!ok, "verify exits 1: {verified:#}");
-    assert!(verified.to_string().contains("platform:revenue"), "{verified:#}");
+    let differs = deployment.command(&["verify", "--json"]).output().await.expect("it runs");
+    let verified = String::from_utf8_lossy(&differs.stdout).into_owned();
+    assert_eq!(differs.status.code(), Some(1), "{verified}");
+    assert!(verified.contains("platform:revenue"), "{verified}");
+    let printed = deployment.command(&["verify"]).output().await.expect("it runs");
+    let table = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let marked: Vec<&str> = table.lines().filter(|line| line.contains("DIFFERS")).collect();
+    assert!(matches!(marked[..], [line] if line.contains(" balances ")), "{table}");
+
+    // That nothing could be compared is told apart from a difference.
+    let elsewhere = TempDir::new().expect("a folder");
+    for (name, value) in [
+        ("MUNEEM_DATA_DIR", elsewhere.path().display().to_string()),
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none".to_owned()),
+    ] {
+        let output = deployment.command(&["verify"]).env(name, value).output().await.expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{name}: {text}");
+    }
 }
 
 #[sqlx::test(migrations = false)]

@@ -13,6 +13,7 @@ mod idempotency;
 mod limits;
 mod main_job;
 mod payments;
+mod read_models;
 mod roles;
 mod sockets;
 mod world;

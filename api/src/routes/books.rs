@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::{Error, Unreadable};
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{InCoins, Page, common_era, list_query};
+use crate::page::{InCoins, Page, ReadQuery, common_era, list_query};
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ledger_core::{Account, Asset};
@@ -158,30 +158,19 @@ async fn get_account_balance(
     Ok(Json(api.read.balance_as_of(account, asset, as_of).await?))
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct TrialBalanceQuery {
-    /// A line for each account, not one for all people, agencies and withdrawals of a kind.
-    #[serde(default)]
-    each_account: bool,
-    /// Answer only once the read models show this revision.
-    min_revision: Option<u64>,
-}
-
 /// The trial balance: per asset, the debits equal the credits.
+///
+/// The accounts of people, agencies and withdrawals are summed by kind, as `user:*:bonus`; `/v1/admin/accounts`
+/// lists each of them.
 #[utoipa::path(get, path = "/v1/admin/trial-balance", tag = "admin: books",
-    security(("bearer" = ["admin"])), params(TrialBalanceQuery), responses((status = 200, body = TrialBalance)))]
+    security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = TrialBalance)))]
 async fn get_trial_balance(
     State(api): State<Api>,
     _: AdminCaller,
-    Query(query): Query<TrialBalanceQuery>,
+    Query(query): Query<ReadQuery>,
 ) -> Result<Json<TrialBalance>, Error> {
     api.reach(query.min_revision).await?;
-    let read = &api.read;
-    let balance =
-        if query.each_account { read.trial_balance().await? } else { read.trial_balance_by_class().await? };
-    Ok(Json(balance))
+    Ok(Json(api.read.trial_balance().await?))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Query};
-use crate::page::{InCoins, Page, ReadQuery, common_era, list_query};
+use crate::page::{InCoins, Page, common_era, list_query};
 use crate::receipt::Recorded;
 use crate::words::Scope;
 use axum::extract::State;
@@ -26,23 +26,21 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list_commission_log))
 }
 
-#[derive(Serialize, ToSchema)]
-struct CommissionRates {
-    items: Vec<CommissionRateRow>,
-}
+list_query! { CommissionRatesQuery {} }
 
-/// List all commission rates that were ever set.
+/// List the commission rates that were set or cleared, newest first.
 ///
-/// By scope, the oldest first. Of a scope's rates the last one whose moment has come is in force.
+/// For each scope, the rate with the latest `effective_from` that has come is in force.
 #[utoipa::path(get, path = "/v1/admin/commission-rates", tag = "admin: commission",
-    security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = CommissionRates)))]
+    security(("bearer" = ["admin"])), params(CommissionRatesQuery),
+    responses((status = 200, body = Page<CommissionRateRow>)))]
 async fn list_commission_rates(
     State(api): State<Api>,
     _: AdminCaller,
-    Query(query): Query<ReadQuery>,
-) -> Result<Json<CommissionRates>, Error> {
-    api.reach(query.min_revision).await?;
-    Ok(Json(CommissionRates { items: api.read.commission_rates().await? }))
+    Query(query): Query<CommissionRatesQuery>,
+) -> Result<Json<Page<CommissionRateRow>>, Error> {
+    let limit = query.ready(&api).await?;
+    Ok(Json(api.read.commission_rates(query.cursor.as_deref(), limit).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-/// One account in the trial balance. One of debit and credit is zero.
+/// One account, or one class of accounts, in the trial balance.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct TrialBalanceLine {
     /// An account such as `platform:revenue`, or a class such as `user:*:purchased`.
@@ -89,42 +89,24 @@ impl ReadModels {
         Ok(Page::of(rows, limit, "accounts", |row| (row.account.clone(), row.asset.clone())))
     }
 
-    /// Every account that is not at zero.
+    /// The trial balance: a line for each account of the platform, and one for all accounts of people,
+    /// agencies or withdrawals of a kind.
     ///
     /// # Errors
     /// When Postgres fails.
     pub async fn trial_balance(&self) -> Result<TrialBalance, QueryError> {
-        self.trial(
-            "SELECT account, asset,
-                    greatest(balance_minor, 0) AS debit_minor, greatest(-balance_minor, 0) AS credit_minor
-             FROM read.balances WHERE balance_minor <> 0 ORDER BY asset, account",
-        )
-        .await
-    }
-
-    /// The trial balance with the accounts of all people, agencies and withdrawals as one line each.
-    ///
-    /// # Errors
-    /// When Postgres fails.
-    pub async fn trial_balance_by_class(&self) -> Result<TrialBalance, QueryError> {
-        self.trial(
-            "SELECT regexp_replace(account, ':[0-9a-f-]{36}:', ':*:') AS account, asset,
-                    sum(greatest(balance_minor, 0))::bigint AS debit_minor,
-                    sum(greatest(-balance_minor, 0))::bigint AS credit_minor
-             FROM read.balances WHERE balance_minor <> 0 GROUP BY 1, 2 ORDER BY 2, 1",
-        )
-        .await
-    }
-
-    async fn trial(&self, lines: &'static str) -> Result<TrialBalance, QueryError> {
         // One snapshot, so that lines, sums and revision belong together.
         let mut tx =
             self.pool()?.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let lines = sqlx::query_as(lines).fetch_all(&mut *tx).await?;
+        let lines = sqlx::query_as(
+            "SELECT class AS account, asset, debit_minor, credit_minor FROM read.account_classes
+             WHERE debit_minor <> 0 OR credit_minor <> 0 ORDER BY asset, class",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
         let sums = sqlx::query_as(
-            "SELECT asset, sum(greatest(balance_minor, 0))::bigint AS debit_minor,
-                    sum(greatest(-balance_minor, 0))::bigint AS credit_minor
-             FROM read.balances GROUP BY asset ORDER BY asset",
+            "SELECT asset, sum(debit_minor)::bigint AS debit_minor, sum(credit_minor)::bigint AS credit_minor
+             FROM read.account_classes GROUP BY asset ORDER BY asset",
         )
         .fetch_all(&mut *tx)
         .await?;

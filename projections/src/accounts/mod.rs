@@ -8,10 +8,11 @@ pub use balances::{AsOf, BalanceAsOf, TrialBalance, TrialBalanceLine, TrialBalan
 pub use statements::{StatementLine, StatementOf};
 
 use crate::error::ProjectError;
-use crate::mechanism::{Place, ReadModel};
+use crate::mechanism::{Place, ReadModel, put};
 use ledger_core::{Account, Asset, Event};
-use sqlx::PgConnection;
-use std::collections::{BTreeSet, HashMap};
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const TABLES: &str = "
 CREATE TABLE read.balances (
@@ -25,6 +26,17 @@ CREATE TABLE read.balances (
 );
 -- Lists leave out accounts at zero, which most accounts of finished withdrawals are.
 CREATE INDEX balances_not_at_zero ON read.balances (account, asset) WHERE balance_minor <> 0;
+
+-- The sums of a class of accounts, such as all people's bonus coins: the trial balance is read from here,
+-- however many accounts there are.
+CREATE TABLE read.account_classes (
+    class text COLLATE \"C\" NOT NULL,
+    asset text COLLATE \"C\" NOT NULL,
+    debit_minor bigint NOT NULL,
+    credit_minor bigint NOT NULL,
+    revision bigint NOT NULL,
+    PRIMARY KEY (class, asset)
+);
 
 CREATE TABLE read.statement_lines (
     account text NOT NULL,
@@ -52,6 +64,13 @@ CREATE TABLE read.statement_lines (
 CREATE INDEX statement_lines_of_person ON read.statement_lines (person, revision, posting_index)
     WHERE person IS NOT NULL;";
 
+const ADD_CLASSES: &str = "
+    INSERT INTO read.account_classes AS classes
+    SELECT * FROM json_populate_recordset(NULL::read.account_classes, $1::json)
+    ON CONFLICT (class, asset) DO UPDATE SET
+        debit_minor = classes.debit_minor + EXCLUDED.debit_minor,
+        credit_minor = classes.credit_minor + EXCLUDED.credit_minor, revision = EXCLUDED.revision";
+
 type BalanceKey = (Account, Asset);
 
 /// Debit positive.
@@ -67,6 +86,8 @@ pub(crate) struct Accounts {
     wanted: BTreeSet<BalanceKey>,
     balances: HashMap<BalanceKey, Balance>,
     lines: Vec<StatementLine>,
+    /// What the batch adds to the sums of classes.
+    added: BTreeMap<(String, String), AccountClassRow>,
 }
 
 impl ReadModel for Accounts {
@@ -109,8 +130,17 @@ impl ReadModel for Accounts {
         for (posting, index) in postings.iter().zip(0_i32..) {
             let account = posting.account;
             let balance = self.balances.entry((account, posting.asset)).or_default();
+            let before = balance.balance_minor;
             balance.balance_minor += posting.amount;
             balance.revision = place.revision;
+            let (class, asset) = (class_of(account), posting.asset.to_string());
+            let sums = self
+                .added
+                .entry((class.clone(), asset.clone()))
+                .or_insert(AccountClassRow { class, asset, debit_minor: 0, credit_minor: 0, revision: 0 });
+            sums.debit_minor += balance.balance_minor.max(0) - before.max(0);
+            sums.credit_minor += before.min(0) - balance.balance_minor.min(0);
+            sums.revision = place.revision;
             let words = words::describe(event, account, place.medium.as_deref());
             let other = words::opposite(postings, index as usize).map(|posting| posting.account);
             self.lines.push(StatementLine {
@@ -136,8 +166,26 @@ impl ReadModel for Accounts {
 
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         write_lines(connection, &self.lines).await?;
-        write_balances(connection, &self.balances).await
+        write_balances(connection, &self.balances).await?;
+        put(connection, ADD_CLASSES, self.added.values()).await
     }
+}
+
+/// The sums of the accounts of one class in one asset.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct AccountClassRow {
+    pub class: String,
+    pub asset: String,
+    pub debit_minor: i64,
+    pub credit_minor: i64,
+    pub revision: i64,
+}
+
+/// The account's name with `*` for the person, agency or withdrawal in it.
+pub(crate) fn class_of(account: Account) -> String {
+    let name = account.to_string();
+    let parts: Vec<&str> = name.split(':').map(|part| if part.len() == 36 { "*" } else { part }).collect();
+    parts.join(":")
 }
 
 async fn write_lines(connection: &mut PgConnection, rows: &[StatementLine]) -> Result<(), sqlx::Error> {

@@ -55,6 +55,11 @@ impl ReadModels {
         ReadModels { progress: projector.progress(), source, ..self }
     }
 
+    /// The news of the projector, as they come.
+    pub fn news(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
     /// How the projector fares.
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()

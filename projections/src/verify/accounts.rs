@@ -3,12 +3,13 @@
 
 use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
-use crate::accounts::{StatementLine, words};
+use crate::accounts::{AccountClassRow, StatementLine, class_of, words};
 use ledger_core::{Account, Asset, State};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
 named!(StatementLine: "statement_lines", |row| row.account.clone());
+named!(AccountClassRow: "account_classes", |row| format!("{} in {}", row.class, row.asset));
 
 /// Debit positive, with the last event that moved the account.
 #[derive(Default)]
@@ -80,11 +81,37 @@ impl Opinion for Accounts {
             let clearing = state.balance(Account::ClearingCharges, asset);
             comparison.same("clearing at zero", Account::ClearingCharges, last, 0, clearing)?;
         }
-        self.compare_rows(comparison).await
+        self.compare_rows(comparison).await?;
+        comparison
+            .table("SELECT * FROM read.account_classes ORDER BY class, asset", self.classes(), |row| {
+                (row.class.clone(), row.asset.clone())
+            })
+            .await
     }
 }
 
 impl Accounts {
+    /// The classes of accounts, summed over all that they hold now.
+    fn classes(&self) -> Vec<AccountClassRow> {
+        let mut classes: BTreeMap<(String, Asset), AccountClassRow> = BTreeMap::new();
+        for ((account, asset), (balance, touched)) in &self.balances {
+            let class = class_of(*account);
+            let row = classes.entry((class.clone(), *asset)).or_insert(AccountClassRow {
+                class,
+                asset: asset.to_string(),
+                debit_minor: 0,
+                credit_minor: 0,
+                revision: 0,
+            });
+            match *balance {
+                debit @ 1.. => row.debit_minor += debit,
+                credit => row.credit_minor -= credit,
+            }
+            row.revision = row.revision.max(i64::try_from(*touched).unwrap_or(i64::MAX));
+        }
+        classes.into_values().collect()
+    }
+
     /// In both directions: a row that is missing, and one that should not be there.
     async fn compare_rows(&self, comparison: &mut Comparison<'_>) -> Result<(), Stop> {
         let mut expected: BTreeMap<(String, String), (i64, u64)> = self

@@ -1,5 +1,6 @@
 //! The read models against a real Postgres (`DATABASE_URL`), a database a test.
 
+mod costs;
 mod projecting;
 mod queries;
 mod verifying;

@@ -1,0 +1,173 @@
+//! What a page costs: rows read by the database, however many rows there are.
+
+use crate::world::*;
+use chrono::NaiveDate;
+use ledger_core::{Account, Asset, PersonId};
+use projections::*;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Rows that each table gets of the one who asks, and of others in between.
+const CROWD: i64 = 2_000;
+const PAGE: u32 = 20;
+/// A page reads its rows, one more, and what leads to them.
+const MOST_ROWS_READ: i64 = 4 * PAGE as i64;
+
+/// Fills the tables with rows of `a` and of others by turns, at revisions beyond the journal's.
+async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
+    let (user, host, agency) = (USER.0, HOST.0, AGENCY.0);
+    let who = |person: Uuid| format!("CASE n % 2 WHEN 0 THEN '{person}'::uuid ELSE gen_random_uuid() END");
+    let (user, host, agency) = (who(user), who(host), who(agency));
+    let (of_user, rows) = (
+        "CASE n % 2 WHEN 0 THEN 'user:00000000-0000-0000-0000-0000000000a1:purchased'
+         ELSE 'user:' || gen_random_uuid() || ':purchased' END",
+        format!("FROM generate_series(100000, 100000 + {CROWD} * 2) AS n"),
+    );
+    let sql = [
+        format!(
+            "INSERT INTO read.events SELECT n, gen_random_uuid(), CASE n % 190 WHEN 0 THEN 'GiftSent' ELSE 'CallTicked' END, now(), 'system', NULL,
+                 gen_random_uuid(), gen_random_uuid(), true, ARRAY[{user}], '{{}}', '{{}}' {rows}"
+        ),
+        "INSERT INTO read.event_people SELECT people[1], revision, kind FROM read.events WHERE revision >= 100000"
+            .to_owned(),
+        format!(
+            "INSERT INTO read.statement_lines SELECT {of_user}, 'COIN/3', n, 0, now(), 'GiftSent', 'gift',
+                 'completed', '', 1, 1, NULL, NULL, NULL, {user} {rows}"
+        ),
+        format!("INSERT INTO read.balances SELECT 'user:' || gen_random_uuid() || ':bonus', 'COIN/3', n % 2, n {rows}"),
+        format!(
+            "INSERT INTO read.commission_splits SELECT n, now(), 'gift', gen_random_uuid(), gen_random_uuid(),
+                 {host}, {agency}, 'global', 0, 0, 1, 1, 0, 0, now() {rows}"
+        ),
+        format!("INSERT INTO read.commission_rates SELECT n, 'global', NULL, 1, 1, now(), now(), 'system' {rows}"),
+        format!(
+            "INSERT INTO read.gifts_sent SELECT gen_random_uuid(), n, gen_random_uuid(), {user}, {host}, NULL,
+                 1, 1, 0, 0, now() {rows}"
+        ),
+        format!(
+            "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), 'razorpay', 1, 0, 1,
+                 'INR/2', 'opened', NULL, NULL, 0, 0, 0, now(), NULL, NULL, NULL, n {rows}"
+        ),
+        format!(
+            "INSERT INTO read.unmatched_money SELECT n, now(), 'razorpay', 'pay', NULL, 'unknown_order', 'in', 1,
+                 'INR/2' {rows}"
+        ),
+        format!(
+            "INSERT INTO read.withdrawals SELECT gen_random_uuid(), n, {host}, 1, '1', 1, 'INR/2',
+                 CASE n % 3 WHEN 0 THEN 'paid' ELSE 'failed' END, NULL, NULL, now(), NULL, NULL, NULL, NULL, NULL, n
+             {rows}"
+        ),
+        format!(
+            "INSERT INTO read.bonus_lots SELECT gen_random_uuid(), {user}, 'promotion', NULL, 1, 1, now(),
+                 NULL, NULL, n {rows}"
+        ),
+        format!(
+            "INSERT INTO read.calls SELECT gen_random_uuid(), n, {user}, {host}, 'chat', 1, 1, 0, 0, 'global', 0, 0,
+                 NULL, now(), now(), 'ended', NULL, 'lost', NULL, 0, 0, 0, 0, 0, 0, n {rows}"
+        ),
+    ];
+    for sql in sql {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await?;
+    }
+    sqlx::raw_sql("ANALYZE").execute(pool).await?;
+    Ok(())
+}
+
+/// Rows that queries have read so far, by table: from the table itself and from its indexes.
+async fn rows_read(pool: &PgPool) -> anyhow::Result<BTreeMap<String, i64>> {
+    sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(pool).await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT tables.relname::text, (seq_tup_read + coalesce(sum(indexes.idx_tup_read), 0))::bigint
+         FROM pg_stat_user_tables AS tables LEFT JOIN pg_stat_user_indexes AS indexes USING (relid)
+         WHERE tables.schemaname = 'read' GROUP BY tables.relid, tables.relname, seq_tup_read",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    ReadModels::open(pool.clone()).await?;
+    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
+    crowd(&pool).await?;
+    // One connection, whose statistics are complete as soon as it says so. It plans as if no table were in
+    // memory as a whole: where all rows fit on a few pages, reading all of them is indeed the cheapest.
+    let options =
+        (*pool.connect_options()).clone().options([("random_page_cost", "0.01"), ("seq_page_cost", "1")]);
+    let one = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+    let models = ReadModels::open(one.clone()).await?;
+
+    let user_coins = StatementOf::Account(Account::UserPurchased(USER), Asset::COIN);
+    let nobody = PersonId(Uuid::from_u128(0xff));
+    let events = |kind: Option<&str>, person, correlation, from| EventFilter {
+        kind: kind.map(str::to_owned),
+        person,
+        correlation,
+        from,
+    };
+    let correlation = Some(Uuid::from_u128(0xf1));
+    let splits = |host, agency, source_id| CommissionFilter { host, agency, source_id };
+    let withdrawals =
+        |status: Option<&str>, host| WithdrawalFilter { status: status.map(str::to_owned), host };
+    let day = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a day");
+
+    macro_rules! costs {
+        ($($query:expr),* $(,)?) => {$(
+            // Twice by the same connection more than five times over: the plan for any parameters, too.
+            for _ in 0..7 {
+                let before = rows_read(&one).await?;
+                $query;
+                let after = rows_read(&one).await?;
+                let read: BTreeMap<_, _> = after
+                    .into_iter()
+                    .map(|(table, rows)| (table.clone(), rows - before.get(&table).copied().unwrap_or(0)))
+                    .filter(|(_, rows)| *rows > 0)
+                    .collect();
+                let sum: i64 = read.values().sum();
+                assert!(sum <= MOST_ROWS_READ, "{} reads {read:?}", stringify!($query));
+            }
+        )*};
+    }
+    costs! {
+        assert_eq!(models.statement(StatementOf::Person(USER), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.statement(user_coins, None, PAGE).await?.items.len(), 20),
+        models.statement(StatementOf::Person(nobody), None, PAGE).await?,
+        assert_eq!(models.accounts("", None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.accounts("user:", None, PAGE).await?.items.len(), 20),
+        models.accounts("withdrawal:", None, PAGE).await?,
+        models.trial_balance().await?,
+        models.balance_as_of(Account::UserPurchased(USER), Asset::COIN, AsOf::Revision(101_000)).await?,
+        models.balance_as_of(Account::UserPurchased(USER), Asset::COIN, AsOf::Time(world.at.to_utc())).await?,
+        assert_eq!(models.events(&events(None, None, None, None), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.events(&events(Some("GiftSent"), None, None, None), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.events(&events(None, Some(USER), None, None), None, PAGE).await?.items.len(), 20),
+        models.events(&events(Some("BonusExpired"), Some(USER), None, Some(3)), None, PAGE).await?,
+        models.events(&events(None, None, correlation, None), None, PAGE).await?,
+        models.events(&events(Some("CallEnded"), Some(USER), correlation, None), None, PAGE).await?,
+        models.event(100_500).await?,
+        assert_eq!(models.commission_log(splits(None, None, None), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.commission_log(splits(Some(HOST), None, None), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.commission_log(splits(None, Some(AGENCY), None), None, PAGE).await?.items.len(), 20),
+        models.commission_log(splits(Some(HOST), Some(AGENCY), None), None, PAGE).await?,
+        models.commission_log(splits(None, None, correlation), None, PAGE).await?,
+        assert_eq!(models.commission_rates(None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.gifts_received(HOST, None, PAGE).await?.items.len(), 20),
+        models.gift_totals(HOST).await?,
+        assert_eq!(models.purchases_of(USER, None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.suspense_cases(None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.withdrawals(&withdrawals(None, None), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.withdrawals(&withdrawals(Some("paid"), None), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.withdrawals(&withdrawals(None, Some(HOST)), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.withdrawals(&withdrawals(Some("paid"), Some(HOST)), None, PAGE).await?.items.len(), 20),
+        models.withdrawals(&withdrawals(Some("requested"), Some(HOST)), None, PAGE).await?,
+        models.revenue_by_day(day(2026), day(2027)).await?,
+        models.bonus_lots_of(nobody).await?,
+        models.call(ledger_core::CallId(Uuid::from_u128(0xf1))).await?,
+    }
+    assert_eq!(models.bonus_lots_of(USER).await?.len(), PAGE_LIMIT as usize, "the list is bounded");
+    Ok(())
+}
