@@ -46,6 +46,11 @@ impl ReadModel for Bonuses {
         match event {
             Event::BonusExpired(it) => self.lots.want(it.lot.0),
             Event::PurchaseRefunded(it) => it.bonus_lot.iter().for_each(|lot| self.lots.want(lot.0)),
+            Event::CallChargeReturned(it) => it.draws.iter().for_each(|draw| {
+                if matches!(draw.account, Account::UserBonus(_)) {
+                    self.lots.want(draw.lot.0);
+                }
+            }),
             _ => drawn(event).for_each(|draw| self.lots.want(draw.lot.0)),
         }
     }
@@ -74,6 +79,11 @@ impl ReadModel for Bonuses {
             Event::PurchaseRefunded(it) => {
                 if let Some(lot) = it.bonus_lot {
                     self.take(lot, it.bonus_milli, place)?;
+                }
+            }
+            Event::CallChargeReturned(it) => {
+                for draw in it.draws.iter().filter(|draw| matches!(draw.account, Account::UserBonus(_))) {
+                    self.take(draw.lot, -draw.amount_milli, place)?;
                 }
             }
             Event::AdjustmentPosted(it) => {

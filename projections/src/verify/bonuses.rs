@@ -5,7 +5,7 @@ use super::{Opinion, Stop, Told};
 use crate::bonuses::BonusLotRow;
 use chrono::{DateTime, Utc};
 use ledger_core::event::{BonusOrigin, Draw};
-use ledger_core::{Account, Event, LotId, PersonId, State, Timestamp};
+use ledger_core::{Account, Asset, Event, LotId, PersonId, State, Timestamp};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -72,11 +72,27 @@ impl Opinion for Bonuses {
             }
             Event::CallTicked(it) => self.drawn(&it.draws, told),
             Event::GiftSent(it) => self.drawn(&it.draws, told),
+            Event::CallChargeReturned(it) => {
+                for draw in &it.draws {
+                    self.take(draw.lot, -draw.amount_milli, told);
+                }
+            }
             _ => {}
         }
     }
 
-    async fn compare_all(&self, comparison: &mut Comparison<'_>, _: &State) -> Result<(), Stop> {
+    async fn compare_all(&self, comparison: &mut Comparison<'_>, state: &State) -> Result<(), Stop> {
+        // An event that moves bonus coins and that both opinions on lots left out shows here.
+        let mut sums: BTreeMap<PersonId, (i64, i64)> = BTreeMap::new();
+        for lot in self.lots.values() {
+            let (sum, last) = sums.entry(lot.user).or_default();
+            *sum += lot.granted_milli - lot.taken_milli;
+            *last = lot.last.max(*last);
+        }
+        for (user, (sum, last)) in sums {
+            let ledger = -state.balance(Account::UserBonus(user), Asset::COIN);
+            comparison.same("bonus lots of a person", user, u64::try_from(last).unwrap_or(0), ledger, sum)?;
+        }
         let expected = self.lots.iter().map(|(id, lot)| BonusLotRow {
             lot: *id,
             user: lot.user.0,
