@@ -1,6 +1,6 @@
 use super::{Error, Unreadable};
 use axum::response::IntoResponse;
-use ledger_core::{Medium, Rejection, Timestamp};
+use ledger_core::{Medium, Rejection, Timestamp, WithdrawalId};
 use ledger_runtime::{ExecuteError, Leap};
 use platform::commands::CommandError;
 use platform::hosts::HostError;
@@ -69,12 +69,14 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (TermsInvalid { field }, 409),
         (UnknownWithdrawal, 404),
         (WithdrawalTooSmall { minimum_milli: 1 }, 422),
+        (PayoutRoundsToNothing, 422),
         (InsufficientEarnings { available_milli: 1 }, 409),
         (EarningsNotAvailable { available_milli: 1 }, 409),
         (PurchasedNotWithdrawable { available_milli: 1 }, 409),
         (WithdrawalAlreadyApproved, 409),
         (WithdrawalNotApproved, 409),
         (WithdrawalClosed, 409),
+        (PayoutRefUsed { withdrawal: WithdrawalId(uuid::Uuid::nil()) }, 409),
         (AccountNotAdjustable, 422),
         (AdjustmentOverdraws { balance_milli: 1 }, 409),
         (ReasonInvalid { field }, 422),

@@ -108,7 +108,9 @@ struct Payouts {
     rate: Decimal,
     /// Thousandths of a coin, 1 or more.
     minimum_withdrawal_milli: i64,
-    /// How long earnings wait before they can be withdrawn, at most 90 days.
+    /// How long earnings wait before they can be withdrawn, at most 90 days. They can be withdrawn when this
+    /// time is over or shortly after: later by less than a thousandth of it, or than one second where that is
+    /// longer.
     earnings_hold_seconds: u32,
     /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
     #[serde(default, skip_serializing)]

@@ -89,7 +89,8 @@ async fn reject_withdrawal(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Paid {
-    /// What the bank or gateway calls the payout: 1 to 64 visible ASCII characters.
+    /// What the bank or gateway calls the payout: 1 to 64 visible ASCII characters. It names one
+    /// withdrawal for ever: used for a second one it is refused as `payout_ref_used`.
     payout_ref: String,
 }
 

@@ -150,6 +150,7 @@ impl Happened for CallChargeReturned {
         for it in &self.draws {
             change.give_back(it.lot, it.account, it.amount_milli, it.expires_at);
         }
-        change.unearned(self.host, self.host_milli);
+        let hold_seconds = change.state.call(self.call).map_or(0, |call| call.earnings_hold_seconds);
+        change.unearned(self.host, self.host_milli, hold_seconds);
     }
 }

@@ -45,7 +45,7 @@ impl Decide for RequestWithdrawal {
             .filter(|minor| *minor <= MAX_AMOUNT)
             .ok_or(Rejection::AmountTooLarge { field: "coins_milli" })?;
         if payout_minor <= 0 {
-            return Err(Rejection::WithdrawalTooSmall { minimum_milli });
+            return Err(Rejection::PayoutRoundsToNothing);
         }
         let withdrawal: WithdrawalId = context.command_id.derive("withdrawal");
         let held = Account::WithdrawalHeld(withdrawal);
@@ -107,6 +107,9 @@ impl Decide for MarkWithdrawalPaid {
             WithdrawalStatus::Approved => {}
             WithdrawalStatus::Requested => return Err(Rejection::WithdrawalNotApproved),
             _ => return Err(Rejection::WithdrawalClosed),
+        }
+        if let Some(withdrawal) = context.state.withdrawal_of_payout(&payout_ref) {
+            return Err(Rejection::PayoutRefUsed { withdrawal });
         }
         let held = Account::WithdrawalHeld(withdrawal);
         let mut postings = legs(Asset::COIN, held, Account::ExchangeCoins, row.coins_milli);

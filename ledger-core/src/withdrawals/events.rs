@@ -99,8 +99,29 @@ impl Happened for WithdrawalApproved {
     }
 }
 
-/// The events that close a withdrawal, each with the status that it leads to.
-macro_rules! closes {
+impl Happened for WithdrawalPaid {
+    fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    fn people(&self) -> Vec<PersonId> {
+        vec![self.host]
+    }
+
+    fn correlation(&self) -> Option<uuid::Uuid> {
+        Some(self.withdrawal.0)
+    }
+
+    fn evolve(&self, change: &mut Change) {
+        change.set_withdrawal_status(self.withdrawal, WithdrawalStatus::Paid);
+        // The bank has used the reference: it stays taken when the payout comes back.
+        let payout_refs = &mut change.state.tables.payout_refs;
+        payout_refs.set(change.revision, self.payout_ref.clone(), Some(self.withdrawal));
+    }
+}
+
+/// The events that give the coins back to the host, each with the status that it leads to.
+macro_rules! gives_back {
     ($($event:ident => $status:ident;)*) => {$(
         impl Happened for $event {
             fn postings(&self) -> &[Posting] {
@@ -122,9 +143,8 @@ macro_rules! closes {
     )*};
 }
 
-closes! {
+gives_back! {
     WithdrawalRejected => Rejected;
     WithdrawalCancelled => Cancelled;
-    WithdrawalPaid => Paid;
     WithdrawalFailed => Failed;
 }

@@ -30,6 +30,11 @@ impl State {
     pub fn withdrawal(&self, withdrawal: WithdrawalId) -> Option<&Withdrawal> {
         self.tables.withdrawals.get(&withdrawal)
     }
+
+    /// The withdrawal that was paid under this reference.
+    pub fn withdrawal_of_payout(&self, payout_ref: &str) -> Option<WithdrawalId> {
+        self.tables.payout_refs.get(&payout_ref.to_owned()).copied()
+    }
 }
 
 impl Change<'_> {

@@ -139,7 +139,7 @@ impl Step {
                 1 => cancel(withdrawal, payee),
                 _ => payout_failed(withdrawal),
             },
-            37 => paid(withdrawal),
+            37 => paid_as(withdrawal, &reference),
             38 => adjust(Account::HostEarnings(host), size),
             _ => {
                 let account = pick(

@@ -13,6 +13,8 @@ use uuid::Uuid;
 type Case = (&'static str, fn(&mut World) -> Command, Rejection);
 
 const NOBODYS: Uuid = Uuid::from_u128(0xdead);
+/// The first withdrawal of a new world.
+const FIRST_WITHDRAWAL: WithdrawalId = WithdrawalId(Uuid::from_u128(0xfdc8156e_0cfc_5879_908d_862adadb4892));
 
 fn now(seconds: i64) -> Timestamp {
     START.plus_ms(seconds * 1_000)
@@ -101,6 +103,8 @@ fn cases() -> Vec<Case> {
         ("a withdrawal of too much", |w| { *w = World::with_earnings(5_000); withdraw(HOST, 5_001) }, InsufficientEarnings { available_milli: 5_000 }),
         ("a withdrawal too early", |w| { *w = World::with_coins(5_000); w.policy.earnings_hold_seconds = 1; w.given(rose()); withdraw(HOST, 1_000) }, EarningsNotAvailable { available_milli: 0 }),
         ("a withdrawal of bought coins", |w| { *w = World::with_coins(5_000); withdraw(USER, 1_000) }, PurchasedNotWithdrawable { available_milli: 0 }),
+        ("a withdrawal of nearly nothing", |w| { *w = World::with_earnings(5_000); w.policy.payout_rate = "0.001".parse().expect("a rate"); withdraw(HOST, 5_000) }, PayoutRoundsToNothing),
+        ("a payout reference again", |w| { *w = World::with_earnings(5_000); let [one, two] = [2_000, 3_000].map(|it| w.request_withdrawal(it)); w.given(approve(one)).given(paid(one)).given(approve(two)); paid(two) }, PayoutRefUsed { withdrawal: FIRST_WITHDRAWAL }),
         ("approving twice", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(approve(it)); approve(it) }, WithdrawalAlreadyApproved),
         ("paying before approval", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); paid(it) }, WithdrawalNotApproved),
         ("paying what was cancelled", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(cancel(it, HOST)); paid(it) }, WithdrawalClosed),
@@ -280,7 +284,7 @@ fn the_guards_of_withdrawals_and_adjustments_stand_in_order() {
         .refuse(withdraw(USER, 0), AmountNotPositive { field: "coins_milli" })
         .refuse(withdraw(USER, 999), WithdrawalTooSmall { minimum_milli: 1_000 })
         .refuse(withdraw(HOST, 5_001), InsufficientEarnings { available_milli: 5_000 })
-        .refuse(withdraw(HOST, 5_000), WithdrawalTooSmall { minimum_milli: 1_000 })
+        .refuse(withdraw(HOST, 5_000), PayoutRoundsToNothing)
         .refuse(because(revenue, 0, ""), AmountNotPositive { field: "amount_milli" })
         .refuse(because(revenue, i64::MIN, ""), AmountTooLarge { field: "amount_milli" })
         .refuse(because(revenue, -1, ""), ReasonInvalid { field: "reason" })

@@ -169,6 +169,21 @@ fn earnings_that_wait_are_given_back_out_of_what_waits() {
 }
 
 #[test]
+fn what_a_call_gives_back_does_not_release_what_was_earned_under_a_longer_hold() {
+    let mut world = World::with_coins(100_000);
+    world.policy.increment_seconds = 6;
+    world.given(start());
+    world.policy.earnings_hold_seconds = 3_600;
+    world
+        .given(rose())
+        .at(6)
+        .given(tick_seen(2, 0))
+        .wallet(HOST, [0, 0, 0, 4_200, 1_200])
+        .given(lost_since(0))
+        .wallet(HOST, [0, 0, 0, 3_600, 600]);
+}
+
+#[test]
 fn a_grace_is_not_renewed_without_limit() {
     let mut world = call_of(10, 100_000);
     // Away for 29 of 30 seconds, back for one, again and again: five graces in all, then it is over.

@@ -99,11 +99,11 @@ fn the_rate_is_fixed_at_the_request_and_rounded_down() {
 #[test]
 fn a_payout_of_nothing_or_of_more_than_an_amount_is_refused() {
     let mut world = World::with_earnings(MAX_AMOUNT);
-    let small = Rejection::WithdrawalTooSmall { minimum_milli: 1_000 };
+    let nothing = Rejection::PayoutRoundsToNothing;
     let large = Rejection::AmountTooLarge { field: "coins_milli" };
     for (rate, expected) in [
-        (Decimal::ZERO, &small),
-        (Decimal::NEGATIVE_ONE, &small),
+        (Decimal::ZERO, &nothing),
+        (Decimal::NEGATIVE_ONE, &nothing),
         (Decimal::MIN, &large),
         (Decimal::MAX, &large),
         (Decimal::from(1_000_000), &large),
@@ -114,11 +114,54 @@ fn a_payout_of_nothing_or_of_more_than_an_amount_is_refused() {
 }
 
 #[test]
-fn earnings_wait_for_their_hold_to_the_full_hour() {
+fn a_withdrawal_is_of_one_smallest_unit_of_money_at_least() {
+    for (coins_milli, rate, expected) in [
+        (1_999, "0.005", "rejected: PayoutRoundsToNothing"),
+        (2_000, "0.005", "held 2000 for 1"),
+        (1_000, "0.009999", "rejected: PayoutRoundsToNothing"),
+        (1_000, "0.01", "held 1000 for 1"),
+        (999, "0.005", "rejected: WithdrawalTooSmall { minimum_milli: 1000 }"),
+    ] {
+        let mut world = World::with_earnings(50_000);
+        world.policy.payout_rate = rate.parse().expect("a rate");
+        world.check(withdraw(HOST, coins_milli), expected);
+    }
+}
+
+#[test]
+fn a_payout_reference_belongs_to_one_withdrawal_for_ever() {
+    let mut world = World::with_earnings(50_000);
+    let [first, second] = [(); 2].map(|()| world.request_withdrawal(10_000));
+    world.given(approve(first)).given(approve(second));
+    let sent = world.envelope(paid_as(first, "UTR7"));
+    world.send(&sent).expect("accepted");
+    let used = || Rejection::PayoutRefUsed { withdrawal: first };
+    // The same request again is a duplicate; under another key the withdrawal is closed.
+    assert!(matches!(world.decide(&sent), Ok(Decision::Duplicate { .. })));
+    world
+        .refuse(paid_as(first, "UTR7"), Rejection::WithdrawalClosed)
+        .refuse(paid_as(second, "UTR7"), used())
+        .refuse(paid_as(second, "UTR7"), used())
+        .check(payout_failed(first), "failed after payout, 10000 back")
+        .refuse(paid_as(second, "UTR7"), used())
+        .at_ms(400 * DAY_MS)
+        .refuse(paid_as(second, "UTR7"), used())
+        .check(paid_as(second, "UTR8"), "paid 1000 for 10000");
+    let third = world.request_withdrawal(10_000);
+    world
+        .refuse(paid_as(third, "UTR7"), Rejection::WithdrawalNotApproved)
+        .given(approve(third))
+        .refuse(paid_as(third, "UTR8"), Rejection::PayoutRefUsed { withdrawal: second })
+        .refuse(paid_as(third, ""), Rejection::ReferenceInvalid { field: "payout_ref" })
+        .check(paid_as(third, "UTR9"), "paid 1000 for 10000");
+}
+
+#[test]
+fn earnings_wait_for_their_hold_and_hardly_longer() {
     let mut world = World::with_coins(100_000);
     world.policy.earnings_hold_seconds = 7_200;
-    // The story begins at 22:13:20: two hours on, the next full hour is 01:00 (a wait of 2:46:40).
-    let due = Timestamp((START.0 + 2 * HOUR_MS) / HOUR_MS * HOUR_MS + HOUR_MS);
+    // A thousandth of two hours is 7.2 s: the first multiple of that after the hold is 6.4 s later.
+    let due = START.plus_ms(2 * HOUR_MS + 6_400);
     world
         .given(rose())
         .wallet(HOST, [0, 0, 0, 3_000, 0])
@@ -128,6 +171,19 @@ fn earnings_wait_for_their_hold_to_the_full_hour() {
         .at_ms(due.since(START))
         .wallet(HOST, [0, 0, 0, 3_000, 3_000])
         .check(withdraw(HOST, 3_000), "held 3000 for 300");
+}
+
+#[test]
+fn a_hold_of_a_second_is_one_to_two_seconds() {
+    let mut world = World::with_coins(100_000);
+    world.policy.earnings_hold_seconds = 1;
+    world
+        .at_ms(1)
+        .given(rose())
+        .at_ms(1_001)
+        .wallet(HOST, [0, 0, 0, 3_000, 0])
+        .at_ms(2_000)
+        .wallet(HOST, [0, 0, 0, 3_000, 3_000]);
 }
 
 #[test]

@@ -431,7 +431,11 @@ pub fn cancel(withdrawal: WithdrawalId, host: PersonId) -> Command {
 }
 
 pub fn paid(withdrawal: WithdrawalId) -> Command {
-    Command::from(MarkWithdrawalPaid { withdrawal, payout_ref: "utr_1".to_owned() })
+    paid_as(withdrawal, "utr_1")
+}
+
+pub fn paid_as(withdrawal: WithdrawalId, payout_ref: &str) -> Command {
+    Command::from(MarkWithdrawalPaid { withdrawal, payout_ref: payout_ref.to_owned() })
 }
 
 pub fn payout_failed(withdrawal: WithdrawalId) -> Command {

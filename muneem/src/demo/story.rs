@@ -244,7 +244,7 @@ async fn withdrawal(cast: &Cast, report: &mut Report) -> anyhow::Result<i64> {
     let id = text(&asked, "withdrawal")?;
     report.step(format!("She asks for {}.", coins(WITHDRAWN_MILLI)));
     cast.admin.post(&format!("/v1/admin/withdrawals/{id}/approve"), json!({})).await?;
-    let paid = json!({ "payout_ref": "UTR431234567890" });
+    let paid = json!({ "payout_ref": format!("UTR-{id}") });
     let paid = cast.admin.post(&format!("/v1/admin/withdrawals/{id}/paid"), paid).await?;
     let revision = number(&paid, "revision")?;
     report.step("The admin approves, pays by bank, and marks it as paid.");

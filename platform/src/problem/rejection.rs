@@ -29,6 +29,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::CommissionTooLarge
         | Rejection::EffectiveInPast { .. }
         | Rejection::WithdrawalTooSmall { .. }
+        | Rejection::PayoutRoundsToNothing
         | Rejection::AccountNotAdjustable
         | Rejection::ReasonInvalid { .. }
         | Rejection::ReferenceInvalid { .. } => 422,
@@ -70,6 +71,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::WithdrawalAlreadyApproved
         | Rejection::WithdrawalNotApproved
         | Rejection::WithdrawalClosed
+        | Rejection::PayoutRefUsed { .. }
         | Rejection::AdjustmentOverdraws { .. } => 409,
 
         Rejection::JournalNotOpen => 503,
@@ -114,6 +116,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::TickOutOfOrder { next } => problem.with("next", *next),
         Rejection::GraceNotOver { lost_at } => problem.with("lost_at", lost_at.to_string()),
         Rejection::WithdrawalTooSmall { minimum_milli } => problem.with("minimum_milli", *minimum_milli),
+        Rejection::PayoutRefUsed { withdrawal } => {
+            problem.field("payout_ref").with("withdrawal", withdrawal.to_string())
+        }
         Rejection::InsufficientEarnings { available_milli }
         | Rejection::EarningsNotAvailable { available_milli }
         | Rejection::PurchasedNotWithdrawable { available_milli } => {
@@ -153,6 +158,7 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::WithdrawalAlreadyApproved
         | Rejection::WithdrawalNotApproved
         | Rejection::WithdrawalClosed
+        | Rejection::PayoutRoundsToNothing
         | Rejection::AccountNotAdjustable => problem,
     }
 }
