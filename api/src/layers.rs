@@ -126,7 +126,8 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response
     if limit == 0 || request.uri().path().starts_with(WEBHOOKS) {
         return next.run(request).await;
     }
-    let ClientAddress(address) = address_of(request.extensions());
+    let ClientAddress(address) =
+        address_of(request.extensions(), request.headers(), &api.config.trusted_proxies);
     match api.app.limits.check("requests", &address, limit, 60, api.now()).await {
         Ok(()) => next.run(request).await,
         Err(fault @ RateLimitError::Limited { .. }) => Error::from(fault).into_response(),

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use error::Error;
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::App;
+use platform::client_address::TrustedProxies;
 use platform::workers::Workers;
 use projections::ReadModels;
 use std::ops::Deref;
@@ -59,6 +60,8 @@ pub struct Config {
     pub cors_origins: Vec<HeaderValue>,
     /// Requests under `/v1` that one address may make in a minute; webhooks do not count. 0 for no limit.
     pub requests_per_minute: u32,
+    /// Whose word about the client's address is taken.
+    pub trusted_proxies: TrustedProxies,
     /// After this long a request is answered with the problem `timeout`. Longer than the ledger takes to
     /// say that an outcome is unknown.
     pub timeout: Duration,
@@ -73,6 +76,7 @@ impl Default for Config {
         Config {
             cors_origins: Vec::new(),
             requests_per_minute: 1_200,
+            trusted_proxies: TrustedProxies::default(),
             timeout: Duration::from_secs(15),
             hsts_seconds: 0,
             max_lag: 10_000,

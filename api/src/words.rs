@@ -38,6 +38,24 @@ pub enum HostStatusWord {
     Rejected,
 }
 
+/// What a restriction keeps somebody from: their whole account, or acting as a host.
+#[derive(ToSchema)]
+#[schema(as = RestrictionScope, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum ScopeWord {
+    Account,
+    Host,
+}
+
+/// A suspension is meant to end, a ban is not. Both stay until an admin lifts them.
+#[derive(ToSchema)]
+#[schema(as = RestrictionKind, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum RestrictionKindWord {
+    Suspended,
+    Banned,
+}
+
 #[derive(ToSchema)]
 #[schema(as = Presence, rename_all = "snake_case")]
 #[expect(dead_code, reason = "only the document shows it")]

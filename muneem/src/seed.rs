@@ -6,6 +6,7 @@ use ledger_core::command::{SetCoinPlan, SetCommissionRate, SetGiftPrice};
 use ledger_core::event::CommissionScope;
 use ledger_core::{Actor, Asset, Command, GiftId, Key, PlanId};
 use platform::app::App;
+use platform::audit::Author;
 use platform::gifts::GiftCard;
 use platform::identity::Role;
 use uuid::Uuid;
@@ -56,7 +57,7 @@ pub async fn complete(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
 async fn seed(app: &App, now: DateTime<Utc>) -> anyhow::Result<()> {
     let phone = ADMIN_PHONE.parse().map_err(|_| anyhow::anyhow!("the admin's phone number is not one"))?;
     let admin = app.people.ensure(&phone, now).await?;
-    app.people.grant_role(admin.id, Role::Admin, now).await?;
+    app.people.grant_role(admin.id, Role::Admin, &Author::operator(), now).await?;
     let give = async |what: String, command: Command| {
         app.commands.give_as(Actor::System, Key::Natural(format!("seed:{what}")), command).await
     };

@@ -106,7 +106,8 @@ impl Server {
             redis_prefix: config.redis_prefix.clone(),
             vault: PhoneVault::new(pepper, sealing_key),
             tokens: AccessTokens::new(&config.jwt_keys()?).context("MUNEEM_JWT_KEYS cannot be used")?,
-            otp: otp_limits(config.mode),
+            otp: otp_limits(&config),
+            refreshes_per_hour: config.refreshes_per_hour,
             otp_sender: otp_sender(&config, outbox)?,
             razorpay,
             webhook_seal: Seal::derived(&sealing_key, "webhook deliveries"),
@@ -335,6 +336,8 @@ fn api_config(config: &Config) -> api::Config {
     let mut api = api::Config {
         cors_origins: config.cors_origins.clone(),
         hsts_seconds: config.hsts_seconds,
+        trusted_proxies: config.trusted_proxies.clone(),
+        requests_per_minute: config.requests_per_minute,
         ..api::Config::default()
     };
     if config.mode == Mode::Development {
@@ -357,12 +360,21 @@ fn otp_sender(config: &Config, outbox: OtpOutbox) -> anyhow::Result<OtpSender> {
 }
 
 /// Development is one machine on which stories sign in over and over; limits stay, but wide.
-fn otp_limits(mode: Mode) -> OtpConfig {
-    match mode {
-        Mode::Production => OtpConfig::default(),
+fn otp_limits(config: &Config) -> OtpConfig {
+    match config.mode {
+        Mode::Production => OtpConfig {
+            per_phone_per_hour: config.otp_per_phone_per_hour,
+            per_phone_per_day: config.otp_per_phone_per_day,
+            strangers_per_phone_per_day: config.otp_strangers_per_phone_per_day,
+            per_address_per_hour: config.otp_per_address_per_hour,
+            wrong_codes_per_day: config.otp_wrong_per_day,
+            ..OtpConfig::default()
+        },
         Mode::Development => OtpConfig {
             resend_seconds: 0,
             per_phone_per_hour: 1_000,
+            per_phone_per_day: 10_000,
+            strangers_per_phone_per_day: 10_000,
             per_address_per_hour: 10_000,
             ..OtpConfig::default()
         },

@@ -8,7 +8,9 @@ use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::gifts::Gifts;
 use crate::hosts::Hosts;
-use crate::identity::{AccessChanges, AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Sessions};
+use crate::identity::{
+    AccessChanges, AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Restrictions, Sessions, Sweep,
+};
 use crate::notes::Notes;
 use crate::presence::Presence;
 use crate::purchases::Purchases;
@@ -36,6 +38,8 @@ pub struct Parts {
     pub vault: PhoneVault,
     pub tokens: AccessTokens,
     pub otp: OtpConfig,
+    /// How often one person may refresh their tokens.
+    pub refreshes_per_hour: u32,
     pub otp_sender: OtpSender,
     pub razorpay: Razorpay,
     /// Seals gateways' deliveries.
@@ -55,6 +59,7 @@ pub struct Services {
     pub people: People,
     pub otp: Otp,
     pub sessions: Sessions,
+    pub restrictions: Restrictions,
     pub agencies: Agencies,
     pub hosts: Hosts,
     pub presence: Presence,
@@ -92,6 +97,7 @@ impl App {
             vault,
             tokens,
             otp,
+            refreshes_per_hour,
             otp_sender,
             razorpay,
             webhook_seal,
@@ -131,7 +137,8 @@ impl App {
         let app = Services {
             people,
             otp,
-            sessions: Sessions::new(pool.clone(), tokens, access.clone()),
+            sessions: Sessions::new(pool.clone(), tokens, access.clone(), limits.clone(), refreshes_per_hour),
+            restrictions: Restrictions::new(pool.clone(), access.clone()),
             agencies,
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
@@ -163,6 +170,10 @@ impl App {
             self.worker("attendance", async |app| Ok(app.attendance.keep_in_step().await?)),
             self.worker("ring_sweep", async |app| {
                 app.calls.sweep().await;
+                Ok(())
+            }),
+            self.worker("session_sweep", async |app| {
+                Sweep::new(app.pool.clone()).run().await;
                 Ok(())
             }),
             self.worker("webhook_inbox", async |app| {

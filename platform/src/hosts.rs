@@ -217,21 +217,46 @@ impl Hosts {
         row.map(Host::from).ok_or(HostError::NotFound)
     }
 
-    /// The host, if they are one whom users may deal with; an applicant is answered like nobody.
+    /// The host, if they are approved, suspended or not; an applicant is answered like nobody.
     pub async fn approved(&self, person: PersonId) -> Result<Host, HostError> {
         let host = self.get(person).await?;
         if host.status == HostStatus::Approved { Ok(host) } else { Err(HostError::NotFound) }
     }
 
-    /// Those of `people` who are approved hosts, in no order of meaning.
-    pub async fn get_approved(&self, people: &[PersonId]) -> Result<Vec<Host>, HostError> {
+    /// The host, if they are one whom users may deal with. Anybody else is answered like nobody: an applicant, and
+    /// a host who is suspended, banned, or without the role.
+    pub async fn serving(&self, person: PersonId) -> Result<Host, HostError> {
+        self.get_serving(&[person]).await?.pop().ok_or(HostError::NotFound)
+    }
+
+    /// Those of `people` whom users may deal with, in no order of meaning.
+    pub async fn get_serving(&self, people: &[PersonId]) -> Result<Vec<Host>, HostError> {
         let ids: Vec<Uuid> = people.iter().map(|person| person.0).collect();
-        let rows: Vec<HostRow> =
-            sqlx::query_as("SELECT * FROM app.hosts WHERE person = ANY($1) AND status = 'approved'")
-                .bind(ids)
-                .fetch_all(&self.pool)
-                .await?;
+        let rows: Vec<HostRow> = sqlx::query_as(
+            "SELECT * FROM app.hosts WHERE person = ANY($1) AND person IN (SELECT person FROM app.hosts_serving)",
+        )
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await?;
         Ok(rows.into_iter().map(Host::from).collect())
+    }
+
+    /// One page of the hosts whom users may deal with, those approved first at the head.
+    pub async fn list_serving(&self, cursor: Option<&str>, limit: u32) -> Result<Page<Host>, HostError> {
+        let place = cursor.map_or(Ok(Place::OLDEST), str::parse)?;
+        let limit = i64::from(limit.clamp(1, MAX_PAGE));
+        let rows: Vec<HostRow> = sqlx::query_as(
+            "SELECT * FROM app.hosts WHERE status = 'approved' AND person IN (SELECT person FROM app.hosts_serving)
+                 AND (status_since, person) > ($1, $2)
+             ORDER BY status_since, person LIMIT $3",
+        )
+        .bind(place.at)
+        .bind(place.id)
+        .bind(limit + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let hosts = rows.into_iter().map(Host::from).collect();
+        Ok(Page::of(hosts, limit, |host: &Host| Place { at: host.status_since, id: host.person.0 }))
     }
 
     /// One page, those longest in the status first: the applications that wait, or the approved hosts.

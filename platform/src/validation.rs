@@ -16,8 +16,8 @@ impl FieldError {
     }
 }
 
-/// The text without surrounding space, if it has `min..=max` characters, none of them a control character
-/// (a line break is one, allowed by `multiline` alone).
+/// The text without surrounding space, if it has `min..=max` characters and none of them is invisible: see
+/// [`crate::invisible`]. A line break is allowed by `multiline` alone.
 pub(crate) fn text(
     field: &'static str,
     value: &str,
@@ -29,8 +29,9 @@ pub(crate) fn text(
         let problem = format!("must have {} to {} characters", length.start(), length.end());
         return Err(FieldError::new(field, problem));
     }
-    if value.chars().any(|c| c.is_control() && !(multiline && c == '\n')) {
-        return Err(FieldError::new(field, "must not contain control characters"));
+    if crate::invisible::is_in(value, multiline) {
+        let problem = "must not contain control characters, text direction marks or invisible characters";
+        return Err(FieldError::new(field, problem));
     }
     Ok(value.to_owned())
 }

@@ -103,14 +103,15 @@ async fn one_time_passwords(pool: PgPool) {
     let start = async |phone: &str| {
         world.post(None, "/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await
     };
-    let verify = async |phone: &str, code: &str| {
-        world.post(None, "/v1/auth/otp/verify", json!({ "phone": phone, "code": code })).await
+    let verify = async |phone: &str, challenge: &Value, code: &str| {
+        let proof = json!({ "phone": phone, "challenge": challenge, "code": code });
+        world.post(None, "/v1/auth/otp/verify", proof).await
     };
     for phone in [
         "",
         "9812345678",
         "+0123456789",
-        "+91 98123 45678",
+        "+91 11111 11111",
         "+9198123456789012345",
         "+91abc",
         "+91981234567\u{0}",
@@ -118,36 +119,37 @@ async fn one_time_passwords(pool: PgPool) {
         start(phone).await.expect_problem(422, "phone_invalid");
     }
     let phone = new_phone();
-    verify(&phone, "123456").await.expect_problem(401, "otp_invalid");
-    start(&phone).await.expect_ok();
+    verify(&phone, &json!(Uuid::now_v7()), "123456").await.expect_problem(401, "otp_invalid");
+    verify(&phone, &json!("x"), "123456").await.expect_problem(422, "wrong_type");
+    let challenge = &start(&phone).await.expect_ok()["challenge"];
     let code = world.dev.outbox.last_code(&phone).expect("a code");
     let wrong = if code == "000000" { "000001" } else { "000000" };
-    verify(&phone, wrong).await.expect_problem(401, "otp_invalid");
-    verify(&phone, "abc").await.expect_problem(401, "otp_invalid");
+    verify(&phone, challenge, wrong).await.expect_problem(401, "otp_invalid");
+    verify(&phone, challenge, "abc").await.expect_problem(401, "otp_invalid");
     // Single use: of many at once, one gets in.
-    let tries = futures_util::future::join_all((0..8).map(|_| verify(&phone, &code))).await;
+    let tries = futures_util::future::join_all((0..8).map(|_| verify(&phone, challenge, &code))).await;
     assert_eq!(tries.iter().filter(|it| it.status.is_success()).count(), 1);
-    verify(&phone, &code).await.expect_problem(401, "otp_invalid");
+    verify(&phone, challenge, &code).await.expect_problem(401, "otp_invalid");
 
     // Too many tries kill a code, the right one too.
     let phone = new_phone();
-    start(&phone).await.expect_ok();
+    let challenge = &start(&phone).await.expect_ok()["challenge"];
     let code = world.dev.outbox.last_code(&phone).expect("a code");
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for _ in 0..5 {
-        verify(&phone, wrong).await;
+        verify(&phone, challenge, wrong).await;
     }
-    verify(&phone, &code).await.expect_problem(429, "otp_too_many_tries");
+    verify(&phone, challenge, &code).await.expect_problem(429, "otp_too_many_tries");
 
     // An expired one.
     let phone = new_phone();
-    start(&phone).await.expect_ok();
+    let challenge = &start(&phone).await.expect_ok()["challenge"];
     let code = world.dev.outbox.last_code(&phone).expect("a code");
     sqlx::query("UPDATE app.otp_codes SET expires_at = now() - interval '1 second'")
         .execute(&pool)
         .await
         .expect("time passes");
-    verify(&phone, &code).await.expect_problem(401, "otp_expired");
+    verify(&phone, challenge, &code).await.expect_problem(401, "otp_expired");
     assert_eq!(world.events(), before, "nothing was recorded");
 }
 

@@ -51,3 +51,42 @@ async fn an_address_that_asks_too_often_waits_and_the_others_do_not(pool: PgPool
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "one customer's /64 counts as one address");
     assert_eq!(plans("[2001:db8:1:3::1]:1").await.0, StatusCode::OK);
 }
+
+/// A router whose trusted proxies are these.
+async fn behind(world: &World, proxies: &str) -> Router {
+    let config = api::Config {
+        requests_per_minute: A_MINUTE,
+        trusted_proxies: proxies.parse().expect("networks"),
+        ..api::Config::default()
+    };
+    let api = api::Api::new(world.app.clone(), world.read.clone(), Workers::default(), None, config);
+    api::router(api, Router::new())
+}
+
+async fn ask_through(router: &Router, peer: &str, forwarded_for: &str) -> StatusCode {
+    let peer: SocketAddr = peer.parse().expect("an address");
+    let request =
+        Request::get("/v1/coin-plans").header("x-forwarded-for", forwarded_for).extension(ConnectInfo(peer));
+    let response = router.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+    response.expect("a router never fails").status()
+}
+
+#[sqlx::test(migrations = false)]
+async fn behind_a_proxy_each_client_has_its_own_limit_and_cannot_make_itself_another(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let router = behind(&world, "10.0.0.0/8").await;
+    for turn in 0..A_MINUTE {
+        // What the client wrote itself stands left of what the proxy saw.
+        let claimed = format!("192.0.2.{turn}, 203.0.113.7");
+        assert_eq!(ask_through(&router, "10.0.0.1:1", &claimed).await, StatusCode::OK);
+    }
+    let again = ask_through(&router, "10.0.0.2:1", "192.0.2.99, 203.0.113.7").await;
+    assert_eq!(again, StatusCode::TOO_MANY_REQUESTS, "through another proxy it is the same client");
+    assert_eq!(ask_through(&router, "10.0.0.1:1", "203.0.113.8").await, StatusCode::OK, "another client");
+
+    for turn in 0..A_MINUTE {
+        assert_eq!(ask_through(&router, "198.51.100.9:1", &format!("192.0.2.{turn}")).await, StatusCode::OK);
+    }
+    let again = ask_through(&router, "198.51.100.9:1", "192.0.2.50").await;
+    assert_eq!(again, StatusCode::TOO_MANY_REQUESTS, "a peer that is no trusted proxy is not believed");
+}

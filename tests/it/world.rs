@@ -135,7 +135,8 @@ impl World {
         let asked = self.post(None, "/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await;
         assert!(asked.status.is_success(), "{}", asked.body);
         let code = self.dev.outbox.last_code(phone).expect("the code is in the outbox");
-        let verified = self.post(None, "/v1/auth/otp/verify", json!({ "phone": phone, "code": code })).await;
+        let proof = json!({ "phone": phone, "challenge": asked.body["challenge"], "code": code });
+        let verified = self.post(None, "/v1/auth/otp/verify", proof).await;
         assert_eq!(verified.status, StatusCode::OK, "{}", verified.body);
         Person {
             id: verified.body["person"]["id"].as_str().expect("a person").parse().expect("a uuid"),

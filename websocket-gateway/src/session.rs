@@ -377,9 +377,11 @@ fn close_for_auth(error: &AuthError) -> Close {
         AuthError::TokenMissing => Close::TOKEN_MISSING,
         AuthError::TokenInvalid => Close::TOKEN_INVALID,
         AuthError::TokenExpired => Close::TOKEN_EXPIRED,
-        AuthError::SessionEnded => Close::SESSION_ENDED,
+        AuthError::SessionEnded | AuthError::Restricted(_) => Close::SESSION_ENDED,
         // Signing in needs no role.
-        AuthError::ForbiddenRole(_) | AuthError::Database(_) => Close::UNAVAILABLE,
+        AuthError::ForbiddenRole(_) | AuthError::RateLimited { .. } | AuthError::Database(_) => {
+            Close::UNAVAILABLE
+        }
     }
 }
 

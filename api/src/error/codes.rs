@@ -12,6 +12,9 @@ impl Error {
     pub fn problem(&self) -> Problem {
         match self {
             Error::Unreadable(fault) => unreadable(fault),
+            Error::HostRestricted(kind) => {
+                Problem::new(StatusCode::FORBIDDEN, format!("host_{}", kind.as_str()), self.to_string())
+            }
             Error::NoSuchPath => Problem::new(StatusCode::NOT_FOUND, "not_found", self.to_string()),
             Error::MethodNotAllowed => {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", self.to_string())
@@ -54,6 +57,7 @@ fn unreadable(fault: &Unreadable) -> Problem {
         Unreadable::Query { field: Some(field), .. } => bad("invalid_query").field(field),
         Unreadable::Query { field: None, .. } => bad("invalid_query"),
         Unreadable::KeyMissing => bad("idempotency_key_missing").field("Idempotency-Key"),
+        Unreadable::KeyRepeated => bad("idempotency_key_repeated").field("Idempotency-Key"),
         Unreadable::KeyInvalid => wrong("idempotency_key_invalid").field("Idempotency-Key"),
     }
 }

@@ -12,7 +12,7 @@ use integrations::razorpay::RazorpayError;
 use ledger_runtime::ExecuteError;
 use platform::commands::CommandError;
 use platform::hosts::HostError;
-use platform::identity::{AgencyError, AuthError, OtpError, PeopleError};
+use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, RestrictionKind};
 use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
@@ -45,6 +45,8 @@ pub enum Unreadable {
     Query { field: Option<String>, problem: String },
     #[error("send an Idempotency-Key header: a UUID of version 7, made anew for each new request")]
     KeyMissing,
+    #[error("send one Idempotency-Key header, not several")]
+    KeyRepeated,
     #[error("the Idempotency-Key header must be a UUID of version 7")]
     KeyInvalid,
 }
@@ -67,6 +69,9 @@ pub enum Error {
     Unreadable(#[from] Unreadable),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// An admin keeps the person from acting as a host.
+    #[error("this host is {}: their earnings stay until an admin decides", .0.as_str())]
+    HostRestricted(RestrictionKind),
     #[error("there is no such path")]
     NoSuchPath,
     #[error("this path does not take this method")]

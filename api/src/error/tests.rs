@@ -4,7 +4,7 @@ use ledger_core::{Medium, Rejection, Timestamp, WithdrawalId};
 use ledger_runtime::{ExecuteError, Leap};
 use platform::commands::CommandError;
 use platform::hosts::HostError;
-use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Role};
+use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, RestrictionKind, Role};
 use platform::page::{CursorInvalid, ListError};
 use platform::purchases::WebhookRefusal;
 use platform::rate_limit::RateLimitError;
@@ -108,13 +108,19 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (Unreadable::NotJson.into(), 415, "not_json"),
         (Unreadable::Path(String::new()).into(), 400, "invalid_path"),
         (Unreadable::KeyMissing.into(), 400, "idempotency_key_missing"),
+        (Unreadable::KeyRepeated.into(), 400, "idempotency_key_repeated"),
         (Unreadable::KeyInvalid.into(), 422, "idempotency_key_invalid"),
         (AuthError::TokenMissing.into(), 401, "token_missing"),
         (AuthError::TokenInvalid.into(), 401, "token_invalid"),
         (AuthError::TokenExpired.into(), 401, "token_expired"),
         (AuthError::SessionEnded.into(), 401, "session_ended"),
+        (AuthError::RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
+        (AuthError::Restricted(RestrictionKind::Suspended).into(), 403, "account_suspended"),
+        (AuthError::Restricted(RestrictionKind::Banned).into(), 403, "account_banned"),
         (AuthError::Database(lost()).into(), 503, "unavailable"),
         (AuthError::ForbiddenRole(Role::Admin).into(), 403, "forbidden_role"),
+        (Error::HostRestricted(RestrictionKind::Suspended), 403, "host_suspended"),
+        (Error::HostRestricted(RestrictionKind::Banned), 403, "host_banned"),
         (Error::NoSuchPath, 404, "not_found"),
         (Error::MethodNotAllowed, 405, "method_not_allowed"),
         (Error::TimedOut, 504, "timeout"),
@@ -147,6 +153,8 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (RateLimitError::Limited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
         (PeopleError::NotFound.into(), 404, "unknown_person"),
         (PeopleError::LastAdmin.into(), 409, "last_admin"),
+        (PeopleError::IsAdmin.into(), 409, "person_is_admin"),
+        (PeopleError::Restricted.into(), 409, "person_restricted"),
         (AgencyError::NotFound.into(), 404, "unknown_agency"),
         (AgencyError::CodeTaken.into(), 409, "agency_code_taken"),
         (WebhookRefusal::BadSignature.into(), 401, "webhook_signature_invalid"),

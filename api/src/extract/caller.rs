@@ -57,6 +57,29 @@ macro_rules! callers {
     )*};
 }
 
+/// Somebody who may take out what they earned. Not for the role alone: whoever is no host any more still has their
+/// earnings. A host who is suspended or banned has to wait.
+#[derive(Clone, Debug)]
+pub struct EarnerCaller(pub Caller);
+
+impl EarnerCaller {
+    pub fn person(&self) -> PersonId {
+        self.0.person
+    }
+}
+
+impl FromRequestParts<Api> for EarnerCaller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<EarnerCaller, Error> {
+        let AnyCaller(caller) = AnyCaller::from_request_parts(parts, api).await?;
+        match api.app.restrictions.of_host(caller.person).await.map_err(AuthError::from)? {
+            Some(kind) => Err(Error::HostRestricted(kind)),
+            None => Ok(EarnerCaller(caller)),
+        }
+    }
+}
+
 callers! {
     /// Somebody who may spend.
     UserCaller: Role::User;

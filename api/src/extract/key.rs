@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 const HEADER: &str = "Idempotency-Key";
 
-/// By what a retry is known to be the same request: a UUID of version 7, made anew for each new request
-/// and sent again with each retry of it. Good for 24 hours.
+/// Tells a retry from a new request. Generate a UUID of version 7 for each new request, and send the same one with
+/// each retry. Any spelling of a UUID is the same key. A key is good for 24 hours.
 #[derive(Clone, Copy, Debug, IntoParams)]
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
 pub struct IdempotencyKey(pub Uuid);
@@ -16,7 +16,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IdempotencyKey, Error> {
-        let value = parts.headers.get(HEADER).ok_or(Unreadable::KeyMissing)?;
+        let mut values = parts.headers.get_all(HEADER).iter();
+        let value = values.next().ok_or(Unreadable::KeyMissing)?;
+        if values.next().is_some() {
+            return Err(Unreadable::KeyRepeated.into());
+        }
         let key = value.to_str().ok().and_then(|text| Uuid::try_parse(text.trim()).ok());
         match key {
             Some(key) if key.get_version_num() == 7 => Ok(IdempotencyKey(key)),

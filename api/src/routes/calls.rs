@@ -137,7 +137,7 @@ struct Answer {
 
 /// What became of a call, with the receipt where the ledger has part in it: not of a ring that was never taken.
 #[derive(Serialize, ToSchema)]
-struct CallChanged {
+pub struct CallChanged {
     call: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     journal: Option<Uuid>,
@@ -150,7 +150,7 @@ struct CallChanged {
 }
 
 impl CallChanged {
-    fn new(call: Uuid, receipt: Option<Receipt>) -> CallChanged {
+    pub fn new(call: Uuid, receipt: Option<Receipt>) -> CallChanged {
         CallChanged {
             call,
             journal: receipt.map(|it| it.journal.0),

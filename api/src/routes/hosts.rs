@@ -135,7 +135,7 @@ async fn list_hosts(
     let (hosts, next_cursor) = if query.online {
         (hosts_online(&api, limit).await?, None)
     } else {
-        let page = api.app.hosts.list(HostStatus::Approved, query.cursor.as_deref(), limit).await?;
+        let page = api.app.hosts.list_serving(query.cursor.as_deref(), limit).await?;
         (page.items, page.next)
     };
     Ok(Json(Page { items: as_seen(&api, hosts).await?, next_cursor }))
@@ -144,7 +144,7 @@ async fn list_hosts(
 async fn hosts_online(api: &Api, limit: u32) -> Result<Vec<Host>, Error> {
     let online = api.app.presence.online_hosts(limit, api.now()).await?;
     let people: Vec<PersonId> = online.iter().map(|(person, _)| *person).collect();
-    let mut hosts = api.app.hosts.get_approved(&people).await?;
+    let mut hosts = api.app.hosts.get_serving(&people).await?;
     hosts.sort_by_key(|host| people.iter().position(|person| *person == host.person));
     Ok(hosts)
 }
@@ -180,7 +180,7 @@ async fn get_host(
     Query(query): Query<ReadQuery>,
 ) -> Result<Json<HostView>, Error> {
     api.reach(query.min_revision).await?;
-    let host = api.app.hosts.approved(PersonId(person)).await?;
+    let host = api.app.hosts.serving(PersonId(person)).await?;
     as_seen(&api, vec![host]).await?.pop().map(Json).ok_or_else(|| Error::not_found("host"))
 }
 

@@ -3,11 +3,12 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, Json};
+use crate::routes::people::RestrictionView;
 use crate::words::{HostStatusWord, RoleWord};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use platform::hosts::{HostError, HostStatus};
-use platform::identity::{Person, Role};
+use platform::identity::{PeopleError, Person, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -40,11 +41,16 @@ struct Me {
     /// Where the caller's application to become a host stands; null without one.
     #[schema(value_type = Option<HostStatusWord>)]
     host_status: Option<HostStatus>,
+    /// What an admin keeps the caller from, such as acting as a host; empty for almost everybody.
+    restrictions: Vec<RestrictionView>,
     /// The call that the caller is in, as payer or as host.
     active_call: Option<Uuid>,
 }
 
-/// Who the caller is.
+/// Retrieve the caller's account.
+///
+/// Returns the caller's name and roles, where their application to become a host stands, the restrictions that an admin
+/// has imposed, and the call that they are in.
 #[utoipa::path(get, path = "/v1/me", tag = "me", security(("bearer" = [])),
     responses((status = 200, body = Me)))]
 async fn get_me(State(api): State<Api>, caller: AnyCaller) -> Result<Json<Me>, Error> {
@@ -55,8 +61,10 @@ async fn get_me(State(api): State<Api>, caller: AnyCaller) -> Result<Json<Me>, E
         Err(fault) => return Err(fault.into()),
     };
     let active_call = api.app.ledger.query(move |state, _| state.engaged(person)).await?;
+    let restrictions = api.app.restrictions.of(person).await.map_err(PeopleError::from)?;
+    let restrictions = restrictions.into_iter().map(RestrictionView::from).collect();
     let person = api.app.people.get(person).await?.into();
-    Ok(Json(Me { person, host_status, active_call: active_call.map(|call| call.0) }))
+    Ok(Json(Me { person, host_status, restrictions, active_call: active_call.map(|call| call.0) }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -67,6 +75,9 @@ struct ChangeMe {
 }
 
 /// Change the caller's name.
+///
+/// Other people see the name. It has 1 to 60 characters; control characters, text direction marks and invisible
+/// characters are refused.
 #[utoipa::path(patch, path = "/v1/me", tag = "me", security(("bearer" = [])),
     responses((status = 200, body = PersonView)))]
 async fn change_me(

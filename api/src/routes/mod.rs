@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod bonuses;
 mod books;
+mod call_admin;
 mod calls;
 mod coin_plans;
 mod commission;
@@ -42,6 +43,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(wallet::routes())
         .merge(gifts::routes())
         .merge(calls::routes())
+        .merge(call_admin::routes())
         .merge(withdrawals::routes())
         .merge(withdrawal_admin::routes())
         .merge(commission::routes())

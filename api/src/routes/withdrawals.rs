@@ -3,7 +3,7 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AnyCaller, IdempotencyKey, Json, Path, Query};
+use crate::extract::{AnyCaller, EarnerCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, InCoins, Page, list_query};
 use crate::receipt::{Created, Recorded, created, made};
 use crate::words::WithdrawalStatus;
@@ -45,7 +45,7 @@ struct WithdrawalRequested {
     responses((status = 201, body = WithdrawalRequested), (status = 200, body = WithdrawalRequested)))]
 async fn request_withdrawal(
     State(api): State<Api>,
-    host: AnyCaller,
+    host: EarnerCaller,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<RequestWithdrawal>,
 ) -> Result<Created<WithdrawalRequested>, Error> {
@@ -97,7 +97,7 @@ async fn list_withdrawals(
     responses((status = 200, body = Recorded)))]
 async fn cancel_withdrawal(
     State(api): State<Api>,
-    host: AnyCaller,
+    host: EarnerCaller,
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
 ) -> Result<Json<Recorded>, Error> {

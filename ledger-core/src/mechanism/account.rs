@@ -171,8 +171,8 @@ impl FromStr for Account {
             ["suspense", name] => Account::Suspense(Gateway::from_name(name).ok_or_else(bad)?),
             _ => return Err(bad()),
         };
-        // One account has one text: other spellings of a UUID are refused.
-        if account.to_string() == text { Ok(account) } else { Err(bad()) }
+        // An account is written in one way; any spelling of its UUID is read.
+        Ok(account)
     }
 }
 
@@ -217,4 +217,24 @@ pub fn legs(asset: Asset, debit: Account, credit: Account, amount: i64) -> Vec<P
         return Vec::new();
     }
     vec![Posting { account: debit, asset, amount }, Posting { account: credit, asset, amount: -amount }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_in_any_spelling_of_its_uuid_is_the_same_and_is_written_in_one_way() {
+        let usual = "host:0195f2a0-0000-7000-8000-00000000abcd:earnings";
+        let account: Account = usual.parse().expect("an account");
+        for spelling in [
+            "host:0195F2A0-0000-7000-8000-00000000ABCD:earnings",
+            "host:0195f2a000007000800000000000abcd:earnings",
+            "host:{0195f2a0-0000-7000-8000-00000000abcd}:earnings",
+        ] {
+            assert_eq!(spelling.parse(), Ok(account), "{spelling}");
+        }
+        assert!("HOST:0195f2a0-0000-7000-8000-00000000abcd:earnings".parse::<Account>().is_err());
+        assert_eq!(account.to_string(), usual);
+    }
 }

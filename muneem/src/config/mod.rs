@@ -8,6 +8,8 @@ mod tests;
 use anyhow::{Context, bail};
 use axum::http::HeaderValue;
 use chrono::NaiveDate;
+use platform::client_address::TrustedProxies;
+use platform::identity::OtpConfig;
 use secrecy::{ExposeSecret, SecretString};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -74,6 +76,21 @@ pub struct Config {
     pub idle_timeout_seconds: u32,
     /// Today's date where the journal's last event is more than a week ago and the clock is right all the same.
     pub clock_confirmed: Option<NaiveDate>,
+    /// The proxies that stand before the server: their word about a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Requests that one client address may make in a minute; 0 for no limit.
+    pub requests_per_minute: u32,
+    /// How often one person may refresh their tokens in an hour.
+    pub refreshes_per_hour: u32,
+    /// One-time passwords for one phone, that one requester may ask for.
+    pub otp_per_phone_per_hour: u32,
+    pub otp_per_phone_per_day: u32,
+    /// One-time passwords for one phone, for all requesters without a device of its owner.
+    pub otp_strangers_per_phone_per_day: u32,
+    /// One-time passwords that one client address may ask for, over all phones.
+    pub otp_per_address_per_hour: u32,
+    /// Wrong one-time passwords for one phone.
+    pub otp_wrong_per_day: u32,
     /// Connections to Postgres at the most.
     pub database_connections: u32,
     pub log_format: LogFormat,
@@ -84,6 +101,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let unset = || SecretString::from("");
+        let otp = OtpConfig::default();
         Config {
             mode: Mode::Production,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -111,6 +129,14 @@ impl Default for Config {
             header_timeout_seconds: 30,
             idle_timeout_seconds: 75,
             clock_confirmed: None,
+            trusted_proxies: TrustedProxies::default(),
+            requests_per_minute: 1_200,
+            refreshes_per_hour: 240,
+            otp_per_phone_per_hour: otp.per_phone_per_hour,
+            otp_per_phone_per_day: otp.per_phone_per_day,
+            otp_strangers_per_phone_per_day: otp.strangers_per_phone_per_day,
+            otp_per_address_per_hour: otp.per_address_per_hour,
+            otp_wrong_per_day: otp.wrong_codes_per_day,
             database_connections: 20,
             log_format: LogFormat::Text,
             otlp_endpoint: String::new(),

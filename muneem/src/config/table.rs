@@ -25,7 +25,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 29] = [
+pub const SETTINGS: [Setting; 37] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -97,6 +97,29 @@ pub const SETTINGS: [Setting; 29] = [
     open("clock_confirmed", "2026-11-26", |it, text| {
         put(&mut it.clock_confirmed, parsed(text, "a date").map(Some))
     }),
+    open("trusted_proxies", "10.0.0.0/8,fd00::/8", |it, text| {
+        put(&mut it.trusted_proxies, parsed(text, "a list of networks such as 10.0.0.0/8"))
+    }),
+    open("requests_per_minute", "1200", |it, text| {
+        put(&mut it.requests_per_minute, number(text, 0, 1_000_000))
+    }),
+    open("refreshes_per_hour", "240", |it, text| {
+        // A device needs four.
+        put(&mut it.refreshes_per_hour, number(text, 4, 100_000))
+    }),
+    open("otp_per_phone_per_hour", "5", |it, text| {
+        put(&mut it.otp_per_phone_per_hour, number(text, 1, 10_000))
+    }),
+    open("otp_per_phone_per_day", "10", |it, text| {
+        put(&mut it.otp_per_phone_per_day, number(text, 1, 10_000))
+    }),
+    open("otp_strangers_per_phone_per_day", "20", |it, text| {
+        put(&mut it.otp_strangers_per_phone_per_day, number(text, 1, 10_000))
+    }),
+    open("otp_per_address_per_hour", "20", |it, text| {
+        put(&mut it.otp_per_address_per_hour, number(text, 1, 100_000))
+    }),
+    open("otp_wrong_per_day", "30", |it, text| put(&mut it.otp_wrong_per_day, number(text, 1, 1_000))),
     open("database_connections", "20", |it, text| put(&mut it.database_connections, number(text, 2, 1_000))),
     open("log_format", "json", |it, text| put(&mut it.log_format, log_format(text))),
     open("otlp_endpoint", "http://127.0.0.1:4318/v1/traces", |it, text| {

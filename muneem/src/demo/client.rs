@@ -35,10 +35,10 @@ impl Client {
     /// # Errors
     /// When a step is refused.
     pub async fn sign_in(&self, phone: &str) -> anyhow::Result<(Client, String)> {
-        self.post("/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await?;
+        let asked = self.post("/v1/auth/otp", json!({ "phone": phone, "channel": "sms" })).await?;
         let sent = self.get(&format!("/dev/otp/{}", phone.replace('+', "%2B"))).await?;
-        let verified =
-            self.post("/v1/auth/otp/verify", json!({ "phone": phone, "code": sent["code"] })).await?;
+        let proof = json!({ "phone": phone, "challenge": asked["challenge"], "code": sent["code"] });
+        let verified = self.post("/v1/auth/otp/verify", proof).await?;
         let token = text(&verified["tokens"], "access_token")?;
         let person = text(&verified["person"], "id")?;
         Ok((Client { token: Some(token), ..self.clone() }, person))

@@ -295,5 +295,5 @@ fn key() -> String {
 /// A number that no earlier story used.
 fn new_phone() -> String {
     let random = u64::from_be_bytes(platform::entropy::bytes());
-    format!("+917{:09}", random % 1_000_000_000)
+    format!("+9198{:08}", random % 100_000_000)
 }

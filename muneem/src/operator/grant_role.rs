@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::serve::connect_postgres;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
+use platform::audit::Author;
 use platform::identity::{AccessChanges, People, Phone, PhoneVault, Role};
 use std::process::ExitCode;
 
@@ -15,10 +16,14 @@ pub struct GrantRoleOptions {
     /// user, host, agency or admin.
     #[arg(long)]
     role: String,
+    /// Make the account when nobody has signed in with this number yet. Without it an unknown number is refused, so
+    /// that a mistyped one gets no rights.
+    #[arg(long)]
+    create: bool,
 }
 
 /// # Errors
-/// When the database cannot be reached or an option is none.
+/// When the database cannot be reached, an option is none, or nobody has signed in with the number.
 pub async fn grant_role(config: Config, options: &GrantRoleOptions) -> anyhow::Result<ExitCode> {
     let config = config.with_secrets()?;
     let phone: Phone = options.phone.parse().ok().context("--phone is a number such as +919000000001")?;
@@ -28,8 +33,15 @@ pub async fn grant_role(config: Config, options: &GrantRoleOptions) -> anyhow::R
     let (pepper, sealing_key) = config.phone_keys()?;
     let people = People::new(pool, PhoneVault::new(pepper, sealing_key), AccessChanges::default());
     let now = platform::clock::now();
-    let person = people.ensure(&phone, now).await?;
-    people.grant_role(person.id, role, now).await?;
-    println!("{} is {} now; it takes effect at the next request", person.id, options.role);
+    let person = match people.by_phone(&phone).await? {
+        Some(person) => person,
+        None if options.create => people.ensure(&phone, now).await?.id,
+        None => bail!(
+            "nobody has signed in with {} yet; sign in once, or add --create to make the account",
+            phone.as_str()
+        ),
+    };
+    people.grant_role(person, role, &Author::operator(), now).await?;
+    println!("{person} is {} now; it takes effect at the next request", options.role);
     Ok(ExitCode::SUCCESS)
 }

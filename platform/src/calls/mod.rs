@@ -4,9 +4,11 @@
 //! several rings and takes one; the others hear that the host is busy.
 
 mod rings;
+mod stopping;
 mod sweep;
 
 pub use rings::{Ring, medium_name};
+pub use stopping::Sides;
 
 use crate::attendance::Attendance;
 use crate::commands::{CommandError, Commands};
@@ -98,7 +100,7 @@ impl Calls {
         if payer == host {
             return Err(Rejection::SelfPayment.into());
         }
-        self.hosts.approved(host).await?;
+        self.hosts.serving(host).await?;
         // A host who is connected may have chosen to be shown as offline.
         let shown = self.presence.get(host, now).await?;
         if shown == PresenceStatus::Offline || !self.attendance.is_connected(host, Role::Host) {
@@ -162,6 +164,11 @@ impl Calls {
             "accepted" if !self.has_begun(call).await? => self.both_connected(payer, host)?,
             "accepted" => {}
             _ => return Err(ring_over()),
+        }
+        // After the ring is taken: a restriction that is imposed later finds the ring and ends its call.
+        if !self.may_talk(payer, host).await? {
+            self.fail_ring(&ring, stopping::RESTRICTED, now).await?;
+            return Err(ring_over());
         }
         let command = Command::from(StartCall {
             call,

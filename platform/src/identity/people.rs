@@ -2,7 +2,9 @@
 
 use super::access::{AccessChange, AccessChanges};
 use super::phone::{Phone, PhoneVault, SealBroken};
+use super::restrictions::{self, lock_person};
 use crate::{
+    audit::{self, Author, Change},
     entropy,
     validation::{self, FieldError},
 };
@@ -27,7 +29,7 @@ pub enum Role {
 pub struct Person {
     pub id: PersonId,
     pub name: Option<String>,
-    /// In the order of [`Role`].
+    /// Those that give rights at present, in the order of [`Role`].
     pub roles: Vec<Role>,
     pub created_at: DateTime<Utc>,
 }
@@ -39,6 +41,12 @@ pub enum PeopleError {
     /// Nobody would be left who can give the role again.
     #[error("this is the last admin: make somebody else an admin first")]
     LastAdmin,
+    /// An admin's account cannot be suspended or banned.
+    #[error("this person is an admin: take the role away first")]
+    IsAdmin,
+    /// Somebody who cannot sign in is no admin.
+    #[error("this account is suspended or banned: lift that first")]
+    Restricted,
     #[error(transparent)]
     Invalid(#[from] FieldError),
     #[error(transparent)]
@@ -52,6 +60,8 @@ impl PeopleError {
         match self {
             Self::NotFound => "unknown_person",
             Self::LastAdmin => "last_admin",
+            Self::IsAdmin => "person_is_admin",
+            Self::Restricted => "person_restricted",
             Self::Invalid(_) => FieldError::CODE,
             Self::Sealed(_) => "phone_unreadable",
             Self::Database(_) => "unavailable",
@@ -67,7 +77,7 @@ pub struct People {
 }
 
 const BY_ID: &str = "SELECT id, name, created_at,
-        ARRAY(SELECT role FROM app.person_roles WHERE person = people.id) AS roles
+        ARRAY(SELECT role FROM app.roles_in_force WHERE person = people.id) AS roles
      FROM app.people WHERE id = $1";
 
 impl People {
@@ -78,6 +88,15 @@ impl People {
     pub async fn get(&self, person: PersonId) -> Result<Person, PeopleError> {
         let row: Option<PersonRow> = sqlx::query_as(BY_ID).bind(person.0).fetch_optional(&self.pool).await?;
         row.map(Person::from).ok_or(PeopleError::NotFound)
+    }
+
+    /// The person of a phone number, if somebody has signed in with it.
+    pub async fn by_phone(&self, phone: &Phone) -> Result<Option<PersonId>, PeopleError> {
+        let id: Option<Uuid> = sqlx::query_scalar("SELECT id FROM app.people WHERE phone_hash = $1")
+            .bind(self.vault.hash(phone))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(id.map(PersonId))
     }
 
     /// The person of a phone number, with the account made if there is none. Whoever calls this vouches for
@@ -137,27 +156,38 @@ impl People {
     }
 
     /// Granting twice is granting once.
+    ///
+    /// # Errors
+    /// [`PeopleError::Restricted`] for the role `admin` and a suspended or banned account.
     pub async fn grant_role(
         &self,
         person: PersonId,
         role: Role,
+        author: &Author,
         now: DateTime<Utc>,
     ) -> Result<(), PeopleError> {
-        let mut connection = self.pool.acquire().await?;
-        match grant(&mut connection, person, role, now).await {
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
-                Err(PeopleError::NotFound)
-            }
-            done => {
-                done?;
-                self.access.publish(AccessChange::PersonChanged { person });
-                Ok(())
-            }
+        let mut tx = self.pool.begin().await?;
+        lock_person(&mut tx, person).await?;
+        if role == Role::Admin && restrictions::of_account(&mut tx, person).await?.is_some() {
+            return Err(PeopleError::Restricted);
         }
+        if grant(&mut tx, person, role, now).await? {
+            let change = Change::new("role.granted", "person", person).after(role.as_str());
+            audit::record(&mut tx, author, change, now).await?;
+        }
+        tx.commit().await?;
+        self.access.publish(AccessChange::PersonChanged { person });
+        Ok(())
     }
 
     /// Revoking twice is revoking once. There is always an admin: [`PeopleError::LastAdmin`].
-    pub async fn revoke_role(&self, person: PersonId, role: Role) -> Result<(), PeopleError> {
+    pub async fn revoke_role(
+        &self,
+        person: PersonId,
+        role: Role,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<(), PeopleError> {
         let mut tx = self.pool.begin().await?;
         if role == Role::Admin {
             // The rows are held until the end, so that two admins do not revoke each other at once.
@@ -171,11 +201,15 @@ impl People {
                 return Err(PeopleError::LastAdmin);
             }
         }
-        sqlx::query("DELETE FROM app.person_roles WHERE person = $1 AND role = $2")
+        let revoked = sqlx::query("DELETE FROM app.person_roles WHERE person = $1 AND role = $2")
             .bind(person.0)
             .bind(role.as_str())
             .execute(&mut *tx)
             .await?;
+        if revoked.rows_affected() == 1 {
+            let change = Change::new("role.revoked", "person", person).before(role.as_str());
+            audit::record(&mut tx, author, change, now).await?;
+        }
         tx.commit().await?;
         self.access.publish(AccessChange::PersonChanged { person });
         Ok(())
@@ -186,14 +220,15 @@ impl People {
     }
 }
 
-/// Grants inside a transaction of the caller, so that a role comes with what earned it or not at all.
+/// Grants inside a transaction of the caller, so that a role comes with what earned it or not at all. Answers
+/// whether the person did not have it.
 pub(crate) async fn grant(
     tx: &mut PgConnection,
     person: PersonId,
     role: Role,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+) -> Result<bool, sqlx::Error> {
+    let granted = sqlx::query(
         "INSERT INTO app.person_roles (person, role, granted_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
     .bind(person.0)
@@ -201,7 +236,7 @@ pub(crate) async fn grant(
     .bind(now)
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(granted.rows_affected() == 1)
 }
 
 impl Role {

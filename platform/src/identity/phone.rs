@@ -3,15 +3,17 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use hmac::{Hmac, KeyInit, Mac};
 use ledger_core::PersonId;
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
 use sha2::Sha256;
 use std::{str::FromStr, sync::Arc};
 
-/// A number in E.164: a plus, then 8 to 15 digits of which the first is not zero. `Debug` hides it.
+/// A number in E.164, such as `+919876543210`. However a number is written, it becomes this one text, so that one
+/// number is one account. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone(String);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("phone: must be in international form, such as +919876543210")]
+#[error("phone: must be a number that exists, with its country code, such as +919876543210")]
 pub struct PhoneInvalid;
 
 impl Phone {
@@ -24,13 +26,29 @@ impl FromStr for Phone {
     type Err = PhoneInvalid;
 
     fn from_str(text: &str) -> Result<Self, PhoneInvalid> {
-        let digits = text.strip_prefix('+').ok_or(PhoneInvalid)?;
-        let fits = (8..=15).contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && !digits.starts_with('0');
-        if fits { Ok(Phone(text.to_owned())) } else { Err(PhoneInvalid) }
+        let text = text.trim_matches(' ');
+        // `00` is what many countries dial in place of the plus.
+        let national = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).ok_or(PhoneInvalid)?;
+        let national = national.trim_start_matches(' ');
+        // The library takes letters, extensions and other digits too; here they are mistakes.
+        let plain = |byte: u8| byte.is_ascii_digit() || PUNCTUATION.contains(&byte);
+        let fits = national.len() <= LONGEST && national.bytes().all(plain);
+        if !fits || !national.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(PhoneInvalid);
+        }
+        // Drops the national leading zero as well: +91 0 98765 43210 is +919876543210.
+        let number = PHONE_NUMBER_UTIL.parse(format!("+{national}"), None).map_err(|_| PhoneInvalid)?;
+        if !number.is_valid() {
+            return Err(PhoneInvalid);
+        }
+        Ok(Phone(number.format_as(PhoneNumberFormat::E164).to_string()))
     }
 }
+
+/// What may stand between the digits.
+const PUNCTUATION: &[u8] = b" -.()";
+/// The longest text that is looked at: 15 digits and what stands between them.
+const LONGEST: usize = 32;
 
 impl std::fmt::Debug for Phone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -94,9 +112,9 @@ impl PhoneVault {
         std::str::from_utf8(phone).ok().and_then(|phone| phone.parse().ok()).ok_or(SealBroken)
     }
 
-    /// What is stored of a code: keyed, and bound to the phone that it was sent to.
-    pub(super) fn code_mac(&self, phone: &Phone, code: &str) -> Hmac<Sha256> {
-        self.mac(&["otp", phone.as_str(), code])
+    /// What is stored of a code: keyed, and bound to the phone that it was sent to and to its challenge.
+    pub(super) fn code_mac(&self, phone: &Phone, challenge: &str, code: &str) -> Hmac<Sha256> {
+        self.mac(&["otp", phone.as_str(), challenge, code])
     }
 
     /// The first part names the use, so that a value of one use is never one of another. No part holds a zero
@@ -121,24 +139,50 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_a_plus_and_eight_to_fifteen_digits_not_led_by_zero() {
-        for good in ["+91987654", "+919876543210", "+123456789012345"] {
-            assert!(good.parse::<Phone>().is_ok(), "{good}");
+    fn however_a_number_is_written_it_is_the_same_number() {
+        for spelling in [
+            "+919876543210",
+            " +919876543210 ",
+            "+91 98765 43210",
+            "+91-98765-43210",
+            "+91 (98765) 43210",
+            "+91.98765.43210",
+            "00919876543210",
+            "00 91 98765 43210",
+            "+91 0 98765 43210",
+            "+9109876543210",
+        ] {
+            assert_eq!(spelling.parse(), Ok(phone("+919876543210")), "{spelling:?}");
         }
+        assert_eq!(phone("+1 (202) 555-0143").as_str(), "+12025550143");
+        // In Italy the zero is part of the number.
+        assert_eq!(phone("+39 06 698 12345").as_str(), "+390669812345");
+    }
+
+    #[test]
+    fn what_is_no_number_that_exists_is_refused() {
         for bad in [
             "",
             "+",
+            "+1",
             "919876543210",
+            "09876543210",
             "+0919876543210",
             "+9198765",
+            "+91 11111 11111",
+            "+123456789012345",
             "+1234567890123456",
-            "+91 9876543210",
-            "+91-9876543210",
             "+91987654321a",
-            " +919876543210",
+            "+91 98765 43210 ext 5",
+            "+919876543210;ext=5",
+            "tel:+919876543210",
             "+919876543210\n",
             "++919876543210",
+            "+(91)9876543210",
             "+९१९८७६५४३२१०",
+            "+\u{200b}919876543210",
+            "+1 800 FLOWERS",
+            &format!("+91{}9876543210", " ".repeat(40)),
         ] {
             assert_eq!(bad.parse::<Phone>(), Err(PhoneInvalid), "{bad:?}");
         }

@@ -8,10 +8,13 @@
 
 use super::{
     access::{AccessChange, AccessChanges},
-    people::Role,
+    people::{PeopleError, Role},
+    restrictions::{self, RestrictionKind, lock_person},
     tokens::{ACCESS_SECONDS, AccessTokens, SessionId},
 };
+use crate::audit::{self, Author, Change};
 use crate::entropy;
+use crate::rate_limit::{RateLimitError, RateLimiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use ledger_core::PersonId;
@@ -22,6 +25,13 @@ use uuid::Uuid;
 
 pub const REFRESH_DAYS: i64 = 30;
 pub const GRACE_SECONDS: i64 = 30;
+/// An admin is shown so many sessions of a person.
+const SHOWN_SESSIONS: i64 = 100;
+
+/// The roles of a session's person, if the session is alive.
+const ROLES_OF_SESSION: &str =
+    "SELECT ARRAY(SELECT role FROM app.roles_in_force WHERE person = sessions.person)
+     FROM app.sessions WHERE id = $1 AND person = $2 AND ended_at IS NULL";
 
 /// What a client holds after a sign-in or a refresh. No `Debug`: both tokens are secrets.
 #[derive(Clone)]
@@ -78,11 +88,16 @@ pub enum AuthError {
     TokenInvalid,
     #[error("the token has expired")]
     TokenExpired,
-    /// Logged out, or ended because a refresh token was used twice.
+    /// Logged out, ended by an admin, or ended because a refresh token was used twice.
     #[error("the session has ended")]
     SessionEnded,
+    /// An admin keeps the person from their account.
+    #[error("this account is {}", .0.as_str())]
+    Restricted(RestrictionKind),
     #[error("this needs the role {}", .0.as_str())]
     ForbiddenRole(Role),
+    #[error("too many refreshes; try again in {retry_after_seconds} s")]
+    RateLimited { retry_after_seconds: u32 },
     #[error("the database is unavailable: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -94,7 +109,10 @@ impl AuthError {
             Self::TokenInvalid => "token_invalid",
             Self::TokenExpired => "token_expired",
             Self::SessionEnded => "session_ended",
+            Self::Restricted(RestrictionKind::Suspended) => "account_suspended",
+            Self::Restricted(RestrictionKind::Banned) => "account_banned",
             Self::ForbiddenRole(_) => "forbidden_role",
+            Self::RateLimited { .. } => "rate_limited",
             Self::Database(_) => "unavailable",
         }
     }
@@ -105,6 +123,16 @@ pub enum EndReason {
     Logout,
     LogoutEverywhere,
     RefreshReused,
+    EndedByAdmin,
+    /// The account was suspended or banned.
+    Restricted,
+}
+
+/// A session that gives access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSession {
+    pub session: SessionId,
+    pub created_at: DateTime<Utc>,
 }
 
 #[derive(Clone)]
@@ -112,18 +140,35 @@ pub struct Sessions {
     pool: PgPool,
     tokens: AccessTokens,
     access: AccessChanges,
+    limiter: RateLimiter,
+    refreshes_per_hour: u32,
 }
 
 impl Sessions {
-    pub fn new(pool: PgPool, tokens: AccessTokens, access: AccessChanges) -> Self {
-        Self { pool, tokens, access }
+    /// `refreshes_per_hour` are those of one person, over all their devices.
+    pub fn new(
+        pool: PgPool,
+        tokens: AccessTokens,
+        access: AccessChanges,
+        limiter: RateLimiter,
+        refreshes_per_hour: u32,
+    ) -> Self {
+        Self { pool, tokens, access, limiter, refreshes_per_hour }
     }
 
     /// A new session beside those that the person may have on other devices.
+    ///
+    /// # Errors
+    /// [`AuthError::Restricted`] for a suspended or banned account.
     pub async fn open(&self, person: PersonId, now: DateTime<Utc>) -> Result<TokenPair, AuthError> {
         let session = SessionId(entropy::uuid_v7());
         let refresh_token = hex::encode(entropy::bytes::<32>());
         let mut tx = self.pool.begin().await?;
+        // A suspension at the same moment either comes first and is seen here, or ends this session too.
+        lock_person(&mut tx, person).await.map_err(unknown_person_is_no_session)?;
+        if let Some(kind) = restrictions::of_account(&mut tx, person).await? {
+            return Err(AuthError::Restricted(kind));
+        }
         sqlx::query("INSERT INTO app.sessions (id, person, created_at) VALUES ($1, $2, $3)")
             .bind(session.0)
             .bind(person.0)
@@ -137,6 +182,7 @@ impl Sessions {
 
     /// Exchanges a refresh token for a new pair. See the head of this file for a token that comes twice.
     pub async fn refresh(&self, refresh_token: &str, now: DateTime<Utc>) -> Result<TokenPair, AuthError> {
+        self.limit_refresh(refresh_token, now).await?;
         let mut tx = self.pool.begin().await?;
         let (person, session) = lock_session(&mut tx, refresh_token).await?;
         let token = read_token(&mut tx, refresh_token).await?;
@@ -162,6 +208,29 @@ impl Sessions {
         Ok(self.pair(person, session, successor, expires_at, now))
     }
 
+    /// Each refresh writes a row that stays for a month.
+    async fn limit_refresh(&self, token: &str, now: DateTime<Utc>) -> Result<(), AuthError> {
+        let owner: Option<Uuid> = sqlx::query_scalar(
+            "SELECT person FROM app.sessions WHERE id =
+                 (SELECT session FROM app.refresh_tokens WHERE token_hash = $1)",
+        )
+        .bind(hash(token))
+        .fetch_optional(&self.pool)
+        .await?;
+        let owner = owner.ok_or(AuthError::TokenInvalid)?.to_string();
+        match self.limiter.check("refresh", &owner, self.refreshes_per_hour, 3_600, now).await {
+            Err(RateLimitError::Limited { retry_after_seconds }) => {
+                Err(AuthError::RateLimited { retry_after_seconds })
+            }
+            Err(RateLimitError::Redis(fault)) => {
+                // Better that everybody stays signed in.
+                tracing::warn!(%fault, "refreshes are not limited");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Ends this session of the person; ending it twice is ending it once.
     pub async fn logout(
         &self,
@@ -181,20 +250,59 @@ impl Sessions {
         person: PersonId,
         now: DateTime<Utc>,
     ) -> Result<Vec<SessionId>, AuthError> {
-        let ended: Vec<Uuid> = sqlx::query_scalar(
-            "UPDATE app.sessions SET ended_at = $2, end_reason = $3 WHERE person = $1 AND ended_at IS NULL
-             RETURNING id",
+        let mut connection = self.pool.acquire().await?;
+        let ended = end_all(&mut connection, person, EndReason::LogoutEverywhere, now).await?;
+        self.tell_ended(person, &ended);
+        Ok(ended)
+    }
+
+    /// An admin ends one session of a person, or all of them when none is named. Names those that ended.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`] for an unknown person.
+    pub async fn end_by_admin(
+        &self,
+        person: PersonId,
+        session: Option<SessionId>,
+        author: &Author,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SessionId>, PeopleError> {
+        let mut tx = self.pool.begin().await?;
+        lock_person(&mut tx, person).await?;
+        let ended = match session {
+            None => end_all(&mut tx, person, EndReason::EndedByAdmin, now).await?,
+            Some(session) => {
+                let ended = end_of(&mut tx, person, session, EndReason::EndedByAdmin, now).await?;
+                ended.then_some(session).into_iter().collect()
+            }
+        };
+        if !ended.is_empty() {
+            let change = Change::new("sessions.ended", "person", person).before(serde_json::json!(ended));
+            audit::record(&mut tx, author, change, now).await?;
+        }
+        tx.commit().await?;
+        self.tell_ended(person, &ended);
+        Ok(ended)
+    }
+
+    /// The sessions of a person that give access at present, the newest first.
+    pub async fn of(&self, person: PersonId) -> Result<Vec<OpenSession>, sqlx::Error> {
+        let rows: Vec<(Uuid, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT id, created_at FROM app.sessions WHERE person = $1 AND ended_at IS NULL
+             ORDER BY created_at DESC, id LIMIT $2",
         )
         .bind(person.0)
-        .bind(now)
-        .bind(EndReason::LogoutEverywhere.as_str())
+        .bind(SHOWN_SESSIONS)
         .fetch_all(&self.pool)
         .await?;
-        let ended: Vec<SessionId> = ended.into_iter().map(SessionId).collect();
-        for session in &ended {
+        let open = |(id, created_at)| OpenSession { session: SessionId(id), created_at };
+        Ok(rows.into_iter().map(open).collect())
+    }
+
+    fn tell_ended(&self, person: PersonId, sessions: &[SessionId]) {
+        for session in sessions {
             self.access.publish(AccessChange::SessionEnded { person, session: *session });
         }
-        Ok(ended)
     }
 
     /// Who holds this access token, if it is ours, still good, and its session lives.
@@ -211,22 +319,22 @@ impl Sessions {
     /// The roles of one who was authenticated before and is still there, such as a socket, if the session
     /// lives.
     pub async fn roles(&self, person: PersonId, session: SessionId) -> Result<Vec<Role>, AuthError> {
-        let alive: Option<Vec<String>> = sqlx::query_scalar(
-            "SELECT ARRAY(SELECT role FROM app.person_roles WHERE person = sessions.person)
-             FROM app.sessions WHERE id = $1 AND person = $2 AND ended_at IS NULL",
-        )
-        .bind(session.0)
-        .bind(person.0)
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(Role::known(&alive.ok_or(AuthError::SessionEnded)?))
+        let alive: Option<Vec<String>> = sqlx::query_scalar(ROLES_OF_SESSION)
+            .bind(session.0)
+            .bind(person.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        match alive {
+            Some(roles) => Ok(Role::known(&roles)),
+            None => Err(why_ended(&mut *self.pool.acquire().await?, person).await?),
+        }
     }
 
     /// Those of these sessions that still give access, each with the roles of its person now. One query.
     pub async fn alive(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Vec<Role>>, AuthError> {
         let ids: Vec<Uuid> = sessions.iter().map(|session| session.0).collect();
         let alive: Vec<(Uuid, Vec<String>)> = sqlx::query_as(
-            "SELECT id, ARRAY(SELECT role FROM app.person_roles WHERE person = sessions.person)
+            "SELECT id, ARRAY(SELECT role FROM app.roles_in_force WHERE person = sessions.person)
              FROM app.sessions WHERE id = ANY($1) AND ended_at IS NULL",
         )
         .bind(ids)
@@ -260,6 +368,8 @@ impl EndReason {
             Self::Logout => "logout",
             Self::LogoutEverywhere => "logout_everywhere",
             Self::RefreshReused => "refresh_reused",
+            Self::EndedByAdmin => "ended_by_admin",
+            Self::Restricted => "restricted",
         }
     }
 }
@@ -271,11 +381,11 @@ async fn lock_session(tx: &mut PgConnection, token: &str) -> Result<(PersonId, S
          WHERE id = (SELECT session FROM app.refresh_tokens WHERE token_hash = $1) FOR UPDATE",
     )
     .bind(hash(token))
-    .fetch_optional(tx)
+    .fetch_optional(&mut *tx)
     .await?;
     match found {
         None => Err(AuthError::TokenInvalid),
-        Some((_, _, false)) => Err(AuthError::SessionEnded),
+        Some((person, _, false)) => Err(why_ended(tx, PersonId(person)).await?),
         Some((person, session, true)) => Ok((PersonId(person), SessionId(session))),
     }
 }
@@ -344,6 +454,60 @@ async fn add_token(
     .bind(now + TimeDelta::days(REFRESH_DAYS))
     .fetch_one(tx)
     .await
+}
+
+/// A session that gives no access any more may have ended with the account.
+async fn why_ended(tx: &mut PgConnection, person: PersonId) -> Result<AuthError, AuthError> {
+    let restricted = restrictions::of_account(tx, person).await?;
+    Ok(restricted.map_or(AuthError::SessionEnded, AuthError::Restricted))
+}
+
+/// Whoever has just proved a phone number has an account; without one nothing was signed in to.
+fn unknown_person_is_no_session(fault: PeopleError) -> AuthError {
+    match fault {
+        PeopleError::Database(fault) => AuthError::Database(fault),
+        _ => AuthError::SessionEnded,
+    }
+}
+
+/// Ends all sessions of a person and names those that were alive.
+pub(super) async fn end_all(
+    tx: &mut PgConnection,
+    person: PersonId,
+    reason: EndReason,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    let ended: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE app.sessions SET ended_at = $2, end_reason = $3 WHERE person = $1 AND ended_at IS NULL
+         RETURNING id",
+    )
+    .bind(person.0)
+    .bind(now)
+    .bind(reason.as_str())
+    .fetch_all(tx)
+    .await?;
+    Ok(ended.into_iter().map(SessionId).collect())
+}
+
+/// Whether the session was alive and is one of this person.
+async fn end_of(
+    tx: &mut PgConnection,
+    person: PersonId,
+    session: SessionId,
+    reason: EndReason,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let ended = sqlx::query(
+        "UPDATE app.sessions SET ended_at = $3, end_reason = $4
+         WHERE id = $1 AND person = $2 AND ended_at IS NULL",
+    )
+    .bind(session.0)
+    .bind(person.0)
+    .bind(now)
+    .bind(reason.as_str())
+    .execute(tx)
+    .await?;
+    Ok(ended.rows_affected() == 1)
 }
 
 async fn end(

@@ -163,6 +163,8 @@ impl From<&AuthError> for Problem {
             | AuthError::TokenInvalid
             | AuthError::TokenExpired
             | AuthError::SessionEnded => Problem::new(401, fault.code(), fault.to_string()),
+            AuthError::RateLimited { retry_after_seconds } => Problem::rate_limited(*retry_after_seconds),
+            AuthError::Restricted(_) => Problem::new(403, fault.code(), fault.to_string()),
             AuthError::ForbiddenRole(role) => {
                 Problem::new(403, fault.code(), fault.to_string()).with("needed_role", role.as_str())
             }
@@ -237,7 +239,9 @@ impl From<&PeopleError> for Problem {
     fn from(fault: &PeopleError) -> Problem {
         match fault {
             PeopleError::NotFound => Problem::new(404, "unknown_person", fault.to_string()),
-            PeopleError::LastAdmin => Problem::new(409, fault.code(), fault.to_string()),
+            PeopleError::LastAdmin | PeopleError::IsAdmin | PeopleError::Restricted => {
+                Problem::new(409, fault.code(), fault.to_string())
+            }
             PeopleError::Invalid(fault) => fault.into(),
             PeopleError::Sealed(_) => Problem::internal(),
             PeopleError::Database(_) => Problem::unavailable(),

@@ -29,7 +29,7 @@ async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
     assert_eq!((applied.status, applied.status_since), (HostStatus::Applied, at(1)));
     assert_eq!(applied.profile.display_name, "Meera");
     assert_eq!(applied.profile.categories, ["astrology", "tarot"]);
-    assert!(hosts.get_approved(&[meera]).await.unwrap().is_empty());
+    assert!(hosts.get_serving(&[meera]).await.unwrap().is_empty());
 
     let approved = hosts.approve(meera, &by(admin), at(2)).await.unwrap();
     assert_eq!(
@@ -37,7 +37,7 @@ async fn an_applicant_is_approved_and_becomes_a_host(pool: PgPool) {
         (HostStatus::Approved, Some(admin), Some(at(2)))
     );
     assert_eq!(hosts.get(meera).await.unwrap(), approved);
-    assert_eq!(hosts.get_approved(&[meera, admin]).await.unwrap(), [approved]);
+    assert_eq!(hosts.get_serving(&[meera, admin]).await.unwrap(), [approved]);
     assert_eq!(people(&pool).get(meera).await.unwrap().roles, [Role::User, Role::Host]);
 }
 

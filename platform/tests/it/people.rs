@@ -30,29 +30,42 @@ async fn one_number_is_one_person_even_when_they_come_at_once(pool: PgPool) {
 async fn roles_are_granted_once_and_taken_away(pool: PgPool) {
     let (people, asha) = (people(&pool), person(&pool, "+919800000001").await);
     for _ in 0..2 {
-        people.grant_role(asha, Role::Admin, at(0)).await.unwrap();
+        people.grant_role(asha, Role::Admin, &Author::operator(), at(0)).await.unwrap();
     }
     assert_eq!(people.get(asha).await.unwrap().roles, [Role::User, Role::Admin]);
-    people.grant_role(asha, Role::Agency, at(0)).await.unwrap();
+    people.grant_role(asha, Role::Agency, &Author::operator(), at(0)).await.unwrap();
     for _ in 0..2 {
-        people.revoke_role(asha, Role::Agency).await.unwrap();
+        people.revoke_role(asha, Role::Agency, &Author::operator(), at(1)).await.unwrap();
     }
     assert_eq!(people.get(asha).await.unwrap().roles, [Role::User, Role::Admin]);
-    assert!(matches!(people.grant_role(NOBODY, Role::Admin, at(0)).await, Err(PeopleError::NotFound)));
+    assert!(matches!(
+        people.grant_role(NOBODY, Role::Admin, &Author::operator(), at(0)).await,
+        Err(PeopleError::NotFound)
+    ));
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn the_last_admin_stays_one_even_when_two_leave_at_once(pool: PgPool) {
     let (people, asha) = (people(&pool), person(&pool, "+919800000001").await);
     let ravi = person(&pool, "+919800000002").await;
-    people.grant_role(asha, Role::Admin, at(0)).await.unwrap();
-    assert!(matches!(people.revoke_role(asha, Role::Admin).await, Err(PeopleError::LastAdmin)));
-    people.revoke_role(ravi, Role::Admin).await.expect("nobody loses what they have not");
+    people.grant_role(asha, Role::Admin, &Author::operator(), at(0)).await.unwrap();
+    assert!(matches!(
+        people.revoke_role(asha, Role::Admin, &Author::operator(), at(1)).await,
+        Err(PeopleError::LastAdmin)
+    ));
+    people
+        .revoke_role(ravi, Role::Admin, &Author::operator(), at(1))
+        .await
+        .expect("nobody loses what they have not");
     for _ in 0..10 {
         for admin in [asha, ravi] {
-            people.grant_role(admin, Role::Admin, at(1)).await.unwrap();
+            people.grant_role(admin, Role::Admin, &Author::operator(), at(1)).await.unwrap();
         }
-        let left = tokio::join!(people.revoke_role(asha, Role::Admin), people.revoke_role(ravi, Role::Admin));
+        let by = Author::operator();
+        let left = tokio::join!(
+            people.revoke_role(asha, Role::Admin, &by, at(1)),
+            people.revoke_role(ravi, Role::Admin, &by, at(1))
+        );
         assert!(matches!(
             left,
             (Ok(()), Err(PeopleError::LastAdmin)) | (Err(PeopleError::LastAdmin), Ok(()))
