@@ -332,7 +332,7 @@ impl Purchases {
                     continue;
                 }
             };
-            match self.apply(event, now - delivery.received_at).await {
+            match self.apply(event).await {
                 Ok(Outcome::Done(outcome)) => {
                     info!(delivery = delivery.id, outcome, "a delivery is worked through");
                     self.inbox.finish(delivery.id, State::Done, outcome).await?;

@@ -56,7 +56,6 @@ impl State {
 pub(crate) struct Due {
     pub id: i64,
     pub body: Result<Vec<u8>, SealBroken>,
-    pub received_at: DateTime<Utc>,
     pub attempts: i32,
 }
 
@@ -132,7 +131,7 @@ impl Inbox {
     /// The oldest deliveries that are due.
     pub(crate) async fn due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<Due>, sqlx::Error> {
         let rows: Vec<DueRow> = sqlx::query_as(
-            "SELECT id, gateway, delivery, body_sealed, received_at, attempts FROM app.webhook_inbox
+            "SELECT id, gateway, delivery, body_sealed, attempts FROM app.webhook_inbox
              WHERE status = 'pending' AND not_before <= $1 ORDER BY id LIMIT $2",
         )
         .bind(now)
@@ -142,7 +141,6 @@ impl Inbox {
         let due = rows.into_iter().map(|row| Due {
             id: row.id,
             body: self.seal.open(&row.body_sealed.unwrap_or_default(), &context(&row.gateway, &row.delivery)),
-            received_at: row.received_at,
             attempts: row.attempts,
         });
         Ok(due.collect())
@@ -349,7 +347,6 @@ struct DueRow {
     gateway: String,
     delivery: String,
     body_sealed: Option<Vec<u8>>,
-    received_at: DateTime<Utc>,
     attempts: i32,
 }
 

@@ -145,7 +145,6 @@ async fn refund_purchase(
 list_query! {
     SuspenseQuery {
         /// Only cases that are still open.
-        #[serde(default)]
         open: bool,
     }
 }

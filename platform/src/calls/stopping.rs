@@ -64,7 +64,7 @@ impl Calls {
         now: DateTime<Utc>,
     ) -> Result<usize, CommandError> {
         let mut stopped = 0;
-        for ring in self.open_rings(person, sides, now).await? {
+        for ring in self.rings_to_stop(person, sides, now).await? {
             if self.stop_ring(&ring, RESTRICTED, author, now).await? {
                 stopped += 1;
                 continue;
@@ -80,7 +80,7 @@ impl Calls {
     }
 
     /// The rings that ring, that were just taken, or whose call runs.
-    async fn open_rings(
+    async fn rings_to_stop(
         &self,
         person: PersonId,
         sides: Sides,

@@ -137,6 +137,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::PurchaseNotOpen
         | Rejection::PurchaseNotCaptured
         | Rejection::RefundCurrencyMismatch
+        | Rejection::PaymentKnown
+        | Rejection::UnknownCase
+        | Rejection::ResolutionUnfit
         | Rejection::RefundKnown
         | Rejection::UnknownLot
         | Rejection::LotNotExpired

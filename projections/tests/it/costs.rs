@@ -158,7 +158,7 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
         assert_eq!(models.gifts_received(HOST, None, PAGE).await?.items.len(), 20),
         models.gift_totals(HOST).await?,
         assert_eq!(models.purchases_of(USER, None, PAGE).await?.items.len(), 20),
-        assert_eq!(models.suspense_cases(None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.suspense_cases(false, None, PAGE).await?.items.len(), 20),
         assert_eq!(models.withdrawals(&withdrawals(None, None), None, PAGE).await?.items.len(), 20),
         assert_eq!(models.withdrawals(&withdrawals(Some("paid"), None), None, PAGE).await?.items.len(), 20),
         assert_eq!(models.withdrawals(&withdrawals(None, Some(HOST)), None, PAGE).await?.items.len(), 20),
