@@ -145,7 +145,7 @@ async fn one_time_passwords(pool: PgPool) {
     let phone = new_phone();
     let challenge = &start(&phone).await.expect_ok()["challenge"];
     let code = world.dev.outbox.last_code(&phone).expect("a code");
-    sqlx::query("UPDATE app.otp_codes SET expires_at = now() - interval '1 second'")
+    sqlx::query("UPDATE app.otp_challenges SET expires_at = now() - interval '1 second'")
         .execute(&pool)
         .await
         .expect("time passes");

@@ -169,7 +169,7 @@ async fn a_suspended_person_is_out_at_once_and_comes_back_when_it_is_lifted(pool
     let user = world.sign_in(&user.phone).await;
     world.get(Some(&user), "/v1/wallet").await.expect_ok();
     let log = logged(&world, user.id).await;
-    assert_eq!(log, [action("account.restored", "appeal"), action("account.suspended", "fraud_report")]);
+    assert_eq!(log[..2], [action("account.restored", "appeal"), action("account.suspended", "fraud_report")]);
     assert_eq!(logged(&world, call).await, [action("call.stopped", "fraud_report")]);
     let path = format!("/v1/admin/people/{}/restrictions/account", world.admin.id);
     let why = json!({ "kind": "banned", "reason": "test" });
@@ -335,7 +335,8 @@ async fn somebody_elses_things_are_not_there(pool: PgPool) {
     let (other, other_host) = (world.new_user_with(1_000_000).await, world.new_host(60_000).await);
     let (mut at_owner, mut at_host) = (world.connect(&owner).await, world.connect(&host).await);
     let call = world.start_call(&mut at_owner, &mut at_host, host.id, 60_000).await;
-    let plans = world.get(None, "/v1/coin-plans").await.expect_ok();
+    let shown = world.events() - 1;
+    let plans = world.get(None, &format!("/v1/coin-plans?min_revision={shown}")).await.expect_ok();
     let plan = &plans["items"][0]["plan"];
     assert!(plan.is_string(), "{plans}");
     let checkout = world.post(Some(&owner), "/v1/purchases", json!({ "plan": plan })).await.expect_ok();

@@ -180,7 +180,7 @@ fn whoever_may_ask_again_is_told_when() {
         let problem = error.problem();
         let told = problem.members.contains_key("retry_after_seconds");
         // A code that was guessed at too often does not come back to life.
-        let helps = [429, 503, 504].contains(&problem.status) && problem.code != "otp_too_many_tries";
+        let helps = [429, 503, 504, 507].contains(&problem.status) && problem.code != "otp_too_many_tries";
         assert_eq!(told, helps, "{error:?}");
     }
     let response = Error::from(RateLimitError::Limited { retry_after_seconds: 7 }).into_response();
