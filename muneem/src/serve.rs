@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 use websocket_gateway::Gateway;
 
@@ -48,6 +48,8 @@ pub struct Server {
     router: axum::Router,
     gateway: Gateway,
     workers: Workers,
+    /// A start that fails half way, and a server that is never run, leave no worker behind.
+    stop_workers: DropGuard,
     writer: tokio::task::JoinHandle<()>,
 }
 
@@ -66,6 +68,8 @@ impl Server {
         config.check_exposure()?;
         let config = config.with_secrets()?;
         let bounds = bounds(&config)?;
+        let outbox = OtpOutbox::default();
+        let otp_sender = otp_sender(&config, outbox.clone())?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "{} cannot be listened on; is it taken? Another one: MUNEEM_LISTEN=127.0.0.1:8090",
@@ -86,6 +90,7 @@ impl Server {
         let (ledger, writer) = open_ledger(store.clone(), &config).await?;
         platform::journal::adopt(&pool, ledger.journal(), platform::clock::now()).await?;
         let workers = Workers::default();
+        let stop_workers = workers.stop_when_dropped();
 
         let read = ReadModels::open(pool.clone()).await.context("the read models cannot be opened")?;
         let projector = Arc::new(Projector::new(pool.clone(), store.clone()));
@@ -96,7 +101,6 @@ impl Server {
             async move { Ok(projector.run(std::future::pending()).await?) }
         }));
 
-        let outbox = OtpOutbox::default();
         let (razorpay, dev) = razorpay(&config, &outbox, address, &workers).await?;
         let (pepper, sealing_key) = config.phone_keys()?;
         let (app, background) = App::new(Parts {
@@ -108,7 +112,7 @@ impl Server {
             tokens: AccessTokens::new(&config.jwt_keys()?).context("MUNEEM_JWT_KEYS cannot be used")?,
             otp: otp_limits(&config),
             refreshes_per_hour: config.refreshes_per_hour,
-            otp_sender: otp_sender(&config, outbox)?,
+            otp_sender,
             razorpay,
             webhook_seal: Seal::derived(&sealing_key, "webhook deliveries"),
         });
@@ -131,7 +135,19 @@ impl Server {
         }
         let api = api::Api::new(app.clone(), read.clone(), workers.clone(), metrics, api_config(&config));
         let router = api::router(api, beside);
-        Ok(Server { address, app, read, dev, listener, bounds, router, gateway, workers, writer })
+        Ok(Server {
+            address,
+            app,
+            read,
+            dev,
+            listener,
+            bounds,
+            router,
+            gateway,
+            workers,
+            stop_workers,
+            writer,
+        })
     }
 
     /// Serves until `stop` is ready, then lets what is under way end.
@@ -139,7 +155,7 @@ impl Server {
     /// # Errors
     /// When the listener's task fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        let Server { listener, bounds, router, gateway, workers, writer, app, read, .. } = self;
+        let Server { listener, bounds, router, gateway, workers, stop_workers, writer, app, read, .. } = self;
         let stopping = CancellationToken::new();
         let fan_out = workers.start(fan_out_worker(gateway, stopping.clone()));
         let mut serving = tokio::spawn(connections::serve(listener, router, bounds, stopping.clone()));
@@ -159,7 +175,7 @@ impl Server {
             drop(serving.await);
         }
         workers.stop().await;
-        drop((app, read, workers));
+        drop((app, read, workers, stop_workers));
         // The writer ends once the last handle is gone, with everything durable that was accepted.
         if tokio::time::timeout(DRAIN, writer).await.is_err() {
             tracing::warn!("the ledger's writer did not end in time; the journal is whole all the same");

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
@@ -110,6 +110,11 @@ impl Workers {
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+    }
+
+    /// Whoever holds this and drops it without [`Self::stop`] stops the workers all the same, a moment later.
+    pub fn stop_when_dropped(&self) -> DropGuard {
+        self.stop.clone().drop_guard()
     }
 
     /// The names of those that do not run, in alphabetical order.
