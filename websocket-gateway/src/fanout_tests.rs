@@ -121,7 +121,7 @@ impl World {
 
     async fn tick(&mut self, number: u32) -> u64 {
         self.clock.send_replace(START.plus_seconds((number - 1) * 10));
-        self.give(Command::from(TickCall { call: CALL, number, last_seen: None })).await
+        self.give(Command::from(TickCall { call: CALL, number, last_seen: Some(Timestamp(i64::MAX)) })).await
     }
 }
 

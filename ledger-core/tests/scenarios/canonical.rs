@@ -165,8 +165,6 @@ fn an_account_and_an_asset_have_one_text() {
         assert_eq!(account.to_string().parse(), Ok(account));
     }
     for bad in [
-        "user:0000000000000000000000000000000a:purchased",
-        "user:00000000-0000-0000-0000-00000000000A:purchased",
         "user:00000000-0000-0000-0000-00000000000a",
         "user:00000000-0000-0000-0000-00000000000a:earnings",
         "gateway:paypal",

@@ -3,7 +3,10 @@
 use crate::rig::{Fault, Rig};
 use crate::world::*;
 use event_store::NewEvent;
-use ledger_core::event::{CommissionRule, CommissionScope, CommissionSplit, Draw, GiftSent, SplitSource};
+use ledger_core::command::CapturePurchase;
+use ledger_core::event::{
+    CommissionRule, CommissionScope, CommissionSplit, Draw, GiftSent, PurchaseOpened, SplitSource,
+};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Status};
 use std::sync::Arc;
@@ -299,20 +302,50 @@ async fn a_store_that_cannot_be_read_after_a_lost_race_stalls_the_ledger_too() {
     world.assert_sound().await;
 }
 
+/// A purchase of so many coins for one paisa, as another node has opened it.
+fn foreign_purchase(user: PersonId, number: u128, coins_milli: i64) -> NewEvent {
+    let event: Event = PurchaseOpened {
+        purchase: PurchaseId(Uuid::from_u128(number)),
+        user,
+        plan: PlanId(Uuid::from_u128(number)),
+        gateway: Gateway::Razorpay,
+        coins_milli,
+        bonus_milli: 0,
+        bonus_valid_seconds: None,
+        price_minor: 1,
+        price_asset: Asset::INR,
+    }
+    .into();
+    foreign(&event, number, (0, 1))
+}
+
+/// The payment of that purchase.
+fn capture_of(number: u128) -> Envelope {
+    let command = Command::from(CapturePurchase {
+        gateway: Gateway::Razorpay,
+        purchase: Some(PurchaseId(Uuid::from_u128(number))),
+        payment_ref: format!("pay_{number}"),
+        amount_minor: 1,
+        asset: Asset::INR,
+    });
+    let actor = Actor::Gateway(Gateway::Razorpay);
+    Envelope { actor, key: Key::Natural(format!("pay_{number}")), command, policy: Policy::default() }
+}
+
 #[tokio::test]
 async fn a_fault_in_deciding_fails_that_command_alone() {
     let store = memory();
     let world = World::with_coins(store.clone(), 5_000).await;
-    // Another node writes a lot of coins that no posting stands behind: spending it is a fault.
+    // Another node writes a purchase that gives less than nothing: crediting it is a fault.
     let head = store.head().await.expect("is read");
-    store.append(head, &[foreign_coins(OTHER, 7, 1_000, vec![])]).await.expect("is appended");
-    assert_eq!(world.spendable(OTHER).await, 1_000);
+    store.append(head, &[foreign_purchase(OTHER, 7, -5)]).await.expect("is appended");
+    assert_eq!(world.spendable(OTHER).await, 0);
     let before = world.hash().await;
-    let tasks = [world.send(rose_of(OTHER)), world.send(rose())];
+    let tasks = [world.send(capture_of(7)), world.send(rose())];
     let [faulty, sound] = tasks;
     assert_eq!(soon(faulty).await.expect("ends"), Err(ExecuteError::Fault));
     soon(sound).await.expect("ends").expect("is accepted");
-    assert_eq!(world.execute(rose_of(OTHER)).await, Err(ExecuteError::Fault));
+    assert_eq!(world.execute(capture_of(7)).await, Err(ExecuteError::Fault));
     assert_eq!(world.ledger.status(), Status::Running);
     assert_ne!(world.hash().await, before);
     world.assert_sound().await;

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 const SEEDS: u64 = 40;
 const STEPS: usize = 120;
@@ -290,7 +291,8 @@ impl Simulation {
         self.mend().await;
         let rig = self.rigs[node].clone();
         // Faults that were planned earlier strike first.
-        let (account, old) = (Account::UserPurchased(ADMIN), rig.struck());
+        // Nobody may decide on their own money, so it is somebody else's.
+        let (account, old) = (Account::UserPurchased(PersonId(Uuid::from_u128(0xb0b))), rig.struck());
         let acknowledged =
             self.folder().map(|folder| std::fs::read(folder.join("acknowledged")).expect("is read"));
         rig.clear_plan();

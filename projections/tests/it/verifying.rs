@@ -31,7 +31,7 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
         ),
         (
             "balances",
-            "DELETE FROM read.balances WHERE account = 'platform:revenue'
+            "DELETE FROM read.balances WHERE account = 'platform:revenue' AND asset = 'COIN/3'
              RETURNING account || ' in ' || asset, revision",
         ),
         (
@@ -82,9 +82,10 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
         ),
         (
             "balances.revision",
-            "UPDATE read.balances SET revision = 1 WHERE account = 'platform:revenue'
+            "UPDATE read.balances SET revision = 1 WHERE account = 'platform:revenue' AND asset = 'COIN/3'
              RETURNING account || ' in ' || asset,
-                 (SELECT max(revision) FROM read.statement_lines WHERE account = 'platform:revenue')",
+                 (SELECT max(revision) FROM read.statement_lines
+                  WHERE account = 'platform:revenue' AND asset = 'COIN/3')",
         ),
         (
             "revenue_by_day.platform_milli",
