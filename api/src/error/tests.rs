@@ -179,8 +179,10 @@ fn whoever_may_ask_again_is_told_when() {
     for (error, _, _) in others() {
         let problem = error.problem();
         let told = problem.members.contains_key("retry_after_seconds");
-        // A code that was guessed at too often does not come back to life.
-        let helps = [429, 503, 504, 507].contains(&problem.status) && problem.code != "otp_too_many_tries";
+        // A code that was guessed at too often does not come back to life, and read models of another journal
+        // wait for an operator.
+        let for_good = ["otp_too_many_tries", "read_models_refused"].contains(&problem.code.as_ref());
+        let helps = [429, 503, 504, 507].contains(&problem.status) && !for_good;
         assert_eq!(told, helps, "{error:?}");
     }
     let response = Error::from(RateLimitError::Limited { retry_after_seconds: 7 }).into_response();
