@@ -221,6 +221,7 @@ fn bounds(config: &Config) -> anyhow::Result<Bounds> {
     Ok(Bounds {
         connections: connections::affordable(config.max_connections, config.database_connections)?,
         per_address: config.max_connections_per_address as usize,
+        trusted_proxies: config.trusted_proxies.clone(),
         header_timeout: Duration::from_secs(config.header_timeout_seconds.into()),
         idle_timeout: Duration::from_secs(config.idle_timeout_seconds.into()),
     })

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
+/// The header that proxies write the client's address into.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// The networks whose word about the client's address is taken.
 ///
 /// Each proxy adds the address that it was asked from at the right end of `X-Forwarded-For`. Read from the right, the

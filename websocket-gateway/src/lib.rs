@@ -25,7 +25,7 @@ pub use asyncapi::asyncapi;
 use crate::access::AccessWatch;
 use crate::fanout::{JournalNews, pass_on};
 use crate::news::Offset;
-use crate::places::{Bounds, NoRoom, Places, address_key};
+use crate::places::{Bounds, NoRoom, Places};
 use crate::presence::Keeper;
 use crate::protocol::Welcome;
 use crate::registry::Registry;
@@ -39,6 +39,7 @@ use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
 use ledger_runtime::{Facts, Follower};
 use platform::app::App;
+use platform::client_address::{FORWARDED_FOR, TrustedProxies, limit_key};
 use platform::clock;
 use platform::identity::{AccessChange, Caller};
 use platform::problem::Problem;
@@ -71,7 +72,9 @@ const RETRY_SECONDS: u32 = 5;
 pub struct Config {
     /// Sockets of this node, those that have not authenticated too; further ones are answered 503.
     pub max_connections: u32,
-    /// Sockets of one address; further ones are answered 429.
+    /// Whose word about the client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Sockets of one client address; further ones are answered 429.
     pub max_per_address: u32,
     /// Sockets of one address that have not signed in yet; further ones are answered 429.
     pub max_per_address_before_sign_in: u32,
@@ -109,6 +112,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             max_connections: 10_000,
+            trusted_proxies: TrustedProxies::default(),
             max_per_address: 1_000,
             max_per_address_before_sign_in: 100,
             max_per_person: 8,
@@ -289,12 +293,17 @@ impl Shared {
 /// share one.
 struct Address(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Address {
+impl FromRequestParts<Gateway> for Address {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Address, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Address(peer.map_or_else(|| "unknown".to_owned(), |ConnectInfo(peer)| address_key(peer.ip()))))
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Address, Infallible> {
+        let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
+            return Ok(Address("unknown".to_owned()));
+        };
+        let hops = parts.headers.get_all(FORWARDED_FOR).iter();
+        let hops: Vec<&str> = hops.map(|value| value.to_str().unwrap_or_default()).collect();
+        let client = gateway.shared.config.trusted_proxies.client(peer.ip(), hops.into_iter());
+        Ok(Address(limit_key(client)))
     }
 }
 

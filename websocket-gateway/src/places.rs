@@ -3,7 +3,6 @@
 //! How many sockets one person may have is the registry's to know: the oldest makes room for the newest.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -103,17 +102,6 @@ impl Drop for Place {
     }
 }
 
-/// One customer of IPv6 has at least a /64 to choose addresses from: they count as one.
-pub(crate) fn address_key(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,17 +126,5 @@ mod tests {
         drop((first, second, third, others));
         assert!(places.lock().is_empty(), "nothing is kept of addresses without sockets");
         assert_eq!(places.node.available_permits(), 5);
-    }
-
-    #[test]
-    fn addresses_of_one_customer_share_their_bounds() {
-        for (address, key) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
-        ] {
-            assert_eq!(address_key(address.parse().expect("an address")), key);
-        }
     }
 }

@@ -3,11 +3,9 @@
 use crate::Api;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::{Extensions, HeaderMap, request::Parts};
-use platform::client_address::{TrustedProxies, limit_key};
+use platform::client_address::{FORWARDED_FOR, TrustedProxies, limit_key};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-
-const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The client's address, as a key for limits. Without one (a server that does not tell) all share a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

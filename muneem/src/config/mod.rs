@@ -183,6 +183,7 @@ impl Config {
     pub fn gateway(&self) -> websocket_gateway::Config {
         websocket_gateway::Config {
             max_connections: self.sockets,
+            trusted_proxies: self.trusted_proxies.clone(),
             max_per_address: self.sockets_per_address,
             max_per_address_before_sign_in: self.sockets_per_address_before_sign_in,
             max_per_person: self.sockets_per_person,

@@ -17,6 +17,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use platform::client_address::TrustedProxies;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -47,6 +48,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Bounds {
     pub connections: usize,
     pub per_address: usize,
+    /// Proxies have no bound of their own: all clients behind one come from its address.
+    pub trusted_proxies: TrustedProxies,
     /// How long a connection may take to send the head of a request, or be open without sending one.
     pub header_timeout: Duration,
     /// After this long without a byte in either direction a connection is closed.
@@ -166,6 +169,7 @@ struct Places {
     held: Arc<Mutex<Held>>,
     connections: usize,
     per_address: usize,
+    trusted_proxies: TrustedProxies,
 }
 
 #[derive(Default)]
@@ -176,16 +180,22 @@ struct Held {
 
 impl Places {
     fn new(bounds: &Bounds) -> Places {
-        Places { held: Arc::default(), connections: bounds.connections, per_address: bounds.per_address }
+        Places {
+            held: Arc::default(),
+            connections: bounds.connections,
+            per_address: bounds.per_address,
+            trusted_proxies: bounds.trusted_proxies.clone(),
+        }
     }
 
     /// A place for a connection from this address, if there is one.
     fn take(&self, address: IpAddr) -> Option<Place> {
+        let is_proxy = self.trusted_proxies.trusts(address);
         let address = customer(address);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let here = held.by_address.get(&address).copied().unwrap_or_default();
         let refused = match () {
-            () if here >= self.per_address => "address",
+            () if here >= self.per_address && !is_proxy => "address",
             () if held.all >= self.connections => "total",
             () => {
                 held.all += 1;

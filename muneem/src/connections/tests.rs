@@ -12,6 +12,7 @@ fn bounds() -> Bounds {
     Bounds {
         connections: 100,
         per_address: 100,
+        trusted_proxies: TrustedProxies::default(),
         header_timeout: Duration::from_secs(60),
         idle_timeout: Duration::from_secs(60),
     }
@@ -128,6 +129,17 @@ fn a_place_is_free_again_once_its_connection_is_gone() {
     drop(first);
     let _again = places.take(here).expect("the place that was given back");
     assert_eq!(places.held.lock().expect("no panic").by_address.len(), 2);
+}
+
+#[test]
+fn a_trusted_proxy_is_bounded_by_the_total_alone() {
+    let trusted_proxies = "10.0.0.0/8".parse().expect("a network");
+    let places = Places::new(&Bounds { connections: 3, per_address: 1, trusted_proxies, ..bounds() });
+    let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+    let _held =
+        [places.take(address("10.0.0.1")), places.take(address("10.0.0.1"))].map(|it| it.expect("a place"));
+    let _third = places.take(address("192.0.2.1")).expect("a place");
+    assert!(places.take(address("10.0.0.1")).is_none(), "no more in all");
 }
 
 #[test]
