@@ -10,12 +10,27 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 const DESCRIPTION: &str = "\
-Amounts are integers in the smallest unit that their name says (`_milli`: thousandths of a coin, `_minor`: \
-minor units of the asset beside them). Errors are problems (RFC 9457) with a stable `code`. Commands carry an \
-`Idempotency-Key`; after a timeout or an unknown outcome send the same request with the same key. A receipt's \
-`revision` given as `min_revision` makes a read show what was just written.
+Muneem is the backend of apps that sell minutes: users buy coins, call hosts or send them gifts, and hosts withdraw what \
+they earn.
 
-A route's security names the role that may call it: an empty list means anybody who has signed in.";
+**Amounts** are integers. Their names say the unit: `_milli` counts thousandths of a coin, `_minor` counts the smallest \
+unit of the asset named beside it (`INR/2` counts paise).
+
+**Signing in.** Ask for a one-time password, exchange it for an access token, and send the token as \
+`Authorization: Bearer <token>`. A token is good for 15 minutes; a refresh token gets the next one. The security of \
+each route names the role that the caller needs. An empty list means that anybody who has signed in may call it.
+
+**Retries.** Requests that move money need an `Idempotency-Key` header, a UUID of version 7 that you make for each new \
+request. If you do not hear back, or hear `timeout` or `outcome_unknown`, send the same request with the same key: it \
+is carried out once, and you get the receipt of the first. A key is good for 24 hours.
+
+**Reading what you have just written.** A command returns a receipt with a `revision`. Lists and views are updated a \
+moment later. Pass the revision as `min_revision` to make a read wait for it.
+
+**Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page.
+
+**Errors** are problems (RFC 9457) with a stable `code`. A 5xx status, `rate_limited` and every problem with \
+`retry_after_seconds` may be tried again after a pause; other 4xx problems will not go away by retrying.";
 
 /// Adds what holds for every route: the head, how to sign in, and that anything may answer a problem.
 pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
@@ -23,14 +38,17 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     document.info = Info::builder()
         .title("Muneem")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(format!("{DESCRIPTION}\n\nThe ledger refuses with one of: {}.", codes())))
+        .description(Some(format!(
+            "{DESCRIPTION}\n\nThe ledger refuses a command with one of these codes: {}.",
+            codes()
+        )))
         .build();
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The access token of a sign-in; good for 15 minutes."))
+        .description(Some("The access token from signing in. It is good for 15 minutes."))
         .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     for operation in document.paths.paths.values_mut().flat_map(operations) {
@@ -52,7 +70,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 fn problem() -> Response {
     let schema = Ref::from_schema_name(Problem::name());
     Response::builder()
-        .description("A problem: see its `code`")
+        .description("An error: decide by its `code`")
         .content("application/problem+json", Content::new(Some(schema)))
         .build()
 }

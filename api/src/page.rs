@@ -12,7 +12,7 @@ pub const MAX_LIMIT: u32 = 100;
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// What to send as `cursor` for the next page; null on the last one.
+    /// Pass this as `cursor` to get the next page. Null on the last page.
     pub next_cursor: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub fn common_era<T: Datelike>(field: &'static str, day: T) -> Result<T, Error> 
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ReadQuery {
-    /// Answer only once the read models show this revision, such as a receipt's.
+    /// Wait until the read models include this revision, for example that of a receipt.
     pub min_revision: Option<u64>,
 }
 
@@ -86,12 +86,12 @@ macro_rules! list_query {
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $($(#[$field_doc])* #[serde(default)] pub $field: $kind,)*
-            /// The `next_cursor` of the page before.
+            /// The `next_cursor` of the previous page.
             pub cursor: Option<String>,
-            /// Rows of a page, 1 to 100; 20 when absent.
+            /// How many items to return, from 1 to 100. The default is 20.
             #[param(minimum = 1, maximum = 100)]
             pub limit: Option<u32>,
-            /// Answer only once the read models show this revision, such as a receipt's.
+            /// Wait until the read models include this revision, for example that of a receipt.
             pub min_revision: Option<u64>,
         }
 

@@ -8,16 +8,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// That the ledger has recorded a command, durably.
+/// The receipt of a command that the ledger has recorded. It is durable: it survives a crash of the server.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Recorded {
-    /// The journal that it was recorded in.
+    /// The journal in which the command was recorded.
     pub journal: Uuid,
     /// The command's own id: the same for every retry under its key.
     pub command_id: Uuid,
-    /// The command's last event. As `min_revision` of a read it makes sure that the read shows it.
+    /// The revision of the command's last event. Pass it as `min_revision` to a read that must include the command.
     pub revision: u64,
-    /// Whether this is the answer to a retry: the command had been recorded before.
+    /// True if the command had been recorded before, that is, if this request was a retry.
     pub duplicate: bool,
 }
 

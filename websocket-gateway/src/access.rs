@@ -16,10 +16,10 @@ use tracing::warn;
 /// Sessions that are asked about in one query.
 const SESSIONS_AT_ONCE: usize = 2_000;
 
-pub(crate) struct AccessWatch {
+pub(crate) struct AccessWatch<'a> {
     pub sessions: Sessions,
     pub registry: Arc<Registry>,
-    pub changes: broadcast::Receiver<AccessChange>,
+    pub changes: &'a mut broadcast::Receiver<AccessChange>,
     pub every: Duration,
 }
 
@@ -29,7 +29,7 @@ enum Concerned {
     Everybody,
 }
 
-impl AccessWatch {
+impl AccessWatch<'_> {
     /// Watches for ever.
     pub async fn run(mut self) {
         let mut again = interval(self.every);

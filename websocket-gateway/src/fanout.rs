@@ -49,9 +49,9 @@ impl JournalNews {
     }
 
     /// Tells until the ledger is gone.
-    pub async fn run(mut self, mut follower: Follower) {
+    pub async fn run(mut self, follower: &mut Follower) {
         loop {
-            match next_batch(&mut follower).await {
+            match next_batch(follower).await {
                 Ok(Some(units)) => self.tell(&units).await,
                 Ok(None) => return,
                 Err(fault) => {
@@ -170,7 +170,7 @@ async fn next_batch(follower: &mut Follower) -> Result<Option<Vec<DurableUnit>>,
 
 /// Passes on what comes over the bus, for ever. It tells of no event of the journal, so it has no offset: with
 /// that of some earlier event, a client could take it for something that it knows already.
-pub(crate) async fn pass_on(mut news: broadcast::Receiver<platform::push::Push>, registry: Arc<Registry>) {
+pub(crate) async fn pass_on(news: &mut broadcast::Receiver<platform::push::Push>, registry: Arc<Registry>) {
     loop {
         match news.recv().await {
             Ok(push) => {

@@ -84,7 +84,8 @@ impl World {
         let registry = Registry::new(changes_in, 8);
         let (_, warning) = watch::channel(warning_seconds);
         let news = JournalNews::new(ledger.clone(), registry.clone(), Offset::default(), warning);
-        tokio::spawn(news.run(ledger.follow()));
+        let mut follower = ledger.follow();
+        tokio::spawn(async move { news.run(&mut follower).await });
         let [user, host, stranger] = [USER, HOST, STRANGER].map(|it| Socket::open(&registry, it));
         World { ledger, writer, clock, registry, changes, user, host, stranger, commands: 0 }
     }
@@ -273,7 +274,8 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     let mut host = Socket::open(&registry, HOST);
     let mut user = Socket::open(&registry, USER);
     let bus = platform::push::Bus::default();
-    tokio::spawn(pass_on(bus.listen(), registry));
+    let mut heard = bus.listen();
+    tokio::spawn(async move { pass_on(&mut heard, registry).await });
     let moment = START.to_utc();
     let ring = platform::calls::Ring {
         call: CALL.0,

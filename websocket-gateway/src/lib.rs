@@ -45,9 +45,9 @@ use platform::identity::{AccessChange, Caller};
 use platform::problem::Problem;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
@@ -136,7 +136,7 @@ impl Default for Config {
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    sources: Arc<Mutex<Option<Sources>>>,
+    sources: Arc<Mutex<Sources>>,
 }
 
 /// What all sockets share.
@@ -149,7 +149,8 @@ pub(crate) struct Shared {
     stopping: watch::Sender<bool>,
 }
 
-/// Where news come from, subscribed to when the gateway is made.
+/// Where news come from, subscribed to when the gateway is made. They are kept when a run breaks off, so that the
+/// next one goes on behind what broke it.
 struct Sources {
     journal: Follower,
     bus: broadcast::Receiver<platform::push::Push>,
@@ -187,18 +188,15 @@ impl Gateway {
             app,
             config,
         };
-        Gateway { shared: Arc::new(shared), sources: Arc::new(Mutex::new(Some(sources))) }
+        Gateway { shared: Arc::new(shared), sources: Arc::new(Mutex::new(sources)) }
     }
 
     /// Follows the journal and the bus and tells the people concerned, until `shutdown` or the end of the
     /// ledger. Then every socket is closed with 1001, new ones are refused, and it returns once they are
-    /// gone, or after [`Config::shutdown_wait`]. To be run once; a second run returns at once.
+    /// gone, or after [`Config::shutdown_wait`]. May be run again after it was broken off, one run at a time.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let taken = self.sources.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Sources { journal, bus, access, changes }) = taken else {
-            error!("the gateway runs already");
-            return;
-        };
+        let mut sources = self.sources.lock().await;
+        let Sources { journal, bus, access, changes } = &mut *sources;
         let shared = &self.shared;
         let (warning_in, warning_seconds) =
             watch::channel(platform::settings::MeteringSettings::default().warning_seconds);

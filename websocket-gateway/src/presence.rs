@@ -39,14 +39,14 @@ pub(crate) enum Change {
     },
 }
 
-pub(crate) struct Keeper {
+pub(crate) struct Keeper<'a> {
     pub presence: Presence,
     pub ledger: Ledger,
     pub registry: Arc<Registry>,
-    pub changes: mpsc::Receiver<Change>,
+    pub changes: &'a mut mpsc::Receiver<Change>,
 }
 
-impl Keeper {
+impl Keeper<'_> {
     pub async fn run(&mut self) {
         let mut again = interval(SAY_AGAIN);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);

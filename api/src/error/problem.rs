@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
-/// A problem. `code` is stable, and what programs go by; `detail` is a sentence for people. Further
-/// members hold the figures of the case, such as `needed_milli` or `retry_after_seconds`.
+/// An error (RFC 9457). Decide by `code`, which never changes its meaning; `detail` is a sentence for people and may
+/// change. Further members hold figures of the case, such as `needed_milli` or `retry_after_seconds`.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
     /// `/problems/` and the code.
@@ -24,7 +24,7 @@ pub struct Problem {
     pub detail: String,
     #[schema(value_type = String, example = "insufficient_funds")]
     pub code: Cow<'static, str>,
-    /// The field of the request that is at fault.
+    /// The field of the request that caused the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     #[serde(flatten)]

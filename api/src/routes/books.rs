@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 list_query! {
     AccountsQuery {
-        /// Only accounts whose name begins so, such as `suspense:`.
+        /// Only accounts whose name begins with this, such as `suspense:`.
         prefix: Option<String>,
     }
 }
@@ -61,7 +61,9 @@ impl From<TrialBalanceLine> for AccountView {
     }
 }
 
-/// The accounts that are not at zero, by name and asset.
+/// List accounts
+///
+/// Returns all accounts whose balance is not zero, ordered by name and asset.
 #[utoipa::path(get, path = "/v1/admin/accounts", tag = "admin: books", security(("bearer" = ["admin"])),
     params(AccountsQuery), responses((status = 200, body = Page<AccountView>)))]
 async fn list_accounts(
@@ -77,14 +79,15 @@ async fn list_accounts(
 
 list_query! {
     AccountStatementQuery {
-        /// The asset that the account's entries count, such as `INR/2`; the usual one of the account when
-        /// absent.
+        /// The asset, such as `INR/2`. If absent, the one that the account usually holds.
         #[param(value_type = Option<String>)]
         asset: Option<Asset>,
     }
 }
 
-/// Every movement of an account, newest first, with the balance after it.
+/// List an account's entries
+///
+/// Returns every movement of an account with the balance after it, the newest first.
 #[utoipa::path(get, path = "/v1/admin/accounts/{account}/statement", tag = "admin: books",
     security(("bearer" = ["admin"])), params(("account" = String, Path), AccountStatementQuery),
     responses((status = 200, body = Page<StatementLine>)))]
@@ -125,18 +128,21 @@ fn usual_asset(account: Account) -> Asset {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct BalanceQuery {
-    /// At this moment (RFC 3339), after the last command that was complete then.
+    /// The balance at this time (RFC 3339). Cannot be combined with `revision`.
     at: Option<DateTime<Utc>>,
-    /// After this event, or the last complete command before it.
+    /// The balance after this event of the journal. Inside the events of one command it is the balance before them.
     revision: Option<u64>,
-    /// Such as `INR/2`; the usual one of the account when absent.
+    /// The asset, such as `INR/2`. If absent, the one that the account usually holds.
     #[param(value_type = Option<String>)]
     asset: Option<Asset>,
     /// Answer only once the read models show this revision.
     min_revision: Option<u64>,
 }
 
-/// What an account held at a moment, now when none is named.
+/// Retrieve a balance as of a moment
+///
+/// Returns what an account held at a time or after an event of the journal, or holds now if neither is given. The
+/// balance is computed from the history, so it is right for any moment in the past.
 #[utoipa::path(get, path = "/v1/admin/accounts/{account}/balance", tag = "admin: books",
     security(("bearer" = ["admin"])), params(("account" = String, Path), BalanceQuery),
     responses((status = 200, body = BalanceAsOf)))]
@@ -158,10 +164,11 @@ async fn get_account_balance(
     Ok(Json(api.read.balance_as_of(account, asset, as_of).await?))
 }
 
-/// The trial balance: per asset, the debits equal the credits.
+/// Retrieve the trial balance
 ///
-/// The accounts of people, agencies and withdrawals are summed by kind, as `user:*:bonus`; `/v1/admin/accounts`
-/// lists each of them.
+/// Returns debit and credit balances. For each asset the two columns have equal sums; if they ever differ, money was
+/// created or lost, and `muneem verify` tells where. The accounts of people, agencies and withdrawals are summed by
+/// kind, as `user:*:bonus`; `/v1/admin/accounts` lists each of them.
 #[utoipa::path(get, path = "/v1/admin/trial-balance", tag = "admin: books",
     security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = TrialBalance)))]
 async fn get_trial_balance(
@@ -190,7 +197,10 @@ struct Revenue {
     items: Vec<InCoins<RevenueRow>>,
 }
 
-/// What each source brought on each day, and who earned it.
+/// Report revenue by day
+///
+/// Returns what calls, gifts and other sources charged on each day, and how it was divided between hosts, agencies and
+/// the platform. Days are in UTC; a report covers at most 366 of them.
 #[utoipa::path(get, path = "/v1/admin/revenue", tag = "admin: books", security(("bearer" = ["admin"])),
     params(RevenueQuery), responses((status = 200, body = Revenue)))]
 async fn get_revenue(

@@ -16,18 +16,21 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 list_query! {
     EventsQuery {
-        /// The name of a type of event, such as `GiftSent`.
+        /// Only events of this type, such as `GiftSent`.
         kind: Option<String>,
-        /// Whom the event concerns.
+        /// Only events that concern this person.
         person: Option<Uuid>,
-        /// The call, purchase, withdrawal ... that it is part of.
+        /// Only events of this call, purchase, withdrawal or the like.
         correlation: Option<Uuid>,
-        /// From this revision on.
+        /// Only events from this revision on.
         from: Option<u64>,
     }
 }
 
-/// The events of the journal, in its order, oldest first.
+/// List events
+///
+/// Returns the events of the journal in the order in which they were recorded. The journal is the source of all
+/// balances; events are never changed or removed.
 #[utoipa::path(get, path = "/v1/admin/events", tag = "admin: journal", security(("bearer" = ["admin"])),
     params(EventsQuery), responses((status = 200, body = Page<EventRow>)))]
 async fn list_events(
@@ -44,7 +47,9 @@ async fn list_events(
     Ok(Json(api.read.events(&filter, cursor.as_deref(), limit).await?.into()))
 }
 
-/// One event.
+/// Retrieve an event
+///
+/// Returns the event with this revision.
 #[utoipa::path(get, path = "/v1/admin/events/{revision}", tag = "admin: journal",
     security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = EventRow)))]
 async fn get_event(

@@ -28,7 +28,9 @@ struct Live {
     status: &'static str,
 }
 
-/// Whether the process runs.
+/// Check that the process runs
+///
+/// Returns 200 as long as the process answers at all. Use it to decide whether to restart the server.
 #[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Live)))]
 async fn is_live() -> Json<Live> {
     Json(Live { status: "live" })
@@ -49,13 +51,17 @@ struct Ready {
     /// `starting`, `following`, `waiting` (Postgres or the store does not answer), `refused` (the read models
     /// do not belong to the journal: rebuild them or restore the journal) or `down`.
     projector: &'static str,
-    /// How far the read models are.
+    /// The last event that the read models include.
     projected_revision: Option<u64>,
-    /// Events that the read models lack.
+    /// How many events the read models are behind.
     projector_lag: u64,
 }
 
-/// Whether the server can do its work: 200 when it can, 503 when it cannot.
+/// Check that the server is ready
+///
+/// Returns 200 if the server can do all of its work and 503 if it cannot, with the same body: whether the ledger takes
+/// commands, whether PostgreSQL and Redis answer, which background workers are down, and how far the read models lag.
+/// Use it to decide whether to send traffic to the server.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
@@ -98,7 +104,9 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(answer))
 }
 
-/// Figures for Prometheus.
+/// Retrieve metrics
+///
+/// Returns figures in the text format of Prometheus. Do not make this path public.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain")))]
 async fn show_metrics(State(api): State<Api>) -> Result<impl IntoResponse, Error> {

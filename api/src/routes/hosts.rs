@@ -77,7 +77,10 @@ impl From<Host> for ApplicationView {
     }
 }
 
-/// Apply to become a host. Applying again before the decision changes the application.
+/// Apply to become a host
+///
+/// Submits the profile that users will see. An admin approves or rejects it. Until then, applying again replaces the
+/// profile. Fails with `host_already_approved` once the caller is a host.
 #[utoipa::path(post, path = "/v1/hosts/applications", tag = "hosts", security(("bearer" = [])),
     responses((status = 201, body = ApplicationView)))]
 async fn apply_as_host(
@@ -92,7 +95,7 @@ async fn apply_as_host(
     Ok((StatusCode::CREATED, Json(host.into())))
 }
 
-/// What a host asks for a minute.
+/// The price of a minute of one medium.
 #[derive(Serialize, ToSchema)]
 struct Rate {
     #[schema(value_type = MediumWord)]
@@ -118,12 +121,15 @@ struct HostView {
 
 list_query! {
     HostsQuery {
-        /// Only those who are there now, online or busy; one page, those heard of last first.
+        /// True for hosts who are online or busy now.
         online: bool,
     }
 }
 
-/// The approved hosts, with their prices and whether they are there.
+/// List hosts
+///
+/// Returns the approved hosts with their prices and presence. With `online=true` it returns those who can be reached
+/// now, as one page, those heard of last first.
 #[utoipa::path(get, path = "/v1/hosts", tag = "hosts", security(("bearer" = [])), params(HostsQuery),
     responses((status = 200, body = Page<HostView>)))]
 async fn list_hosts(
@@ -170,7 +176,9 @@ fn rate_view(row: &HostRateRow) -> Rate {
     Rate { medium: row.medium.clone(), asset: COIN, price_milli_per_minute: row.price_milli_per_minute }
 }
 
-/// One approved host.
+/// Retrieve a host
+///
+/// Returns one approved host with prices and presence.
 #[utoipa::path(get, path = "/v1/hosts/{person}", tag = "hosts", security(("bearer" = [])),
     params(ReadQuery), responses((status = 200, body = HostView)))]
 async fn get_host(
@@ -187,13 +195,16 @@ async fn get_host(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SetRate {
-    /// Thousandths of a coin for a minute; null to offer the medium no longer.
+    /// Thousandths of a coin a minute. Null stops offering the medium.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required)]
     price_milli_per_minute: Option<i64>,
 }
 
-/// Set what the caller asks for a minute of a medium. Calls that have begun keep their price.
+/// Set your price
+///
+/// Sets what the calling host asks for a minute of chat, voice or video. Calls that have begun keep their price. Users
+/// who were shown the old price are told `call_price_changed` when they call.
 #[utoipa::path(put, path = "/v1/hosts/me/rates/{medium}", tag = "hosts", security(("bearer" = ["host"])),
     params(("medium" = MediumWord, Path), IdempotencyKey), responses((status = 200, body = Recorded)))]
 async fn set_rate(
@@ -219,18 +230,20 @@ enum ChosenPresence {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SetPresence {
-    /// `offline` hides the host while connected; `online` takes that back.
+    /// `offline` hides the host even while connected; `online` ends that.
     status: ChosenPresence,
 }
 
 #[derive(Serialize, ToSchema)]
 struct PresenceView {
-    /// How users see the host now: online takes a connection too.
+    /// How users see the host now. It stays `offline` until the host is connected.
     #[schema(value_type = PresenceWord)]
     presence: PresenceStatus,
 }
 
-/// Be seen, or be seen as offline while connected.
+/// Set your presence
+///
+/// Hides the calling host from users, or shows the host again. A host is online only while connected by WebSocket.
 #[utoipa::path(put, path = "/v1/hosts/me/presence", tag = "hosts", security(("bearer" = ["host"])),
     responses((status = 200, body = PresenceView)))]
 async fn set_presence(

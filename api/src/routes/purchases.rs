@@ -28,6 +28,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct OpenPurchase {
+    /// The plan to buy, from the list of coin plans.
     plan: Uuid,
 }
 
@@ -39,9 +40,9 @@ struct CheckoutView {
     purchase: Uuid,
     #[schema(example = "razorpay")]
     gateway: &'static str,
-    /// The gateway's order.
+    /// The order at the gateway, for its checkout.
     order_id: String,
-    /// The public half of our key at the gateway.
+    /// The public part of the gateway's key, for its checkout.
     key_id: String,
     price_minor: i64,
     #[schema(example = "INR/2")]
@@ -69,8 +70,14 @@ impl From<Checkout> for CheckoutView {
     }
 }
 
-/// Buy a coin plan: opens a purchase and the gateway's order for it. The coins come with the gateway's
-/// webhook.
+/// Buy a coin plan
+///
+/// Opens a purchase and creates the order for it at the payment gateway. Pass `order_id` and `key_id` to the
+/// gateway's checkout in your app. The coins arrive when the gateway confirms the payment to Muneem, usually within
+/// seconds; watch the wallet, or the purchase's `status`.
+///
+/// Fails with `unknown_plan` or `plan_inactive` if the plan cannot be bought, and with `gateway_unavailable` if the
+/// gateway does not answer: send the request again with the same key then.
 #[utoipa::path(post, path = "/v1/purchases", tag = "purchases", security(("bearer" = ["user"])),
     params(IdempotencyKey), responses((status = 201, body = CheckoutView), (status = 200, body = CheckoutView)))]
 async fn open_purchase(
@@ -86,7 +93,9 @@ async fn open_purchase(
 
 list_query! { PurchasesQuery {} }
 
-/// The caller's purchases, newest first.
+/// List your purchases
+///
+/// Returns the caller's purchases, the newest first, whatever became of them.
 #[utoipa::path(get, path = "/v1/purchases", tag = "purchases", security(("bearer" = [])),
     params(PurchasesQuery), responses((status = 200, body = Page<InCoins<PurchaseRow>>)))]
 async fn list_purchases(
@@ -99,7 +108,9 @@ async fn list_purchases(
     Ok(Json(Page::from(page).map(InCoins::from)))
 }
 
-/// One purchase of the caller.
+/// Retrieve a purchase
+///
+/// Returns one purchase of the caller. Use it to see whether a payment has arrived.
 #[utoipa::path(get, path = "/v1/purchases/{purchase}", tag = "purchases", security(("bearer" = [])),
     params(ReadQuery), responses((status = 200, body = InCoins<PurchaseRow>)))]
 async fn get_purchase(
@@ -124,7 +135,12 @@ struct Refund {
     asset: Asset,
 }
 
-/// Refund a purchase, as far as its coins are not spent.
+/// Record a refund
+///
+/// Records that the gateway has paid money of a purchase back, and takes the coins for it out of the buyer's wallet.
+/// It does not ask the gateway for the refund: make it in the gateway's panel. Only what the buyer has not spent can be
+/// refunded. Refunds that the gateway reports by webhook are recorded by themselves; `refund_ref` makes sure that the
+/// same refund is recorded once.
 #[utoipa::path(post, path = "/v1/admin/purchases/{purchase}/refunds", tag = "admin: purchases",
     security(("bearer" = ["admin"])), params(("purchase" = Uuid, Path), IdempotencyKey),
     responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]

@@ -21,23 +21,26 @@ struct WalletView {
     person: Uuid,
     #[schema(example = "COIN/3")]
     asset: &'static str,
-    /// Bought coins: spent after the bonus coins.
+    /// Coins that were bought. They are spent after bonus coins and never expire.
     purchased_milli: i64,
-    /// Bonus coins, those that have expired but are not taken back yet among them.
+    /// Bonus coins, including those that have expired but have not been taken back yet.
     bonus_milli: i64,
     /// What can be spent now.
     spendable_milli: i64,
-    /// What the person earned as a host: can be withdrawn, never spent.
+    /// What the person earned as a host. It can be withdrawn but not spent.
     earnings_milli: i64,
     /// What can be withdrawn now.
     withdrawable_milli: i64,
-    /// The balances are as of this event of the journal.
+    /// The last event of the journal that the balances include.
     as_of_revision: Option<u64>,
-    /// Bonus coins that are not spent, soonest expiry first.
+    /// Bonus coins that have not been spent, those that expire first at the top.
     bonus_lots: Vec<BonusLotRow>,
 }
 
-/// The caller's balances. They come from the ledger itself, so they are never behind.
+/// Retrieve your wallet
+///
+/// Returns what the caller can spend and, for a host, what can be withdrawn. Balances come from the ledger itself and
+/// are always current; `bonus_lots` come from the read models.
 #[utoipa::path(get, path = "/v1/wallet", tag = "wallet", security(("bearer" = [])), params(ReadQuery),
     responses((status = 200, body = WalletView)))]
 async fn get_wallet(
@@ -66,7 +69,9 @@ async fn get_wallet(
 
 list_query! { StatementQuery {} }
 
-/// Every movement of the caller's wallet, newest first, with the balance after it.
+/// List your statement
+///
+/// Returns every movement of the caller's wallet with the balance after it, the newest first.
 #[utoipa::path(get, path = "/v1/wallet/statement", tag = "wallet", security(("bearer" = [])),
     params(StatementQuery), responses((status = 200, body = Page<StatementLine>)))]
 async fn list_statement(

@@ -39,7 +39,13 @@ struct WithdrawalRequested {
     coins_milli: i64,
 }
 
-/// Ask for earnings to be paid out, at the rate of this moment. The coins are held until it is decided.
+/// Request a withdrawal
+///
+/// Asks for earnings to be paid out in money, at the rate of this moment. The coins are held until an admin decides: a
+/// rejected or failed withdrawal returns them.
+///
+/// Fails with `insufficient_earnings` or `earnings_not_available` if less can be withdrawn, and with `withdrawal_too_small`
+/// below the smallest amount.
 #[utoipa::path(post, path = "/v1/withdrawals", tag = "withdrawals", security(("bearer" = [])),
     params(IdempotencyKey),
     responses((status = 201, body = WithdrawalRequested), (status = 200, body = WithdrawalRequested)))]
@@ -60,7 +66,7 @@ async fn request_withdrawal(
 
 list_query! {
     WithdrawalsQuery {
-        /// All of them when absent.
+        /// Only withdrawals of this status.
         #[param(inline, value_type = Option<WithdrawalStatus>)]
         status: Option<WithdrawalStatus>,
     }
@@ -80,7 +86,9 @@ impl WithdrawalsQuery {
     }
 }
 
-/// The caller's withdrawals, newest first.
+/// List your withdrawals
+///
+/// Returns the caller's withdrawals, the newest first.
 #[utoipa::path(get, path = "/v1/withdrawals", tag = "withdrawals", security(("bearer" = [])),
     params(WithdrawalsQuery), responses((status = 200, body = Page<InCoins<WithdrawalRow>>)))]
 async fn list_withdrawals(
@@ -91,7 +99,9 @@ async fn list_withdrawals(
     Ok(Json(query.page(&api, Some(host.person())).await?))
 }
 
-/// Take a withdrawal back before it is approved.
+/// Cancel a withdrawal
+///
+/// Cancels a withdrawal that has not been approved yet and returns its coins.
 #[utoipa::path(post, path = "/v1/withdrawals/{withdrawal}/cancel", tag = "withdrawals",
     security(("bearer" = [])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
