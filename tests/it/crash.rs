@@ -25,12 +25,12 @@ fn terminate(server: &Child) {
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the server can be told to stop");
 }
 
-struct Deployment {
-    settings: Vec<(&'static str, String)>,
+pub struct Deployment {
+    pub settings: Vec<(&'static str, String)>,
 }
 
 impl Deployment {
-    async fn new(pool: &PgPool, data: &TempDir) -> Deployment {
+    pub async fn new(pool: &PgPool, data: &TempDir) -> Deployment {
         let config = world::config(pool, data);
         // A port that was free a moment ago.
         let port =
@@ -48,29 +48,36 @@ impl Deployment {
         Deployment { settings }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(muneem());
         command.args(arguments).envs(self.settings.iter().cloned()).kill_on_drop(true);
         command
     }
 
-    /// Starts the server and waits until it says that it serves.
-    async fn serve(&self) -> Child {
-        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).spawn().expect("the server starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let serves = async {
-            while let Some(line) = lines.next_line().await.expect("its output is text") {
-                if line.starts_with("Muneem serves on") {
-                    return;
-                }
-            }
-            panic!("the server ended before it served");
-        };
-        tokio::time::timeout(PATIENCE, serves).await.expect("the server serves in time");
-        child
+    pub fn url(&self) -> String {
+        self.settings.iter().find(|(name, _)| *name == "MUNEEM_URL").expect("its address").1.clone()
     }
 
-    async fn run(&self, arguments: &[&str]) -> (bool, Value) {
+    /// Starts the server and waits until it says that it serves.
+    pub async fn serve(&self) -> Child {
+        serves(self.command(&["serve"])).await
+    }
+
+    pub async fn serve_logging_to(&self, log: Stdio) -> Child {
+        let mut command = self.command(&["serve"]);
+        command.stderr(log);
+        serves(command).await
+    }
+
+    /// Starts the server where it may open so many files at the most.
+    pub async fn serve_with_open_files(&self, limit: u32) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$1\" serve", &limit.to_string()]).arg(muneem());
+        command.envs(self.settings.iter().cloned()).kill_on_drop(true);
+        serves(command).await
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> (bool, Value) {
         let output = self.command(arguments).output().await.expect("it runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let value = serde_json::from_str(&text).unwrap_or_else(|_| {
@@ -78,6 +85,22 @@ impl Deployment {
         });
         (output.status.success(), value)
     }
+}
+
+/// Starts it and waits until it says that it serves.
+async fn serves(mut command: Command) -> Child {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let serves = async {
+        while let Some(line) = lines.next_line().await.expect("its output is text") {
+            if line.starts_with("Muneem serves on") {
+                return;
+            }
+        }
+        panic!("the server ended before it served");
+    };
+    tokio::time::timeout(PATIENCE, serves).await.expect("the server serves in time");
+    child
 }
 
 #[sqlx::test(migrations = false)]
@@ -133,9 +156,7 @@ async fn traces_reach_the_collector_that_is_named(pool: PgPool) {
     let mut deployment = Deployment::new(&pool, &data).await;
     deployment.settings.push(("MUNEEM_OTLP_ENDPOINT", endpoint));
     let mut server = deployment.serve().await;
-    let url =
-        deployment.settings.iter().find(|(name, _)| *name == "MUNEEM_URL").expect("its address").1.clone();
-    let answer = reqwest::get(format!("{url}/v1/coin-plans")).await.expect("an answer");
+    let answer = reqwest::get(format!("{}/v1/coin-plans", deployment.url())).await.expect("an answer");
     assert!(answer.status().is_success());
     // A graceful stop sends what has not been sent.
     terminate(&server);

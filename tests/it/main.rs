@@ -8,6 +8,7 @@
 mod bad_input;
 mod calls;
 mod crash;
+mod front;
 mod governance;
 mod idempotency;
 mod limits;
