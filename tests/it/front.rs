@@ -66,11 +66,12 @@ async fn words_that_a_client_makes_up_are_no_labels_and_a_ready_server_names_not
 /// A one-time password of the deployment's own outbox, exchanged for tokens.
 async fn sign_in(http: &reqwest::Client, url: &str, phone: &str) -> Value {
     let ask = json!({ "phone": phone, "channel": "sms" });
-    http.post(format!("{url}/v1/auth/otp")).json(&ask).send().await.expect("an answer");
+    let asked = http.post(format!("{url}/v1/auth/otp")).json(&ask).send().await.expect("an answer");
+    let challenge = asked.json::<Value>().await.expect("JSON")["challenge"].clone();
     let sent =
         http.get(format!("{url}/dev/otp/{}", phone.replace('+', "%2B"))).send().await.expect("an answer");
     let code = sent.json::<Value>().await.expect("JSON")["code"].clone();
-    let verify = json!({ "phone": phone, "code": code });
+    let verify = json!({ "phone": phone, "challenge": challenge, "code": code });
     let answer =
         http.post(format!("{url}/v1/auth/otp/verify")).json(&verify).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
