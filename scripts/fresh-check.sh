@@ -37,7 +37,9 @@ debootstrap --variant=minbase --cache-dir="$home/packages" --include=ca-certific
 say "adding this machine's Rust, its certificates and an ordinary user with sudo"
 mkdir -p "$system/opt/rust"
 cp -a "$(rustc --print sysroot)/." "$system/opt/rust/"
-cp -aL /etc/ssl/certs/. "$system/etc/ssl/certs/"
+# Debian's own entries are links with absolute targets, which would be followed out of the folder.
+rm -rf "$system/etc/ssl/certs"
+cp -aL /etc/ssl/certs "$system/etc/ssl/certs"
 cp -L /etc/resolv.conf /etc/hosts "$system/etc/"
 chroot "$system" useradd --create-home --shell /bin/bash fresh
 echo 'fresh ALL=(ALL) NOPASSWD: ALL' >"$system/etc/sudoers.d/fresh"
