@@ -8,6 +8,7 @@ use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::gifts::Gifts;
 use crate::hosts::Hosts;
+use crate::known::Known;
 use crate::identity::{
     AccessChanges, AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Restrictions, Sessions, Sweep,
 };
@@ -102,10 +103,11 @@ impl App {
             razorpay,
             webhook_seal,
         } = parts;
-        let settings = Settings::new(pool.clone());
+        let known = Known::default();
+        let settings = Settings::new(pool.clone(), known.clone());
         let commands = Commands::new(ledger.clone(), settings.clone());
         let limits = RateLimiter::new(redis.clone(), &redis_prefix);
-        let access = AccessChanges::default();
+        let access = AccessChanges::new(known);
         let people = People::new(pool.clone(), vault, access.clone());
         let otp = Otp::new(pool.clone(), people.clone(), limits.clone(), otp_sender, otp);
         let hosts = Hosts::new(pool.clone(), access.clone());
@@ -167,6 +169,7 @@ impl App {
 
     fn workers(&self) -> Vec<Worker> {
         vec![
+            self.worker("known", async |app| app.access.known().keep_in_step(&app.pool).await),
             self.worker("attendance", async |app| Ok(app.attendance.keep_in_step().await?)),
             self.worker("ring_sweep", async |app| {
                 app.calls.sweep().await;

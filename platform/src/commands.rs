@@ -109,7 +109,7 @@ impl Commands {
 
     /// The settings that decide charges, as the ledger takes them.
     pub async fn policy(&self) -> Result<Policy, CommandError> {
-        let (metering, payout) = self.settings.metering_and_payout().await?;
+        let (metering, payout) = (self.settings.metering().await?, self.settings.payout().await?);
         Ok(Policy {
             increment_seconds: metering.increment_seconds,
             free_seconds: metering.free_seconds,

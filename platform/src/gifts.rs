@@ -72,7 +72,7 @@ impl Gifts {
     ) -> Result<(GiftSendingId, Receipt), CommandError> {
         let Sending { host, gift, call, price_seen_milli } = asked;
         // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
-        self.hosts.serving(host).await?;
+        self.hosts.must_serve(host).await?;
         let command = Command::from(SendGift { sender, host, gift, call, price_seen_milli });
         let receipt = self.commands.give(sender, key, command).await?;
         Ok((receipt.command_id.derive("gift"), receipt))

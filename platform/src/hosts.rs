@@ -4,6 +4,7 @@ use crate::{
     audit::{self, Author, Change},
     identity::people::{Role, grant},
     identity::{AccessChange, AccessChanges},
+    known::Remembered,
     page::{CursorInvalid, Page, Place},
     validation::{self, FieldError},
 };
@@ -89,13 +90,15 @@ impl From<CursorInvalid> for HostError {
 pub struct Hosts {
     pool: PgPool,
     access: AccessChanges,
+    /// Those whom users may deal with.
+    serving: Remembered<PersonId, ()>,
 }
 
 pub const MAX_PAGE: u32 = 100;
 
 impl Hosts {
     pub fn new(pool: PgPool, access: AccessChanges) -> Self {
-        Self { pool, access }
+        Self { pool, access, serving: Remembered::default() }
     }
 
     /// Applies to become a host. Applying again before the decision changes the application; after a rejection
@@ -227,6 +230,17 @@ impl Hosts {
     /// a host who is suspended, banned, or without the role.
     pub async fn serving(&self, person: PersonId) -> Result<Host, HostError> {
         self.get_serving(&[person]).await?.pop().ok_or(HostError::NotFound)
+    }
+
+    /// Refuses whoever is no host whom users may deal with, as [`Self::serving`] does, without a round trip for one
+    /// who was asked about before.
+    pub async fn must_serve(&self, person: PersonId) -> Result<(), HostError> {
+        let mark = self.access.known().about(person);
+        if self.serving.get(&person, mark).is_none() {
+            self.serving(person).await?;
+            self.serving.put(person, mark, ());
+        }
+        Ok(())
     }
 
     /// Those of `people` whom users may deal with, in no order of meaning.

@@ -18,6 +18,7 @@ pub mod hosts;
 pub mod identity;
 mod invisible;
 pub mod journal;
+pub mod known;
 pub mod notes;
 pub mod page;
 pub mod presence;

@@ -2,12 +2,15 @@
 //! change touches later calls only.
 
 use crate::audit::{self, Author, Change};
+use crate::known::{Known, Remembered};
 use crate::validation::{FieldError, within};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::PgPool;
+use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How calls are metered. A field that a stored value does not have takes its default.
@@ -134,20 +137,58 @@ impl SettingsError {
     }
 }
 
+/// All groups as they are stored; one that cannot be read fails alone.
+struct Stored {
+    metering: Result<MeteringSettings, String>,
+    payout: Result<PayoutSettings, String>,
+    approvals: Result<ApprovalSettings, String>,
+    limits: Result<LimitSettings, String>,
+}
+
+/// A group of settings: a row.
+trait Group: Serialize + DeserializeOwned + Default + Clone + Sync {
+    const KEY: &'static str;
+    fn of(stored: &Stored) -> &Result<Self, String>;
+}
+
+macro_rules! groups {
+    ($($name:ident: $group:ty;)*) => {$(
+        impl Group for $group {
+            const KEY: &'static str = stringify!($name);
+
+            fn of(stored: &Stored) -> &Result<Self, String> {
+                &stored.$name
+            }
+        }
+    )*
+
+        impl Stored {
+            fn read(rows: Vec<(String, Value)>) -> Stored {
+                let mut rows: HashMap<String, Value> = rows.into_iter().collect();
+                Stored { $($name: read(rows.remove(stringify!($name)))),* }
+            }
+        }
+    };
+}
+
+groups! {
+    metering: MeteringSettings;
+    payout: PayoutSettings;
+    approvals: ApprovalSettings;
+    limits: LimitSettings;
+}
+
 #[derive(Clone)]
 pub struct Settings {
     pool: PgPool,
+    known: Known,
+    remembered: Remembered<(), Arc<Stored>>,
     changes: watch::Sender<()>,
 }
 
-const METERING: &str = "metering";
-const PAYOUT: &str = "payout";
-const APPROVALS: &str = "approvals";
-const LIMITS: &str = "limits";
-
 impl Settings {
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool, changes: watch::Sender::new(()) }
+    pub fn new(pool: PgPool, known: Known) -> Self {
+        Self { pool, known, remembered: Remembered::default(), changes: watch::Sender::new(()) }
     }
 
     /// Hears of every change that is made on this node.
@@ -157,7 +198,7 @@ impl Settings {
 
     /// The values in force; the defaults as long as nobody set any.
     pub async fn metering(&self) -> Result<MeteringSettings, SettingsError> {
-        self.get(METERING).await
+        self.get().await
     }
 
     pub async fn set_metering(
@@ -167,12 +208,12 @@ impl Settings {
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
         settings.validate()?;
-        self.set(METERING, settings, author, now).await
+        self.set(settings, author, now).await
     }
 
     /// The values in force; the defaults as long as nobody set any.
     pub async fn payout(&self) -> Result<PayoutSettings, SettingsError> {
-        self.get(PAYOUT).await
+        self.get().await
     }
 
     pub async fn set_payout(
@@ -182,12 +223,12 @@ impl Settings {
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
         settings.validate()?;
-        self.set(PAYOUT, settings, author, now).await
+        self.set(settings, author, now).await
     }
 
     /// The values in force; the defaults as long as nobody set any.
     pub async fn approvals(&self) -> Result<ApprovalSettings, SettingsError> {
-        self.get(APPROVALS).await
+        self.get().await
     }
 
     pub(crate) async fn set_approvals(
@@ -197,12 +238,12 @@ impl Settings {
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
         settings.validate()?;
-        self.set(APPROVALS, settings, author, now).await
+        self.set(settings, author, now).await
     }
 
     /// The values in force; the defaults as long as nobody set any.
     pub async fn limits(&self) -> Result<LimitSettings, SettingsError> {
-        self.get(LIMITS).await
+        self.get().await
     }
 
     pub async fn set_limits(
@@ -212,38 +253,38 @@ impl Settings {
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
         settings.validate()?;
-        self.set(LIMITS, settings, author, now).await
+        self.set(settings, author, now).await
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Both in one round trip: every command needs them.
-    pub async fn metering_and_payout(&self) -> Result<(MeteringSettings, PayoutSettings), SettingsError> {
-        let stored: (Option<Value>, Option<Value>) = sqlx::query_as(
-            "SELECT (SELECT value FROM app.settings WHERE key = $1), (SELECT value FROM app.settings WHERE key = $2)",
-        )
-        .bind(METERING)
-        .bind(PAYOUT)
-        .fetch_one(&self.pool)
-        .await?;
-        Ok((read(METERING, stored.0)?, read(PAYOUT, stored.1)?))
+    async fn get<T: Group>(&self) -> Result<T, SettingsError> {
+        let stored = self.stored().await?;
+        T::of(&stored).clone().map_err(|problem| SettingsError::Unreadable { key: T::KEY, problem })
     }
 
-    async fn get<T: DeserializeOwned + Default>(&self, key: &'static str) -> Result<T, SettingsError> {
-        let stored = sqlx::query_scalar("SELECT value FROM app.settings WHERE key = $1").bind(key);
-        read(key, stored.fetch_optional(&self.pool).await?)
+    /// Every command needs some of them, so all are kept in memory, see [`crate::known`].
+    async fn stored(&self) -> Result<Arc<Stored>, SettingsError> {
+        let mark = self.known.about_settings();
+        if let Some(stored) = self.remembered.get(&(), mark) {
+            return Ok(stored);
+        }
+        let rows = sqlx::query_as("SELECT key, value FROM app.settings").fetch_all(&self.pool).await?;
+        let stored = Arc::new(Stored::read(rows));
+        self.remembered.put((), mark, stored.clone());
+        Ok(stored)
     }
 
     /// Writes a group and its row of the audit log together. The values that are in force already change nothing.
-    async fn set<T: Serialize + DeserializeOwned + Default + Sync>(
+    async fn set<T: Group>(
         &self,
-        key: &'static str,
         value: &T,
         author: &Author,
         now: DateTime<Utc>,
     ) -> Result<(), SettingsError> {
+        let key = T::KEY;
         let after = serde_json::to_value(value)
             .map_err(|error| SettingsError::Unreadable { key, problem: error.to_string() })?;
         let mut tx = self.pool.begin().await?;
@@ -276,15 +317,14 @@ impl Settings {
         let change = Change { before, after: Some(after), ..change };
         audit::record(&mut tx, author, change, now).await?;
         tx.commit().await?;
+        self.known.settings_changed();
         self.changes.send_replace(());
         Ok(())
     }
 }
 
-fn read<T: DeserializeOwned + Default>(key: &'static str, stored: Option<Value>) -> Result<T, SettingsError> {
-    let read = stored.map(serde_json::from_value).transpose();
-    read.map(Option::unwrap_or_default)
-        .map_err(|error| SettingsError::Unreadable { key, problem: error.to_string() })
+fn read<T: DeserializeOwned + Default>(stored: Option<Value>) -> Result<T, String> {
+    stored.map_or_else(|| Ok(T::default()), serde_json::from_value).map_err(|error| error.to_string())
 }
 
 impl MeteringSettings {

@@ -100,7 +100,7 @@ impl Calls {
         if payer == host {
             return Err(Rejection::SelfPayment.into());
         }
-        self.hosts.serving(host).await?;
+        self.hosts.must_serve(host).await?;
         // A host who is connected may have chosen to be shown as offline.
         let shown = self.presence.get(host, now).await?;
         if shown == PresenceStatus::Offline || !self.attendance.is_connected(host, Role::Host) {

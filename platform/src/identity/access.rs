@@ -2,9 +2,11 @@
 //! of it at once.
 //!
 //! A message is a hint to look again, not the truth: the database decides. Changes made elsewhere (another
-//! node, SQL by hand, `muneem grant-role`) send no message here, so listeners also look at intervals.
+//! node, SQL by hand, `muneem grant-role`) send no message here, so listeners also look at intervals. What is
+//! remembered about people is forgotten with the message, see [`crate::known`].
 
 use super::tokens::SessionId;
+use crate::known::Known;
 use ledger_core::PersonId;
 use tokio::sync::broadcast;
 
@@ -30,22 +32,35 @@ impl AccessChange {
 
 /// Carries changes from whoever makes them to whoever keeps something open; cheap to clone.
 #[derive(Clone)]
-pub struct AccessChanges(broadcast::Sender<AccessChange>);
+pub struct AccessChanges {
+    listeners: broadcast::Sender<AccessChange>,
+    known: Known,
+}
 
 impl Default for AccessChanges {
     fn default() -> Self {
-        AccessChanges(broadcast::channel(CAPACITY).0)
+        AccessChanges::new(Known::default())
     }
 }
 
 impl AccessChanges {
+    pub fn new(known: Known) -> Self {
+        AccessChanges { listeners: broadcast::channel(CAPACITY).0, known }
+    }
+
+    /// Where what was read about people is remembered.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
     pub fn publish(&self, change: AccessChange) {
+        self.known.person_changed(change.person());
         // Nobody listens where nothing is kept open, as in the operator's commands.
-        drop(self.0.send(change));
+        drop(self.listeners.send(change));
     }
 
     /// Hears of every change from now on.
     pub fn listen(&self) -> broadcast::Receiver<AccessChange> {
-        self.0.subscribe()
+        self.listeners.subscribe()
     }
 }

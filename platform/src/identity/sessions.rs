@@ -14,6 +14,7 @@ use super::{
 };
 use crate::audit::{self, Author, Change};
 use crate::entropy;
+use crate::known::Remembered;
 use crate::rate_limit::{RateLimitError, RateLimiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -140,6 +141,8 @@ pub struct Sessions {
     pool: PgPool,
     tokens: AccessTokens,
     access: AccessChanges,
+    /// Sessions that give access, each with the roles of its person.
+    alive: Remembered<(PersonId, SessionId), Vec<Role>>,
     limiter: RateLimiter,
     refreshes_per_hour: u32,
 }
@@ -153,7 +156,7 @@ impl Sessions {
         limiter: RateLimiter,
         refreshes_per_hour: u32,
     ) -> Self {
-        Self { pool, tokens, access, limiter, refreshes_per_hour }
+        Self { pool, tokens, access, alive: Remembered::default(), limiter, refreshes_per_hour }
     }
 
     /// A new session beside those that the person may have on other devices.
@@ -319,13 +322,21 @@ impl Sessions {
     /// The roles of one who was authenticated before and is still there, such as a socket, if the session
     /// lives.
     pub async fn roles(&self, person: PersonId, session: SessionId) -> Result<Vec<Role>, AuthError> {
+        let mark = self.access.known().about(person);
+        if let Some(roles) = self.alive.get(&(person, session), mark) {
+            return Ok(roles);
+        }
         let alive: Option<Vec<String>> = sqlx::query_scalar(ROLES_OF_SESSION)
             .bind(session.0)
             .bind(person.0)
             .fetch_optional(&self.pool)
             .await?;
         match alive {
-            Some(roles) => Ok(Role::known(&roles)),
+            Some(roles) => {
+                let roles = Role::known(&roles);
+                self.alive.put((person, session), mark, roles.clone());
+                Ok(roles)
+            }
             None => Err(why_ended(&mut *self.pool.acquire().await?, person).await?),
         }
     }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod hosts;
+mod known;
 mod limits;
 mod otp;
 mod people;

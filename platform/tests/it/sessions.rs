@@ -14,7 +14,7 @@ async fn sessions(pool: &PgPool) -> Sessions {
     sessions_telling(pool, AccessChanges::default()).await
 }
 
-async fn sessions_telling(pool: &PgPool, access: AccessChanges) -> Sessions {
+pub async fn sessions_telling(pool: &PgPool, access: AccessChanges) -> Sessions {
     let tokens = AccessTokens::new(&[("k1".into(), vec![7; 32])]).unwrap();
     let limiter = RateLimiter::new(redis().await, &prefix());
     Sessions::new(pool.clone(), tokens, access, limiter, 20)

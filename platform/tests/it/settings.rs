@@ -1,6 +1,7 @@
 use crate::{at, person};
 use ledger_core::PersonId;
 use platform::audit::{AuditLog, Author, Filter};
+use platform::known::Known;
 use platform::settings::{MeteringSettings, PayoutSettings, Settings, SettingsError};
 use sqlx::PgPool;
 
@@ -18,7 +19,7 @@ fn by(admin: PersonId) -> Author {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn nobody_set_anything_yet_so_the_defaults_hold(pool: PgPool) {
-    let settings = Settings::new(pool);
+    let settings = Settings::new(pool, Known::default());
     let metering = settings.metering().await.unwrap();
     let MeteringSettings { increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds } =
         metering;
@@ -33,7 +34,7 @@ async fn nobody_set_anything_yet_so_the_defaults_hold(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     for increment_seconds in [1, 60] {
         let metering =
             MeteringSettings { increment_seconds, warning_seconds: 3, ..MeteringSettings::default() };
@@ -51,7 +52,7 @@ async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn each_value_out_of_bounds_is_named_and_nothing_is_stored(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     let good = MeteringSettings::default();
     for (expected, bad) in [
         ("increment_seconds", MeteringSettings { increment_seconds: 0, ..good.clone() }),
@@ -81,7 +82,7 @@ async fn each_value_out_of_bounds_is_named_and_nothing_is_stored(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_field_that_a_stored_value_lacks_takes_its_default(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     sqlx::query("INSERT INTO app.settings VALUES ('metering', '{\"increment_seconds\": 5}', $1, $2)")
         .bind(admin.0)
         .bind(at(0))
@@ -100,7 +101,7 @@ async fn a_field_that_a_stored_value_lacks_takes_its_default(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_change_is_in_the_audit_log_with_what_was_before_and_one_that_changes_nothing_is_not(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone()), person(&pool, "+919800000009").await);
+    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     let author =
         by(admin).in_request("req-1").because(Some("shorter_ticks"), Some("asked by hosts")).unwrap();
     let metering = MeteringSettings { increment_seconds: 5, ..MeteringSettings::default() };
