@@ -6,11 +6,12 @@ use crate::extract::{ClientAddress, address_of};
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
 use platform::rate_limit::RateLimitError;
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceBuilder;
 use tower::timeout::TimeoutLayer;
@@ -32,21 +33,26 @@ const POLICY_OF_ANSWERS: &str = "default-src 'none'; frame-ancestors 'none'";
 const POLICY_OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The layers around every route, from the innermost to the outermost.
+/// The layers around every route, from the outermost to the innermost. They are one stack: each `Router::layer` of
+/// its own would put every route and every answer into one more box.
 pub fn around(routes: Router, api: Api) -> Router {
     let cors = cors(&api.config.cors_origins);
-    let timeout = api.config.timeout;
-    let hsts_seconds = api.config.hsts_seconds;
-    let routes = in_time(routes.layer(from_fn_with_state(api, limit)), timeout)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(measure))
-        .layer(CompressionLayer::new())
-        .layer(cors)
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(map_request(without_unclean_id));
-    always(routes, hsts_seconds)
+    let (timeout, hsts_seconds) = (api.config.timeout, api.config.hsts_seconds);
+    routes.layer(
+        ServiceBuilder::new()
+            .map_response(always(hsts_seconds))
+            .map_request(without_unclean_id)
+            .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+            .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
+            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(cors)
+            .layer(CompressionLayer::new())
+            .layer(from_fn(measure))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(HandleErrorLayer::new(timed_out))
+            .layer(TimeoutLayer::new(timeout))
+            .layer(from_fn_with_state(api, limit)),
+    )
 }
 
 /// What only answers of the API have: they are somebody's own and of this moment, and no pages.
@@ -71,7 +77,7 @@ pub fn of_pages(pages: Router) -> Router {
 }
 
 /// The headers of every answer, made by whichever layer: what a browser may not do with it.
-fn always(routes: Router, hsts_seconds: u32) -> Router {
+fn always<B>(hsts_seconds: u32) -> impl Fn(Response<B>) -> Response<B> + Clone {
     let fixed = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -80,18 +86,22 @@ fn always(routes: Router, hsts_seconds: u32) -> Router {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
     ];
-    let mut routes = routes.layer(SetResponseHeaderLayer::if_not_present(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY_OF_ANSWERS),
-    ));
-    for (name, value) in fixed {
-        routes = routes.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)));
+    let mut headers: Vec<_> =
+        fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+    if let (true, Ok(value)) = (hsts_seconds > 0, HeaderValue::try_from(format!("max-age={hsts_seconds}"))) {
+        headers.push((header::STRICT_TRANSPORT_SECURITY, value));
     }
-    match HeaderValue::from_str(&format!("max-age={hsts_seconds}")) {
-        Ok(value) if hsts_seconds > 0 => {
-            routes.layer(SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, value))
+    let headers: Arc<[_]> = headers.into();
+    move |mut response| {
+        let answer = response.headers_mut();
+        answer.reserve(headers.len() + 1);
+        answer
+            .entry(header::CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static(POLICY_OF_ANSWERS));
+        for (name, value) in headers.iter() {
+            answer.insert(name, value.clone());
         }
-        _ => routes,
+        response
     }
 }
 
@@ -103,7 +113,7 @@ fn span(request: &Request) -> tracing::Span {
 
 /// An id of the client's stands in logs and answers, so it is taken only if it is short and plain. Without it the
 /// request gets an id of our own.
-async fn without_unclean_id(mut request: Request) -> Request {
+fn without_unclean_id(mut request: Request) -> Request {
     let mut ids = request.headers().get_all(REQUEST_ID).iter();
     let clean = match (ids.next(), ids.next()) {
         (None, _) => true,
@@ -139,10 +149,9 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response
     }
 }
 
-/// Answers the problem `timeout` when a request takes longer.
-fn in_time(routes: Router, limit: Duration) -> Router {
-    let timed_out = HandleErrorLayer::new(async |_: BoxError| Error::TimedOut);
-    routes.layer(ServiceBuilder::new().layer(timed_out).layer(TimeoutLayer::new(limit)))
+/// What a request is answered that takes longer than it may.
+async fn timed_out(_: BoxError) -> Error {
+    Error::TimedOut
 }
 
 /// Runs within the span of the request, so the log line says which one it was.
@@ -208,6 +217,7 @@ mod tests {
     use axum::http::StatusCode;
     use axum::routing::get;
     use tower::ServiceExt;
+    use tower::util::{MapRequestLayer, MapResponseLayer};
 
     async fn ask(routes: Router, request: Request<Body>) -> (StatusCode, String, axum::http::HeaderMap) {
         let response = routes.oneshot(request).await.expect("a router never fails");
@@ -233,7 +243,10 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_takes_too_long_is_told_to_come_again_with_its_key() {
         let routes = Router::new().route("/v1/slow", get(std::future::pending::<&'static str>));
-        let routes = in_time(routes, Duration::from_millis(1));
+        let in_time = ServiceBuilder::new()
+            .layer(HandleErrorLayer::new(timed_out))
+            .layer(TimeoutLayer::new(Duration::from_millis(1)));
+        let routes = routes.layer(in_time);
         let (status, body, headers) = ask(routes, get_path("/v1/slow")).await;
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
         assert!(body.contains(r#""code":"timeout""#) && body.contains("same key"), "{body}");
@@ -256,7 +269,7 @@ mod tests {
     async fn every_answer_has_the_headers_that_bind_browsers_and_tls_only_where_it_is_set() {
         let routes = Router::new().route("/there", get(async || "there"));
         for path in ["/there", "/nowhere"] {
-            let (_, _, headers) = ask(always(routes.clone(), 0), get_path(path)).await;
+            let (_, _, headers) = ask(routes.clone().layer(MapResponseLayer::new(always(0))), get_path(path)).await;
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
             assert_eq!(headers[header::X_FRAME_OPTIONS], "DENY", "{path}");
             assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{path}");
@@ -264,7 +277,7 @@ mod tests {
             assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY_OF_ANSWERS, "{path}");
             assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY), "{path}");
         }
-        let (_, _, headers) = ask(always(routes, 600), get_path("/there")).await;
+        let (_, _, headers) = ask(routes.layer(MapResponseLayer::new(always(600))), get_path("/there")).await;
         assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=600");
     }
 
@@ -274,7 +287,7 @@ mod tests {
             .route("/", get(async |request: Request| format!("{:?}", request.headers().get(REQUEST_ID))))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-            .layer(map_request(without_unclean_id));
+            .layer(MapRequestLayer::new(without_unclean_id));
         let longest = "a".repeat(REQUEST_ID_LENGTH);
         for id in ["0", "app_1-Z", &longest] {
             let request = Request::get("/").header(REQUEST_ID, id).body(Body::empty()).expect("a request");

@@ -1,5 +1,6 @@
 //! The one program: wires the parts together, and holds the operator's commands.
 
+pub mod bench;
 pub mod config;
 pub mod connections;
 pub mod demo;

@@ -5,7 +5,7 @@ use muneem::config::{Config, Mode};
 use muneem::interrupt::stop_signal;
 use muneem::serve::Server;
 use muneem::telemetry::Telemetry;
-use muneem::{demo, operator};
+use muneem::{bench, demo, operator};
 use std::process::ExitCode;
 
 /// The bookkeeper: backend of apps that sell minutes.
@@ -37,6 +37,8 @@ enum Command {
     Doctor(operator::DoctorOptions),
     /// Write the generated schemas (events, OpenAPI, AsyncAPI), or check that they are up to date.
     Schemas(operator::SchemasOptions),
+    /// Measure this machine: each figure stands beside its limit of the same run.
+    Bench(bench::Options),
     /// Give a person a role, by phone number; for the first admin of a deployment.
     GrantRole(operator::GrantRoleOptions),
 }
@@ -83,6 +85,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(options) => operator::doctor(&config()?, &options).await,
         // Follow from the code alone, so a build machine without settings can check them.
         Command::Schemas(options) => operator::schemas(&options),
+        Command::Bench(options) => bench::run(config()?, &options).await,
         Command::GrantRole(options) => operator::grant_role(config()?, &options).await,
     }
 }

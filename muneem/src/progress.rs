@@ -2,6 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Says on standard error what is done now.
+pub fn say(what: &str) {
+    eprintln!("muneem: {what}");
+}
+
 /// A bar on standard error; nothing where that is no terminal.
 pub struct Bar(ProgressBar);
 

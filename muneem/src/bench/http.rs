@@ -1,0 +1,112 @@
+//! The front door, beside a bare axum route that reads a body and answers as much.
+
+use super::HttpOptions;
+use super::load::{Measured, drive};
+use super::table;
+use super::world::{World, within};
+use crate::config::Config;
+use crate::progress::say;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, header};
+use axum::routing::post;
+use platform::entropy;
+use serde::Serialize;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const SENDERS: u32 = 256;
+const HOSTS: u32 = 16;
+
+#[derive(Serialize)]
+struct Row {
+    what: &'static str,
+    connections: u32,
+    #[serde(flatten)]
+    measured: Measured,
+    /// Of the bare route's requests a second at as many connections.
+    of_bare: f64,
+}
+
+/// # Errors
+/// When something that is measured fails.
+pub async fn run(config: Config, options: &HttpOptions) -> anyhow::Result<()> {
+    let rows = within(&config, async |world| measure(world, options).await).await?;
+    let head = ["", "connections", "requests/s", "of bare", "p50 ms", "p99 ms", "p99/p50"];
+    table::print(options.json, &head, &rows, |row| {
+        let Measured { per_second, p50_ms, p99_ms } = row.measured;
+        vec![
+            row.what.to_owned(),
+            row.connections.to_string(),
+            format!("{per_second:.0}"),
+            format!("{:.2}", row.of_bare),
+            format!("{p50_ms:.2}"),
+            format!("{p99_ms:.2}"),
+            format!("{:.1}", p99_ms / p50_ms),
+        ]
+    })
+}
+
+async fn measure(world: &World, options: &HttpOptions) -> anyhow::Result<Vec<Row>> {
+    say("making people who send and receive gifts");
+    let (gift, price) = world.gift().await?;
+    let (mut senders, mut hosts) = (Vec::new(), Vec::new());
+    for number in 0..SENDERS {
+        senders.push(world.user(number).await?);
+    }
+    for number in 0..HOSTS {
+        hosts.push(world.host(SENDERS + number).await?);
+    }
+    let send = move |connection: u32| {
+        let sender = &senders[(connection % SENDERS) as usize];
+        let host = &hosts[(connection % HOSTS) as usize];
+        Request::post(format!("/v1/gifts/{gift}/send"))
+            .header(header::HOST, "bench")
+            .header(header::AUTHORIZATION, format!("Bearer {}", sender.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", entropy::uuid_v7().to_string())
+            .body(Body::from(format!(r#"{{"host":"{}","price_seen_milli":{price}}}"#, host.person)))
+            .unwrap_or_default()
+    };
+    let send = std::sync::Arc::new(send);
+    let (bare, stop) = bare_route().await?;
+    let mut rows = Vec::new();
+    for &connections in &options.connections {
+        say(&format!("{connections} connections"));
+        let limit = drive(bare, connections, options.run_for(), |_| {
+            request("POST", "/bare", Body::from(r#"{"host":"","price_seen_milli":1}"#))
+        })
+        .await?;
+        let mut row = |what, measured: Measured| {
+            let of_bare = measured.per_second / limit.per_second;
+            rows.push(Row { what, connections, measured, of_bare });
+        };
+        row("bare axum route", limit);
+        let empty = drive(world.address, connections, options.run_for(), |_| {
+            request("GET", "/health/live", Body::empty())
+        });
+        row("empty route", empty.await?);
+        let send = send.clone();
+        let gifts = drive(world.address, connections, options.run_for(), move |number| send(number));
+        row("gift", gifts.await?);
+    }
+    stop.cancel();
+    Ok(rows)
+}
+
+fn request(method: &str, path: &str, body: Body) -> Request<Body> {
+    Request::builder().method(method).uri(path).header(header::HOST, "bench").body(body).unwrap_or_default()
+}
+
+/// What axum does by itself: a body read, an answer of a receipt's length.
+async fn bare_route() -> anyhow::Result<(SocketAddr, CancellationToken)> {
+    let answer = r#"{"journal":"00000000-0000-0000-0000-000000000000","revision":0,"asset":"COIN/3"}"#;
+    let routes = Router::new().route("/bare", post(async move |_: Bytes| answer));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::spawn(async move { serving.await });
+    Ok((address, stop))
+}

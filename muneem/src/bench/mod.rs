@@ -1,0 +1,53 @@
+//! `muneem bench`: how fast this program is on this machine, each figure beside its limit of the same run. Figures
+//! drift with machine and hour; the ratios say what the program adds.
+
+mod http;
+mod load;
+mod table;
+mod world;
+
+use crate::config::Config;
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Measures on a database, a journal and keys in Redis of its own, and removes them at the end.
+#[derive(Args)]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Requests a second through the whole front door: an empty route and gifts, beside a bare axum route.
+    Http(HttpOptions),
+}
+
+#[derive(Args)]
+pub struct HttpOptions {
+    /// How many connections ask at once; one run for each.
+    #[arg(long, value_delimiter = ',', default_value = "1,32,256", value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    connections: Vec<u32>,
+    /// How long each run takes, in seconds.
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+    /// The figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl HttpOptions {
+    fn run_for(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+}
+
+/// # Errors
+/// When Postgres, Redis or the folder for temporary files is not there.
+pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> {
+    match &options.what {
+        What::Http(options) => http::run(config, options).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
