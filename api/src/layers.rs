@@ -95,9 +95,7 @@ fn always<B>(hsts_seconds: u32) -> impl Fn(Response<B>) -> Response<B> + Clone {
     move |mut response| {
         let answer = response.headers_mut();
         answer.reserve(headers.len() + 1);
-        answer
-            .entry(header::CONTENT_SECURITY_POLICY)
-            .or_insert(HeaderValue::from_static(POLICY_OF_ANSWERS));
+        answer.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY_OF_ANSWERS));
         for (name, value) in headers.iter() {
             answer.insert(name, value.clone());
         }
@@ -269,7 +267,8 @@ mod tests {
     async fn every_answer_has_the_headers_that_bind_browsers_and_tls_only_where_it_is_set() {
         let routes = Router::new().route("/there", get(async || "there"));
         for path in ["/there", "/nowhere"] {
-            let (_, _, headers) = ask(routes.clone().layer(MapResponseLayer::new(always(0))), get_path(path)).await;
+            let (_, _, headers) =
+                ask(routes.clone().layer(MapResponseLayer::new(always(0))), get_path(path)).await;
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
             assert_eq!(headers[header::X_FRAME_OPTIONS], "DENY", "{path}");
             assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{path}");

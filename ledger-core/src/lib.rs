@@ -35,6 +35,7 @@ pub use mechanism::money::{self, Asset, MAX_AMOUNT};
 pub use mechanism::state::{self, State};
 pub use mechanism::time::Timestamp;
 pub use nouns::{Command, Event, Rejection};
+pub use withdrawals::Payee;
 
 /// The version of the events' schema that this program writes.
 pub const SCHEMA_VERSION: u32 = 1;

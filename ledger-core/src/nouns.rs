@@ -156,6 +156,11 @@ macro_rules! assemble {
                 self.balances.undo_bytes() $($(+ self.$table.undo_bytes())*)*
             }
 
+            /// How many rows each table holds.
+            pub fn rows(&self) -> Vec<(&'static str, usize)> {
+                vec![("balances", self.balances.len()) $($(, (stringify!($table), self.$table.len()))*)*]
+            }
+
             pub fn digest(&self, into: &mut Sha256) {
                 self.balances.digest("balances", into);
                 $($(self.$table.digest(stringify!($table), into);)*)*

@@ -8,10 +8,10 @@ use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::gifts::Gifts;
 use crate::hosts::Hosts;
-use crate::known::Known;
 use crate::identity::{
     AccessChanges, AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Restrictions, Sessions, Sweep,
 };
+use crate::known::Known;
 use crate::notes::Notes;
 use crate::presence::Presence;
 use crate::purchases::Purchases;

@@ -444,7 +444,9 @@ impl Approvals {
             Proposal::Bonus { user, .. } => Some(user),
             Proposal::Payout { withdrawal } => {
                 let ledger = self.commands.ledger();
-                ledger.query(move |state, _| state.withdrawal(withdrawal).map(|row| row.host)).await?
+                ledger
+                    .query(move |state, _| state.withdrawal(withdrawal).map(|row| row.payee.person()))
+                    .await?
             }
             Proposal::Limits { .. } => None,
         })

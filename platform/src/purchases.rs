@@ -2,11 +2,12 @@
 
 use crate::bounds::{Bounds, Free};
 use crate::commands::{CommandError, Commands};
+use crate::entropy;
 use crate::settings::Settings;
 use crate::webhooks::{Inbox, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use integrations::razorpay::{Razorpay, RazorpayError, WebhookEvent};
-use ledger_core::command::{CapturePurchase, FailPurchase, OpenPurchase, RecordRefund};
+use ledger_core::command::{CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordRefund};
 use ledger_core::purchases::Purchase;
 use ledger_core::{
     Actor, Asset, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId, Rejection,
@@ -187,9 +188,19 @@ impl Purchases {
         Ok(tx.commit().await?)
     }
 
-    /// Closes a purchase that nobody paid in time. Money that comes for it later is taken all the same.
+    /// Closes a purchase that nobody paid in time. Money that comes for it later credits all the same. Closing again,
+    /// after a crash in between, changes nothing.
     async fn close_unpaid(&self, id: PurchaseId) -> Result<(), CommandError> {
-        Ok(self.forget_open(id).await?)
+        let key = Key::Client(entropy::uuid_v7());
+        let command = Command::from(ExpirePurchase { purchase: id });
+        match self.commands.give_as(Actor::System, key, command).await {
+            // It was paid in this moment, or never opened.
+            Ok(_)
+            | Err(CommandError::Execute(ExecuteError::Rejected(
+                Rejection::PurchaseNotOpen | Rejection::UnknownPurchase,
+            ))) => Ok(self.forget_open(id).await?),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// A purchase that is paid or closed gives its place back.

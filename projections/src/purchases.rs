@@ -21,7 +21,7 @@ CREATE TABLE read.purchases (
     bonus_milli bigint NOT NULL,
     price_minor bigint NOT NULL,
     price_asset text NOT NULL,
-    status text NOT NULL CHECK (status IN ('opened', 'failed', 'captured', 'partly_refunded', 'refunded')),
+    status text NOT NULL CHECK (status IN ('opened', 'failed', 'expired', 'captured', 'partly_refunded', 'refunded')),
     payment_ref text,
     fail_reason text,
     paid_minor bigint NOT NULL,
@@ -30,6 +30,7 @@ CREATE TABLE read.purchases (
     opened_at timestamptz NOT NULL,
     captured_at timestamptz,
     failed_at timestamptz,
+    expired_at timestamptz,
     refunded_at timestamptz,
     revision bigint NOT NULL
 );
@@ -43,7 +44,8 @@ const WRITE: &str = "
         status = EXCLUDED.status, payment_ref = EXCLUDED.payment_ref, fail_reason = EXCLUDED.fail_reason,
         paid_minor = EXCLUDED.paid_minor, refunded_minor = EXCLUDED.refunded_minor,
         refunded_coins_milli = EXCLUDED.refunded_coins_milli, captured_at = EXCLUDED.captured_at,
-        failed_at = EXCLUDED.failed_at, refunded_at = EXCLUDED.refunded_at, revision = EXCLUDED.revision";
+        failed_at = EXCLUDED.failed_at, expired_at = EXCLUDED.expired_at,
+        refunded_at = EXCLUDED.refunded_at, revision = EXCLUDED.revision";
 
 /// The purchases that a batch of events opens or changes.
 #[derive(Default)]
@@ -58,6 +60,7 @@ impl ReadModel for Purchases {
         match event {
             Event::PurchaseCaptured(it) => self.purchases.want(it.purchase.0),
             Event::PurchaseFailed(it) => self.purchases.want(it.purchase.0),
+            Event::PurchaseExpired(it) => self.purchases.want(it.purchase.0),
             Event::PurchaseRefunded(it) => self.purchases.want(it.purchase.0),
             _ => {}
         }
@@ -79,10 +82,18 @@ impl ReadModel for Purchases {
             }
             Event::PurchaseFailed(it) => {
                 let row = self.changed(it.purchase, place)?;
-                row.status = "failed".to_owned();
+                // Of an expired purchase a failed payment changes nothing.
+                if row.expired_at.is_none() {
+                    row.status = "failed".to_owned();
+                }
                 row.payment_ref = Some(it.payment_ref.clone());
                 row.fail_reason = Some(it.reason.clone());
                 row.failed_at = Some(place.at);
+            }
+            Event::PurchaseExpired(it) => {
+                let row = self.changed(it.purchase, place)?;
+                row.status = "expired".to_owned();
+                row.expired_at = Some(place.at);
             }
             Event::PurchaseRefunded(it) => {
                 let row = self.changed(it.purchase, place)?;
@@ -130,6 +141,7 @@ fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
         opened_at: place.at,
         captured_at: None,
         failed_at: None,
+        expired_at: None,
         refunded_at: None,
         revision: place.revision,
     }
@@ -147,7 +159,7 @@ pub struct PurchaseRow {
     pub bonus_milli: i64,
     pub price_minor: i64,
     pub price_asset: String,
-    /// `opened`, `failed`, `captured`, `partly_refunded` or `refunded`.
+    /// `opened`, `failed`, `expired`, `captured`, `partly_refunded` or `refunded`.
     pub status: String,
     /// The gateway's name of the last payment.
     pub payment_ref: Option<String>,
@@ -159,6 +171,8 @@ pub struct PurchaseRow {
     pub opened_at: DateTime<Utc>,
     pub captured_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
+    /// When it was closed because nobody had paid. A payment that comes later still credits.
+    pub expired_at: Option<DateTime<Utc>>,
     /// The last refund.
     pub refunded_at: Option<DateTime<Utc>>,
     pub revision: i64,

@@ -1,10 +1,10 @@
-//! Withdrawals of hosts.
+//! Withdrawals of hosts and agencies.
 
 use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
 use chrono::{DateTime, Utc};
 use ledger_core::event::WithdrawalRequested;
-use ledger_core::{Event, PersonId, WithdrawalId};
+use ledger_core::{Event, Payee, WithdrawalId};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -14,7 +14,8 @@ const TABLES: &str = "
 CREATE TABLE read.withdrawals (
     withdrawal uuid PRIMARY KEY,
     requested_revision bigint NOT NULL UNIQUE,
-    host uuid NOT NULL,
+    person uuid NOT NULL,
+    agency uuid,
     coins_milli bigint NOT NULL,
     rate text NOT NULL,
     payout_minor bigint NOT NULL,
@@ -30,9 +31,13 @@ CREATE TABLE read.withdrawals (
     failed_at timestamptz,
     revision bigint NOT NULL
 );
-CREATE INDEX withdrawals_of_host ON read.withdrawals (host, requested_revision);
+CREATE INDEX withdrawals_of_host ON read.withdrawals (person, requested_revision) WHERE agency IS NULL;
+CREATE INDEX withdrawals_of_agency ON read.withdrawals (agency, requested_revision) WHERE agency IS NOT NULL;
 CREATE INDEX withdrawals_by_status ON read.withdrawals (status, requested_revision);
-CREATE INDEX withdrawals_of_host_by_status ON read.withdrawals (host, status, requested_revision);";
+CREATE INDEX withdrawals_of_host_by_status ON read.withdrawals (person, status, requested_revision)
+    WHERE agency IS NULL;
+CREATE INDEX withdrawals_of_agency_by_status ON read.withdrawals (agency, status, requested_revision)
+    WHERE agency IS NOT NULL;";
 
 const LOAD: &str = "SELECT * FROM read.withdrawals WHERE withdrawal = ANY($1)";
 
@@ -120,7 +125,8 @@ fn requested(it: &WithdrawalRequested, place: &Place<'_>) -> WithdrawalRow {
     WithdrawalRow {
         withdrawal: it.withdrawal.0,
         requested_revision: place.revision,
-        host: it.host.0,
+        person: it.payee.person().0,
+        agency: it.payee.agency().map(|agency| agency.0),
         coins_milli: it.coins_milli,
         rate: it.rate.to_string(),
         payout_minor: it.payout_minor,
@@ -143,7 +149,10 @@ fn requested(it: &WithdrawalRequested, place: &Place<'_>) -> WithdrawalRow {
 pub struct WithdrawalRow {
     pub withdrawal: Uuid,
     pub requested_revision: i64,
-    pub host: Uuid,
+    /// The host who is paid, or the owner of the agency that is.
+    pub person: Uuid,
+    /// The agency that is paid; absent for a host.
+    pub agency: Option<Uuid>,
     pub coins_milli: i64,
     /// Units of the payout asset for one coin, as a decimal text.
     pub rate: String,
@@ -168,7 +177,7 @@ pub struct WithdrawalRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WithdrawalFilter {
     pub status: Option<String>,
-    pub host: Option<PersonId>,
+    pub payee: Option<Payee>,
 }
 
 impl ReadModels {
@@ -190,8 +199,14 @@ impl ReadModels {
         if let Some(status) = &filter.status {
             query.push(" AND status = ").push_bind(status);
         }
-        if let Some(host) = filter.host {
-            query.push(" AND host = ").push_bind(host.0);
+        match filter.payee {
+            Some(Payee::Host { person }) => {
+                query.push(" AND agency IS NULL AND person = ").push_bind(person.0);
+            }
+            Some(Payee::Agency { agency, .. }) => {
+                query.push(" AND agency = ").push_bind(agency.0);
+            }
+            None => {}
         }
         query.push(" ORDER BY requested_revision DESC LIMIT ").push_bind(limit + 1);
         let rows: Vec<WithdrawalRow> = query.build_query_as().fetch_all(self.pool()?).await?;

@@ -122,6 +122,29 @@ async fn the_demo_tells_the_main_job_and_every_figure_is_right(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_role_is_granted_to_a_number_that_signed_in_or_is_made_on_purpose(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let _server = deployment.serve().await;
+    let admins = async || -> i64 {
+        let count = "SELECT count(*) FROM app.person_roles WHERE role = 'admin'";
+        sqlx::query_scalar(count).fetch_one(&pool).await.expect("rows")
+    };
+    let before = admins().await;
+    let grant = ["grant-role", "--role", "admin", "--phone", "+919812300001"];
+    let (ok, told) = deployment.run(&grant).await;
+    assert!(!ok && told.to_string().contains("nobody has signed in with +919812300001"), "{told}");
+    assert!(told.to_string().contains("--create"), "the mend is named: {told}");
+    assert_eq!(admins().await, before, "nobody got the role");
+    let (ok, told) = deployment.run(&[&grant[..], &["--create"]].concat()).await;
+    assert!(ok, "{told}");
+    // Now that the number is known, it may be given again.
+    let (ok, told) = deployment.run(&grant).await;
+    assert!(ok, "{told}");
+    assert_eq!(admins().await, before + 1);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_demo_that_is_interrupted_puts_the_settings_back(pool: PgPool) {
     let data = TempDir::new().expect("a folder");
     let deployment = Deployment::new(&pool, &data).await;

@@ -207,3 +207,25 @@ async fn a_purchase_and_its_refund_happen_once_however_often_they_are_sent(pool:
     assert_eq!((wallet.purchased_milli, wallet.bonus_milli), (0, 0));
     world.verify().await;
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_request_with_two_keys_is_refused(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, gift) =
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+    let events = world.events();
+    for keys in [[new_key(), new_key()], [new_key(); 2]] {
+        let mut request =
+            world.http.post(format!("{}/v1/gifts/{gift}/send", world.base)).bearer_auth(&user.token);
+        for key in keys {
+            request = request.header("idempotency-key", key.to_string());
+        }
+        let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
+        let answer = request.json(&body).send().await.expect("an answer");
+        assert_eq!(answer.status(), 400);
+        let problem: Value = answer.json().await.expect("a problem");
+        assert_eq!(problem["code"], "idempotency_key_repeated", "{problem}");
+    }
+    assert_eq!(world.events(), events);
+    assert_eq!(world.wallet(&user).await.spendable_milli, 100_000);
+}

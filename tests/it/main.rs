@@ -5,6 +5,7 @@
     reason = "a test is the world outside: it reads the clock and makes up ids"
 )]
 
+mod agencies;
 mod bad_input;
 mod calls;
 mod crash;

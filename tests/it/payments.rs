@@ -426,3 +426,48 @@ async fn a_delivery_lies_sealed_and_its_bytes_are_gone_after_ninety_days(pool: P
     assert_eq!(world.get(Some(&world.admin), &path).await.expect_ok()["body"], Value::Null);
     assert_eq!(deliveries(&world, "done").await.len(), 0);
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_purchase_that_nobody_pays_expires_and_a_late_payment_still_credits(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_person().await;
+    let (purchase, order_id) = order(&world, &user).await;
+    let (paid, paid_order) = order(&world, &user).await;
+    world.webhook("evt_paid", &captured("pay_paid", &paid_order, 9_900, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    // The row of the paid one is there again, as after a crash between capture and clean-up.
+    sqlx::query(
+        "INSERT INTO app.open_purchases (purchase, person, opened_at, closes_at) VALUES ($1, $2, now(), now())",
+    )
+    .bind(paid)
+    .bind(user.id)
+    .execute(&pool)
+    .await
+    .expect("the row");
+    let status = async |purchase: Uuid| {
+        let path = format!("/v1/purchases/{purchase}");
+        world.get(Some(&user), &path).await.expect_ok()["status"].clone()
+    };
+    assert_eq!(status(purchase).await, "opened");
+    let mut socket = world.connect(&user).await;
+    let later = platform::clock::now() + chrono::TimeDelta::days(2);
+    // Several nodes sweep at once, and again.
+    let before = world.events();
+    let sweeps = (0..4).map(|_| world.app.purchases.sweep_once(later));
+    for swept in futures_util::future::join_all(sweeps).await {
+        swept.expect("the sweep");
+    }
+    world.app.purchases.sweep_once(later).await.expect("the sweep");
+    assert_eq!(world.events(), before + 1, "it expires once");
+    assert_eq!((status(purchase).await, status(paid).await), (json!("expired"), json!("captured")));
+    assert_eq!(socket.push("purchase:update").await["data"]["status"], "expired");
+
+    let late = captured("pay_late", &order_id, 9_900, "INR");
+    let told = futures_util::future::join_all(["evt_1", "evt_2"].map(|id| world.webhook(id, &late))).await;
+    told.into_iter().for_each(|answer| drop(answer.expect_ok()));
+    world.inbox_done().await;
+    assert_eq!(status(purchase).await, "captured");
+    assert_eq!(world.wallet(&user).await.purchased_milli, 200_000);
+    assert_eq!(suspense(&world).await, 0);
+    world.verify().await;
+}

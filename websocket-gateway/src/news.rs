@@ -4,7 +4,7 @@ use crate::budget::{connected_ms, seconds_left, seconds_paid};
 use crate::push::*;
 use ledger_core::calls::Phase;
 use ledger_core::event::{EndReason, SplitSource};
-use ledger_core::{Asset, CallId, Event, PersonId, Recorded, Timestamp, Wallet};
+use ledger_core::{Asset, CallId, Event, Payee, PersonId, Recorded, Timestamp, Wallet};
 use ledger_runtime::Facts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -125,15 +125,16 @@ fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], facts: &Facts) -> V
         }
         Event::PurchaseCaptured(it) => purchase(it.user, it.purchase, "captured", it.coins_milli),
         Event::PurchaseFailed(it) => purchase(it.user, it.purchase, "failed", 0),
+        Event::PurchaseExpired(it) => purchase(it.user, it.purchase, "expired", 0),
         Event::PurchaseRefunded(it) => {
             purchase(it.user, it.purchase, "refunded", it.coins_milli + it.bonus_milli)
         }
-        Event::WithdrawalRequested(it) => withdrawal(it.host, it.withdrawal, "requested", None),
-        Event::WithdrawalApproved(it) => withdrawal(it.host, it.withdrawal, "approved", None),
-        Event::WithdrawalRejected(it) => withdrawal(it.host, it.withdrawal, "rejected", Some(&it.reason)),
-        Event::WithdrawalCancelled(it) => withdrawal(it.host, it.withdrawal, "cancelled", None),
-        Event::WithdrawalPaid(it) => withdrawal(it.host, it.withdrawal, "paid", None),
-        Event::WithdrawalFailed(it) => withdrawal(it.host, it.withdrawal, "failed", Some(&it.reason)),
+        Event::WithdrawalRequested(it) => withdrawal(it.payee, it.withdrawal, "requested", None),
+        Event::WithdrawalApproved(it) => withdrawal(it.payee, it.withdrawal, "approved", None),
+        Event::WithdrawalRejected(it) => withdrawal(it.payee, it.withdrawal, "rejected", Some(&it.reason)),
+        Event::WithdrawalCancelled(it) => withdrawal(it.payee, it.withdrawal, "cancelled", None),
+        Event::WithdrawalPaid(it) => withdrawal(it.payee, it.withdrawal, "paid", None),
+        Event::WithdrawalFailed(it) => withdrawal(it.payee, it.withdrawal, "failed", Some(&it.reason)),
         _ => Vec::new(),
     }
 }
@@ -190,13 +191,14 @@ fn purchase(
 }
 
 fn withdrawal(
-    host: PersonId,
+    payee: Payee,
     withdrawal: ledger_core::WithdrawalId,
     status: &str,
     reason: Option<&String>,
 ) -> Vec<(PersonId, Push)> {
     let (status, reason) = (status.to_owned(), reason.cloned());
-    vec![(host, Push::WithdrawalUpdate(WithdrawalPush { withdrawal, status, reason }))]
+    let agency = payee.agency();
+    vec![(payee.person(), Push::WithdrawalUpdate(WithdrawalPush { withdrawal, agency, status, reason }))]
 }
 
 pub(crate) fn wallet(wallet: &Wallet) -> Push {

@@ -10,7 +10,9 @@ use crate::protocol::frame;
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use ledger_core::event::PauseCause;
-use ledger_core::{Asset, CallId, GiftId, GiftSendingId, Medium, PersonId, PurchaseId, WithdrawalId};
+use ledger_core::{
+    AgencyId, Asset, CallId, GiftId, GiftSendingId, Medium, PersonId, PurchaseId, WithdrawalId,
+};
 use platform::calls::Ring;
 use platform::presence::PresenceStatus;
 use platform::push::News;
@@ -233,7 +235,7 @@ data! {
 
     PurchasePush {
         purchase: PurchaseId,
-        /// captured, failed or refunded
+        /// captured, failed, expired or refunded
         status: String,
         /// Of a capture what came in, of a refund what went back.
         asset: Asset,
@@ -242,6 +244,9 @@ data! {
 
     WithdrawalPush {
         withdrawal: WithdrawalId,
+        /// The agency whose withdrawal it is; absent for a host's own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agency: Option<AgencyId>,
         /// requested, approved, rejected, cancelled, paid or failed
         status: String,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 use super::{Error, Unreadable};
 use axum::response::IntoResponse;
-use ledger_core::{Medium, Rejection, Timestamp, WithdrawalId};
+use ledger_core::{Asset, Medium, Rejection, Timestamp, WithdrawalId};
 use ledger_runtime::{ExecuteError, Leap};
 use platform::commands::CommandError;
 use platform::hosts::HostError;
@@ -31,6 +31,7 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (UnknownPlan, 404),
         (PlanInactive, 409),
         (PriceInCoins, 422),
+        (AssetNotDeclared { asset: Asset::INR }, 422),
         (UnknownPurchase, 404),
         (PurchaseNotOpen, 409),
         (PurchaseNotCaptured, 409),

@@ -85,5 +85,7 @@ callers! {
     UserCaller: Role::User;
     /// An approved host.
     HostCaller: Role::Host;
+    /// Somebody who owns an agency.
+    AgencyCaller: Role::Agency;
     AdminCaller: Role::Admin;
 }

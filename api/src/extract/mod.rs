@@ -14,7 +14,7 @@ mod tests;
 pub use address::{ClientAddress, address_of};
 pub use author::AdminAuthor;
 pub use body::{BODY_LIMIT_BYTES, Json, Raw};
-pub use caller::{AdminCaller, AnyCaller, EarnerCaller, HostCaller, UserCaller};
+pub use caller::{AdminCaller, AgencyCaller, AnyCaller, EarnerCaller, HostCaller, UserCaller};
 pub use key::IdempotencyKey;
 pub use path::Path;
 pub use query::Query;

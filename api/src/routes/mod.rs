@@ -18,6 +18,7 @@ mod health;
 mod host_admin;
 mod hosts;
 mod me;
+mod my_agencies;
 mod people;
 mod purchases;
 mod settings;
@@ -37,6 +38,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(hosts::routes())
         .merge(host_admin::routes())
         .merge(agencies::routes())
+        .merge(my_agencies::routes())
         .merge(coin_plans::routes())
         .merge(purchases::routes())
         .merge(webhooks::routes())

@@ -1,4 +1,4 @@
-//! Hosts taking their earnings out. Not for the role alone: whoever is no host any more still has what they
+//! Hosts taking their earnings out; agencies have routes of their own, which answer alike. Not for the role alone: whoever is no host any more still has what they
 //! earned, and nobody else has earnings.
 
 use crate::Api;
@@ -9,7 +9,7 @@ use crate::receipt::{Created, Recorded, created, made};
 use crate::words::WithdrawalStatus;
 use axum::extract::State;
 use ledger_core::command;
-use ledger_core::{Command, PersonId, WithdrawalId};
+use ledger_core::{Command, Payee, WithdrawalId};
 use platform::bounds::Free;
 use projections::{WithdrawalFilter, WithdrawalRow};
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,12 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RequestWithdrawal {
-    coins_milli: i64,
+pub struct RequestWithdrawal {
+    pub coins_milli: i64,
 }
 
 #[derive(Serialize, ToSchema)]
-struct WithdrawalRequested {
+pub struct WithdrawalRequested {
     #[serde(flatten)]
     recorded: Recorded,
     withdrawal: Uuid,
@@ -55,13 +55,29 @@ async fn request_withdrawal(
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<RequestWithdrawal>,
 ) -> Result<Created<WithdrawalRequested>, Error> {
-    let coins_milli = asked.coins_milli;
-    api.app.bounds.take(host.person(), Free::Withdrawals, api.now()).await?;
-    let command = Command::from(command::RequestWithdrawal { host: host.person(), coins_milli });
-    let receipt = api.app.commands.give(host.person(), key, command).await?;
+    let payee = Payee::Host { person: host.person() };
+    request(&api, key, payee, asked.coins_milli).await
+}
+
+/// Requests a withdrawal for whoever is paid.
+pub async fn request(
+    api: &Api,
+    key: Uuid,
+    payee: Payee,
+    coins_milli: i64,
+) -> Result<Created<WithdrawalRequested>, Error> {
+    api.app.bounds.take(payee.person(), Free::Withdrawals, api.now()).await?;
+    let command = Command::from(command::RequestWithdrawal { payee, coins_milli });
+    let receipt = api.app.commands.give(payee.person(), key, command).await?;
     let withdrawal = made(receipt.command_id, "withdrawal");
     let answer = WithdrawalRequested { recorded: receipt.into(), withdrawal, asset: COIN, coins_milli };
     Ok(created(&receipt, answer))
+}
+
+/// Cancels a withdrawal of whoever is to be paid.
+pub async fn cancel(api: &Api, key: Uuid, payee: Payee, withdrawal: Uuid) -> Result<Json<Recorded>, Error> {
+    let command = command::CancelWithdrawal { withdrawal: WithdrawalId(withdrawal), payee };
+    Ok(Json(api.app.commands.give(payee.person(), key, command.into()).await?.into()))
 }
 
 list_query! {
@@ -73,14 +89,10 @@ list_query! {
 }
 
 impl WithdrawalsQuery {
-    /// The page for an admin (`host` absent) or for a host.
-    pub async fn page(
-        &self,
-        api: &Api,
-        host: Option<PersonId>,
-    ) -> Result<Page<InCoins<WithdrawalRow>>, Error> {
+    /// The page for an admin (`payee` absent), or for whoever is paid.
+    pub async fn page(&self, api: &Api, payee: Option<Payee>) -> Result<Page<InCoins<WithdrawalRow>>, Error> {
         let limit = self.ready(api).await?;
-        let filter = WithdrawalFilter { status: self.status.map(|it| it.as_str().to_owned()), host };
+        let filter = WithdrawalFilter { status: self.status.map(|it| it.as_str().to_owned()), payee };
         let page = api.read.withdrawals(&filter, self.cursor.as_deref(), limit).await?;
         Ok(Page::from(page).map(InCoins::from))
     }
@@ -96,7 +108,7 @@ async fn list_withdrawals(
     host: AnyCaller,
     Query(query): Query<WithdrawalsQuery>,
 ) -> Result<Json<Page<InCoins<WithdrawalRow>>>, Error> {
-    Ok(Json(query.page(&api, Some(host.person())).await?))
+    Ok(Json(query.page(&api, Some(Payee::Host { person: host.person() })).await?))
 }
 
 /// Cancel a withdrawal
@@ -111,9 +123,5 @@ async fn cancel_withdrawal(
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
 ) -> Result<Json<Recorded>, Error> {
-    let command = Command::from(command::CancelWithdrawal {
-        withdrawal: WithdrawalId(withdrawal),
-        host: host.person(),
-    });
-    Ok(Json(api.app.commands.give(host.person(), key, command).await?.into()))
+    cancel(&api, key, Payee::Host { person: host.person() }, withdrawal).await
 }

@@ -12,7 +12,6 @@ pub use end::{CallEnded, EndCall, EndReason, Ending};
 pub use pause::{CallPaused, CallResumed, PauseCall, PauseCause, ResumeCall};
 pub(crate) use returned::Returnable;
 pub use returned::{CallChargeReturned, ReturnedDraw};
-pub(crate) use start::FreeUsed;
 pub use start::{CallStarted, StartCall};
 pub use tick::{CallTicked, TickCall};
 
@@ -25,8 +24,8 @@ macro_rules! noun {
             calls: CallId => calls::Call;
             // Who is in which call, as payer or as host.
             engaged: PersonId => CallId;
-            // By payer: what was used of free seconds on the last day on which any were.
-            free_used: PersonId => calls::FreeUsed;
+            // What was used of free seconds on a day (UTC, counted from 1970), by day, payer and host.
+            free_used: (i64, PersonId, PersonId) => u32;
             // When which call has ended.
             ended_calls: (Timestamp, CallId) => ();
         }

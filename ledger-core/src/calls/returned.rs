@@ -151,6 +151,9 @@ impl Happened for CallChargeReturned {
             change.give_back(it.lot, it.account, it.amount_milli, it.expires_at);
         }
         let hold_seconds = change.state.call(self.call).map_or(0, |call| call.earnings_hold_seconds);
-        change.unearned(self.host, self.host_milli, hold_seconds);
+        change.unearned(Account::HostEarnings(self.host), self.host_milli, hold_seconds);
+        if let Some(agency) = self.commission.agency {
+            change.unearned(Account::AgencyEarnings(agency), self.agency_milli, hold_seconds);
+        }
     }
 }

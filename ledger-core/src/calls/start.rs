@@ -7,8 +7,6 @@ use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::{CallId, Event, Medium, PersonId, Posting, Rejection, State, Timestamp};
-use serde::Serialize;
-use std::collections::BTreeMap;
 
 commands! {
     /// The host accepted: what decides the charges is fixed, and the first increment begins.
@@ -39,35 +37,35 @@ events! {
     }
 }
 
-/// What a payer has used of free seconds on one day (UTC): they are given per payer, host and day. The row is
-/// replaced on the next day on which the payer uses any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct FreeUsed {
-    day: i64,
-    seconds: BTreeMap<PersonId, u32>,
-}
-
 impl State {
-    /// The free seconds that `payer` has used with `host` on the day of `at`.
+    /// The free seconds that `payer` has used with `host` on the day of `at`. They are given per payer, host and day.
     fn free_used(&self, payer: PersonId, host: PersonId, at: Timestamp) -> u32 {
-        let row = self.tables.free_used.get(&payer).filter(|row| row.day == day(at));
-        row.and_then(|row| row.seconds.get(&host)).copied().unwrap_or(0)
+        self.tables.free_used.get(&(day(at), payer, host)).copied().unwrap_or(0)
     }
 }
 
 impl Change<'_> {
-    /// Counts the free seconds of a call that has ended, on the day on which it began.
+    /// Counts the free seconds of a call that has ended, on the day on which it began. Days that are over leave, a
+    /// few rows at a time, so that no more rows stay than one day makes.
     pub(super) fn use_free_seconds(&mut self, ended: &CallEnded) {
+        const AT_ONCE: usize = 4;
+        let today = day(self.at);
         let tables = &mut self.state.tables;
         let Some(call) = tables.calls.get(&ended.call).filter(|call| call.free_seconds > 0) else { return };
-        let day = day(call.started_at);
         let used = u32::try_from(ended.connected_ms.div_euclid(1_000).saturating_add(1)).unwrap_or(u32::MAX);
         let used = used.min(call.free_seconds);
-        let before = tables.free_used.get(&ended.payer).filter(|row| row.day == day);
-        let mut row = before.cloned().unwrap_or(FreeUsed { day, seconds: BTreeMap::new() });
-        let seconds = row.seconds.entry(ended.host).or_default();
-        *seconds = seconds.saturating_add(used);
-        tables.free_used.set(self.revision, ended.payer, Some(row));
+        let day = day(call.started_at);
+        let oldest = tables.free_used.iter().map(|(key, _)| *key).take(AT_ONCE);
+        let over: Vec<_> = oldest.filter(|(of, _, _)| *of < today).collect();
+        for key in over {
+            tables.free_used.set(self.revision, key, None);
+        }
+        // Nobody asks about the day before any more: a call of that day needs no row.
+        if day == today {
+            let key = (day, ended.payer, ended.host);
+            let before = tables.free_used.get(&key).copied().unwrap_or(0);
+            tables.free_used.set(self.revision, key, Some(before.saturating_add(used)));
+        }
     }
 }
 

@@ -75,6 +75,7 @@ impl Decide for SetCoinPlan {
         if price_asset == Asset::COIN {
             return Err(Rejection::PriceInCoins);
         }
+        context.check_declared(price_asset)?;
         if bonus_valid_seconds == Some(0) {
             return Err(Rejection::AmountNotPositive { field: "bonus_valid_seconds" });
         }

@@ -1,22 +1,22 @@
-//! What hosts have earned, and from when on it can be withdrawn.
+//! What hosts and agencies have earned, and from when on it can be withdrawn.
 
 use crate::mechanism::event::Change;
-use crate::{Account, Asset, PersonId, State, Timestamp};
+use crate::{Account, Asset, State, Timestamp};
 
 impl State {
-    /// What `host` can withdraw: earnings whose waiting time is over.
-    pub fn withdrawable(&self, host: PersonId, at: Timestamp) -> i64 {
+    /// What can be withdrawn from an account of earnings: those whose waiting time is over.
+    pub fn withdrawable(&self, earnings: Account, at: Timestamp) -> i64 {
         let pending: i64 = self
             .tables
             .pending_earnings
-            .get(&host)
+            .get(&earnings)
             .into_iter()
             .flatten()
             .filter(|(from, _)| *from > at)
             .map(|(_, amount)| amount)
             .sum();
         // A correction may have taken coins that were still waiting.
-        (-self.balance(Account::HostEarnings(host), Asset::COIN) - pending).max(0)
+        (-self.balance(earnings, Asset::COIN) - pending).max(0)
     }
 }
 
@@ -34,10 +34,10 @@ pub(super) fn available_from(at: Timestamp, hold_seconds: u32) -> Timestamp {
     Timestamp(due.saturating_add(step_ms - 1).div_euclid(step_ms).saturating_mul(step_ms))
 }
 
-/// Notes what `host` has earned, and lets go of what waits no longer.
-pub(super) fn earned(change: &mut Change, host: PersonId, amount_milli: i64, available_from: Timestamp) {
+/// Notes what came into an account of earnings, and lets go of what waits no longer.
+pub(super) fn earned(change: &mut Change, earnings: Account, amount_milli: i64, available_from: Timestamp) {
     let table = &mut change.state.tables.pending_earnings;
-    let before = table.get(&host);
+    let before = table.get(&earnings);
     let mut pending: Vec<(Timestamp, i64)> = before.cloned().unwrap_or_default();
     pending.retain(|(from, _)| *from > change.at);
     if available_from > change.at && amount_milli > 0 {
@@ -47,18 +47,18 @@ pub(super) fn earned(change: &mut Change, host: PersonId, amount_milli: i64, ava
         }
     }
     if before.is_some() || !pending.is_empty() {
-        table.set(change.revision, host, Some(pending).filter(|it| !it.is_empty()));
+        table.set(change.revision, earnings, Some(pending).filter(|it| !it.is_empty()));
     }
 }
 
 impl Change<'_> {
-    /// Takes `amount_milli` that `host` gives back out of what waits, the latest first. What was earned under
+    /// Takes `amount_milli` that leave an account of earnings again out of what waits, the latest first. What was earned under
     /// a hold of `hold_seconds` waits no longer than earnings of this moment would: what waits longer was
     /// earned otherwise, and stays.
-    pub fn unearned(&mut self, host: PersonId, amount_milli: i64, hold_seconds: u32) {
+    pub fn unearned(&mut self, earnings: Account, amount_milli: i64, hold_seconds: u32) {
         let latest = available_from(self.at, hold_seconds);
         let table = &mut self.state.tables.pending_earnings;
-        let Some(mut pending) = table.get(&host).cloned() else { return };
+        let Some(mut pending) = table.get(&earnings).cloned() else { return };
         let mut open = amount_milli;
         pending.sort_unstable();
         for (_, waiting) in pending.iter_mut().rev().filter(|(from, _)| *from <= latest) {
@@ -67,7 +67,7 @@ impl Change<'_> {
             open -= part;
         }
         pending.retain(|(_, waiting)| *waiting > 0);
-        table.set(self.revision, host, Some(pending).filter(|it| !it.is_empty()));
+        table.set(self.revision, earnings, Some(pending).filter(|it| !it.is_empty()));
     }
 }
 

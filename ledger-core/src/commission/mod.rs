@@ -18,7 +18,8 @@ macro_rules! noun {
         events { CommissionRateSet CommissionRateCleared CommissionSplit }
         tables {
             commissions: commission::CommissionScope => Vec<commission::RateChange>;
-            pending_earnings: PersonId => Vec<(Timestamp, i64)>;
+            // By account of earnings: what waits, and until when.
+            pending_earnings: Account => Vec<(Timestamp, i64)>;
         }
         rejections {
             CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";

@@ -78,6 +78,11 @@ impl State {
         CommissionRule { scope, host_bps, agency_bps: if agency.is_some() { agency_bps } else { 0 }, agency }
     }
 
+    /// How many changes of a scope's rate are kept: the one in force, and those to come.
+    pub fn commission_changes(&self, scope: CommissionScope) -> usize {
+        self.tables.commissions.get(&scope).map_or(0, Vec::len)
+    }
+
     /// The shares of host and agency that are set for a scope and hold at `at`.
     pub fn rate_in_force(&self, scope: CommissionScope, at: Timestamp) -> Option<(u32, u32)> {
         let changes = self.tables.commissions.get(&scope)?;
@@ -171,6 +176,10 @@ fn change_rate(
 ) {
     let rates = &mut change.state.tables.commissions;
     let mut changes = rates.get(&scope).cloned().unwrap_or_default();
+    // Time runs forward and a call keeps the rate that it started with, so nobody asks any more about a change
+    // that was overtaken by one in force.
+    let in_force = changes.partition_point(|it| it.effective_from <= change.at).saturating_sub(1);
+    changes.drain(..in_force);
     // After those of the same moment: of two changes for one moment the later command wins.
     let place = changes.partition_point(|change| change.effective_from <= effective_from);
     changes.insert(place, RateChange { effective_from, bps });

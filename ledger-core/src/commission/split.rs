@@ -96,7 +96,10 @@ impl Happened for CommissionSplit {
     }
 
     fn evolve(&self, change: &mut Change) {
-        earned(change, self.host, self.host_milli, self.available_from);
+        earned(change, Account::HostEarnings(self.host), self.host_milli, self.available_from);
+        if let Some(agency) = self.commission.agency {
+            earned(change, Account::AgencyEarnings(agency), self.agency_milli, self.available_from);
+        }
     }
 }
 

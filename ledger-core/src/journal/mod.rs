@@ -11,9 +11,13 @@ macro_rules! noun {
             journal
             commands { OpenJournal }
             events { JournalOpened }
-            tables {}
+            tables {
+                // The assets that the journal's first event declares: amounts in others would mean nothing to a reader.
+                assets: Asset => ();
+            }
             rejections {
                 JournalNotOpen = "journal_not_open", "the journal has not been opened";
+                AssetNotDeclared { asset: Asset } = "asset_not_declared", "this journal is not kept in {asset}";
                 JournalAlreadyOpen = "journal_already_open", "the journal has been opened before";
             }
         } }
@@ -56,5 +60,19 @@ impl Happened for JournalOpened {
     fn evolve(&self, change: &mut Change) {
         assert_eq!(change.revision, 0, "JournalOpened is the first event");
         change.state.head.journal = Some(self.journal);
+        for asset in &self.assets {
+            change.state.tables.assets.set(change.revision, *asset, Some(()));
+        }
+    }
+}
+
+impl Context<'_> {
+    /// # Errors
+    /// [`Rejection::AssetNotDeclared`].
+    pub(crate) fn check_declared(&self, asset: Asset) -> Result<(), Rejection> {
+        match self.state.tables.assets.get(&asset) {
+            Some(()) => Ok(()),
+            None => Err(Rejection::AssetNotDeclared { asset }),
+        }
     }
 }

@@ -23,7 +23,7 @@ impl State {
             bonus_milli: own(Account::UserBonus(person)),
             spendable_milli: self.spendable(person, at),
             earnings_milli: own(Account::HostEarnings(person)),
-            withdrawable_milli: self.withdrawable(person, at),
+            withdrawable_milli: self.withdrawable(Account::HostEarnings(person), at),
         }
     }
 

@@ -111,6 +111,11 @@ impl State {
         self.tables.undo_bytes()
     }
 
+    /// How many rows each table holds, by the table's name.
+    pub fn rows(&self) -> Vec<(&'static str, usize)> {
+        self.tables.rows()
+    }
+
     /// How many bytes it takes to know retries of settled commands, as far as can be counted without the
     /// allocator.
     pub fn command_memory_bytes(&self) -> usize {

@@ -60,6 +60,10 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The rows in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.rows.iter()

@@ -1,5 +1,6 @@
 //! What became of a payment: captured, or failed.
 
+use super::purchase::CAPTURED_STAYS_MS;
 use super::unmatched::{early_refunds, unmatched_payment};
 use super::{Captured, Purchase, Refundable, UnmatchedCause};
 use crate::account::legs;
@@ -152,6 +153,7 @@ impl Happened for PurchaseCaptured {
         change.edit_purchase(self.purchase, |purchase| {
             purchase.captured = Some(Captured::fresh(self.lot, None));
         });
+        change.purchase_leaves_in(self.purchase, CAPTURED_STAYS_MS);
         change.know_payment(&self.payment_ref, Some(self.purchase));
         change.add_lot(self.lot, Account::UserPurchased(self.user), self.coins_milli, None);
     }

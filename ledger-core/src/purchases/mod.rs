@@ -1,12 +1,14 @@
 //! Coins for money: purchases, captures, refunds, and money that fits no open case.
 
 mod capture;
+mod expire;
 mod open;
 mod purchase;
 mod refund;
 mod unmatched;
 
 pub use capture::{CapturePurchase, FailPurchase, PurchaseCaptured, PurchaseFailed};
+pub use expire::{ExpirePurchase, PurchaseExpired};
 pub use open::{OpenPurchase, PurchaseOpened};
 pub use purchase::{Captured, Purchase};
 pub(crate) use refund::Refundable;
@@ -20,13 +22,17 @@ pub use unmatched::{
 macro_rules! noun {
     ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
         purchases
-        commands { OpenPurchase CapturePurchase FailPurchase RecordRefund RefundPurchase ResolveSuspense }
+        commands {
+            OpenPurchase ExpirePurchase CapturePurchase FailPurchase RecordRefund RefundPurchase ResolveSuspense
+        }
         events {
-            PurchaseOpened PurchaseCaptured PurchaseFailed PurchaseRefunded UnmatchedMoneyReceived
+            PurchaseOpened PurchaseExpired PurchaseCaptured PurchaseFailed PurchaseRefunded UnmatchedMoneyReceived
             SuspenseResolved
         }
         tables {
             purchases: PurchaseId => purchases::Purchase;
+            // When which purchase leaves.
+            leaving_purchases: (Timestamp, PurchaseId) => ();
             // Where each refund's reference was recorded.
             refunds: String => u64;
             // By the gateway's name of the payment.

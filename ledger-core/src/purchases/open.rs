@@ -1,6 +1,7 @@
 //! A user chooses a plan.
 
 use super::Purchase;
+use super::purchase::UNPAID_STAYS_MS;
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -73,8 +74,12 @@ impl Happened for PurchaseOpened {
             bonus_valid_seconds: self.bonus_valid_seconds,
             price_minor: self.price_minor,
             price_asset: self.price_asset,
+            expired: false,
             captured: None,
+            leaves_at: change.at,
         };
+        change.forget_settled_purchases();
         change.state.tables.purchases.set(change.revision, self.purchase, Some(purchase));
+        change.purchase_leaves_in(self.purchase, UNPAID_STAYS_MS);
     }
 }

@@ -1,8 +1,16 @@
 //! A purchase as the ledger sees it.
 
 use crate::mechanism::event::Change;
-use crate::{Asset, Gateway, LotId, PersonId, PurchaseId, State};
+use crate::{Asset, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
 use serde::Serialize;
+
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
+/// How long after it was opened an unpaid purchase can still be captured. No gateway keeps an order open so long.
+/// Money that comes later goes to suspense.
+pub(super) const UNPAID_STAYS_MS: i64 = 30 * DAY_MS;
+/// How long after its capture a purchase can be refunded by itself. Cards are disputed for up to 18 months. What
+/// comes back later goes to suspense.
+pub(super) const CAPTURED_STAYS_MS: i64 = 550 * DAY_MS;
 
 /// A purchase and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,7 +22,11 @@ pub struct Purchase {
     pub bonus_valid_seconds: Option<u32>,
     pub price_minor: i64,
     pub price_asset: Asset,
+    /// Nobody paid in time; a capture that comes later still credits.
+    pub expired: bool,
     pub captured: Option<Captured>,
+    /// When it leaves the state.
+    pub leaves_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,5 +61,29 @@ impl State {
 impl Change<'_> {
     pub fn edit_purchase(&mut self, id: PurchaseId, edit: impl FnOnce(&mut Purchase)) {
         self.state.tables.purchases.edit(self.revision, &id, edit);
+    }
+
+    /// Notes when the purchase leaves: so long after now.
+    pub(super) fn purchase_leaves_in(&mut self, id: PurchaseId, stays_ms: i64) {
+        let leaves_at = self.at.plus_ms(stays_ms);
+        let tables = &mut self.state.tables;
+        if let Some(row) = tables.purchases.get(&id) {
+            tables.leaving_purchases.set(self.revision, (row.leaves_at, id), None);
+        }
+        tables.leaving_purchases.set(self.revision, (leaves_at, id), Some(()));
+        tables.purchases.edit(self.revision, &id, |row| row.leaves_at = leaves_at);
+    }
+
+    /// Lets go of purchases that stayed as long as they may. A few whenever one is opened, so that opening stays
+    /// cheap and the state shrinks as fast as it grows.
+    pub(super) fn forget_settled_purchases(&mut self) {
+        const AT_ONCE: usize = 4;
+        let tables = &mut self.state.tables;
+        let leaving = tables.leaving_purchases.iter().map(|(key, ())| *key).take(AT_ONCE);
+        let due: Vec<(Timestamp, PurchaseId)> = leaving.filter(|(at, _)| *at <= self.at).collect();
+        for key in due {
+            tables.leaving_purchases.set(self.revision, key, None);
+            tables.purchases.set(self.revision, key.1, None);
+        }
     }
 }

@@ -9,32 +9,30 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 commands! {
-    RequestWithdrawal = "RequestWithdrawal" { host: PersonId, coins_milli: i64 }
+    RequestWithdrawal = "RequestWithdrawal" { payee: Payee, coins_milli: i64 }
     ApproveWithdrawal = "ApproveWithdrawal" { withdrawal: WithdrawalId }
     RejectWithdrawal = "RejectWithdrawal" { withdrawal: WithdrawalId, reason: String }
-    CancelWithdrawal = "CancelWithdrawal" { withdrawal: WithdrawalId, host: PersonId }
+    CancelWithdrawal = "CancelWithdrawal" { withdrawal: WithdrawalId, payee: Payee }
     MarkWithdrawalPaid = "MarkWithdrawalPaid" { withdrawal: WithdrawalId, payout_ref: String }
     FailWithdrawal = "FailWithdrawal" { withdrawal: WithdrawalId, reason: String }
 }
 
 impl Decide for RequestWithdrawal {
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let &RequestWithdrawal { host, coins_milli } = self;
+        let &RequestWithdrawal { payee, coins_milli } = self;
         check_amount("coins_milli", coins_milli)?;
         let policy = context.policy;
         let minimum_milli = policy.minimum_withdrawal_milli;
         if coins_milli < minimum_milli {
             return Err(Rejection::WithdrawalTooSmall { minimum_milli });
         }
-        let wallet = context.state.wallet(host, context.at);
-        let available_milli = wallet.withdrawable_milli;
+        let earnings = payee.earnings();
+        let available_milli = context.state.withdrawable(earnings, context.at);
         if coins_milli > available_milli {
-            let others = wallet.purchased_milli.saturating_add(wallet.bonus_milli);
+            let earnings_milli = -context.state.balance(earnings, Asset::COIN);
             return Err(match coins_milli {
-                coins if coins <= wallet.earnings_milli => {
-                    Rejection::EarningsNotAvailable { available_milli }
-                }
-                coins if coins <= wallet.earnings_milli.saturating_add(others) => {
+                coins if coins <= earnings_milli => Rejection::EarningsNotAvailable { available_milli },
+                coins if coins <= earnings_milli.saturating_add(other_coins(context, payee)) => {
                     Rejection::PurchasedNotWithdrawable { available_milli }
                 }
                 _ => Rejection::InsufficientEarnings { available_milli },
@@ -49,54 +47,61 @@ impl Decide for RequestWithdrawal {
         }
         let withdrawal: WithdrawalId = context.command_id.derive("withdrawal");
         let held = Account::WithdrawalHeld(withdrawal);
-        let postings = legs(Asset::COIN, Account::HostEarnings(host), held, coins_milli);
-        let requested =
-            WithdrawalRequested { withdrawal, host, coins_milli, rate, payout_minor, payout_asset, postings };
+        let postings = legs(Asset::COIN, earnings, held, coins_milli);
+        let requested = WithdrawalRequested {
+            withdrawal,
+            payee,
+            coins_milli,
+            rate,
+            payout_minor,
+            payout_asset,
+            postings,
+        };
         Ok(vec![requested.into()])
     }
 }
 
 impl Decide for ApproveWithdrawal {
     fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
-        state.withdrawal(self.withdrawal).map(|row| row.host)
+        state.withdrawal(self.withdrawal).map(|row| row.payee.person())
     }
 
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;
         let row = requested(context, withdrawal)?;
-        Ok(vec![WithdrawalApproved { withdrawal, host: row.host }.into()])
+        Ok(vec![WithdrawalApproved { withdrawal, payee: row.payee }.into()])
     }
 }
 
 impl Decide for RejectWithdrawal {
     fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
-        state.withdrawal(self.withdrawal).map(|row| row.host)
+        state.withdrawal(self.withdrawal).map(|row| row.payee.person())
     }
 
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;
         let reason = check_reason("reason", &self.reason)?;
         let row = requested(context, withdrawal)?;
-        let (host, coins_milli, postings) = (row.host, row.coins_milli, returned(withdrawal, row));
-        Ok(vec![WithdrawalRejected { withdrawal, host, reason, coins_milli, postings }.into()])
+        let (payee, coins_milli, postings) = (row.payee, row.coins_milli, returned(withdrawal, row));
+        Ok(vec![WithdrawalRejected { withdrawal, payee, reason, coins_milli, postings }.into()])
     }
 }
 
 impl Decide for CancelWithdrawal {
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let &CancelWithdrawal { withdrawal, host } = self;
+        let &CancelWithdrawal { withdrawal, payee } = self;
         // Somebody else's withdrawal is answered like one that is not there.
-        let own = context.state.withdrawal(withdrawal).filter(|row| row.host == host);
+        let own = context.state.withdrawal(withdrawal).filter(|row| row.payee == payee);
         own.ok_or(Rejection::UnknownWithdrawal)?;
         let row = requested(context, withdrawal)?;
         let (coins_milli, postings) = (row.coins_milli, returned(withdrawal, row));
-        Ok(vec![WithdrawalCancelled { withdrawal, host, coins_milli, postings }.into()])
+        Ok(vec![WithdrawalCancelled { withdrawal, payee, coins_milli, postings }.into()])
     }
 }
 
 impl Decide for MarkWithdrawalPaid {
     fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
-        state.withdrawal(self.withdrawal).map(|row| row.host)
+        state.withdrawal(self.withdrawal).map(|row| row.payee.person())
     }
 
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
@@ -117,7 +122,7 @@ impl Decide for MarkWithdrawalPaid {
         postings.extend(legs(row.payout_asset, from, to, row.payout_minor));
         let paid = WithdrawalPaid {
             withdrawal,
-            host: row.host,
+            payee: row.payee,
             payout_ref,
             coins_milli: row.coins_milli,
             payout_minor: row.payout_minor,
@@ -130,10 +135,10 @@ impl Decide for MarkWithdrawalPaid {
 
 impl Decide for FailWithdrawal {
     fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
-        state.withdrawal(self.withdrawal).map(|row| row.host)
+        state.withdrawal(self.withdrawal).map(|row| row.payee.person())
     }
 
-    /// The payout did not arrive, before or after it was marked as paid: the host has the coins back.
+    /// The payout did not arrive, before or after it was marked as paid: the payee has the coins back.
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let withdrawal = self.withdrawal;
         let reason = check_reason("reason", &self.reason)?;
@@ -141,7 +146,7 @@ impl Decide for FailWithdrawal {
         let (was_paid, postings) = match row.status {
             WithdrawalStatus::Approved => (false, returned(withdrawal, row)),
             WithdrawalStatus::Paid => {
-                let earnings = Account::HostEarnings(row.host);
+                let earnings = row.payee.earnings();
                 let mut postings = legs(Asset::COIN, Account::ExchangeCoins, earnings, row.coins_milli);
                 let bank = Account::PlatformBank;
                 postings.extend(legs(row.payout_asset, bank, Account::ExchangeCoins, row.payout_minor));
@@ -152,7 +157,7 @@ impl Decide for FailWithdrawal {
         };
         let failed = WithdrawalFailed {
             withdrawal,
-            host: row.host,
+            payee: row.payee,
             reason,
             was_paid,
             coins_milli: row.coins_milli,
@@ -180,7 +185,18 @@ fn payout_minor(coins_milli: i64, rate: Decimal, asset: Asset) -> Option<i64> {
     coins.checked_mul(rate)?.checked_mul(minor_units)?.floor().to_i64()
 }
 
-/// The held coins are the host's again.
+/// The held coins are the payee's again.
 fn returned(id: WithdrawalId, row: &Withdrawal) -> Vec<Posting> {
-    legs(Asset::COIN, Account::WithdrawalHeld(id), Account::HostEarnings(row.host), row.coins_milli)
+    legs(Asset::COIN, Account::WithdrawalHeld(id), row.payee.earnings(), row.coins_milli)
+}
+
+/// What a host has besides earnings: it can be spent, not withdrawn.
+fn other_coins(context: &Context, payee: Payee) -> i64 {
+    match payee {
+        Payee::Host { person } => {
+            let wallet = context.state.wallet(person, context.at);
+            wallet.purchased_milli.saturating_add(wallet.bonus_milli)
+        }
+        Payee::Agency { .. } => 0,
+    }
 }

@@ -1,6 +1,6 @@
 //! What happens to withdrawals.
 
-use super::{Withdrawal, WithdrawalStatus};
+use super::{Payee, Withdrawal, WithdrawalStatus};
 use crate::mechanism::event::{Change, Happened, events};
 use crate::{Asset, PersonId, Posting, WithdrawalId};
 use rust_decimal::Decimal;
@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 events! {
     WithdrawalRequested = "WithdrawalRequested" {
         withdrawal: WithdrawalId,
-        host: PersonId,
+        payee: Payee,
         coins_milli: i64,
         /// Units of the payout asset for one coin, as a decimal text.
         #[schemars(with = "String")]
@@ -17,23 +17,23 @@ events! {
         payout_asset: Asset,
         postings: Vec<Posting>,
     }
-    WithdrawalApproved = "WithdrawalApproved" { withdrawal: WithdrawalId, host: PersonId }
+    WithdrawalApproved = "WithdrawalApproved" { withdrawal: WithdrawalId, payee: Payee }
     WithdrawalRejected = "WithdrawalRejected" {
         withdrawal: WithdrawalId,
-        host: PersonId,
+        payee: Payee,
         reason: String,
         coins_milli: i64,
         postings: Vec<Posting>,
     }
     WithdrawalCancelled = "WithdrawalCancelled" {
         withdrawal: WithdrawalId,
-        host: PersonId,
+        payee: Payee,
         coins_milli: i64,
         postings: Vec<Posting>,
     }
     WithdrawalPaid = "WithdrawalPaid" {
         withdrawal: WithdrawalId,
-        host: PersonId,
+        payee: Payee,
         /// What the bank or gateway calls the payout.
         payout_ref: String,
         coins_milli: i64,
@@ -41,10 +41,10 @@ events! {
         payout_asset: Asset,
         postings: Vec<Posting>,
     }
-    /// The payout did not arrive: the coins are the host's again.
+    /// The payout did not arrive: the coins are the payee's again.
     WithdrawalFailed = "WithdrawalFailed" {
         withdrawal: WithdrawalId,
-        host: PersonId,
+        payee: Payee,
         reason: String,
         /// Whether it had been marked as paid: then the fiat came back too.
         was_paid: bool,
@@ -61,7 +61,7 @@ impl Happened for WithdrawalRequested {
     }
 
     fn people(&self) -> Vec<PersonId> {
-        vec![self.host]
+        vec![self.payee.person()]
     }
 
     fn correlation(&self) -> Option<uuid::Uuid> {
@@ -70,13 +70,15 @@ impl Happened for WithdrawalRequested {
 
     fn evolve(&self, change: &mut Change) {
         let withdrawal = Withdrawal {
-            host: self.host,
+            payee: self.payee,
             coins_milli: self.coins_milli,
             rate: self.rate,
             payout_minor: self.payout_minor,
             payout_asset: self.payout_asset,
             status: WithdrawalStatus::Requested,
+            leaves_at: None,
         };
+        change.forget_finished_withdrawals();
         change.state.tables.withdrawals.set(change.revision, self.withdrawal, Some(withdrawal));
     }
 }
@@ -87,7 +89,7 @@ impl Happened for WithdrawalApproved {
     }
 
     fn people(&self) -> Vec<PersonId> {
-        vec![self.host]
+        vec![self.payee.person()]
     }
 
     fn correlation(&self) -> Option<uuid::Uuid> {
@@ -105,7 +107,7 @@ impl Happened for WithdrawalPaid {
     }
 
     fn people(&self) -> Vec<PersonId> {
-        vec![self.host]
+        vec![self.payee.person()]
     }
 
     fn correlation(&self) -> Option<uuid::Uuid> {
@@ -120,7 +122,7 @@ impl Happened for WithdrawalPaid {
     }
 }
 
-/// The events that give the coins back to the host, each with the status that it leads to.
+/// The events that give the coins back to the payee, each with the status that it leads to.
 macro_rules! gives_back {
     ($($event:ident => $status:ident;)*) => {$(
         impl Happened for $event {
@@ -129,7 +131,7 @@ macro_rules! gives_back {
             }
 
             fn people(&self) -> Vec<PersonId> {
-                vec![self.host]
+                vec![self.payee.person()]
             }
 
             fn correlation(&self) -> Option<uuid::Uuid> {

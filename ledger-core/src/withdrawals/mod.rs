@@ -1,7 +1,8 @@
-//! Earned coins on their way to the host's bank.
+//! Earned coins on their way to the bank of a host or an agency.
 
 mod commands;
 mod events;
+mod payee;
 mod withdrawal;
 
 pub use commands::{
@@ -12,6 +13,7 @@ pub use events::{
     WithdrawalApproved, WithdrawalCancelled, WithdrawalFailed, WithdrawalPaid, WithdrawalRejected,
     WithdrawalRequested,
 };
+pub use payee::Payee;
 pub use withdrawal::{Withdrawal, WithdrawalStatus};
 
 macro_rules! noun {
@@ -27,6 +29,8 @@ macro_rules! noun {
         }
         tables {
             withdrawals: WithdrawalId => withdrawals::Withdrawal;
+            // When which finished withdrawal leaves.
+            leaving_withdrawals: (Timestamp, WithdrawalId) => ();
             // Each payout reference that was ever recorded, whatever became of the payout.
             payout_refs: String => WithdrawalId;
         }

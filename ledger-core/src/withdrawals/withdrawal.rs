@@ -1,7 +1,9 @@
 //! A withdrawal as the ledger sees it.
 
+use super::Payee;
 use crate::mechanism::event::Change;
-use crate::{Asset, PersonId, State, WithdrawalId};
+use crate::state::KEY_LIFE_MS;
+use crate::{Asset, State, Timestamp, WithdrawalId};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -18,13 +20,21 @@ pub enum WithdrawalStatus {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Withdrawal {
-    pub host: PersonId,
+    pub payee: Payee,
     pub coins_milli: i64,
     pub rate: Decimal,
     pub payout_minor: i64,
     pub payout_asset: Asset,
     pub status: WithdrawalStatus,
+    /// When it leaves the state; absent while a decision or a payout is still to come.
+    pub leaves_at: Option<Timestamp>,
 }
+
+/// Nothing can happen to a rejected, cancelled or failed withdrawal. It stays as long as a client's key lives, so
+/// that a late command about it is answered `withdrawal_closed`.
+const CLOSED_STAYS_MS: i64 = KEY_LIFE_MS;
+/// A payout can come back from the bank for as long as this.
+const PAID_STAYS_MS: i64 = 180 * 24 * 3_600 * 1_000;
 
 impl State {
     pub fn withdrawal(&self, withdrawal: WithdrawalId) -> Option<&Withdrawal> {
@@ -39,6 +49,35 @@ impl State {
 
 impl Change<'_> {
     pub(super) fn set_withdrawal_status(&mut self, id: WithdrawalId, status: WithdrawalStatus) {
-        self.state.tables.withdrawals.edit(self.revision, &id, |row| row.status = status);
+        let stays_ms = match status {
+            WithdrawalStatus::Requested | WithdrawalStatus::Approved => None,
+            WithdrawalStatus::Paid => Some(PAID_STAYS_MS),
+            WithdrawalStatus::Rejected | WithdrawalStatus::Cancelled | WithdrawalStatus::Failed => {
+                Some(CLOSED_STAYS_MS)
+            }
+        };
+        let leaves_at = stays_ms.map(|stays_ms| self.at.plus_ms(stays_ms));
+        let tables = &mut self.state.tables;
+        let before = tables.withdrawals.get(&id).and_then(|row| row.leaves_at);
+        if let Some(before) = before {
+            tables.leaving_withdrawals.set(self.revision, (before, id), None);
+        }
+        if let Some(leaves_at) = leaves_at {
+            tables.leaving_withdrawals.set(self.revision, (leaves_at, id), Some(()));
+        }
+        tables.withdrawals.edit(self.revision, &id, |row| (row.status, row.leaves_at) = (status, leaves_at));
+    }
+
+    /// Lets go of withdrawals to which nothing can happen any more. A few at each request, so that requests stay
+    /// cheap and the state shrinks as fast as it grows.
+    pub(super) fn forget_finished_withdrawals(&mut self) {
+        const AT_ONCE: usize = 4;
+        let tables = &mut self.state.tables;
+        let leaving = tables.leaving_withdrawals.iter().map(|(key, ())| *key).take(AT_ONCE);
+        let due: Vec<(Timestamp, WithdrawalId)> = leaving.filter(|(at, _)| *at <= self.at).collect();
+        for key in due {
+            tables.leaving_withdrawals.set(self.revision, key, None);
+            tables.withdrawals.set(self.revision, key.1, None);
+        }
     }
 }

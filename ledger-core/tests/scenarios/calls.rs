@@ -1,6 +1,7 @@
 //! Calls: who may start one, how it ends, what interrupts it.
 
 use crate::world::*;
+use ledger_core::command::EndCall;
 use ledger_core::*;
 
 #[test]
@@ -236,4 +237,45 @@ fn terms_that_cannot_meter_a_call_are_refused() {
     }
     world.policy.grace_seconds = 0;
     world.given(start()).at(1).given(pause()).check(resume(), "ended Lost after 1000 ms, 1 ticks, 1666");
+}
+
+#[test]
+fn an_ended_call_leaves_a_day_later_when_another_one_starts() {
+    let mut world = World::in_call(1_000_000);
+    world.check(hang_up(USER), "ended HungUp after 0 ms, 1 ticks, 1666");
+    let mut number = 0x6000;
+    let mut another = |world: &mut World| {
+        number += 1;
+        let call = CallId(uuid::Uuid::from_u128(number));
+        world.given(start_as(call, OTHER, OTHER_HOST, 10_000));
+        world.given(EndCall { call, by: Ending::Participant(OTHER) }.into());
+    };
+    world.given(adjust(Account::UserPurchased(OTHER), 1_000_000)).at_ms(DAY_MS);
+    another(&mut world);
+    world.refuse(hang_up(USER), Rejection::CallEnded).at_ms(DAY_MS + 1);
+    assert!(world.state.call(CALL).is_some(), "only the next start makes room");
+    another(&mut world);
+    assert!(world.state.call(CALL).is_none());
+    world.refuse(hang_up(USER), Rejection::UnknownCall);
+}
+
+#[test]
+fn what_calls_leave_in_the_state_is_what_a_day_makes() {
+    let mut world = World::with_coins(1_000_000);
+    world.policy.free_seconds = 60;
+    let mut most = 0;
+    for day in 0..20_u32 {
+        for number in 0..5_u32 {
+            world.at_ms(i64::from(day) * DAY_MS + i64::from(number) * HOUR_MS);
+            let call = CallId(uuid::Uuid::from_u128(u128::from(0x7000 + day * 10 + number)));
+            let payer = PersonId(uuid::Uuid::from_u128(u128::from(0x8000 + day * 10 + number)));
+            world.given(start_as(call, payer, HOST, 10_000));
+            world.given(EndCall { call, by: Ending::Participant(payer) }.into());
+        }
+        let rows = world.state.rows();
+        let of = |table: &str| rows.iter().find(|(name, _)| *name == table).expect("a table").1;
+        most = most.max(of("calls") + of("ended_calls") + of("free_used") + of("engaged"));
+    }
+    // Two days of calls, each with its end and its free seconds.
+    assert!(most <= 30, "{most} rows");
 }

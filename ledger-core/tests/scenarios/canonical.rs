@@ -20,6 +20,8 @@ pub fn every_event() -> Vec<Recorded> {
     let case = world.state.next_revision() - 1;
     world.given(Command::from(ResolveSuspense { case, resolution, reason: "kept".to_owned() }));
     world.given(refund(first, "rfnd_Nb4", 2_500));
+    let unpaid = world.order(USER);
+    world.given(expire(unpaid));
     let expiring = world.bonus(3_000, Some(30));
     world.at(31).given(Command::from(ExpireBonus { lot: expiring }));
     let agency_scope = CommissionScope::Agency(AGENCY);

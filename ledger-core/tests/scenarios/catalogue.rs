@@ -102,3 +102,14 @@ fn what_is_so_already_records_nothing_and_is_answered_with_the_end_of_the_journa
         assert_eq!(world.send(&envelope).map(|(events, _)| events.len()), Ok(expected));
     }
 }
+
+#[test]
+fn a_plan_is_priced_in_an_asset_that_the_journal_is_kept_in() {
+    let mut world = World::new();
+    for (code, scale) in [("USD", 2), ("INR", 3), ("JPY", 0)] {
+        let asset = Asset::new(code, scale).expect("an asset");
+        let Command::SetCoinPlan(plan) = plan(1_000, 0, None) else { panic!("a plan") };
+        world
+            .refuse(SetCoinPlan { price_asset: asset, ..plan }.into(), Rejection::AssetNotDeclared { asset });
+    }
+}

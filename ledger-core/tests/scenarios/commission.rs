@@ -152,3 +152,24 @@ fn a_host_is_in_one_agency_at_most() {
             Rejection::AlreadyInAgency,
         );
 }
+
+#[test]
+fn rates_that_were_overtaken_are_not_kept() {
+    let mut world = World::new();
+    let mut sizes = vec![];
+    for round in 0..50 {
+        world.at_ms(round * HOUR_MS);
+        let bps = u32::try_from(round).expect("a few");
+        world.given(commission(CommissionScope::Host(HOST), 1_000 + bps, 0)).given(from(
+            CommissionScope::Host(HOST),
+            2_000 + bps,
+            0,
+            (round + 1) * HOUR_MS - 1,
+        ));
+        let rule = |world: &World, ms| world.state.commission_rule(HOST, START.plus_ms(ms)).host_bps;
+        assert_eq!(rule(&world, round * HOUR_MS), 1_000 + bps, "the one in force");
+        assert_eq!(rule(&world, (round + 1) * HOUR_MS - 1), 2_000 + bps, "the one to come");
+        sizes.push(world.state.commission_changes(CommissionScope::Host(HOST)));
+    }
+    assert!(sizes.iter().all(|size| *size <= 3), "{sizes:?}");
+}

@@ -31,8 +31,8 @@ pub fn wild_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn step(sizes: BoxedStrategy<i64>) -> impl Strategy<Value = Step> {
-    // Mostly seconds; now and then a day, so that keys and bonus coins expire.
-    let waits = prop_oneof![20 => 0..12_000_i64, 4 => 0..200_000_i64, 1 => Just(DAY_MS + HOUR_MS)];
+    // Mostly seconds; now and then a day, so that keys and bonus coins expire, and forty, so that what is finished leaves.
+    let waits = prop_oneof![20 => 0..12_000_i64, 4 => 0..200_000_i64, 1 => Just(DAY_MS + HOUR_MS), 1 => Just(40 * DAY_MS)];
     (any::<u8>(), any::<u8>(), any::<u8>(), sizes, waits).prop_map(|(what, who, whom, size, wait_ms)| Step {
         what,
         who,
@@ -61,12 +61,13 @@ impl Step {
         for it in &world.journal {
             match &it.event {
                 Event::PurchaseOpened(it) => purchases.push((it.purchase, it.price_minor)),
-                Event::WithdrawalRequested(it) => withdrawals.push((it.withdrawal, it.host)),
+                Event::WithdrawalRequested(it) => withdrawals.push((it.withdrawal, it.payee)),
                 _ => {}
             }
         }
         let (purchase, price_minor) = pick(&purchases, who).unwrap_or((PurchaseId(Uuid::nil()), 10_000));
-        let (withdrawal, payee) = pick(&withdrawals, who).unwrap_or((WithdrawalId(Uuid::nil()), HOST));
+        let (withdrawal, payee) =
+            pick(&withdrawals, who).unwrap_or((WithdrawalId(Uuid::nil()), AGENCY_PAYEE));
         let scope = pick(
             &[CommissionScope::Global, CommissionScope::Host(host), CommissionScope::Agency(AGENCY)],
             self.whom,
@@ -78,7 +79,8 @@ impl Step {
             1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
             3..=6 => capture(Some(purchase), &reference, price_minor),
             7 => capture(Some(purchase).filter(|_| who % 2 == 0), &reference, size),
-            8 => fail(purchase, &reference),
+            8 if who % 2 == 0 => fail(purchase, &reference),
+            8 => expire(purchase),
             9..=10 => refund(purchase, &reference, size % 5_000),
             // Of a payment that is known, or is not yet.
             11 if who % 3 != 0 => refund_of(&format!("ref_{}_{}", who, self.whom), &reference, size),
@@ -132,11 +134,12 @@ impl Step {
                 let price = world.state.gift_price(ROSE).unwrap_or(size);
                 gift(person, host, world.state.engaged(person).filter(|_| who % 2 == 0), price)
             }
+            33..=34 if self.whom % 4 == 0 => agency_withdraws(size),
             33..=34 => withdraw(host, size),
             35 => approve(withdrawal),
             36 => match who % 3 {
                 0 => reject(withdrawal),
-                1 => cancel(withdrawal, payee),
+                1 => Command::from(CancelWithdrawal { withdrawal, payee }),
                 _ => payout_failed(withdrawal),
             },
             37 => paid_as(withdrawal, &reference),

@@ -19,6 +19,7 @@ fn one(event: &Event) -> String {
         }
         Event::PurchaseCaptured(it) => format!("captured {} for {}", it.coins_milli, it.paid_minor),
         Event::PurchaseFailed(it) => format!("payment failed: {}", it.reason),
+        Event::PurchaseExpired(_) => "order expired".to_owned(),
         Event::PurchaseRefunded(it) => {
             let spent = match it.uncovered_minor {
                 0 => String::new(),

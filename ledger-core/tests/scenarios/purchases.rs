@@ -146,3 +146,60 @@ fn bought_coins_go_by_age() {
     world.buy(USER);
     world.check(rose(), "gift: 5000 (3000+2000); split 3000/0/2000");
 }
+
+#[test]
+fn a_purchase_that_nobody_pays_expires_and_a_late_payment_still_credits() {
+    let mut world = World::new();
+    let [late, paid, failed] = [(); 3].map(|()| world.order(USER));
+    world
+        .check(expire(late), "order expired")
+        .check(fail(failed, "pay_f"), "payment failed: bank_declined")
+        .check(expire(failed), "order expired")
+        .given(capture(Some(paid), "pay_1", 10_000))
+        .refuse(expire(paid), Rejection::PurchaseNotOpen)
+        .refuse(expire(PurchaseId(uuid::Uuid::nil())), Rejection::UnknownPurchase)
+        .wallet(USER, [100_000, 0, 100_000, 0, 0]);
+    let again = world.envelope(expire(late));
+    assert!(matches!(world.send(&again), Ok((events, _)) if events.is_empty()), "it has expired already");
+    world
+        .check(capture(Some(late), "pay_2", 10_000), "captured 100000 for 10000")
+        .refuse(expire(late), Rejection::PurchaseNotOpen)
+        .check(refund_of("pay_2", "rfnd_2", 10_000), "refunded 10000 for 100000+0")
+        .wallet(USER, [100_000, 0, 100_000, 0, 0]);
+}
+
+#[test]
+fn a_purchase_leaves_when_no_gateway_speaks_of_it_any_more() {
+    let mut world = World::new();
+    let [unpaid, expired, paid] = [(); 3].map(|()| world.order(USER));
+    world.given(expire(expired)).given(capture(Some(paid), "pay_1", 10_000));
+    let there = |world: &mut World| {
+        // It is the next purchase that makes room.
+        world.order(OTHER);
+        [unpaid, expired, paid].map(|id| world.state.purchase(id).is_some())
+    };
+    world.at_ms(30 * DAY_MS - 1);
+    assert_eq!(there(&mut world), [true, true, true]);
+    world.at_ms(30 * DAY_MS);
+    assert_eq!(there(&mut world), [false, false, true]);
+    // Money that comes all the same is kept for a person to look at, once.
+    world
+        .check(capture(Some(unpaid), "pay_2", 10_000), "unmatched in 10000 INR/2: UnknownOrder, no purchase")
+        .refuse(fail(unpaid, "pay_3"), Rejection::UnknownPurchase)
+        .at_ms(549 * DAY_MS)
+        .check(refund_of("pay_1", "rfnd_1", 2_500), "refunded 2500 for 25000+0")
+        .at_ms(550 * DAY_MS);
+    assert_eq!(there(&mut world), [false, false, false]);
+    world
+        .check(refund_of("pay_1", "rfnd_2", 2_500), "unmatched out 2500 INR/2: RefundUnmatched")
+        .wallet(USER, [75_000, 0, 75_000, 0, 0]);
+    for (command, known) in [
+        (capture(Some(paid), "pay_1", 10_000), Rejection::PaymentKnown),
+        (refund_of("pay_1", "rfnd_1", 2_500), Rejection::RefundKnown),
+        (refund_of("pay_1", "rfnd_2", 2_500), Rejection::RefundKnown),
+    ] {
+        let mut again = world.envelope(command);
+        again.key = world.fresh_key();
+        world.refuse_sent(&again, known);
+    }
+}

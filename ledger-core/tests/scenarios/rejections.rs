@@ -58,6 +58,7 @@ fn cases() -> Vec<Case> {
             Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay })
         }, PlanInactive),
         ("a plan sold for coins", |_| Command::from(SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::COIN, active: true }), PriceInCoins),
+        ("a plan sold for dollars", |_| Command::from(SetCoinPlan { plan: PLAN, coins_milli: 1, bonus_milli: 0, bonus_valid_seconds: None, price_minor: 1, price_asset: Asset::new("USD", 2).expect("an asset"), active: true }), AssetNotDeclared { asset: Asset::new("USD", 2).expect("an asset") }),
         ("the failure of no order", |_| fail(PurchaseId(NOBODYS), "pay"), UnknownPurchase),
         ("the refund of no order", |_| refund(PurchaseId(NOBODYS), "r", 1), UnknownPurchase),
         ("a failure after the capture", |w| { let it = w.buy(USER); fail(it, "pay") }, PurchaseNotOpen),

@@ -1,6 +1,8 @@
 //! Earnings that leave, and earnings that wait.
 
 use crate::world::*;
+use ledger_core::command::{CancelWithdrawal, JoinAgency};
+use ledger_core::event::CommissionScope;
 use ledger_core::*;
 use rust_decimal::Decimal;
 
@@ -209,4 +211,118 @@ fn a_held_withdrawal_keeps_its_coins_out_of_the_next() {
     world
         .check(withdraw(HOST, 6_000), "held 6000 for 600")
         .refuse(withdraw(HOST, 6_000), Rejection::InsufficientEarnings { available_milli: 4_000 });
+}
+
+/// [`World::new`], where [`AGENCY`] has earned by a gift to its host.
+fn agency_with_earnings() -> World {
+    let mut world = World::with_coins(1_000_000);
+    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
+        CommissionScope::Global,
+        5_000,
+        2_000,
+    ));
+    for _ in 0..10 {
+        world.given(rose());
+    }
+    world
+}
+
+#[test]
+fn an_agency_withdraws_what_it_earned() {
+    let mut world = agency_with_earnings();
+    world
+        .stands(&Account::AgencyEarnings(AGENCY).to_string(), Asset::COIN, -10_000)
+        .refuse(agency_withdraws(10_001), Rejection::InsufficientEarnings { available_milli: 10_000 })
+        .refuse(agency_withdraws(999), Rejection::WithdrawalTooSmall { minimum_milli: 1_000 });
+    let sent = world.envelope(agency_withdraws(6_000));
+    world.send(&sent).expect("accepted");
+    assert!(matches!(world.decide(&sent), Ok(Decision::Duplicate { .. })), "twice is once");
+    let first = sent_withdrawal(&world);
+    world.check(agency_withdraws(4_000), "held 4000 for 400");
+    let second = sent_withdrawal(&world);
+    let cancel_as = |payee| Command::from(CancelWithdrawal { withdrawal: second, payee });
+    world
+        .refuse(agency_withdraws(1_000), Rejection::InsufficientEarnings { available_milli: 0 })
+        .check(approve(first), "approved")
+        .check(paid_as(first, "utr_agency"), "paid 600 for 6000")
+        .stands("platform:bank", Asset::INR, -600)
+        // Neither its host, nor its owner as a host, nor the owner for another agency.
+        .refuse(cancel(second, HOST), Rejection::UnknownWithdrawal)
+        .refuse(cancel(second, OTHER), Rejection::UnknownWithdrawal)
+        .refuse(
+            cancel_as(Payee::Agency { agency: AgencyId(uuid::Uuid::nil()), owner: OTHER }),
+            Rejection::UnknownWithdrawal,
+        )
+        .check(cancel_as(AGENCY_PAYEE), "cancelled, 4000 back")
+        .refuse(cancel_as(AGENCY_PAYEE), Rejection::WithdrawalClosed)
+        .check(payout_failed(first), "failed after payout, 6000 back")
+        .stands("platform:bank", Asset::INR, 0)
+        .stands(&Account::AgencyEarnings(AGENCY).to_string(), Asset::COIN, -10_000);
+}
+
+#[test]
+fn an_agencys_earnings_wait_as_its_hosts_do() {
+    let mut world = World::with_coins(100_000);
+    world.policy.earnings_hold_seconds = 1;
+    world
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
+        .given(commission(CommissionScope::Global, 2_000, 6_000))
+        .given(rose())
+        .refuse(agency_withdraws(3_000), Rejection::EarningsNotAvailable { available_milli: 0 })
+        .at_ms(2_000)
+        .refuse(agency_withdraws(3_001), Rejection::InsufficientEarnings { available_milli: 3_000 })
+        .check(agency_withdraws(3_000), "held 3000 for 300");
+}
+
+#[test]
+fn nobody_decides_on_the_withdrawal_of_their_own_agency() {
+    let mut world = agency_with_earnings();
+    world.given(agency_withdraws(2_000));
+    let id = sent_withdrawal(&world);
+    for command in [approve(id), reject(id)] {
+        let mut envelope = world.envelope(command);
+        envelope.actor = Actor::Person(OTHER);
+        world.refuse_sent(&envelope, Rejection::OwnMoney);
+    }
+    world.check(approve(id), "approved");
+}
+
+#[test]
+fn a_finished_withdrawal_leaves_when_nothing_can_happen_to_it() {
+    let mut world = World::with_earnings(100_000);
+    let [rejected, cancelled, failed, paid_out, back] = [(); 5].map(|()| world.request_withdrawal(10_000));
+    world
+        .given(reject(rejected))
+        .given(cancel(cancelled, HOST))
+        .given(approve(failed))
+        .given(payout_failed(failed));
+    for (id, payout_ref) in [(paid_out, "utr_1"), (back, "utr_2")] {
+        world.given(approve(id)).given(paid_as(id, payout_ref));
+    }
+    let open = world.request_withdrawal(1_000);
+    let there = |world: &mut World| {
+        // It is the next request that makes room.
+        world.given(withdraw(HOST, 1_000));
+        [rejected, cancelled, failed, paid_out, back, open].map(|id| world.state.withdrawal(id).is_some())
+    };
+    world.at_ms(DAY_MS - 1);
+    assert_eq!(there(&mut world), [true; 6]);
+    world.refuse(approve(rejected), Rejection::WithdrawalClosed).at_ms(DAY_MS);
+    assert_eq!(there(&mut world), [false, false, false, true, true, true]);
+    world.refuse(approve(rejected), Rejection::UnknownWithdrawal);
+
+    // A payout can come back for half a year; then its coins are the host's, and it leaves a day later.
+    world
+        .at_ms(179 * DAY_MS)
+        .check(payout_failed(back), "failed after payout, 10000 back")
+        .at_ms(180 * DAY_MS);
+    assert_eq!(there(&mut world), [false, false, false, false, false, true]);
+    world.refuse(payout_failed(paid_out), Rejection::UnknownWithdrawal).check(approve(open), "approved");
+}
+
+fn sent_withdrawal(world: &World) -> WithdrawalId {
+    world.last(|event| match event {
+        Event::WithdrawalRequested(it) => Some(it.withdrawal),
+        _ => None,
+    })
 }

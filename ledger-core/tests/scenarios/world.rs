@@ -12,6 +12,8 @@ pub const HOST: PersonId = PersonId(Uuid::from_u128(0x1a));
 pub const OTHER_HOST: PersonId = PersonId(Uuid::from_u128(0x1b));
 pub const ADMIN: PersonId = PersonId(Uuid::from_u128(0xad));
 pub const AGENCY: AgencyId = AgencyId(Uuid::from_u128(0x2a));
+/// The agency, for which [`OTHER`] acts.
+pub const AGENCY_PAYEE: Payee = Payee::Agency { agency: AGENCY, owner: OTHER };
 pub const PLAN: PlanId = PlanId(Uuid::from_u128(0x3a));
 pub const ROSE: GiftId = GiftId(Uuid::from_u128(0x4a));
 pub const CALL: CallId = CallId(Uuid::from_u128(0x5a));
@@ -108,7 +110,7 @@ impl World {
             Command::SendGift(it) => (Actor::Person(it.sender), self.fresh_key()),
             // The host accepts: the payer is somebody else than the actor.
             Command::StartCall(it) => (Actor::Person(it.host), self.fresh_key()),
-            Command::RequestWithdrawal(it) => (Actor::Person(it.host), self.fresh_key()),
+            Command::RequestWithdrawal(it) => (Actor::Person(it.payee.person()), self.fresh_key()),
             Command::EndCall(EndCall { by: Ending::Participant(person), .. }) => {
                 (Actor::Person(*person), self.fresh_key())
             }
@@ -415,7 +417,16 @@ pub fn gift(sender: PersonId, host: PersonId, call: Option<CallId>, price_seen_m
 }
 
 pub fn withdraw(host: PersonId, coins_milli: i64) -> Command {
-    Command::from(RequestWithdrawal { host, coins_milli })
+    Command::from(RequestWithdrawal { payee: Payee::Host { person: host }, coins_milli })
+}
+
+/// [`AGENCY`] withdraws in the name of its owner, [`OTHER`].
+pub fn agency_withdraws(coins_milli: i64) -> Command {
+    Command::from(RequestWithdrawal { payee: AGENCY_PAYEE, coins_milli })
+}
+
+pub fn expire(purchase: PurchaseId) -> Command {
+    Command::from(ExpirePurchase { purchase })
 }
 
 pub fn approve(withdrawal: WithdrawalId) -> Command {
@@ -427,7 +438,7 @@ pub fn reject(withdrawal: WithdrawalId) -> Command {
 }
 
 pub fn cancel(withdrawal: WithdrawalId, host: PersonId) -> Command {
-    Command::from(CancelWithdrawal { withdrawal, host })
+    Command::from(CancelWithdrawal { withdrawal, payee: Payee::Host { person: host } })
 }
 
 pub fn paid(withdrawal: WithdrawalId) -> Command {

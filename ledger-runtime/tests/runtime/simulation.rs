@@ -195,7 +195,10 @@ impl Simulation {
             }
             5..7 => (ADMIN, coins(person, amount)),
             7 => (ADMIN, coins(person, -amount)),
-            8 => (HOST, Command::from(RequestWithdrawal { host: HOST, coins_milli: amount })),
+            8 => (
+                HOST,
+                Command::from(RequestWithdrawal { payee: Payee::Host { person: HOST }, coins_milli: amount }),
+            ),
             _ => (ADMIN, commission(self.chance.random_range(0..10_000))),
         }
     }
@@ -405,8 +408,8 @@ impl Model {
             Command::PostAdjustment(PostAdjustment { account, amount_milli, .. }) => {
                 change(account.person().expect("a user's account"), *amount_milli, 0);
             }
-            Command::RequestWithdrawal(RequestWithdrawal { host, coins_milli }) => {
-                change(*host, 0, -coins_milli)
+            Command::RequestWithdrawal(RequestWithdrawal { payee, coins_milli }) => {
+                change(payee.person(), 0, -coins_milli)
             }
             Command::SetCommissionRate(SetCommissionRate { host_bps, .. }) => {
                 self.commission_bps = i64::from(*host_bps)

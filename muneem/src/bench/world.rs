@@ -52,9 +52,8 @@ pub async fn within<T>(
         .context("no folder can be made for the journal; TMPDIR names another place")?;
     let name = format!("muneem_bench_{}", entropy::uuid_v7().simple());
     let server = PgConnectOptions::from_str(config.require_postgres()?)?;
-    let mut admin = PgConnection::connect_with(&server)
-        .await
-        .context("PostgreSQL cannot be reached at DATABASE_URL")?;
+    let mut admin =
+        PgConnection::connect_with(&server).await.context("PostgreSQL cannot be reached at DATABASE_URL")?;
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&mut admin)
         .await
@@ -144,13 +143,13 @@ impl World {
             languages: vec!["hindi".to_owned()],
         };
         self.app.hosts.apply(host.person, &profile, clock::now()).await?;
-        self.app.hosts.approve(host.person, &Author::operator(), clock::now()).await?;
+        let admin = self.app.people.ensure(&phone(seed::ADMIN_PHONE)?, clock::now()).await?.id;
+        self.app.hosts.approve(host.person, &Author::person(admin), clock::now()).await?;
         Ok(host)
     }
 
     async fn sign_in(&self, number: u32) -> anyhow::Result<SignedIn> {
-        let phone = Phone::from_str(&format!("+9198{:08}", number % 100_000_000))
-            .map_err(|_| anyhow::anyhow!("person {number} has no phone number"))?;
+        let phone = phone(&format!("+9198{:08}", number % 100_000_000))?;
         let person = self.app.people.ensure(&phone, clock::now()).await?.id;
         let pair = self.app.sessions.open(person, clock::now()).await?;
         Ok(SignedIn { person, token: pair.access_token })
@@ -163,4 +162,8 @@ impl World {
         let price = self.app.ledger.query(move |state, _| state.gift_price(gift)).await?;
         Ok((gift, price.context("the gift has no price")?))
     }
+}
+
+fn phone(number: &str) -> anyhow::Result<Phone> {
+    Phone::from_str(number).map_err(|_| anyhow::anyhow!("{number} is no phone number"))
 }

@@ -57,7 +57,7 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
 
 fn decided(action: &'static str, id: WithdrawalId, state: &State, after: &str) -> Change {
     let before = state.withdrawal(id).map(|row| {
-        json!({ "status": row.status, "coins_milli": row.coins_milli, "payout_minor": row.payout_minor })
+        json!({ "status": row.status, "payee": row.payee, "coins_milli": row.coins_milli, "payout_minor": row.payout_minor })
     });
     let change = Change::new(action, "withdrawal", id).after(json!({ "status": after }));
     Change { before, ..change }

@@ -12,6 +12,9 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+/// A person is shown so many of their agencies.
+const SHOWN_AGENCIES: i64 = 100;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agency {
     pub id: AgencyId,
@@ -107,6 +110,31 @@ impl Agencies {
                 .fetch_optional(&self.pool)
                 .await?;
         row.map(Agency::from).ok_or(AgencyError::NotFound)
+    }
+
+    /// The agency, if it is this person's; somebody else's is answered like none.
+    ///
+    /// # Errors
+    /// [`AgencyError::NotFound`], or when Postgres fails.
+    pub async fn owned(&self, agency: AgencyId, owner: PersonId) -> Result<Agency, AgencyError> {
+        let agency = self.get(agency).await?;
+        if agency.owner == owner { Ok(agency) } else { Err(AgencyError::NotFound) }
+    }
+
+    /// The agencies of a person, the oldest first.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn of(&self, owner: PersonId) -> Result<Vec<Agency>, AgencyError> {
+        let rows: Vec<AgencyRow> = sqlx::query_as(
+            "SELECT id, name, code, owner, created_at FROM app.agencies WHERE owner = $1 ORDER BY created_at, id
+             LIMIT $2",
+        )
+        .bind(owner.0)
+        .bind(SHOWN_AGENCIES)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Agency::from).collect())
     }
 }
 

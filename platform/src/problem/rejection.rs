@@ -25,6 +25,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::AmountTooLarge { .. }
         | Rejection::SelfPayment
         | Rejection::PriceInCoins
+        | Rejection::AssetNotDeclared { .. }
         | Rejection::RefundCurrencyMismatch
         | Rejection::CommissionTooLarge
         | Rejection::EffectiveInPast { .. }
@@ -115,6 +116,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::TickNotDue { due } => problem.with("due", due.to_string()),
         Rejection::TickOutOfOrder { next } => problem.with("next", *next),
         Rejection::GraceNotOver { lost_at } => problem.with("lost_at", lost_at.to_string()),
+        Rejection::AssetNotDeclared { asset } => {
+            problem.field("price_asset").with("asset", asset.to_string())
+        }
         Rejection::WithdrawalTooSmall { minimum_milli } => problem.with("minimum_milli", *minimum_milli),
         Rejection::PayoutRefUsed { withdrawal } => {
             problem.field("payout_ref").with("withdrawal", withdrawal.to_string())

@@ -64,7 +64,9 @@ async fn soon(what: &str, holds: impl AsyncFn() -> bool) {
             again.tick().await;
         }
     };
-    timeout(Duration::from_secs(2), asking).await.unwrap_or_else(|_| panic!("not within two seconds: {what}"));
+    timeout(Duration::from_secs(2), asking)
+        .await
+        .unwrap_or_else(|_| panic!("not within two seconds: {what}"));
 }
 
 async fn host(pool: &PgPool, phone: &str) -> PersonId {
@@ -115,7 +117,9 @@ async fn what_was_asked_once_is_answered_without_the_database_until_the_node_hea
     // A node that is cut off must not go on believing what it knew.
     node.listening.abort();
     soon("the database is asked", async || {
-        node.roles(&pair).await.is_none() && !node.serves(host).await && node.settings.metering().await.is_err()
+        node.roles(&pair).await.is_none()
+            && !node.serves(host).await
+            && node.settings.metering().await.is_err()
     })
     .await;
     tables_are(&pool, true).await;

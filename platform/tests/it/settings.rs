@@ -34,7 +34,8 @@ async fn nobody_set_anything_yet_so_the_defaults_hold(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
+    let (settings, admin) =
+        (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     for increment_seconds in [1, 60] {
         let metering =
             MeteringSettings { increment_seconds, warning_seconds: 3, ..MeteringSettings::default() };
@@ -52,7 +53,8 @@ async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn each_value_out_of_bounds_is_named_and_nothing_is_stored(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
+    let (settings, admin) =
+        (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     let good = MeteringSettings::default();
     for (expected, bad) in [
         ("increment_seconds", MeteringSettings { increment_seconds: 0, ..good.clone() }),
@@ -82,7 +84,8 @@ async fn each_value_out_of_bounds_is_named_and_nothing_is_stored(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_field_that_a_stored_value_lacks_takes_its_default(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
+    let (settings, admin) =
+        (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     sqlx::query("INSERT INTO app.settings VALUES ('metering', '{\"increment_seconds\": 5}', $1, $2)")
         .bind(admin.0)
         .bind(at(0))
@@ -101,7 +104,8 @@ async fn a_field_that_a_stored_value_lacks_takes_its_default(pool: PgPool) {
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_change_is_in_the_audit_log_with_what_was_before_and_one_that_changes_nothing_is_not(pool: PgPool) {
-    let (settings, admin) = (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
+    let (settings, admin) =
+        (Settings::new(pool.clone(), Known::default()), person(&pool, "+919800000009").await);
     let author =
         by(admin).in_request("req-1").because(Some("shorter_ticks"), Some("asked by hosts")).unwrap();
     let metering = MeteringSettings { increment_seconds: 5, ..MeteringSettings::default() };

@@ -69,6 +69,7 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         | Event::LotsMerged(_)
         | Event::PurchaseOpened(_)
         | Event::PurchaseFailed(_)
+        | Event::PurchaseExpired(_)
         | Event::AgencyJoined(_)
         | Event::AgencyLeft(_)
         | Event::HostRateSet(_)

@@ -18,6 +18,7 @@ struct Purchase {
     opened: (i64, At),
     captured: Option<(PurchaseCaptured, At)>,
     failed: Option<(PurchaseFailed, At)>,
+    expired: Option<At>,
     refunds: Vec<(PurchaseRefunded, At)>,
     payment_ref: Option<String>,
     last: i64,
@@ -37,6 +38,7 @@ impl Opinion for Purchases {
                     opened: (told.revision, told.at),
                     captured: None,
                     failed: None,
+                    expired: None,
                     refunds: Vec::new(),
                     payment_ref: None,
                     last: told.revision,
@@ -51,6 +53,9 @@ impl Opinion for Purchases {
                 purchase.payment_ref = Some(it.payment_ref.clone());
                 purchase.failed = Some((it.clone(), told.at));
             }),
+            Event::PurchaseExpired(it) => {
+                self.touch(it.purchase, told, |purchase| purchase.expired = Some(told.at));
+            }
             Event::PurchaseRefunded(it) => {
                 self.touch(it.purchase, told, |purchase| purchase.refunds.push((it.clone(), told.at)));
             }
@@ -80,6 +85,7 @@ impl Purchase {
         let it = &self.opening;
         let refunded: i64 = self.refunds.iter().map(|(refund, _)| refund.refunded_minor).sum();
         let status = match (&self.captured, refunded) {
+            (None, _) if self.expired.is_some() => "expired",
             (None, _) if self.failed.is_some() => "failed",
             (None, _) => "opened",
             (Some(_), 0) => "captured",
@@ -105,6 +111,7 @@ impl Purchase {
             opened_at: self.opened.1,
             captured_at: self.captured.as_ref().map(|(_, at)| *at),
             failed_at: self.failed.as_ref().map(|(_, at)| *at),
+            expired_at: self.expired,
             refunded_at: self.refunds.last().map(|(_, at)| *at),
             revision: self.last,
         }

@@ -91,7 +91,8 @@ impl Withdrawal {
         WithdrawalRow {
             withdrawal: it.withdrawal.0,
             requested_revision: self.opened.0,
-            host: it.host.0,
+            person: it.payee.person().0,
+            agency: it.payee.agency().map(|agency| agency.0),
             coins_milli: it.coins_milli,
             rate: it.rate.to_string(),
             payout_minor: it.payout_minor,

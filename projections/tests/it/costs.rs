@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use chrono::NaiveDate;
+use ledger_core::Payee;
 use ledger_core::{Account, Asset, PersonId};
 use projections::*;
 use sqlx::postgres::PgPoolOptions;
@@ -48,14 +49,14 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
         ),
         format!(
             "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), 'razorpay', 1, 0, 1,
-                 'INR/2', 'opened', NULL, NULL, 0, 0, 0, now(), NULL, NULL, NULL, n {rows}"
+                 'INR/2', 'opened', NULL, NULL, 0, 0, 0, now(), NULL, NULL, NULL, NULL, n {rows}"
         ),
         format!(
             "INSERT INTO read.unmatched_money SELECT n, now(), 'razorpay', 'pay', NULL, 'unknown_order', 'in', 1,
                  'INR/2' {rows}"
         ),
         format!(
-            "INSERT INTO read.withdrawals SELECT gen_random_uuid(), n, {host}, 1, '1', 1, 'INR/2',
+            "INSERT INTO read.withdrawals SELECT gen_random_uuid(), n, {host}, CASE n % 5 WHEN 0 THEN {agency} END, 1, '1', 1, 'INR/2',
                  CASE n % 3 WHEN 0 THEN 'paid' ELSE 'failed' END, NULL, NULL, now(), NULL, NULL, NULL, NULL, NULL, n
              {rows}"
         ),
@@ -112,7 +113,7 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
     let correlation = Some(Uuid::from_u128(0xf1));
     let splits = |host, agency, source_id| CommissionFilter { host, agency, source_id };
     let withdrawals =
-        |status: Option<&str>, host| WithdrawalFilter { status: status.map(str::to_owned), host };
+        |status: Option<&str>, payee| WithdrawalFilter { status: status.map(str::to_owned), payee };
     let day = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a day");
 
     macro_rules! costs {
@@ -161,9 +162,9 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
         assert_eq!(models.suspense_cases(false, None, PAGE).await?.items.len(), 20),
         assert_eq!(models.withdrawals(&withdrawals(None, None), None, PAGE).await?.items.len(), 20),
         assert_eq!(models.withdrawals(&withdrawals(Some("paid"), None), None, PAGE).await?.items.len(), 20),
-        assert_eq!(models.withdrawals(&withdrawals(None, Some(HOST)), None, PAGE).await?.items.len(), 20),
-        assert_eq!(models.withdrawals(&withdrawals(Some("paid"), Some(HOST)), None, PAGE).await?.items.len(), 20),
-        models.withdrawals(&withdrawals(Some("requested"), Some(HOST)), None, PAGE).await?,
+        assert_eq!(models.withdrawals(&withdrawals(None, Some(Payee::Host { person: HOST })), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.withdrawals(&withdrawals(Some("paid"), Some(Payee::Host { person: HOST })), None, PAGE).await?.items.len(), 20),
+        models.withdrawals(&withdrawals(Some("requested"), Some(Payee::Host { person: HOST })), None, PAGE).await?,
         models.revenue_by_day(day(2026), day(2027)).await?,
         models.bonus_lots_of(nobody).await?,
         models.call(ledger_core::CallId(Uuid::from_u128(0xf1))).await?,

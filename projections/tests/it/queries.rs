@@ -3,6 +3,7 @@
 use crate::world::*;
 use chrono::{DateTime, NaiveDate, Utc};
 use event_store::EventStore;
+use ledger_core::Payee;
 use ledger_core::{Account, Asset, CallId, Medium, PersonId, Recorded, State, evolve};
 use projections::*;
 use sqlx::PgPool;
@@ -253,15 +254,25 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
             break;
         }
     }
-    assert_eq!(statuses, ["refunded", "partly_refunded", "opened", "failed", "captured", "refunded"]);
+    #[rustfmt::skip]
+    assert_eq!(statuses, [
+        "refunded", "captured", "expired", "expired", "partly_refunded", "opened", "failed", "captured", "refunded",
+    ]);
 
     let all = models.withdrawals(&WithdrawalFilter::default(), None, 10).await?.items;
     let statuses: Vec<_> = all.iter().map(|it| it.status.as_str()).collect();
-    assert_eq!(statuses, ["requested", "paid", "cancelled", "rejected", "failed"]);
-    let filter = WithdrawalFilter { status: Some("paid".into()), host: Some(HOST) };
+    assert_eq!(statuses, ["requested", "paid", "requested", "cancelled", "rejected", "failed"]);
+    let filter = WithdrawalFilter { status: Some("paid".into()), payee: Some(Payee::Host { person: HOST }) };
     let paid = models.withdrawals(&filter, None, 10).await?.items;
     assert_eq!(paid.len(), 1);
     assert_eq!(paid[0].payout_ref.as_deref(), Some("utr_2"));
+    let payee = Some(Payee::Agency { agency: AGENCY, owner: USER });
+    let of_agency = models.withdrawals(&WithdrawalFilter { status: None, payee }, None, 10).await?.items;
+    let of_agency: Vec<_> = of_agency.iter().map(|it| (it.agency, it.person, it.coins_milli)).collect();
+    assert_eq!(of_agency, [(Some(AGENCY.0), USER.0, 1_000)]);
+    let payee = Some(Payee::Host { person: USER });
+    let own = models.withdrawals(&WithdrawalFilter { status: None, payee }, None, 10).await?.items;
+    assert_eq!(own, [], "the owner's own are others");
 
     let cases = models.suspense_cases(false, None, 10).await?.items;
     let cases: Vec<_> = cases.iter().map(|it| (it.case.cause.as_str(), it.resolution.as_deref())).collect();

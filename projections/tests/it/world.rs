@@ -3,8 +3,8 @@
 use event_store::{EventStore, MemoryStore, NewEvent};
 use ledger_core::command::{
     ApproveWithdrawal, CancelWithdrawal, CapturePurchase, ClearCommissionRate, EndCall, ExpireBonus,
-    FailPurchase, FailWithdrawal, GrantBonus, JoinAgency, LeaveAgency, MarkWithdrawalPaid, OpenJournal,
-    OpenPurchase, PauseCall, PostAdjustment, RecordRefund, RefundPurchase, RejectWithdrawal,
+    ExpirePurchase, FailPurchase, FailWithdrawal, GrantBonus, JoinAgency, LeaveAgency, MarkWithdrawalPaid,
+    OpenJournal, OpenPurchase, PauseCall, PostAdjustment, RecordRefund, RefundPurchase, RejectWithdrawal,
     RequestWithdrawal, ResolveSuspense, ResumeCall, SendGift, SetCoinPlan, SetCommissionRate, SetGiftPrice,
     SetHostRate, StartCall, TickCall,
 };
@@ -114,12 +114,19 @@ impl World {
         .await
     }
 
+    async fn fail(&mut self, purchase: PurchaseId, payment_ref: &str) {
+        let (payment_ref, reason) = (payment_ref.to_owned(), "card_declined".to_owned());
+        self.give(Command::from(FailPurchase { purchase, payment_ref, reason })).await;
+    }
+
     pub async fn gift(&mut self, gift: GiftId, price_seen_milli: i64, call: Option<CallId>) {
         self.give(Command::from(SendGift { sender: USER, host: HOST, gift, call, price_seen_milli })).await;
     }
 
     pub async fn withdraw(&mut self, coins_milli: i64) -> WithdrawalId {
-        let events = self.give(Command::from(RequestWithdrawal { host: HOST, coins_milli })).await;
+        let events = self
+            .give(Command::from(RequestWithdrawal { payee: Payee::Host { person: HOST }, coins_milli }))
+            .await;
         match &events[0] {
             Event::WithdrawalRequested(it) => it.withdrawal,
             other => panic!("{other:?}"),
@@ -184,18 +191,12 @@ impl World {
 
     async fn a_failed_then_captured_purchase(&mut self, captured: PurchaseId) {
         let purchase = self.purchase().await;
-        let reason = "card_declined".to_owned();
-        self.give(Command::from(FailPurchase {
-            purchase,
-            payment_ref: "pay_2".into(),
-            reason: reason.clone(),
-        }))
-        .await;
+        self.fail(purchase, "pay_2").await;
         self.capture(Some(purchase), "pay_3").await;
         self.capture(Some(captured), "pay_4").await;
         self.capture(None, "pay_5").await;
         let open = self.purchase().await;
-        self.give(Command::from(FailPurchase { purchase: open, payment_ref: "pay_6".into(), reason })).await;
+        self.fail(open, "pay_6").await;
         self.purchase().await;
     }
 
@@ -300,6 +301,16 @@ impl World {
         let case = self.state.revision().expect("an event");
         let reason = "written_off".to_owned();
         self.give(Command::from(ResolveSuspense { case, resolution: Resolution::Income, reason })).await;
+        // One that nobody pays, one that fails and expires, and one that is paid after it has expired.
+        let [unpaid, failed, late] = [self.purchase().await, self.purchase().await, self.purchase().await];
+        for (purchase, payment_ref) in [(failed, "pay_f1"), (late, "pay_f2")] {
+            self.fail(purchase, payment_ref).await;
+        }
+        for purchase in [unpaid, failed, late] {
+            self.give(Command::from(ExpirePurchase { purchase })).await;
+        }
+        self.fail(failed, "pay_f3").await;
+        self.capture(Some(late), "pay_late").await;
         // A refund before its capture: they settle each other.
         self.give(record("pay_8", "rfnd_5", 9_900)).await;
         let purchase = self.purchase().await;
@@ -318,7 +329,13 @@ impl World {
         self.give(Command::from(RejectWithdrawal { withdrawal: rejected, reason: "no_document".into() }))
             .await;
         let cancelled = self.withdraw(2_000).await;
-        self.give(Command::from(CancelWithdrawal { withdrawal: cancelled, host: HOST })).await;
+        self.give(Command::from(CancelWithdrawal {
+            withdrawal: cancelled,
+            payee: Payee::Host { person: HOST },
+        }))
+        .await;
+        let agency = Payee::Agency { agency: AGENCY, owner: USER };
+        self.give(Command::from(RequestWithdrawal { payee: agency, coins_milli: 1_000 })).await;
         let paid = self.withdraw(3_000).await;
         self.give(Command::from(ApproveWithdrawal { withdrawal: paid })).await;
         self.give(Command::from(MarkWithdrawalPaid { withdrawal: paid, payout_ref: "utr_2".into() })).await;

@@ -1,0 +1,44 @@
+//! Who withdraws.
+
+use crate::{Account, AgencyId, PersonId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whose earnings are withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Payee {
+    Host {
+        person: PersonId,
+    },
+    Agency {
+        agency: AgencyId,
+        /// Who acts for the agency, and is told what becomes of the withdrawal.
+        owner: PersonId,
+    },
+}
+
+impl Payee {
+    /// The person whose money it is: nobody decides on their own.
+    pub fn person(self) -> PersonId {
+        match self {
+            Payee::Host { person } => person,
+            Payee::Agency { owner, .. } => owner,
+        }
+    }
+
+    pub fn agency(self) -> Option<AgencyId> {
+        match self {
+            Payee::Host { .. } => None,
+            Payee::Agency { agency, .. } => Some(agency),
+        }
+    }
+
+    /// The account that the coins come from, and go back to.
+    pub fn earnings(self) -> Account {
+        match self {
+            Payee::Host { person } => Account::HostEarnings(person),
+            Payee::Agency { agency, .. } => Account::AgencyEarnings(agency),
+        }
+    }
+}
