@@ -1,6 +1,8 @@
 //! `muneem bench`: how fast this program is on this machine, each figure beside its limit of the same run. Figures
 //! drift with machine and hour; the ratios say what the program adds.
 
+#![expect(clippy::float_arithmetic, reason = "times and their ratios are measured here, never money")]
+
 mod http;
 mod load;
 mod table;
