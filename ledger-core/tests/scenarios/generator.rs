@@ -134,7 +134,7 @@ impl Step {
                 let price = world.state.gift_price(ROSE).unwrap_or(size);
                 gift(person, host, world.state.engaged(person).filter(|_| who % 2 == 0), price)
             }
-            33..=34 if self.whom % 4 == 0 => agency_withdraws(size),
+            33..=34 if self.whom.is_multiple_of(4) => agency_withdraws(size),
             33..=34 => withdraw(host, size),
             35 => approve(withdrawal),
             36 => match who % 3 {
