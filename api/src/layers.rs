@@ -9,7 +9,6 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
-use platform::rate_limit::RateLimitError;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,12 +137,7 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response
         address_of(request.extensions(), request.headers(), &api.config.trusted_proxies);
     match api.app.limits.check("requests", &address, limit, 60, api.now()).await {
         Ok(()) => next.run(request).await,
-        Err(fault @ RateLimitError::Limited { .. }) => Error::from(fault).into_response(),
-        Err(RateLimitError::Redis(fault)) => {
-            // The limit protects others from one client; without Redis it is better to serve all.
-            tracing::warn!(%fault, "requests are not limited");
-            next.run(request).await
-        }
+        Err(limited) => Error::from(limited).into_response(),
     }
 }
 

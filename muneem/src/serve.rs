@@ -36,6 +36,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long a database connection is waited for: a request that waits longer is better refused.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a connection to Redis, or an answer from it, is waited for.
+const REDIS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A running server; it serves while `run` is polled.
 pub struct Server {
     pub address: SocketAddr,
@@ -248,10 +251,11 @@ pub async fn connect_postgres(config: &Config) -> anyhow::Result<PgPool> {
 pub async fn connect_redis(config: &Config) -> anyhow::Result<redis::aio::ConnectionManager> {
     let url = config.require_redis()?;
     let client = redis::Client::open(url).context("REDIS_URL is not a Redis address")?;
-    // A request that waits for a Redis that is down helps nobody: it hears 503, or goes on without.
+    // A busy machine needs up to a second for an answer. One that takes longer counts as none: limits are then counted
+    // by the node alone, and what needs Redis is answered 503.
     let patience = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_millis(500)))
-        .set_response_timeout(Some(Duration::from_millis(500)))
+        .set_connection_timeout(Some(REDIS_PATIENCE))
+        .set_response_timeout(Some(REDIS_PATIENCE))
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_millis(200));
     let connect = client.get_connection_manager_with_config(patience).await;

@@ -19,6 +19,7 @@ use crate::push::Bus;
 use crate::rate_limit::RateLimiter;
 use crate::seal::Seal;
 use crate::settings::Settings;
+use crate::shared_redis::SharedRedis;
 use crate::webhooks::Inbox;
 use crate::workers::{Worker, WorkerFault};
 use integrations::otp_sender::OtpSender;
@@ -56,6 +57,8 @@ pub struct Services {
     pub ledger: Ledger,
     pub pool: PgPool,
     pub redis: ConnectionManager,
+    /// Where nodes count together.
+    pub shared: SharedRedis,
     pub commands: Commands,
     pub people: People,
     pub otp: Otp,
@@ -106,7 +109,8 @@ impl App {
         let known = Known::default();
         let settings = Settings::new(pool.clone(), known.clone());
         let commands = Commands::new(ledger.clone(), settings.clone());
-        let limits = RateLimiter::new(redis.clone(), &redis_prefix);
+        let shared = SharedRedis::new(redis.clone(), &redis_prefix);
+        let limits = RateLimiter::new(shared.clone());
         let access = AccessChanges::new(known);
         let people = People::new(pool.clone(), vault, access.clone());
         let otp = Otp::new(pool.clone(), people.clone(), limits.clone(), otp_sender, otp);
@@ -152,6 +156,7 @@ impl App {
             ledger,
             pool,
             redis,
+            shared,
             commands,
             hosts,
             settings,

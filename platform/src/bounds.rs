@@ -2,11 +2,10 @@
 //! without bound.
 
 use crate::commands::CommandError;
-use crate::rate_limit::{RateLimitError, RateLimiter};
+use crate::rate_limit::RateLimiter;
 use crate::settings::{LimitSettings, Settings};
 use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
-use tracing::warn;
 
 const DAY_SECONDS: u32 = 24 * 3_600;
 
@@ -30,8 +29,7 @@ impl Bounds {
         Bounds { limits, settings }
     }
 
-    /// Counts one more, or says when to come back. Without Redis nobody is refused: what is counted is cheap, and
-    /// the requests of an address are limited too.
+    /// Counts one more, or says when to come back.
     ///
     /// # Errors
     /// `TooOften`, or when the settings cannot be read.
@@ -57,15 +55,6 @@ impl Bounds {
             Free::Applications => ("applications", settings.applications_per_day),
             Free::Purchases => ("purchases", settings.purchases_per_day),
         };
-        match self.limits.check(bucket, &person.to_string(), limit, DAY_SECONDS, now).await {
-            Ok(()) => Ok(()),
-            Err(RateLimitError::Limited { retry_after_seconds }) => {
-                Err(CommandError::TooOften { retry_after_seconds })
-            }
-            Err(RateLimitError::Redis(fault)) => {
-                warn!(%fault, bucket, "what a person does is not counted");
-                Ok(())
-            }
-        }
+        Ok(self.limits.check(bucket, &person.to_string(), limit, DAY_SECONDS, now).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! Gives commands to the ledger in the name of a person, under the settings in force.
 
 use crate::audit::{self, Author};
+use crate::rate_limit::RateLimited;
 use crate::settings::{Settings, SettingsError};
 use crate::validation::FieldError;
 use chrono::{DateTime, Utc};
@@ -31,12 +32,16 @@ pub enum CommandError {
     #[error(transparent)]
     Host(#[from] crate::hosts::HostError),
     #[error(transparent)]
-    RateLimit(#[from] crate::rate_limit::RateLimitError),
-    #[error(transparent)]
     Presence(#[from] crate::presence::PresenceError),
     /// The person has done this as often as they may for now.
     #[error("this was done too often; try again in {retry_after_seconds} s")]
     TooOften { retry_after_seconds: u32 },
+}
+
+impl From<RateLimited> for CommandError {
+    fn from(RateLimited { retry_after_seconds }: RateLimited) -> Self {
+        CommandError::TooOften { retry_after_seconds }
+    }
 }
 
 impl From<Rejection> for CommandError {

@@ -31,6 +31,8 @@ pub mod receipt;
 mod reconnect;
 pub mod seal;
 pub mod settings;
+pub mod shared_redis;
+pub mod socket_leases;
 pub mod validation;
 pub mod webhooks;
 pub mod workers;

@@ -16,6 +16,7 @@ mod limits;
 mod main_job;
 mod payments;
 mod read_models;
+mod redis_away;
 mod roles;
 mod sockets;
 mod world;

@@ -276,9 +276,7 @@ impl World {
     /// A socket that is signed in.
     pub async fn connect(&self, who: &Person) -> Socket {
         let mut socket = self.open_socket().await;
-        let reply = socket.send_frame(json!({ "id": "auth", "type": "auth", "token": who.token })).await;
-        assert_eq!(reply["ok"], true, "{reply}");
-        socket.hello = reply["data"].clone();
+        socket.sign_in(who).await;
         socket
     }
 
@@ -289,8 +287,7 @@ impl World {
 
     pub async fn open_socket_at(&self, path: &str) -> Socket {
         let url = format!("{}{path}", self.base.replacen("http", "ws", 1));
-        let (stream, _) = tokio_tungstenite::connect_async(&url).await.expect("the socket opens");
-        Socket::new(stream)
+        Socket::open(&url).await.expect("the socket opens")
     }
 
     /// Rings and takes the call; both sides are connected by these sockets.
@@ -378,6 +375,22 @@ impl Socket {
         reader.spawn(read(stream, frames_in, reading.subscribe()));
         let (pushes, next_id, hello) = (VecDeque::new(), 1, Value::Null);
         Socket { sink, frames, reading, _reader: reader, pushes, next_id, hello }
+    }
+
+    /// The new socket, or the status with which it was refused.
+    pub async fn open(url: &str) -> Result<Socket, u16> {
+        match tokio_tungstenite::connect_async(url).await {
+            Ok((stream, _)) => Ok(Socket::new(stream)),
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(fault) => panic!("{url} cannot be reached: {fault}"),
+        }
+    }
+
+    /// Says who it is.
+    pub async fn sign_in(&mut self, who: &Person) {
+        let reply = self.send_frame(json!({ "id": "auth", "type": "auth", "token": who.token })).await;
+        assert_eq!(reply["ok"], true, "{reply}");
+        self.hello = reply["data"].clone();
     }
 
     /// From now on nothing is read, and no ping is answered, until [`Self::closed_with`].

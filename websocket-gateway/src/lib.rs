@@ -10,6 +10,7 @@ mod access;
 mod asyncapi;
 mod budget;
 mod fanout;
+mod leases;
 mod news;
 mod pace;
 mod places;
@@ -24,8 +25,9 @@ pub use asyncapi::asyncapi;
 
 use crate::access::AccessWatch;
 use crate::fanout::{JournalNews, pass_on};
+use crate::leases::LeaseKeeper;
 use crate::news::Offset;
-use crate::places::{Bounds, NoRoom, Places};
+use crate::places::{Bounds, Gone, NoRoom, Places};
 use crate::presence::Keeper;
 use crate::protocol::Welcome;
 use crate::registry::Registry;
@@ -43,6 +45,7 @@ use platform::client_address::{FORWARDED_FOR, TrustedProxies, limit_key};
 use platform::clock;
 use platform::identity::{AccessChange, Caller};
 use platform::problem::Problem;
+use platform::socket_leases::{LEASE, SocketBounds, SocketLeases};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,6 +56,8 @@ use tracing::{error, info, warn};
 
 /// Changes of presence that may wait to be written to Redis.
 const PRESENCE_CHANGES: usize = 65_536;
+/// Closed sockets that may wait to be taken off the count of all nodes. Beyond them their leases lapse.
+const CLOSED_SOCKETS: usize = 65_536;
 /// How often the settings are read again.
 const SETTINGS_AGAIN: Duration = Duration::from_secs(5);
 /// How long a heartbeat may hold up a new socket.
@@ -74,12 +79,14 @@ pub struct Config {
     pub max_connections: u32,
     /// Whose word about the client's address is taken.
     pub trusted_proxies: TrustedProxies,
-    /// Sockets of one client address; further ones are answered 429.
+    /// Sockets of one client address over all nodes; further ones are answered 429.
     pub max_per_address: u32,
-    /// Sockets of one address that have not signed in yet; further ones are answered 429.
+    /// Sockets of one address over all nodes that have not signed in yet; further ones are answered 429.
     pub max_per_address_before_sign_in: u32,
-    /// Sockets of one person. The next one closes the oldest.
+    /// Sockets of one person over all nodes. The next one closes the oldest.
     pub max_per_person: u32,
+    /// After this long the sockets of a node that died no longer count on the others.
+    pub lease: Duration,
     /// How long the first frame may take.
     pub auth_timeout: Duration,
     /// How often the server pings. A socket over which nothing comes, not even a pong, for two of these counts as
@@ -116,6 +123,7 @@ impl Default for Config {
             max_per_address: 1_000,
             max_per_address_before_sign_in: 100,
             max_per_person: 8,
+            lease: LEASE,
             auth_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(4),
             queue: 256,
@@ -146,6 +154,7 @@ pub(crate) struct Shared {
     registry: Arc<Registry>,
     offset: Offset,
     places: Arc<Places>,
+    leases: SocketLeases,
     stopping: watch::Sender<bool>,
 }
 
@@ -156,6 +165,7 @@ struct Sources {
     bus: broadcast::Receiver<platform::push::Push>,
     access: broadcast::Receiver<AccessChange>,
     changes: mpsc::Receiver<presence::Change>,
+    gone: mpsc::Receiver<Gone>,
 }
 
 /// The route of the sockets: `GET /v1/ws`.
@@ -167,12 +177,14 @@ impl Gateway {
     /// A gateway that hears all news from now on; [`Self::run`] passes them on.
     pub fn new(app: App, config: Config) -> Gateway {
         let (changes_in, changes) = mpsc::channel(PRESENCE_CHANGES);
+        let (gone_in, gone) = mpsc::channel(CLOSED_SOCKETS);
         let offset = Offset::default();
         let sources = Sources {
             journal: app.ledger.follow(),
             bus: app.bus.listen(),
             access: app.access.listen(),
             changes,
+            gone,
         };
         offset.reach(app.ledger.durable_revision());
         let bounds = Bounds {
@@ -180,10 +192,16 @@ impl Gateway {
             address: config.max_per_address,
             address_before_sign_in: config.max_per_address_before_sign_in,
         };
+        let shared_bounds = SocketBounds {
+            per_address: config.max_per_address,
+            per_address_before_sign_in: config.max_per_address_before_sign_in,
+            per_person: config.max_per_person,
+        };
         let shared = Shared {
             registry: Registry::new(changes_in, config.max_per_person),
             offset,
-            places: Places::new(bounds),
+            places: Places::new(bounds, gone_in),
+            leases: SocketLeases::new(app.shared.clone(), shared_bounds, config.lease),
             stopping: watch::Sender::new(false),
             app,
             config,
@@ -196,7 +214,7 @@ impl Gateway {
     /// gone, or after [`Config::shutdown_wait`]. May be run again after it was broken off, one run at a time.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let mut sources = self.sources.lock().await;
-        let Sources { journal, bus, access, changes } = &mut *sources;
+        let Sources { journal, bus, access, changes, gone } = &mut *sources;
         let shared = &self.shared;
         let (warning_in, warning_seconds) =
             watch::channel(platform::settings::MeteringSettings::default().warning_seconds);
@@ -213,6 +231,12 @@ impl Gateway {
             registry: registry.clone(),
             changes,
         };
+        let mut lease_keeper = LeaseKeeper {
+            leases: shared.leases.clone(),
+            places: shared.places.clone(),
+            every: shared.config.lease / 4,
+            gone,
+        };
         let access = AccessWatch {
             sessions: shared.app.sessions.clone(),
             registry: registry.clone(),
@@ -225,10 +249,12 @@ impl Gateway {
             () = pass_on(bus, registry) => {}
             () = access.run() => {}
             () = keeper.run() => {}
+            () = lease_keeper.run() => {}
             () = shared.read_settings(warning_in) => {}
         }
         shared.stop().await;
-        let _ = timeout(shared.config.close_wait, keeper.finish()).await;
+        let finished = async { tokio::join!(keeper.finish(), lease_keeper.finish()) };
+        let _ = timeout(shared.config.close_wait, finished).await;
     }
 }
 
@@ -318,6 +344,10 @@ async fn upgrade(
         Ok(place) => place,
         Err(reason) => return no_room(reason),
     };
+    // First the count of this node, which costs nothing, then that of all nodes.
+    if !shared.leases.take(&place.counted(), clock::now()).await {
+        return no_room(NoRoom::Address);
+    }
     // Somewhat longer frames are read and refused with a close frame that arrives for sure.
     let longest = shared.config.max_frame_bytes.saturating_mul(4);
     upgrade

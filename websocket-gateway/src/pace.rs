@@ -1,6 +1,10 @@
 //! How many requests one socket may make.
 
-use tokio::time::{Duration, Instant};
+use governor::clock::{Clock, MonotonicClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use std::num::NonZeroU32;
 
 /// What a request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,64 +16,63 @@ pub(crate) enum Pace {
     Enough,
 }
 
-/// A bucket of `burst` requests that fills again in a second.
-pub(crate) struct Pacer {
-    burst: u32,
-    /// When the bucket would be full if nothing more came.
-    full_at: Instant,
+/// So many requests at once, and as many again in each second.
+pub(crate) struct Pacer<C: Clock = MonotonicClock> {
+    requests: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     refused: u32,
+    /// More in a row are enough.
+    most_refused: u32,
 }
 
 impl Pacer {
-    /// `burst` of 1 or more.
-    pub fn new(burst: u32, now: Instant) -> Pacer {
-        Pacer { burst: burst.max(1), full_at: now, refused: 0 }
+    pub fn new(per_second: u32) -> Pacer {
+        Pacer::by(MonotonicClock, per_second)
+    }
+}
+
+impl<C: Clock> Pacer<C> {
+    fn by(clock: C, per_second: u32) -> Pacer<C> {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let requests = RateLimiter::new(Quota::per_second(per_second), InMemoryState::default(), clock);
+        Pacer { requests, refused: 0, most_refused: per_second.get().saturating_mul(2) }
     }
 
-    pub fn request(&mut self, now: Instant) -> Pace {
-        let price = Duration::from_secs(1) / self.burst;
-        let full_at = self.full_at.max(now) + price;
-        if full_at <= now + Duration::from_secs(1) {
-            self.full_at = full_at;
+    pub fn request(&mut self) -> Pace {
+        if self.requests.check().is_ok() {
             self.refused = 0;
             return Pace::Fine;
         }
         self.refused += 1;
-        if self.refused > 2 * self.burst { Pace::Enough } else { Pace::TooFast }
+        if self.refused > self.most_refused { Pace::Enough } else { Pace::TooFast }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "any moment does as the first")]
-    fn start() -> Instant {
-        std::time::Instant::now().into()
-    }
+    use governor::clock::FakeRelativeClock;
+    use std::time::Duration;
 
     #[test]
     fn a_burst_is_fine_and_one_more_is_not() {
-        let now = start();
-        let mut pacer = Pacer::new(30, now);
-        assert!((0..30).all(|_| pacer.request(now) == Pace::Fine));
-        assert_eq!(pacer.request(now), Pace::TooFast);
+        let mut pacer = Pacer::by(FakeRelativeClock::default(), 30);
+        assert!((0..30).all(|_| pacer.request() == Pace::Fine));
+        assert_eq!(pacer.request(), Pace::TooFast);
     }
 
     #[test]
     fn the_burst_comes_back_with_time() {
-        let now = start();
-        let mut pacer = Pacer::new(10, now);
-        while pacer.request(now) == Pace::Fine {}
-        let later = now + Duration::from_millis(201);
-        assert_eq!([(); 3].map(|()| pacer.request(later)), [Pace::Fine, Pace::Fine, Pace::TooFast]);
+        let clock = FakeRelativeClock::default();
+        let mut pacer = Pacer::by(clock.clone(), 10);
+        while pacer.request() == Pace::Fine {}
+        clock.advance(Duration::from_millis(201));
+        assert_eq!([(); 3].map(|()| pacer.request()), [Pace::Fine, Pace::Fine, Pace::TooFast]);
     }
 
     #[test]
     fn whoever_goes_on_while_refused_is_put_out() {
-        let now = start();
-        let mut pacer = Pacer::new(5, now);
-        let met: Vec<Pace> = (0..16).map(|_| pacer.request(now)).collect();
+        let mut pacer = Pacer::by(FakeRelativeClock::default(), 5);
+        let met: Vec<Pace> = (0..16).map(|_| pacer.request()).collect();
         assert_eq!(met[4..=5], [Pace::Fine, Pace::TooFast]);
         assert_eq!(met[14..], [Pace::TooFast, Pace::Enough]);
     }

@@ -18,6 +18,7 @@ use platform::attendance::Attending;
 use platform::clock;
 use platform::identity::{AuthError, Caller, Role};
 use platform::problem::Problem;
+use platform::socket_leases::SignedIn;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -27,7 +28,7 @@ use tokio_tungstenite::tungstenite;
 const WAITING_REQUESTS: usize = 32;
 
 /// Serves a socket from its first frame to its last.
-pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, mut place: Place) {
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, place: Place) {
     let open = OpenGauge::new();
     let mut stopping = shared.stopping.subscribe();
     let admitted = tokio::select! {
@@ -37,10 +38,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, mut place:
         _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
     };
     match admitted {
-        Ok((id, caller)) => {
-            place.signed_in();
-            live(shared, socket, id, caller, place).await;
-        }
+        Ok((id, caller)) => live(shared, socket, id, caller, place).await,
         Err(Some(close)) => {
             let wait = shared.config.close_wait;
             let (mut sink, stream) = socket.split();
@@ -86,15 +84,20 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), 
 }
 
 /// Serves a person until either side goes.
-async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, place: Place) {
+async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, mut place: Place) {
     let person = caller.person;
+    let signed_in = SignedIn { person, at: clock::now() };
     let (line, frames) = Line::new(shared.config.queue);
     // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
     let caller_in = watch::Sender::new(caller.clone());
     let proved = caller_in.subscribe();
     let seat = shared.registry.open(caller_in.clone(), line.clone());
     let attending = shared.app.attendance.attend(person, &caller.roles);
-    shared.touch(person, caller.has(Role::Host)).await;
+    let was = place.signed_in(signed_in, line.closer.clone());
+    tokio::join!(
+        shared.touch(person, caller.has(Role::Host)),
+        shared.leases.sign_in(&was, signed_in, signed_in.at),
+    );
     let reply = match shared.welcome(&caller, clock::now()).await {
         Ok(welcome) => done(&id, &welcome),
         Err(problem) => {
@@ -166,7 +169,7 @@ impl<'a> Reader<'a> {
             line,
             jobs,
             caller,
-            pacer: Pacer::new(shared.config.requests_per_second, now),
+            pacer: Pacer::new(shared.config.requests_per_second),
             malformed: 0,
             heard_at: now,
             touched_at: now,
@@ -205,7 +208,7 @@ impl<'a> Reader<'a> {
             None => return Err(None),
         };
         self.sign_of_life();
-        let pace = self.pacer.request(self.heard_at);
+        let pace = self.pacer.request();
         if pace == Pace::Enough {
             return Err(Some(Close::RATE_LIMITED));
         }

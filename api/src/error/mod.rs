@@ -16,7 +16,7 @@ use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, Restrict
 use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
-use platform::rate_limit::RateLimitError;
+use platform::rate_limit::RateLimited;
 use platform::reading::Misfit;
 use platform::settings::SettingsError;
 use platform::validation::FieldError;
@@ -92,7 +92,7 @@ pub enum Error {
     #[error(transparent)]
     Agency(#[from] AgencyError),
     #[error(transparent)]
-    RateLimit(#[from] RateLimitError),
+    RateLimit(#[from] RateLimited),
     #[error(transparent)]
     Webhook(#[from] WebhookRefusal),
     #[error(transparent)]

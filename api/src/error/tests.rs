@@ -7,7 +7,7 @@ use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, RestrictionKind, Role};
 use platform::page::{CursorInvalid, ListError};
 use platform::purchases::WebhookRefusal;
-use platform::rate_limit::RateLimitError;
+use platform::rate_limit::RateLimited;
 use platform::settings::SettingsError;
 use projections::{Behind, QueryError};
 use std::collections::BTreeSet;
@@ -151,7 +151,7 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (OtpError::Expired.into(), 401, "otp_expired"),
         (OtpError::TooManyTries.into(), 429, "otp_too_many_tries"),
         (OtpError::RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
-        (RateLimitError::Limited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
+        (RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
         (PeopleError::NotFound.into(), 404, "unknown_person"),
         (PeopleError::LastAdmin.into(), 409, "last_admin"),
         (PeopleError::IsAdmin.into(), 409, "person_is_admin"),
@@ -186,7 +186,7 @@ fn whoever_may_ask_again_is_told_when() {
         let helps = [429, 503, 504, 507].contains(&problem.status) && !for_good;
         assert_eq!(told, helps, "{error:?}");
     }
-    let response = Error::from(RateLimitError::Limited { retry_after_seconds: 7 }).into_response();
+    let response = Error::from(RateLimited { retry_after_seconds: 7 }).into_response();
     assert_eq!(response.headers()["retry-after"], "7");
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     entropy,
-    rate_limit::{Limit, RateLimitError, RateLimiter},
+    rate_limit::{Limit, RateLimited, RateLimiter},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, Mac};
@@ -98,8 +98,6 @@ pub enum OtpError {
     RateLimited { retry_after_seconds: u32 },
     #[error("the code could not be sent")]
     NotSent(#[from] OtpSendError),
-    #[error("redis is unavailable: {0}")]
-    Redis(redis::RedisError),
     #[error("the database is unavailable: {0}")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
@@ -115,18 +113,15 @@ impl OtpError {
             Self::TooManyTries => "otp_too_many_tries",
             Self::RateLimited { .. } => "rate_limited",
             Self::NotSent(_) => "otp_not_sent",
-            Self::Redis(_) | Self::Database(_) => "unavailable",
+            Self::Database(_) => "unavailable",
             Self::People(error) => error.code(),
         }
     }
 }
 
-impl From<RateLimitError> for OtpError {
-    fn from(error: RateLimitError) -> Self {
-        match error {
-            RateLimitError::Limited { retry_after_seconds } => Self::RateLimited { retry_after_seconds },
-            RateLimitError::Redis(error) => Self::Redis(error),
-        }
+impl From<RateLimited> for OtpError {
+    fn from(RateLimited { retry_after_seconds }: RateLimited) -> Self {
+        Self::RateLimited { retry_after_seconds }
     }
 }
 
@@ -285,27 +280,18 @@ impl Otp {
         normal.push(limit("otp-phone", phone, config.strangers_per_phone_per_day, DAY));
         match self.limiter.check_all(&normal, now).await {
             // Not a wall: whoever has the phone in their hands gets a code sooner or later.
-            Err(RateLimitError::Limited { .. }) => {
+            Err(RateLimited { .. }) => {
                 own.push(limit("otp-slow", phone, 1, config.slow_seconds));
                 Ok(self.limiter.check_all(&own, now).await?)
             }
-            checked => Ok(checked?),
+            Ok(()) => Ok(()),
         }
     }
 
     /// Counts a wrong code for the phone, or for the owner's device. Whether the challenge may be tried again.
     async fn may_guess_on(&self, phone_hash: &[u8; 32], device: Option<Uuid>, now: DateTime<Utc>) -> bool {
         let key = device.map_or_else(|| hex::encode(phone_hash), |id| format!("device:{id}"));
-        let counted = self.limiter.check("otp-wrong", &key, self.config.wrong_codes_per_day, DAY, now).await;
-        match counted {
-            Ok(()) => true,
-            Err(RateLimitError::Limited { .. }) => false,
-            Err(RateLimitError::Redis(fault)) => {
-                // The challenge counts its own tries all the same.
-                tracing::warn!(%fault, "wrong codes are not counted by phone");
-                true
-            }
-        }
+        self.limiter.check("otp-wrong", &key, self.config.wrong_codes_per_day, DAY, now).await.is_ok()
     }
 
     /// What is stored of a code: keyed, and bound to the phone and the challenge.

@@ -15,7 +15,7 @@ use super::{
 use crate::audit::{self, Author, Change};
 use crate::entropy;
 use crate::known::Remembered;
-use crate::rate_limit::{RateLimitError, RateLimiter};
+use crate::rate_limit::{RateLimited, RateLimiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use ledger_core::PersonId;
@@ -116,6 +116,12 @@ impl AuthError {
             Self::RateLimited { .. } => "rate_limited",
             Self::Database(_) => "unavailable",
         }
+    }
+}
+
+impl From<RateLimited> for AuthError {
+    fn from(RateLimited { retry_after_seconds }: RateLimited) -> Self {
+        Self::RateLimited { retry_after_seconds }
     }
 }
 
@@ -221,17 +227,7 @@ impl Sessions {
         .fetch_optional(&self.pool)
         .await?;
         let owner = owner.ok_or(AuthError::TokenInvalid)?.to_string();
-        match self.limiter.check("refresh", &owner, self.refreshes_per_hour, 3_600, now).await {
-            Err(RateLimitError::Limited { retry_after_seconds }) => {
-                Err(AuthError::RateLimited { retry_after_seconds })
-            }
-            Err(RateLimitError::Redis(fault)) => {
-                // Better that everybody stays signed in.
-                tracing::warn!(%fault, "refreshes are not limited");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        Ok(self.limiter.check("refresh", &owner, self.refreshes_per_hour, 3_600, now).await?)
     }
 
     /// Ends this session of the person; ending it twice is ending it once.

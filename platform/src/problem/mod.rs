@@ -11,7 +11,7 @@ use crate::identity::{AgencyError, AuthError, OtpError, PeopleError};
 use crate::page::ListError;
 use crate::presence::PresenceError;
 use crate::purchases::WebhookRefusal;
-use crate::rate_limit::RateLimitError;
+use crate::rate_limit::RateLimited;
 use crate::settings::SettingsError;
 use crate::validation::FieldError;
 use integrations::razorpay::RazorpayError;
@@ -150,7 +150,6 @@ impl From<&CommandError> for Problem {
             CommandError::Database(_) => Problem::unavailable(),
             CommandError::Host(fault) => fault.into(),
             CommandError::Presence(fault) => fault.into(),
-            CommandError::RateLimit(fault) => fault.into(),
             CommandError::TooOften { retry_after_seconds } => Problem::rate_limited(*retry_after_seconds),
         }
     }
@@ -229,7 +228,7 @@ impl From<&OtpError> for Problem {
             OtpError::RateLimited { retry_after_seconds } => Problem::rate_limited(*retry_after_seconds),
             OtpError::NotSent(_) => Problem::new(503, fault.code(), "the code could not be sent")
                 .retry_after(OUTAGE_RETRY_SECONDS),
-            OtpError::Redis(_) | OtpError::Database(_) => Problem::unavailable(),
+            OtpError::Database(_) => Problem::unavailable(),
             OtpError::People(fault) => fault.into(),
         }
     }
@@ -277,12 +276,9 @@ impl From<&PresenceError> for Problem {
     }
 }
 
-impl From<&RateLimitError> for Problem {
-    fn from(fault: &RateLimitError) -> Problem {
-        match fault {
-            RateLimitError::Limited { retry_after_seconds } => Problem::rate_limited(*retry_after_seconds),
-            RateLimitError::Redis(_) => Problem::unavailable(),
-        }
+impl From<&RateLimited> for Problem {
+    fn from(fault: &RateLimited) -> Problem {
+        Problem::rate_limited(fault.retry_after_seconds)
     }
 }
 

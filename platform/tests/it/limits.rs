@@ -1,16 +1,12 @@
-use crate::{at, prefix, redis};
-use platform::rate_limit::{Limit, RateLimitError, RateLimiter};
+use crate::{at, shared};
+use platform::rate_limit::{Limit, RateLimited, RateLimiter};
 
 async fn limiter() -> RateLimiter {
-    RateLimiter::new(redis().await, &prefix())
+    RateLimiter::new(shared().await)
 }
 
-fn wait(result: Result<(), RateLimitError>) -> Option<u32> {
-    match result {
-        Ok(()) => None,
-        Err(RateLimitError::Limited { retry_after_seconds }) => Some(retry_after_seconds),
-        Err(error) => panic!("{error}"),
-    }
+fn wait(result: Result<(), RateLimited>) -> Option<u32> {
+    result.err().map(|limited| limited.retry_after_seconds)
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod settings;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::PersonId;
+use platform::shared_redis::SharedRedis;
 use platform::{
     entropy,
     identity::{AccessChanges, People, PhoneVault},
@@ -28,6 +29,11 @@ fn at(seconds: i64) -> DateTime<Utc> {
 async fn redis() -> ConnectionManager {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL names a Redis for tests");
     redis::Client::open(url).unwrap().get_connection_manager().await.expect("the Redis for tests answers")
+}
+
+/// Where this test counts, apart from all others.
+async fn shared() -> SharedRedis {
+    SharedRedis::new(redis().await, &prefix())
 }
 
 /// A beginning of keys that no other test has.

@@ -1,4 +1,4 @@
-use crate::{at, people, prefix, redis, warm};
+use crate::{at, people, shared, warm};
 use integrations::otp_sender::{OtpChannel, OtpOutbox, OtpSender};
 use platform::{
     identity::{Otp, OtpConfig, OtpError, OtpStarted, Requester, Role},
@@ -17,7 +17,7 @@ struct Desk {
 
 async fn desk(pool: &PgPool, config: OtpConfig) -> Desk {
     let outbox = OtpOutbox::default();
-    let limiter = RateLimiter::new(redis().await, &prefix());
+    let limiter = RateLimiter::new(shared().await);
     let sender = OtpSender::Console(outbox.clone());
     Desk { otp: Otp::new(pool.clone(), people(pool), limiter, sender, config), outbox }
 }

@@ -1,4 +1,4 @@
-use crate::{at, people, person, prefix, redis, warm};
+use crate::{at, people, person, shared, warm};
 use platform::audit::Author;
 use platform::identity::{
     AccessChange, AccessChanges, AccessTokens, AuthError, Caller, PeopleError, RestrictionKind, Restrictions,
@@ -16,7 +16,7 @@ async fn sessions(pool: &PgPool) -> Sessions {
 
 pub async fn sessions_telling(pool: &PgPool, access: AccessChanges) -> Sessions {
     let tokens = AccessTokens::new(&[("k1".into(), vec![7; 32])]).unwrap();
-    let limiter = RateLimiter::new(redis().await, &prefix());
+    let limiter = RateLimiter::new(shared().await);
     Sessions::new(pool.clone(), tokens, access, limiter, 20)
 }
 

@@ -1,39 +1,33 @@
-//! Limits shared by all nodes: so many per window, the window beginning at the first hit.
+//! Limits shared by all nodes: so many per window, the window beginning at the first hit. While Redis is away each
+//! node counts for itself: a limit then holds on each node, instead of not at all or for everybody at once.
 
-use crate::reconnect::Reconnecting;
+mod local;
+
+use crate::shared_redis::SharedRedis;
 use chrono::{DateTime, Utc};
-use redis::{Script, aio::ConnectionManager};
+use local::LocalLimits;
+use redis::Script;
+use std::sync::Arc;
 
 /// At most `limit` (1 or more) hits of `key` in `window_seconds`. The bucket keeps kinds of keys apart.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit<'a> {
-    pub bucket: &'a str,
+    pub bucket: &'static str,
     pub key: &'a str,
     pub limit: u32,
     pub window_seconds: u32,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum RateLimitError {
-    #[error("too many requests; try again in {retry_after_seconds} s")]
-    Limited { retry_after_seconds: u32 },
-    #[error("redis is unavailable: {0}")]
-    Redis(#[from] redis::RedisError),
-}
-
-impl RateLimitError {
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Limited { .. } => "rate_limited",
-            Self::Redis(_) => "unavailable",
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests; try again in {retry_after_seconds} s")]
+pub struct RateLimited {
+    pub retry_after_seconds: u32,
 }
 
 #[derive(Clone)]
 pub struct RateLimiter {
-    redis: Reconnecting,
-    prefix: String,
+    shared: SharedRedis,
+    local: Arc<LocalLimits>,
 }
 
 // One step for all nodes at once. All limits are looked at before any is counted, so that a hit refused by one
@@ -70,37 +64,40 @@ return 0
 ";
 
 impl RateLimiter {
-    /// `prefix` begins every key, so that deployments and tests can share a Redis.
-    pub fn new(redis: ConnectionManager, prefix: &str) -> Self {
-        Self { redis: Reconnecting::new(redis), prefix: prefix.to_owned() }
+    pub fn new(shared: SharedRedis) -> Self {
+        Self { shared, local: Arc::default() }
     }
 
     /// Counts one hit, or says when to come back.
     pub async fn check(
         &self,
-        bucket: &str,
+        bucket: &'static str,
         key: &str,
         limit: u32,
         window_seconds: u32,
         now: DateTime<Utc>,
-    ) -> Result<(), RateLimitError> {
+    ) -> Result<(), RateLimited> {
         self.check_all(&[Limit { bucket, key, limit, window_seconds }], now).await
     }
 
     /// Counts one hit against every limit, or against none.
-    pub async fn check_all(&self, limits: &[Limit<'_>], now: DateTime<Utc>) -> Result<(), RateLimitError> {
+    pub async fn check_all(&self, limits: &[Limit<'_>], now: DateTime<Utc>) -> Result<(), RateLimited> {
         let script = Script::new(TAKE);
         let mut call = script.prepare_invoke();
         call.arg(now.timestamp_millis());
         for limit in limits {
-            call.key(format!("{}limit:{}:{}", self.prefix, limit.bucket, limit.key));
+            call.key(self.shared.key(&format!("limit:{}:{}", limit.bucket, limit.key)));
             call.arg(limit.limit).arg(u64::from(limit.window_seconds) * 1_000);
         }
-        let wait_ms: u64 = call.invoke_async(&mut self.redis.clone()).await?;
-        if wait_ms == 0 {
-            return Ok(());
+        let wait_ms: Option<u64> =
+            self.shared.ask(async |mut redis| call.invoke_async(&mut redis).await).await;
+        match wait_ms {
+            None => self.local.check_all(limits, now),
+            Some(0) => Ok(()),
+            Some(wait_ms) => {
+                let retry_after_seconds = u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
+                Err(RateLimited { retry_after_seconds })
+            }
         }
-        let retry_after_seconds = u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
-        Err(RateLimitError::Limited { retry_after_seconds })
     }
 }
