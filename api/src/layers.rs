@@ -135,7 +135,7 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response
     }
     let ClientAddress(address) =
         address_of(request.extensions(), request.headers(), &api.config.trusted_proxies);
-    match api.app.limits.check("requests", &address, limit, 60, api.now()).await {
+    match api.app.limits.count_request(&address, limit, api.now()) {
         Ok(()) => next.run(request).await,
         Err(limited) => Error::from(limited).into_response(),
     }

@@ -175,6 +175,10 @@ impl App {
     fn workers(&self) -> Vec<Worker> {
         vec![
             self.worker("known", async |app| app.access.known().keep_in_step(&app.pool).await),
+            self.worker("request_counts", async |app| {
+                app.limits.keep_exchanging().await;
+                Ok(())
+            }),
             self.worker("attendance", async |app| Ok(app.attendance.keep_in_step().await?)),
             self.worker("ring_sweep", async |app| {
                 app.calls.sweep().await;

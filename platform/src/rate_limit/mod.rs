@@ -2,12 +2,14 @@
 //! node counts for itself: a limit then holds on each node, instead of not at all or for everybody at once.
 
 mod local;
+mod tally;
 
 use crate::shared_redis::SharedRedis;
 use chrono::{DateTime, Utc};
 use local::LocalLimits;
 use redis::Script;
 use std::sync::Arc;
+use tally::Tally;
 
 /// At most `limit` (1 or more) hits of `key` in `window_seconds`. The bucket keeps kinds of keys apart.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,7 @@ pub struct RateLimited {
 pub struct RateLimiter {
     shared: SharedRedis,
     local: Arc<LocalLimits>,
+    requests: Arc<Tally>,
 }
 
 // One step for all nodes at once. All limits are looked at before any is counted, so that a hit refused by one
@@ -65,7 +68,34 @@ return 0
 
 impl RateLimiter {
     pub fn new(shared: SharedRedis) -> Self {
-        Self { shared, local: Arc::default() }
+        Self { shared, local: Arc::default(), requests: Arc::new(Tally::new("requests")) }
+    }
+
+    /// Counts one of the requests that an address may make in a minute, or says when to come back. Waits for nobody:
+    /// the nodes exchange their counts in the background.
+    ///
+    /// # Errors
+    /// When there were as many in this minute.
+    pub fn count_request(
+        &self,
+        address: &str,
+        per_minute: u32,
+        now: DateTime<Utc>,
+    ) -> Result<(), RateLimited> {
+        self.requests.check(address, per_minute, now)
+    }
+
+    /// Exchanges the counts of requests with the other nodes, once.
+    pub async fn exchange(&self) {
+        self.requests.exchange(&self.shared).await;
+    }
+
+    /// Exchanges the counts of requests with the other nodes, for as long as it is polled.
+    pub async fn keep_exchanging(&self) {
+        loop {
+            tokio::time::sleep(tally::EXCHANGE).await;
+            self.exchange().await;
+        }
     }
 
     /// Counts one hit, or says when to come back.

@@ -54,3 +54,29 @@ async fn a_node_whose_clock_is_behind_is_limited_too() {
     assert_eq!(wait(limiter.check("b", "k", 1, 60, at(10)).await), None);
     assert_eq!(wait(limiter.check("b", "k", 1, 60, at(8)).await), Some(62));
 }
+
+#[tokio::test]
+async fn requests_are_counted_here_at_once_and_everywhere_after_an_exchange() {
+    let shared = shared().await;
+    let [one, other] = [RateLimiter::new(shared.clone()), RateLimiter::new(shared)];
+    let hit = |node: &RateLimiter, address: &str, seconds| wait(node.count_request(address, 5, at(seconds)));
+    for _ in 0..3 {
+        assert_eq!(hit(&one, "10.0.0.1", 0), None);
+    }
+    assert_eq!(hit(&other, "10.0.0.1", 0), None);
+    // Both tell, and the first one hears of the other's hit with its next news.
+    one.exchange().await;
+    other.exchange().await;
+    assert_eq!(hit(&other, "10.0.0.1", 1), None, "three there and one here leave one");
+    assert_eq!(hit(&other, "10.0.0.1", 1), Some(59));
+    assert_eq!(hit(&one, "10.0.0.1", 1), None, "nothing new was told to the first node");
+    one.exchange().await;
+    other.exchange().await;
+    assert_eq!(hit(&one, "10.0.0.1", 1), Some(59));
+    assert_eq!(hit(&other, "10.0.0.2", 1), None, "others are counted apart");
+    // An exchange without news changes nothing.
+    other.exchange().await;
+    other.exchange().await;
+    assert_eq!(hit(&other, "10.0.0.1", 59), Some(1));
+    assert_eq!(hit(&other, "10.0.0.1", 60), None);
+}
