@@ -232,11 +232,13 @@ impl Purchases {
         .bind(ROUND)
         .fetch_all(&self.pool)
         .await?;
+        // One that cannot be closed keeps none of the others open.
+        let mut closed = Ok(());
         for id in due {
-            self.close_unpaid(PurchaseId(id)).await?;
+            closed = self.close_unpaid(PurchaseId(id)).await.and(closed);
         }
         self.inbox.sweep(now).await?;
-        Ok(())
+        closed
     }
 
     async fn order_for(

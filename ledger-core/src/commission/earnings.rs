@@ -6,15 +6,8 @@ use crate::{Account, Asset, State, Timestamp};
 impl State {
     /// What can be withdrawn from an account of earnings: those whose waiting time is over.
     pub fn withdrawable(&self, earnings: Account, at: Timestamp) -> i64 {
-        let pending: i64 = self
-            .tables
-            .pending_earnings
-            .get(&earnings)
-            .into_iter()
-            .flatten()
-            .filter(|(from, _)| *from > at)
-            .map(|(_, amount)| amount)
-            .sum();
+        let waiting = (earnings, at.plus_ms(1))..=(earnings, Timestamp(i64::MAX));
+        let pending: i64 = self.tables.pending_earnings.range(waiting).map(|(_, amount)| amount).sum();
         // A correction may have taken coins that were still waiting.
         (-self.balance(earnings, Asset::COIN) - pending).max(0)
     }
@@ -34,40 +27,56 @@ pub(super) fn available_from(at: Timestamp, hold_seconds: u32) -> Timestamp {
     Timestamp(due.saturating_add(step_ms - 1).div_euclid(step_ms).saturating_mul(step_ms))
 }
 
-/// Notes what came into an account of earnings, and lets go of what waits no longer.
+/// Notes what came into an account of earnings, and lets go of what waits no longer, whosever it is: a few entries
+/// for the one that may be added, so that those of who earns nothing more leave too.
 pub(super) fn earned(change: &mut Change, earnings: Account, amount_milli: i64, available_from: Timestamp) {
-    let table = &mut change.state.tables.pending_earnings;
-    let before = table.get(&earnings);
-    let mut pending: Vec<(Timestamp, i64)> = before.cloned().unwrap_or_default();
-    pending.retain(|(from, _)| *from > change.at);
-    if available_from > change.at && amount_milli > 0 {
-        match pending.iter_mut().find(|(from, _)| *from == available_from) {
-            Some((_, amount)) => *amount += amount_milli,
-            None => pending.push((available_from, amount_milli)),
-        }
+    const AT_ONCE: usize = 4;
+    let at = change.at;
+    let due = change.state.tables.earnings_due.iter().map(|(key, ())| *key).take(AT_ONCE);
+    let due: Vec<(Timestamp, Account)> = due.filter(|(from, _)| *from <= at).collect();
+    for (from, whose) in due {
+        change.set_waiting(whose, from, 0);
     }
-    if before.is_some() || !pending.is_empty() {
-        table.set(change.revision, earnings, Some(pending).filter(|it| !it.is_empty()));
+    if available_from > at && amount_milli > 0 {
+        let before = change.state.tables.pending_earnings.get(&(earnings, available_from));
+        let amount_milli = before.copied().unwrap_or(0) + amount_milli;
+        change.set_waiting(earnings, available_from, amount_milli);
     }
 }
 
 impl Change<'_> {
-    /// Takes `amount_milli` that leave an account of earnings again out of what waits, the latest first. What was earned under
-    /// a hold of `hold_seconds` waits no longer than earnings of this moment would: what waits longer was
-    /// earned otherwise, and stays.
+    /// Takes `amount_milli` that leave an account of earnings again out of what waits, the latest first. What was
+    /// earned under a hold of `hold_seconds` waits no longer than earnings of this moment would: what waits longer
+    /// was earned otherwise, and stays.
     pub fn unearned(&mut self, earnings: Account, amount_milli: i64, hold_seconds: u32) {
         let latest = available_from(self.at, hold_seconds);
-        let table = &mut self.state.tables.pending_earnings;
-        let Some(mut pending) = table.get(&earnings).cloned() else { return };
+        let waiting = (earnings, Timestamp(i64::MIN))..=(earnings, latest);
         let mut open = amount_milli;
-        pending.sort_unstable();
-        for (_, waiting) in pending.iter_mut().rev().filter(|(from, _)| *from <= latest) {
+        let mut left = Vec::new();
+        for ((_, from), waiting) in self.state.tables.pending_earnings.range(waiting).rev() {
+            if open == 0 {
+                break;
+            }
             let part = open.min(*waiting);
-            *waiting -= part;
             open -= part;
+            left.push((*from, waiting - part));
         }
-        pending.retain(|(_, waiting)| *waiting > 0);
-        table.set(self.revision, earnings, Some(pending).filter(|it| !it.is_empty()));
+        for (from, left_milli) in left {
+            self.set_waiting(earnings, from, left_milli);
+        }
+    }
+
+    /// Sets how much of an account of earnings waits until `from`.
+    fn set_waiting(&mut self, earnings: Account, from: Timestamp, amount_milli: i64) {
+        let (tables, revision) = (&mut self.state.tables, self.revision);
+        let (row, due) = match amount_milli {
+            0 => (None, None),
+            _ => (Some(amount_milli), Some(())),
+        };
+        tables.pending_earnings.set(revision, (earnings, from), row);
+        if tables.earnings_due.get(&(from, earnings)).is_some() != due.is_some() {
+            tables.earnings_due.set(revision, (from, earnings), due);
+        }
     }
 }
 

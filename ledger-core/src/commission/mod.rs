@@ -18,8 +18,10 @@ macro_rules! noun {
         events { CommissionRateSet CommissionRateCleared CommissionSplit }
         tables {
             commissions: commission::CommissionScope => Vec<commission::RateChange>;
-            // By account of earnings: what waits, and until when.
-            pending_earnings: Account => Vec<(Timestamp, i64)>;
+            // By account of earnings and the moment until which they wait.
+            pending_earnings: (Account, Timestamp) => i64;
+            // The same by moment: who waits for it.
+            earnings_due: (Timestamp, Account) => ();
         }
         rejections {
             CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";

@@ -70,7 +70,7 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
     }
 
     /// The rows whose keys lie in `keys`, in their order.
-    pub fn range(&self, keys: RangeInclusive<K>) -> impl Iterator<Item = (&K, &V)> {
+    pub fn range(&self, keys: RangeInclusive<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.rows.range(keys)
     }
 

@@ -13,6 +13,7 @@ mod gifts;
 mod golden;
 mod idempotency;
 mod identities;
+mod leaving;
 mod lots;
 mod metering;
 mod outcome;
