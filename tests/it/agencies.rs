@@ -114,3 +114,55 @@ async fn nobody_else_takes_out_what_an_agency_earned(pool: PgPool) {
     assert_eq!(world.events(), events, "nothing was recorded");
     assert_eq!(balances(&world, &owner).await, (json!(15_000), json!(15_000)));
 }
+
+#[sqlx::test(migrations = false)]
+async fn requests_at_once_never_hold_more_than_an_agency_earned(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (agency, owner, host) = agency(&world, "NIGHT-SKY").await;
+    earns(&world, &host, 100_000).await;
+    let path = format!("/v1/agencies/{agency}/withdrawals");
+    // Eight requests with a key each, for earnings that are enough for two.
+    let ask = || world.post(Some(&owner), &path, json!({ "coins_milli": 8_000 }));
+    let answers = futures_util::future::join_all((0..8).map(|_| ask())).await;
+    let (held, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|it| it.status == 201);
+    assert_eq!(held.len(), 2);
+    refused.into_iter().for_each(|it| it.expect_problem(409, "insufficient_earnings"));
+    assert_eq!(balances(&world, &owner).await, (json!(4_000), json!(4_000)));
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_large_payout_to_an_agency_takes_a_second_admin_who_does_not_own_it(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (agency, owner, host) = agency(&world, "NIGHT-SKY").await;
+    earns(&world, &host, 100_000).await;
+    let second = world.new_person().await;
+    for person in [&owner, &second] {
+        let roles = format!("/v1/admin/people/{}/roles", person.id);
+        world.post(Some(&world.admin), &roles, json!({ "role": "admin" })).await.expect_ok();
+    }
+    let limits =
+        json!({ "adjustment_milli": 100, "bonus_milli": 100, "payout_minor": 100, "expires_seconds": 3_600 });
+    world.put(Some(&world.admin), "/v1/admin/settings/approvals", limits).await.expect_ok();
+    let path = format!("/v1/agencies/{agency}/withdrawals");
+    let asked = world.post(Some(&owner), &path, json!({ "coins_milli": 20_000 })).await.expect_ok();
+    let id = asked["withdrawal"].as_str().expect("a withdrawal");
+    let approve = format!("/v1/admin/withdrawals/{id}/approve");
+    let proposed = world.post(Some(&world.admin), &approve, json!({})).await;
+    assert_eq!((proposed.status.as_u16(), &proposed.body["proposal"]["kind"]), (202, &json!("payout")));
+    let consent =
+        format!("/v1/admin/approvals/{}/approve", proposed.body["approval"].as_str().expect("an id"));
+
+    // The owner is an admin too, and neither proposes nor consents.
+    world.post(Some(&owner), &approve, json!({})).await.expect_problem(403, "own_money");
+    world.post(Some(&owner), &consent, json!({})).await.expect_problem(403, "own_money");
+    world.post(Some(&second), &consent, json!({})).await.expect_ok();
+    let shown = world.get(Some(&owner), &path).await.expect_ok();
+    assert_eq!(shown["items"][0]["status"], "approved");
+
+    let paid = format!("/v1/admin/withdrawals/{id}/paid");
+    let utr = json!({ "payout_ref": "utr_1" });
+    world.post(Some(&owner), &paid, utr.clone()).await.expect_problem(403, "own_money");
+    world.post(Some(&second), &paid, utr).await.expect_ok();
+    world.verify().await;
+}

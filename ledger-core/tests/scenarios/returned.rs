@@ -169,6 +169,26 @@ fn earnings_that_wait_are_given_back_out_of_what_waits() {
 }
 
 #[test]
+fn an_agency_gives_back_out_of_what_waits_too() {
+    let mut world = World::with_coins(100_000);
+    world.policy.increment_seconds = 6;
+    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
+        CommissionScope::Agency(AGENCY),
+        5_000,
+        1_000,
+    ));
+    // Earned before there was a hold: free to be withdrawn.
+    world.given(rose());
+    let free = |world: &World| world.state.withdrawable(Account::AgencyEarnings(AGENCY), world.now);
+    let earned = free(&world);
+    world.policy.earnings_hold_seconds = 3_600;
+    world.given(start()).at(6).given(tick_seen(2, 0));
+    assert_eq!(free(&world), earned);
+    world.given(lost_since(0));
+    assert_eq!(free(&world), earned, "what waited was given back, not what was free");
+}
+
+#[test]
 fn what_a_call_gives_back_does_not_release_what_was_earned_under_a_longer_hold() {
     let mut world = World::with_coins(100_000);
     world.policy.increment_seconds = 6;

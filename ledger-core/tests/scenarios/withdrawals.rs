@@ -279,12 +279,41 @@ fn nobody_decides_on_the_withdrawal_of_their_own_agency() {
     let mut world = agency_with_earnings();
     world.given(agency_withdraws(2_000));
     let id = sent_withdrawal(&world);
-    for command in [approve(id), reject(id)] {
+    let own = |world: &mut World, command| {
         let mut envelope = world.envelope(command);
         envelope.actor = Actor::Person(OTHER);
         world.refuse_sent(&envelope, Rejection::OwnMoney);
-    }
+    };
+    own(&mut world, approve(id));
+    own(&mut world, reject(id));
     world.check(approve(id), "approved");
+    own(&mut world, paid(id));
+    own(&mut world, payout_failed(id));
+    world.given(paid(id));
+    own(&mut world, payout_failed(id));
+}
+
+#[test]
+fn a_payout_reference_stays_used_after_its_withdrawal_has_left() {
+    let mut world = World::with_earnings(50_000);
+    let [first, second] = [(); 2].map(|()| world.request_withdrawal(10_000));
+    world.given(approve(first)).given(paid_as(first, "UTR7")).given(approve(second)).at_ms(181 * DAY_MS);
+    // It is the next request that makes room.
+    world.given(withdraw(HOST, 1_000));
+    assert!(world.state.withdrawal(first).is_none());
+    world.refuse(paid_as(second, "UTR7"), Rejection::PayoutRefUsed { withdrawal: first });
+}
+
+#[test]
+fn a_payout_that_comes_back_late_stays_a_day_from_then() {
+    let mut world = World::with_earnings(50_000);
+    let id = world.request_withdrawal(10_000);
+    let failed_at = 180 * DAY_MS - HOUR_MS;
+    world.given(approve(id)).given(paid(id)).at_ms(failed_at).given(payout_failed(id));
+    world.at_ms(failed_at + DAY_MS - 1).given(withdraw(HOST, 1_000));
+    world.refuse(approve(id), Rejection::WithdrawalClosed);
+    world.at_ms(failed_at + DAY_MS).given(withdraw(HOST, 1_000));
+    world.refuse(approve(id), Rejection::UnknownWithdrawal);
 }
 
 #[test]

@@ -114,6 +114,7 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
     let splits = |host, agency, source_id| CommissionFilter { host, agency, source_id };
     let withdrawals =
         |status: Option<&str>, payee| WithdrawalFilter { status: status.map(str::to_owned), payee };
+    let of_agency = Payee::Agency { agency: AGENCY, owner: USER };
     let day = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a day");
 
     macro_rules! costs {
@@ -165,6 +166,9 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
         assert_eq!(models.withdrawals(&withdrawals(None, Some(Payee::Host { person: HOST })), None, PAGE).await?.items.len(), 20),
         assert_eq!(models.withdrawals(&withdrawals(Some("paid"), Some(Payee::Host { person: HOST })), None, PAGE).await?.items.len(), 20),
         models.withdrawals(&withdrawals(Some("requested"), Some(Payee::Host { person: HOST })), None, PAGE).await?,
+        assert_eq!(models.withdrawals(&withdrawals(None, Some(of_agency)), None, PAGE).await?.items.len(), 20),
+        assert_eq!(models.withdrawals(&withdrawals(Some("paid"), Some(of_agency)), None, PAGE).await?.items.len(), 20),
+        models.withdrawals(&withdrawals(Some("approved"), Some(of_agency)), None, PAGE).await?,
         models.revenue_by_day(day(2026), day(2027)).await?,
         models.bonus_lots_of(nobody).await?,
         models.call(ledger_core::CallId(Uuid::from_u128(0xf1))).await?,
