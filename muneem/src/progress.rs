@@ -1,6 +1,23 @@
 //! Long work shows how far it is, on a terminal as a bar.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt;
+use std::io::{self, Write};
+
+/// Prints a line on standard output. A reader who has seen enough, such as `head`, ends nothing: the command goes on,
+/// and its exit code still tells how it went.
+pub fn line(text: fmt::Arguments<'_>) {
+    match writeln!(io::stdout(), "{text}") {
+        Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => eprintln!("muneem: {fault}"),
+        _ => {}
+    }
+}
+
+/// [`line`] with the arguments of `format!`.
+#[macro_export]
+macro_rules! out {
+    ($($words:tt)*) => { $crate::progress::line(format_args!($($words)*)) };
+}
 
 /// Says on standard error what is done now.
 pub fn say(what: &str) {

@@ -83,10 +83,15 @@ impl Server {
         let pool = connect_postgres(&config).await?;
         platform::MIGRATOR.run(&pool).await.with_context(|| match config.mode {
             Mode::Development => {
-                "the database cannot be migrated; to begin with an empty one: make clean-data"
+                "the database cannot be migrated; a restored dump must hold all but the schema read \
+                 (docs/operations.md); to begin with an empty database: make clean-data"
             }
-            Mode::Production => "the database cannot be migrated",
+            Mode::Production => {
+                "the database cannot be migrated; a restored dump must hold all but the schema read \
+                 (docs/operations.md)"
+            }
         })?;
+        check_keys(&pool, &config).await?;
         let redis = connect_redis(&config).await?;
         let store = open_store(&config).await?;
         check_journal(&pool, store.as_ref(), &config).await?;
@@ -281,6 +286,21 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
         store
     });
     Ok(Arc::new(open.await.context("the journal could not be opened")??))
+}
+
+/// Refuses keys that are not those that the database was filled under: people would not be found by their numbers,
+/// and would sign in as strangers.
+async fn check_keys(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
+    let (pepper, sealing_key) = config.phone_keys()?;
+    for (name, key) in [("MUNEEM_PHONE_PEPPER", pepper), ("MUNEEM_SEALING_KEY", sealing_key)] {
+        if !platform::journal::is_same_key(pool, name, &key, platform::clock::now()).await? {
+            bail!(
+                "{name} is not the key that this database was filled under; set it to that one, which stands where the \
+                 deployment's secrets are kept"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a journal that is not the database's: every balance would be another's, or zero.

@@ -145,6 +145,41 @@ async fn a_role_is_granted_to_a_number_that_signed_in_or_is_made_on_purpose(pool
 }
 
 #[sqlx::test(migrations = false)]
+async fn keys_that_are_not_the_databases_are_refused_and_the_right_ones_serve_again(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let mut deployment = Deployment::new(&pool, &data).await;
+    let mut server = deployment.serve().await;
+    terminate(&server);
+    server.wait().await.expect("it ends");
+    let other = "c41f0d9b7e62a8350f1c9ed47b28a6513d90e7f2485bc16a0e93d7fb6428ac15".to_owned();
+    for name in ["MUNEEM_PHONE_PEPPER", "MUNEEM_SEALING_KEY"] {
+        deployment.settings.push((name, other.clone()));
+        let (ok, told) = deployment.run(&["serve"]).await;
+        let told = told.to_string();
+        assert!(!ok && told.contains(&format!("{name} is not the key")), "{told}");
+        assert!(!told.contains(&other), "a secret is not printed: {told}");
+        deployment.settings.pop();
+    }
+    let _server = deployment.serve().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_reader_who_has_seen_enough_ends_no_command(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let _server = deployment.serve().await;
+    for arguments in [&["verify"][..], &["doctor"], &["demo"], &["demo", "--json"]] {
+        let mut command = deployment.command(arguments);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().await.expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !told.contains("panicked"), "{arguments:?}: {told}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_demo_that_is_interrupted_puts_the_settings_back(pool: PgPool) {
     let data = TempDir::new().expect("a folder");
     let deployment = Deployment::new(&pool, &data).await;

@@ -155,7 +155,10 @@ async fn get_account_balance(
     let account = read_account(&account)?;
     let as_of = match (query.at, query.revision) {
         (Some(time), None) => AsOf::Time(common_era("at", time)?),
-        (None, Some(revision)) => AsOf::Revision(revision),
+        (None, Some(revision)) => {
+            api.reach(Some(revision)).await?;
+            AsOf::Revision(revision)
+        }
         (None, None) => AsOf::Revision(u64::MAX),
         (Some(_), Some(_)) => return Err(Error::field("at", "must not stand beside revision")),
     };

@@ -14,7 +14,7 @@ pub fn print<R: Serialize>(
     cells: impl Fn(&R) -> Vec<String>,
 ) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(rows)?);
+        crate::out!("{}", serde_json::to_string_pretty(rows)?);
         return Ok(());
     }
     let mut table = Table::new();
@@ -26,6 +26,6 @@ pub fn print<R: Serialize>(
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
+    crate::out!("{table}");
     Ok(())
 }

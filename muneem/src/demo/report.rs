@@ -30,13 +30,13 @@ impl Report {
     /// What a reader should know first; for people alone.
     pub fn intro(&self, text: &str) {
         if !self.quiet {
-            println!("{text}");
+            crate::out!("{text}");
         }
     }
 
     pub fn chapter(&mut self, title: &str) {
         if !self.quiet {
-            println!("\n{title}");
+            crate::out!("\n{title}");
         }
     }
 
@@ -44,7 +44,7 @@ impl Report {
     pub fn step(&mut self, text: impl Into<String>) {
         let text = text.into();
         if !self.quiet {
-            println!("  {text}");
+            crate::out!("  {text}");
         }
         self.steps.push(text);
     }
@@ -58,8 +58,8 @@ impl Report {
         let ok = expected == found;
         if !self.quiet {
             match ok {
-                true => println!("    ok     {what}: {found}"),
-                false => println!("    WRONG  {what}: expected {expected}, found {found}"),
+                true => crate::out!("    ok     {what}: {found}"),
+                false => crate::out!("    WRONG  {what}: expected {expected}, found {found}"),
             }
         }
         self.figures.push(Figure { what: what.to_owned(), expected, found, ok });
@@ -68,7 +68,7 @@ impl Report {
     /// A table of rows, kept as JSON too. Columns are (heading, field, right-aligned).
     pub fn table(&mut self, name: &str, rows: &[Value], columns: &[(&str, &str, bool)]) {
         if !self.quiet {
-            println!("\n{name}");
+            crate::out!("\n{name}");
             let mut table = Table::new();
             table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
             table.set_header(columns.iter().map(|(heading, ..)| *heading));
@@ -80,7 +80,7 @@ impl Report {
                     column.set_cell_alignment(CellAlignment::Right);
                 }
             }
-            println!("{table}");
+            crate::out!("{table}");
         }
         self.tables.insert(name.to_owned(), Value::Array(rows.to_vec()));
     }
@@ -97,13 +97,13 @@ impl Report {
             let told = json!({
                 "ok": ok, "fault": fault, "steps": self.steps, "figures": self.figures, "tables": self.tables,
             });
-            println!("{told:#}");
+            crate::out!("{told:#}");
         } else if let Some(fault) = fault {
             eprintln!("\nThe story broke off: {fault}");
         } else if wrong == 0 {
-            println!("\nAll {all} figures are what the story's own arithmetic expects.");
+            crate::out!("\nAll {all} figures are what the story's own arithmetic expects.");
         } else {
-            println!("\n{wrong} of {all} figures are WRONG.");
+            crate::out!("\n{wrong} of {all} figures are WRONG.");
         }
     }
 }

@@ -37,14 +37,14 @@ pub async fn doctor(config: &Config, options: &DoctorOptions) -> anyhow::Result<
     let findings =
         [settings(config), postgres, clock, redis(config).await, journal(config).await, disk(config)];
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        crate::out!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         let mut table = Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
         for finding in &findings {
             table.add_row([if finding.ok { "ok" } else { "AMISS" }, finding.what, &finding.says]);
         }
-        println!("{table}");
+        crate::out!("{table}");
     }
     Ok(if findings.iter().all(|it| it.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -42,6 +42,6 @@ pub async fn grant_role(config: Config, options: &GrantRoleOptions) -> anyhow::R
         ),
     };
     people.grant_role(person, role, &Author::operator(), now).await?;
-    println!("{person} is {} now; it takes effect at the next request", options.role);
+    crate::out!("{person} is {} now; it takes effect at the next request", options.role);
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,6 @@ pub async fn rebuild(config: &Config) -> anyhow::Result<ExitCode> {
     let revision =
         rebuilt.context("the read models could not be rebuilt; the journal is untouched, run it again")?;
     let events = revision.map_or(0, |revision| revision + 1);
-    println!("the read models are rebuilt from {events} events");
+    crate::out!("the read models are rebuilt from {events} events");
     Ok(ExitCode::SUCCESS)
 }

@@ -38,7 +38,7 @@ pub fn schemas(options: &SchemasOptions) -> anyhow::Result<ExitCode> {
     if !stale.is_empty() {
         bail!("not equal to the code: {}; to mend: muneem schemas --write", stale.join(", "));
     }
-    println!("schemas: {}", if options.write { "written" } else { "equal to the code" });
+    crate::out!("schemas: {}", if options.write { "written" } else { "equal to the code" });
     Ok(ExitCode::SUCCESS)
 }
 

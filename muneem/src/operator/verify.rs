@@ -28,7 +28,7 @@ pub struct VerifyOptions {
 pub async fn verify(config: &Config, options: &VerifyOptions) -> anyhow::Result<ExitCode> {
     let report = verify_report(config).await?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        crate::out!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print_report(&report);
     }
@@ -56,11 +56,11 @@ fn print_report(report: &Report) {
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
+    crate::out!("{table}");
     match (&report.difference, report.revision) {
-        (None, Some(revision)) => println!("The read models equal the journal at revision {revision}."),
-        (None, None) => println!("Nothing has been projected yet."),
-        (Some(difference), _) => println!(
+        (None, Some(revision)) => crate::out!("The read models equal the journal at revision {revision}."),
+        (None, None) => crate::out!("Nothing has been projected yet."),
+        (Some(difference), _) => crate::out!(
             "The first difference is {difference}\nThe journal is right; to rebuild the read models: muneem rebuild"
         ),
     }

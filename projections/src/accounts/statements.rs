@@ -20,7 +20,7 @@ pub struct StatementLine {
     pub recorded_at: DateTime<Utc>,
     /// The type of the event.
     pub kind: String,
-    /// `purchase`, `refund`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `gift`, `commission`,
+    /// `purchase`, `refund`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
     /// `withdrawal` or `adjustment`.
     #[sqlx(rename = "type")]
     #[serde(rename = "type")]
