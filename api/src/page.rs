@@ -2,6 +2,8 @@
 
 use crate::error::Error;
 use chrono::Datelike;
+use platform::page::Place;
+use projections::{Cursor, QueryError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,9 +30,21 @@ impl<T> From<projections::Page<T>> for Page<T> {
     }
 }
 
-impl<T> From<platform::page::Page<T>> for Page<T> {
-    fn from(page: platform::page::Page<T>) -> Page<T> {
-        Page { items: page.items, next_cursor: page.next }
+/// A list of the platform, under the name that its cursors carry.
+pub struct List(pub &'static str);
+
+impl List {
+    /// The page as clients see it.
+    pub fn page<T>(&self, page: platform::page::Page<T>) -> Page<T> {
+        let next_cursor = page.next.map(|place| Cursor::write(self.0, &place.key()));
+        Page { items: page.items, next_cursor }
+    }
+
+    /// Where the page begins that is asked for; `None` for the first one.
+    pub fn place(&self, cursor: Option<&str>) -> Result<Option<Place>, Error> {
+        let read = |cursor| Cursor::read(self.0, cursor).ok().and_then(Place::of_key);
+        let place = |cursor| read(cursor).ok_or(QueryError::BadCursor);
+        Ok(cursor.map(place).transpose()?)
     }
 }
 
@@ -110,7 +124,8 @@ pub(crate) use list_query;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::NaiveDate;
+    use chrono::{DateTime, NaiveDate};
+    use uuid::Uuid;
 
     #[test]
     fn a_page_has_one_to_a_hundred_rows_and_twenty_when_nobody_says() {
@@ -118,6 +133,24 @@ mod tests {
             [(None, Some(20)), (Some(1), Some(1)), (Some(100), Some(100)), (Some(0), None), (Some(101), None)]
         {
             assert_eq!(limit(asked).ok(), rows, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_leads_to_its_place_in_its_own_list_and_nothing_else_is_one() {
+        let (list, other) = (List("hosts"), List("audit"));
+        let at = DateTime::from_timestamp_micros(1_767_225_600_123_456).expect("a time");
+        let place = Place { at, id: Uuid::from_u128(7) };
+        let cursor = |list: &List, place| {
+            list.page(platform::page::Page { items: vec![1], next: Some(place) })
+                .next_cursor
+                .expect("a cursor")
+        };
+        assert_eq!(list.place(Some(&cursor(&list, place))).ok(), Some(Some(place)));
+        assert_eq!(list.place(None).ok(), Some(None));
+        let never = Cursor::write("hosts", &(-1_i64, Uuid::nil()));
+        for bad in ["", "-", "1-x", &"f".repeat(48), &never, &cursor(&other, place)] {
+            assert!(list.place(Some(bad)).is_err(), "{bad:?}");
         }
     }
 

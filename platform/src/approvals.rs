@@ -406,14 +406,14 @@ impl Approvals {
     /// One page, the newest first: those in `state`, or all.
     ///
     /// # Errors
-    /// When the cursor is not an earlier page's, or Postgres fails.
+    /// When Postgres fails.
     pub async fn list(
         &self,
         state: Option<State>,
-        cursor: Option<&str>,
+        after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Approval>, ListError> {
-        let place = cursor.map_or_else(|| Ok(Place::newest()), str::parse::<Place>)?;
+        let place = after.unwrap_or_else(Place::newest);
         let limit = i64::from(limit.clamp(1, MAX_PAGE));
         let mut query =
             QueryBuilder::<Postgres>::new("SELECT * FROM app.approvals WHERE (proposed_at, id) < (");

@@ -249,14 +249,14 @@ impl AuditLog {
     /// One page, the newest first.
     ///
     /// # Errors
-    /// When the cursor is not an earlier page's, or Postgres fails.
+    /// When Postgres fails.
     pub async fn list(
         &self,
         filter: &Filter,
-        cursor: Option<&str>,
+        after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Row>, ListError> {
-        let place = cursor.map_or_else(|| Ok(Place::newest()), str::parse::<Place>)?;
+        let place = after.unwrap_or_else(Place::newest);
         let limit = i64::from(limit.clamp(1, MAX_PAGE));
         // Only the conditions that are asked for are written, so that Postgres can choose the index that serves them.
         let mut query = QueryBuilder::<Postgres>::new(

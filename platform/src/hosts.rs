@@ -5,7 +5,7 @@ use crate::{
     identity::people::{Role, grant},
     identity::{AccessChange, AccessChanges},
     known::Remembered,
-    page::{CursorInvalid, Page, Place},
+    page::{Page, Place},
     validation::{self, FieldError},
 };
 use chrono::{DateTime, Utc};
@@ -59,8 +59,6 @@ pub enum HostError {
     AlreadyDecided,
     #[error("nobody decides on their own application")]
     OwnApplication,
-    #[error("the cursor is not one of ours")]
-    CursorInvalid,
     #[error("the database is unavailable: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -74,15 +72,8 @@ impl HostError {
             Self::AlreadyApproved => "host_already_approved",
             Self::AlreadyDecided => "host_already_decided",
             Self::OwnApplication => "own_money",
-            Self::CursorInvalid => "cursor_invalid",
             Self::Database(_) => "unavailable",
         }
-    }
-}
-
-impl From<CursorInvalid> for HostError {
-    fn from(_: CursorInvalid) -> Self {
-        Self::CursorInvalid
     }
 }
 
@@ -256,8 +247,8 @@ impl Hosts {
     }
 
     /// One page of the hosts whom users may deal with, those approved first at the head.
-    pub async fn list_serving(&self, cursor: Option<&str>, limit: u32) -> Result<Page<Host>, HostError> {
-        let place = cursor.map_or(Ok(Place::OLDEST), str::parse)?;
+    pub async fn list_serving(&self, after: Option<Place>, limit: u32) -> Result<Page<Host>, HostError> {
+        let place = after.unwrap_or(Place::OLDEST);
         let limit = i64::from(limit.clamp(1, MAX_PAGE));
         let rows: Vec<HostRow> = sqlx::query_as(
             "SELECT * FROM app.hosts WHERE status = 'approved' AND person IN (SELECT person FROM app.hosts_serving)
@@ -274,14 +265,14 @@ impl Hosts {
     }
 
     /// One page, those longest in the status first: the applications that wait, or the approved hosts.
-    /// `cursor` is the last page's `next`; `limit` is brought within 1 to [`MAX_PAGE`].
+    /// `after` is the last page's `next`; `limit` is brought within 1 to [`MAX_PAGE`].
     pub async fn list(
         &self,
         status: HostStatus,
-        cursor: Option<&str>,
+        after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Host>, HostError> {
-        let place = cursor.map_or(Ok(Place::OLDEST), str::parse)?;
+        let place = after.unwrap_or(Place::OLDEST);
         let limit = i64::from(limit.clamp(1, MAX_PAGE));
         let rows: Vec<HostRow> = sqlx::query_as(
             "SELECT * FROM app.hosts WHERE status = $1 AND (status_since, person) > ($2, $3)

@@ -5,7 +5,7 @@ use ledger_runtime::{ExecuteError, Leap};
 use platform::commands::CommandError;
 use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, RestrictionKind, Role};
-use platform::page::{CursorInvalid, ListError};
+use platform::page::ListError;
 use platform::purchases::WebhookRefusal;
 use platform::rate_limit::RateLimited;
 use platform::settings::SettingsError;
@@ -140,10 +140,8 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (HostError::NotFound.into(), 404, "unknown_host"),
         (HostError::AlreadyDecided.into(), 409, "host_already_decided"),
         (HostError::OwnApplication.into(), 403, "own_money"),
-        (HostError::CursorInvalid.into(), 400, "cursor_invalid"),
         (QueryError::BadCursor.into(), 400, "cursor_invalid"),
-        (ListError::CursorInvalid(CursorInvalid).into(), 400, "cursor_invalid"),
-        (ListError::Database(lost()).into(), 503, "unavailable"),
+        (ListError::from(lost()).into(), 503, "unavailable"),
         (QueryError::from(Behind { wanted: 2, projected: None }).into(), 503, "read_model_behind"),
         (QueryError::BeyondJournal { wanted: 2, head: Some(1) }.into(), 422, "min_revision_beyond_journal"),
         (QueryError::Refused("x".into()).into(), 503, "read_models_refused"),

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query};
-use crate::page::{self, Page};
+use crate::page::{self, List, Page};
 use crate::words::ApprovalStateWord;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,6 +14,8 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+const LIST: List = List("approvals");
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -113,8 +115,9 @@ async fn list_approvals(
     Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<Page<ApprovalView>>, Error> {
     let limit = page::limit(query.limit)?;
-    let found = api.app.approvals.list(query.state, query.cursor.as_deref(), limit).await?;
-    Ok(Json(Page::from(found).map(ApprovalView::from)))
+    let after = LIST.place(query.cursor.as_deref())?;
+    let found = api.app.approvals.list(query.state, after, limit).await?;
+    Ok(Json(LIST.page(found).map(ApprovalView::from)))
 }
 
 /// Read one proposal.

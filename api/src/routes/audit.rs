@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{self, Page, common_era};
+use crate::page::{self, List, Page, common_era};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use ledger_core::{NoteId, PersonId};
@@ -13,6 +13,8 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+const LIST: List = List("audit");
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_audit_log)).routes(routes!(get_note))
@@ -131,8 +133,8 @@ async fn list_audit_log(
         from: from.map(|at| common_era("from", at)).transpose()?,
         to: to.map(|at| common_era("to", at)).transpose()?,
     };
-    let found = api.app.audit.list(&filter, cursor.as_deref(), limit).await?;
-    Ok(Json(Page::from(found).map(AuditEntry::from)))
+    let found = api.app.audit.list(&filter, LIST.place(cursor.as_deref())?, limit).await?;
+    Ok(Json(LIST.page(found).map(AuditEntry::from)))
 }
 
 /// The words behind a reason.

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
-use crate::page::{COIN, Page, ReadQuery, list_query};
+use crate::page::{COIN, List, Page, ReadQuery, list_query};
 use crate::words::MediumWord;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,15 +11,14 @@ use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId};
 use ledger_runtime::Receipt;
 use platform::calls::{Invitation, Ring};
-use projections::{CallRow, Cursor, QueryError};
+use projections::CallRow;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-/// What cursors of the history name as their list.
-const LIST: &str = "rings";
+const LIST: List = List("rings");
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -74,11 +73,11 @@ struct CallOutcome {
     end_reason: Option<String>,
     /// The person who hung up.
     ended_by: Option<Uuid>,
-    /// Connected time, up to the last pause or the end.
+    /// Connected time, in which both sides were seen, up to the last pause or the end.
     connected_ms: i64,
-    /// Increments that were charged.
+    /// Increments that were charged and not given back.
     ticks: i64,
-    /// What the payer was charged.
+    /// What the payer was charged, less what was given back.
     charged_milli: i64,
     /// What the host earned; for the host alone.
     host_earned_milli: Option<i64>,
@@ -116,7 +115,7 @@ fn view(ring: Ring, row: Option<CallRow>, viewer: PersonId) -> CallView {
 /// Call a host
 ///
 /// Rings a host on all of the host's connected devices. Nothing is charged until the host takes the call. Both sides
-/// must be connected by WebSocket.
+/// must be connected by WebSocket, before and during the call: time in which one of them was not seen is not charged.
 ///
 /// Fails with `call_price_changed` if the host's price is no longer the one that the user was shown, with
 /// `insufficient_funds` if the user cannot pay for the first increment, and with `host_offline` or `host_busy` if the
@@ -176,7 +175,8 @@ impl CallChanged {
 /// Answer a call
 ///
 /// The host takes or declines a call that rings. Taking it starts the call and charges the user for the first
-/// increment. Needs no `Idempotency-Key`: a repeated request returns the first receipt.
+/// increment. While both sides are seen, each further increment is charged when the one before is used up; see "What a
+/// call costs" at the head of this document. Needs no `Idempotency-Key`: a repeated request returns the first receipt.
 ///
 /// Fails with `ring_over` if the call no longer rings, and with `insufficient_funds` if the user cannot pay for the
 /// first increment any more.
@@ -213,7 +213,7 @@ async fn cancel_call(
 
 /// End a call
 ///
-/// Either side hangs up. The increment that has begun stays charged. While the call still rings, this cancels it for
+/// Either side hangs up. The increment that has started stays charged in full, and nothing more is charged. While the call still rings, this cancels it for
 /// the user and declines it for the host.
 #[utoipa::path(post, path = "/v1/calls/{call}/end", tag = "calls", security(("bearer" = [])),
     params(("call" = Uuid, Path), IdempotencyKey), responses((status = 200, body = CallChanged)))]
@@ -240,13 +240,8 @@ async fn list_calls(
     Query(query): Query<CallsQuery>,
 ) -> Result<Json<Page<CallView>>, Error> {
     let limit = query.ready(&api).await?;
-    let before = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let person = caller.person();
-    // One more than asked for tells whether there is another page.
-    let mut rings = api.app.calls.rings_of(person, before, i64::from(limit) + 1).await?;
-    let more = rings.len() > limit as usize;
-    rings.truncate(limit as usize);
-    let next_cursor = rings.last().filter(|_| more).map(|ring| cursor(ring.created_at, ring.call));
+    let (person, after) = (caller.person(), LIST.place(query.cursor.as_deref())?);
+    let Page { items: rings, next_cursor } = LIST.page(api.app.calls.rings_of(person, after, limit).await?);
     Ok(Json(Page { items: with_outcomes(&api, rings, person).await?, next_cursor }))
 }
 
@@ -281,34 +276,4 @@ async fn get_call(
     let ring = api.app.calls.of(caller.person(), CallId(call)).await?;
     let row = if is_accepted(&ring) { api.read.call(CallId(call)).await? } else { None };
     Ok(Json(view(ring, row, caller.person())))
-}
-
-/// The place of a ring in the history: microseconds and id.
-fn cursor(created_at: DateTime<Utc>, call: Uuid) -> String {
-    Cursor::write(LIST, &(created_at.timestamp_micros(), call))
-}
-
-fn read_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid), QueryError> {
-    /// Later times fit our type but not Postgres'.
-    const YEAR_10000_MICROS: i64 = 253_402_300_800_000_000;
-    let (micros, call): (i64, Uuid) = Cursor::read(LIST, text).map_err(|_| QueryError::BadCursor)?;
-    let micros = Some(micros).filter(|micros| (0..YEAR_10000_MICROS).contains(micros));
-    let at = micros.and_then(DateTime::from_timestamp_micros).ok_or(QueryError::BadCursor)?;
-    Ok((at, call))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_of_the_history_is_read_back_and_nothing_else_is_one() {
-        let at = DateTime::from_timestamp_micros(1_767_225_600_123_456).expect("a time");
-        let id = Uuid::from_u128(7);
-        assert_eq!(read_cursor(&cursor(at, id)).ok(), Some((at, id)));
-        let outside = |micros: i64| Cursor::write("calls", &(micros, id));
-        for bad in ["", "-", "1-x", &outside(-1), &outside(253_402_300_800_000_000)] {
-            assert!(read_cursor(bad).is_err(), "{bad:?}");
-        }
-    }
 }

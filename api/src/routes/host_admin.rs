@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{Page, list_query};
+use crate::page::{List, Page, list_query};
 use crate::receipt::Recorded;
 use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
@@ -16,6 +16,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+const LIST: List = List("hosts");
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -45,9 +47,8 @@ async fn list_applications(
 ) -> Result<Json<Page<ApplicationView>>, Error> {
     let limit = query.ready(&api).await?;
     let status = query.status.unwrap_or(HostStatus::Applied);
-    let page = api.app.hosts.list(status, query.cursor.as_deref(), limit).await?;
-    let items = page.items.into_iter().map(ApplicationView::from).collect();
-    Ok(Json(Page { items, next_cursor: page.next }))
+    let found = api.app.hosts.list(status, LIST.place(query.cursor.as_deref())?, limit).await?;
+    Ok(Json(LIST.page(found).map(ApplicationView::from)))
 }
 
 /// Approve an application: the applicant becomes a host.

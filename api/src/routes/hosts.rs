@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{COIN, Page, ReadQuery, list_query};
+use crate::page::{COIN, List, Page, ReadQuery, list_query};
 use crate::receipt::Recorded;
 use crate::words::{HostStatusWord, MediumWord, PresenceWord};
 use axum::extract::State;
@@ -20,6 +20,8 @@ use std::collections::HashMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+const LIST: List = List("hosts_serving");
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -141,8 +143,9 @@ async fn list_hosts(
     let (hosts, next_cursor) = if query.online {
         (hosts_online(&api, limit).await?, None)
     } else {
-        let page = api.app.hosts.list_serving(query.cursor.as_deref(), limit).await?;
-        (page.items, page.next)
+        let after = LIST.place(query.cursor.as_deref())?;
+        let page = LIST.page(api.app.hosts.list_serving(after, limit).await?);
+        (page.items, page.next_cursor)
     };
     Ok(Json(Page { items: as_seen(&api, hosts).await?, next_cursor }))
 }

@@ -6,6 +6,7 @@ use crate::extract::{AdminAuthor, AdminCaller, Json};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
 use axum::http::StatusCode;
+use platform::audit::Author;
 use platform::settings::{ApprovalSettings, LimitSettings, MeteringSettings, PayoutSettings};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -20,57 +21,59 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(get_limit_settings, set_limit_settings))
 }
 
-/// How calls are metered. A call keeps the values that it began with.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Metering {
-    /// What is charged at a time, 1 to 3600.
-    increment_seconds: u32,
-    /// Connected time before the first charge, 0 to 3600.
-    free_seconds: u32,
-    /// How long a side may be away before the call ends as lost, 1 to 600.
-    grace_seconds: u32,
-    /// How long an invitation rings, 1 to 300.
-    ring_seconds: u32,
-    /// How long before the coins run out the payer is warned, 0 to 3600.
-    warning_seconds: u32,
-    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    reason: Option<String>,
-    /// The words behind the reason, up to 2000 characters.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    note: Option<String>,
-}
-
-impl From<MeteringSettings> for Metering {
-    fn from(it: MeteringSettings) -> Metering {
-        let MeteringSettings {
-            increment_seconds,
-            free_seconds,
-            grace_seconds,
-            ring_seconds,
-            warning_seconds,
-        } = it;
-        Metering {
-            increment_seconds,
-            free_seconds,
-            grace_seconds,
-            ring_seconds,
-            warning_seconds,
-            reason: None,
-            note: None,
+/// Declares the body of a route of settings: the fields of the platform's own struct, each as it is described to
+/// clients, and why they are changed.
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident of $of:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            $($(#[$field_doc])* $field: $kind,)*
+            /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+            #[serde(default, skip_serializing)]
+            #[schema(write_only)]
+            reason: Option<String>,
+            /// The words behind the reason, up to 2000 characters.
+            #[serde(default, skip_serializing)]
+            #[schema(write_only)]
+            note: Option<String>,
         }
-    }
+
+        impl $name {
+            /// Who changes it, and why.
+            fn author(&self, admin: AdminAuthor) -> Result<Author, Error> {
+                admin.because(self.reason.as_deref(), self.note.as_deref())
+            }
+        }
+
+        impl From<$of> for $name {
+            fn from($of { $($field),* }: $of) -> $name {
+                $name { $($field,)* reason: None, note: None }
+            }
+        }
+
+        impl From<$name> for $of {
+            fn from($name { $($field,)* .. }: $name) -> $of {
+                $of { $($field),* }
+            }
+        }
+    };
 }
 
-impl From<Metering> for MeteringSettings {
-    fn from(it: Metering) -> MeteringSettings {
-        let Metering {
-            increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds, ..
-        } = it;
-        MeteringSettings { increment_seconds, free_seconds, grace_seconds, ring_seconds, warning_seconds }
+settings! {
+    /// How calls are metered. A call keeps the values that it began with.
+    Metering of MeteringSettings {
+        /// What is charged at a time, 1 to 3600.
+        increment_seconds: u32,
+        /// Connected time before the first charge, 0 to 3600.
+        free_seconds: u32,
+        /// How long a side may be away before the call ends as lost, 1 to 600.
+        grace_seconds: u32,
+        /// How long an invitation rings, 1 to 300.
+        ring_seconds: u32,
+        /// How long before the coins run out the payer is warned, 0 to 3600.
+        warning_seconds: u32,
     }
 }
 
@@ -92,47 +95,25 @@ async fn set_metering_settings(
     admin: AdminAuthor,
     Json(asked): Json<Metering>,
 ) -> Result<Json<Metering>, Error> {
-    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let author = asked.author(admin)?;
     let settings = asked.into();
     api.app.settings.set_metering(&settings, &author, api.now()).await?;
     Ok(Json(settings.into()))
 }
 
-/// How earnings become rupees.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Payouts {
-    /// Rupees for one coin, as a decimal text: above 0, at most 1000000, at most 6 decimals.
-    #[serde(with = "rust_decimal::serde::str")]
-    #[schema(value_type = String, example = "0.50")]
-    rate: Decimal,
-    /// Thousandths of a coin, 1 or more.
-    minimum_withdrawal_milli: i64,
-    /// How long earnings wait before they can be withdrawn, at most 90 days. They can be withdrawn when this
-    /// time is over or shortly after: later by less than a thousandth of it, or than one second where that is
-    /// longer.
-    earnings_hold_seconds: u32,
-    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    reason: Option<String>,
-    /// The words behind the reason, up to 2000 characters.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    note: Option<String>,
-}
-
-impl From<PayoutSettings> for Payouts {
-    fn from(it: PayoutSettings) -> Payouts {
-        let PayoutSettings { rate, minimum_withdrawal_milli, earnings_hold_seconds } = it;
-        Payouts { rate, minimum_withdrawal_milli, earnings_hold_seconds, reason: None, note: None }
-    }
-}
-
-impl From<Payouts> for PayoutSettings {
-    fn from(it: Payouts) -> PayoutSettings {
-        let Payouts { rate, minimum_withdrawal_milli, earnings_hold_seconds, .. } = it;
-        PayoutSettings { rate, minimum_withdrawal_milli, earnings_hold_seconds }
+settings! {
+    /// How earnings become rupees.
+    Payouts of PayoutSettings {
+        /// Rupees for one coin, as a decimal text: above 0, at most 1000000, at most 6 decimals.
+        #[serde(with = "rust_decimal::serde::str")]
+        #[schema(value_type = String, example = "0.50")]
+        rate: Decimal,
+        /// Thousandths of a coin, 1 or more.
+        minimum_withdrawal_milli: i64,
+        /// How long earnings wait before they can be withdrawn, at most 90 days. They can be withdrawn when this
+        /// time is over or shortly after: later by less than a thousandth of it, or than one second where that is
+        /// longer.
+        earnings_hold_seconds: u32,
     }
 }
 
@@ -154,52 +135,23 @@ async fn set_payout_settings(
     admin: AdminAuthor,
     Json(asked): Json<Payouts>,
 ) -> Result<Json<Payouts>, Error> {
-    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let author = asked.author(admin)?;
     let settings = asked.into();
     api.app.settings.set_payout(&settings, &author, api.now()).await?;
     Ok(Json(settings.into()))
 }
 
-/// What takes a second admin: amounts above these.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ApprovalLimits {
-    /// Thousandths of a coin that one admin may add to or take from an account at a time, from 0.
-    adjustment_milli: i64,
-    /// Thousandths of a coin that one admin may give as a bonus at a time, from 0.
-    bonus_milli: i64,
-    /// Minor units of the payout's currency that one admin may approve at a time, from 0.
-    payout_minor: i64,
-    /// How long a proposal waits for another admin, 60 to 2592000.
-    expires_seconds: u32,
-    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    reason: Option<String>,
-    /// The words behind the reason, up to 2000 characters.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    note: Option<String>,
-}
-
-impl From<ApprovalSettings> for ApprovalLimits {
-    fn from(it: ApprovalSettings) -> ApprovalLimits {
-        let ApprovalSettings { adjustment_milli, bonus_milli, payout_minor, expires_seconds } = it;
-        ApprovalLimits {
-            adjustment_milli,
-            bonus_milli,
-            payout_minor,
-            expires_seconds,
-            reason: None,
-            note: None,
-        }
-    }
-}
-
-impl From<ApprovalLimits> for ApprovalSettings {
-    fn from(it: ApprovalLimits) -> ApprovalSettings {
-        let ApprovalLimits { adjustment_milli, bonus_milli, payout_minor, expires_seconds, .. } = it;
-        ApprovalSettings { adjustment_milli, bonus_milli, payout_minor, expires_seconds }
+settings! {
+    /// What takes a second admin: amounts above these.
+    ApprovalLimits of ApprovalSettings {
+        /// Thousandths of a coin that one admin may add to or take from an account at a time, from 0.
+        adjustment_milli: i64,
+        /// Thousandths of a coin that one admin may give as a bonus at a time, from 0.
+        bonus_milli: i64,
+        /// Minor units of the payout's currency that one admin may approve at a time, from 0.
+        payout_minor: i64,
+        /// How long a proposal waits for another admin, 60 to 2592000.
+        expires_seconds: u32,
     }
 }
 
@@ -225,7 +177,7 @@ async fn set_approval_settings(
     admin: AdminAuthor,
     Json(asked): Json<ApprovalLimits>,
 ) -> Result<DoneOrProposed<ApprovalLimits>, Error> {
-    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let author = asked.author(admin)?;
     let settings = ApprovalSettings::from(asked);
     Ok(match api.app.approvals.set_limits(&author, settings.clone(), api.now()).await? {
         Some(approval) => DoneOrProposed::Proposed(Box::new(approval)),
@@ -233,57 +185,21 @@ async fn set_approval_settings(
     })
 }
 
-/// How often a person may do what costs nothing.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PersonLimits {
-    /// Unpaid purchases at a time, 1 to 100.
-    open_purchases: u32,
-    /// Purchases opened in 24 hours, 1 to 10000.
-    purchases_per_day: u32,
-    /// After this long an unpaid purchase is closed, 900 to 2592000.
-    purchase_open_seconds: u32,
-    /// Withdrawals requested in 24 hours, 1 to 10000.
-    withdrawals_per_day: u32,
-    /// Changes of a host's own prices in 24 hours, 1 to 10000.
-    price_changes_per_day: u32,
-    /// Applications to become a host, changed ones too, in 24 hours, 1 to 10000.
-    applications_per_day: u32,
-    /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    reason: Option<String>,
-    /// The words behind the reason, up to 2000 characters.
-    #[serde(default, skip_serializing)]
-    #[schema(write_only)]
-    note: Option<String>,
-}
-
-impl From<LimitSettings> for PersonLimits {
-    fn from(it: LimitSettings) -> PersonLimits {
-        PersonLimits {
-            open_purchases: it.open_purchases,
-            purchases_per_day: it.purchases_per_day,
-            purchase_open_seconds: it.purchase_open_seconds,
-            withdrawals_per_day: it.withdrawals_per_day,
-            price_changes_per_day: it.price_changes_per_day,
-            applications_per_day: it.applications_per_day,
-            reason: None,
-            note: None,
-        }
-    }
-}
-
-impl From<PersonLimits> for LimitSettings {
-    fn from(it: PersonLimits) -> LimitSettings {
-        LimitSettings {
-            open_purchases: it.open_purchases,
-            purchases_per_day: it.purchases_per_day,
-            purchase_open_seconds: it.purchase_open_seconds,
-            withdrawals_per_day: it.withdrawals_per_day,
-            price_changes_per_day: it.price_changes_per_day,
-            applications_per_day: it.applications_per_day,
-        }
+settings! {
+    /// How often a person may do what costs nothing.
+    PersonLimits of LimitSettings {
+        /// Unpaid purchases at a time, 1 to 100.
+        open_purchases: u32,
+        /// Purchases opened in 24 hours, 1 to 10000.
+        purchases_per_day: u32,
+        /// After this long an unpaid purchase is closed, 900 to 2592000.
+        purchase_open_seconds: u32,
+        /// Withdrawals requested in 24 hours, 1 to 10000.
+        withdrawals_per_day: u32,
+        /// Changes of a host's own prices in 24 hours, 1 to 10000.
+        price_changes_per_day: u32,
+        /// Applications to become a host, changed ones too, in 24 hours, 1 to 10000.
+        applications_per_day: u32,
     }
 }
 
@@ -304,7 +220,7 @@ async fn set_limit_settings(
     admin: AdminAuthor,
     Json(asked): Json<PersonLimits>,
 ) -> Result<Json<PersonLimits>, Error> {
-    let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
+    let author = asked.author(admin)?;
     let settings = asked.into();
     api.app.settings.set_limits(&settings, &author, api.now()).await?;
     Ok(Json(settings.into()))

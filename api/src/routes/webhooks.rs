@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query, Raw};
-use crate::page::{self, Page};
+use crate::page::{self, List, Page};
 use crate::words::WebhookStateWord;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+const LIST: List = List("webhooks");
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -106,8 +108,9 @@ async fn list_webhooks(
     Query(query): Query<WebhooksQuery>,
 ) -> Result<Json<Page<WebhookView>>, Error> {
     let limit = page::limit(query.limit)?;
-    let found = api.app.webhooks.list(query.state, query.cursor.as_deref(), limit).await?;
-    Ok(Json(Page::from(found).map(WebhookView::from)))
+    let after = LIST.place(query.cursor.as_deref())?;
+    let found = api.app.webhooks.list(query.state, after, limit).await?;
+    Ok(Json(LIST.page(found).map(WebhookView::from)))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -2,6 +2,7 @@
 
 use super::{Calls, Invitation, ring_over};
 use crate::commands::CommandError;
+use crate::page::{Page, Place};
 use crate::push::News;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId, Rejection};
@@ -35,24 +36,24 @@ impl Ring {
 }
 
 impl Calls {
-    /// The rings of a person, newest first, from before the cursor `(created_at, call)` on.
+    /// One page of a person's rings, the newest first.
     pub async fn rings_of(
         &self,
         person: PersonId,
-        before: Option<(DateTime<Utc>, Uuid)>,
-        limit: i64,
-    ) -> Result<Vec<Ring>, CommandError> {
-        let (before_at, before_call) = before.unwrap_or_default();
+        after: Option<Place>,
+        limit: u32,
+    ) -> Result<Page<Ring>, CommandError> {
+        let (place, limit) = (after.unwrap_or_else(Place::newest), i64::from(limit));
         let rows = sqlx::query_as(
-            "SELECT * FROM app.rings WHERE (payer = $1 OR host = $1) AND ($2 OR (created_at, call) < ($3, $4))
-             ORDER BY created_at DESC, call DESC LIMIT $5",
+            "SELECT * FROM app.rings WHERE (payer = $1 OR host = $1) AND (created_at, call) < ($2, $3)
+             ORDER BY created_at DESC, call DESC LIMIT $4",
         )
         .bind(person.0)
-        .bind(before.is_none())
-        .bind(before_at)
-        .bind(before_call)
-        .bind(limit);
-        Ok(rows.fetch_all(&self.pool).await?)
+        .bind(place.at)
+        .bind(place.id)
+        .bind(limit + 1);
+        let rings = rows.fetch_all(&self.pool).await?;
+        Ok(Page::of(rings, limit, |ring: &Ring| Place { at: ring.created_at, id: ring.call }))
     }
 
     /// The rings that `person` made or that wait for their answer at this moment, newest first, `limit` of each

@@ -212,7 +212,6 @@ impl From<&HostError> for Problem {
                 Problem::new(409, fault.code(), fault.to_string())
             }
             HostError::OwnApplication => Problem::new(403, fault.code(), fault.to_string()),
-            HostError::CursorInvalid => Problem::cursor_invalid(),
             HostError::Database(_) => Problem::unavailable(),
         }
     }
@@ -292,10 +291,7 @@ impl From<&WebhookRefusal> for Problem {
 }
 
 impl From<&ListError> for Problem {
-    fn from(fault: &ListError) -> Problem {
-        match fault {
-            ListError::CursorInvalid(_) => Problem::cursor_invalid(),
-            ListError::Database(_) => Problem::unavailable(),
-        }
+    fn from(_: &ListError) -> Problem {
+        Problem::unavailable()
     }
 }

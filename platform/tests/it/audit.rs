@@ -25,12 +25,12 @@ async fn the_log_is_read_in_pages_and_by_each_filter(pool: PgPool) {
     let log = AuditLog::new(pool.clone());
 
     let mut seen = Vec::new();
-    let mut cursor: Option<String> = None;
+    let mut next = None;
     loop {
-        let page = log.list(&Filter::default(), cursor.as_deref(), 2).await.unwrap();
+        let page = log.list(&Filter::default(), next, 2).await.unwrap();
         seen.extend(page.items.into_iter().map(|row| row.subject));
-        cursor = page.next;
-        if cursor.is_none() {
+        next = page.next;
+        if next.is_none() {
             break;
         }
     }
@@ -50,7 +50,6 @@ async fn the_log_is_read_in_pages_and_by_each_filter(pool: PgPool) {
         let page = log.list(&filter, None, 10).await.unwrap();
         assert_eq!(subjects(&page.items), expected, "{case}");
     }
-    assert!(log.list(&all(), Some("x"), 10).await.is_err(), "a cursor of somebody else's making");
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]

@@ -121,13 +121,13 @@ async fn pages_show_every_host_once_in_order(pool: PgPool) {
         expected.push(who);
     }
     let mut seen = Vec::new();
-    let mut cursor: Option<String> = None;
+    let mut next = None;
     loop {
-        let page = hosts.list(HostStatus::Approved, cursor.as_deref(), 3).await.unwrap();
+        let page = hosts.list(HostStatus::Approved, next, 3).await.unwrap();
         assert!(page.items.len() <= 3);
         seen.extend(page.items.iter().map(|host| host.person));
-        cursor = page.next;
-        if cursor.is_none() {
+        next = page.next;
+        if next.is_none() {
             break;
         }
     }
@@ -135,15 +135,6 @@ async fn pages_show_every_host_once_in_order(pool: PgPool) {
     assert!(hosts.list(HostStatus::Applied, None, 3).await.unwrap().items.is_empty());
     let whole = hosts.list(HostStatus::Approved, None, 7).await.unwrap();
     assert_eq!((whole.items.len(), whole.next), (7, None));
-}
-
-#[sqlx::test(migrator = "platform::MIGRATOR")]
-async fn a_cursor_of_somebody_elses_making_is_refused(pool: PgPool) {
-    let hosts = Hosts::new(pool.clone(), AccessChanges::default());
-    for cursor in ["", "x", "00", &"f".repeat(48), &format!("7{}", "f".repeat(47)), &"0".repeat(50)] {
-        let error = hosts.list(HostStatus::Approved, Some(cursor), 3).await.unwrap_err();
-        assert_eq!(error.code(), "cursor_invalid", "{cursor:?}");
-    }
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
