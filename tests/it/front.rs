@@ -1,7 +1,7 @@
 //! The front of the server: its headers, its pages, its logs, its first start, and a flood of connections.
 
 use crate::crash::Deployment;
-use crate::world::{World, new_key, new_phone};
+use crate::world::{World, eventually, new_key, new_phone};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -181,6 +181,15 @@ async fn assert_world_is_whole(deployment: &Deployment) {
     assert!(ok, "{verified:#}");
 }
 
+/// The admin gives the user a coin, on the connection that the client has open.
+async fn give_bonus(http: &reqwest::Client, url: &str, admin: &Value, user: &Value) -> StatusCode {
+    let bonus = json!({ "user": user["person"]["id"], "coins_milli": 1_000 });
+    let token = admin["tokens"]["access_token"].as_str().expect("a token");
+    let request = http.post(format!("{url}/v1/admin/bonuses")).bearer_auth(token).json(&bonus);
+    let answer = request.header("idempotency-key", new_key().to_string()).send().await;
+    answer.expect("an answer on the open connection").status()
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_flood_of_connections_meets_a_bound_below_the_limit_of_open_files(pool: PgPool) {
     let data = TempDir::new().expect("a folder");
@@ -189,18 +198,9 @@ async fn a_flood_of_connections_meets_a_bound_below_the_limit_of_open_files(pool
     let mut server = deployment.serve_with_open_files(200).await;
     let (url, http) = (deployment.url(), reqwest::Client::new());
     let admin = sign_in(&http, &url, muneem::seed::ADMIN_PHONE).await;
-    let token = admin["tokens"]["access_token"].as_str().expect("a token").to_owned();
-    let give = async || {
-        let bonus = json!({ "user": admin["person"]["id"], "coins_milli": 1_000 });
-        let request = http.post(format!("{url}/v1/admin/bonuses")).bearer_auth(&token);
-        request
-            .header("idempotency-key", new_key().to_string())
-            .json(&bonus)
-            .send()
-            .await
-            .map(|it| it.status())
-    };
-    let before = give().await.expect("an answer");
+    let user = sign_in(&http, &url, &new_phone()).await;
+    let give = async || give_bonus(&http, &url, &admin, &user).await;
+    assert!(give().await.is_success());
     let address = url.trim_start_matches("http://").to_owned();
     let mut open = Vec::new();
     let mut closed = 0;
@@ -216,8 +216,85 @@ async fn a_flood_of_connections_meets_a_bound_below_the_limit_of_open_files(pool
     }
     assert!(open.len() <= 64 && closed >= 86, "{} are open, {closed} were closed", open.len());
     // Whoever has a connection goes on, and what is recorded is durable.
-    assert_eq!(give().await.expect("an answer on the open connection"), before);
+    assert!(give().await.is_success());
     drop(open);
+    let (ok, verified) = deployment.run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+    assert!(server.try_wait().expect("its state").is_none(), "the server runs");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_role_goes_to_nobody_who_never_signed_in_unless_the_account_is_to_be_made(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let phone = new_phone();
+    let grant = ["grant-role", "--phone", phone.as_str(), "--role", "admin"];
+    let (granted, said) = deployment.run(&grant).await;
+    assert!(!granted, "{said}");
+    let said = said.as_str().expect("text");
+    assert!(said.contains("nobody has signed in with") && said.contains("--create"), "{said}");
+    let people: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM app.people").fetch_one(&pool).await.expect("a count");
+    assert_eq!(people, 0, "no account was made");
+
+    let _server = deployment.serve().await;
+    let roles = async |phone: &str| {
+        let signed_in = sign_in(&reqwest::Client::new(), &deployment.url(), phone).await;
+        signed_in["person"]["roles"].as_array().expect("roles").clone()
+    };
+    assert_eq!(roles(&phone).await, [json!("user")]);
+    assert!(deployment.run(&grant).await.0, "somebody has signed in with it by now");
+    assert!(roles(&phone).await.contains(&json!("admin")));
+
+    let newcomer = new_phone();
+    let create = ["grant-role", "--phone", newcomer.as_str(), "--role", "admin", "--create"];
+    assert!(deployment.run(&create).await.0);
+    assert!(roles(&newcomer).await.contains(&json!("admin")));
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_server_without_file_descriptors_goes_on_recording_and_accepts_again_by_itself(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let log = data.path().join("log");
+    let mut server =
+        deployment.serve_logging_to(Stdio::from(std::fs::File::create(&log).expect("a log"))).await;
+    let (url, http) = (deployment.url(), reqwest::Client::new());
+    let admin = sign_in(&http, &url, muneem::seed::ADMIN_PHONE).await;
+    let user = sign_in(&http, &url, &new_phone()).await;
+    let give = async || give_bonus(&http, &url, &admin, &user).await;
+    assert!(give().await.is_success());
+
+    let id = i32::try_from(server.id().expect("it runs")).expect("a process id");
+    let open = std::fs::read_dir(format!("/proc/{id}/fd")).expect("its files").count() as u64;
+    let bound = |current: u64| {
+        let process = rustix::process::Pid::from_raw(id).expect("a process id");
+        let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = rustix::process::Rlimit { current: Some(current), maximum };
+        rustix::process::prlimit(Some(process), rustix::process::Resource::Nofile, limit)
+            .expect("it is bounded")
+    };
+    bound(open + 3);
+    let address = url.trim_start_matches("http://").to_owned();
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(TcpStream::connect(&address).await.expect("the system takes it"));
+    }
+    let alerts = || {
+        let log = std::fs::read_to_string(&log).expect("the log");
+        log.lines().filter(|line| line.contains("connections_not_accepted")).count()
+    };
+    eventually("the server says that it cannot accept", async || (alerts() > 0).then_some(())).await;
+    for _ in 0..5 {
+        assert!(give().await.is_success());
+    }
+    assert!(alerts() <= 3, "no line for each try: {}", alerts());
+
+    drop(waiting);
+    bound(open + 100);
+    let live =
+        reqwest::Client::new().get(format!("{url}/health/live")).send().await.expect("a new connection");
+    assert_eq!(live.status(), StatusCode::OK);
     let (ok, verified) = deployment.run(&["verify", "--json"]).await;
     assert!(ok, "{verified:#}");
     assert!(server.try_wait().expect("its state").is_none(), "the server runs");

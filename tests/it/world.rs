@@ -324,7 +324,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn of(response: reqwest::Response) -> Answer {
+    pub async fn of(response: reqwest::Response) -> Answer {
         let status = response.status();
         let content_type = response.headers().get("content-type").and_then(|it| it.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();

@@ -107,6 +107,37 @@ async fn a_follower_whose_reading_fails_goes_on_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_follower_that_comes_to_damaged_bytes_is_told_and_goes_on_once_they_are_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = event_store::EmbeddedStore::open(folder.path()).expect("opens");
+    let world = World::with_coins(std::sync::Arc::new(store), 10_000_000).await;
+    let from = world.ledger.durable_revision() + 1;
+    let mut follower = world.ledger.follow();
+    for _ in 0..MORE_THAN_KEPT {
+        world.execute(rose()).await.expect("is accepted");
+    }
+    // Of the last batch, so that what comes before it could be handed out.
+    let flip = || {
+        let files = std::fs::read_dir(folder.path()).expect("the folder");
+        let files = files.map(|file| file.expect("a file").path());
+        let segment = files.max_by_key(|path| path.metadata().expect("its size").len()).expect("a segment");
+        let mut bytes = std::fs::read(&segment).expect("is read");
+        let last = bytes.iter().rposition(|byte| *byte != 0).expect("there is something in it");
+        bytes[last - 20] ^= 1;
+        std::fs::write(&segment, bytes).expect("is written");
+    };
+    flip();
+    for _ in 0..2 {
+        let told = soon(follower.next()).await;
+        let damaged =
+            matches!(told, Err(ledger_runtime::JournalError::Read(event_store::ReadError::Damaged(_))));
+        assert!(damaged, "{:?}", told.err());
+    }
+    flip();
+    follows(&world, &mut follower, from, world.ledger.durable_revision()).await;
+}
+
+#[tokio::test]
 async fn a_follower_sees_what_another_node_wrote_in_its_place() {
     let store = memory();
     let other = World::with_coins(store.clone(), 100_000).await;

@@ -281,6 +281,50 @@ async fn a_reader_stops_at_the_acknowledged_end_though_more_is_in_the_file() {
     assert_eq!(ids(&reader).await, ids_of(&[batch(1, 2), batch(2, 3)]));
 }
 
+/// A bad sector under a batch that a follower has yet to come to.
+#[tokio::test]
+async fn a_follower_that_comes_to_damaged_bytes_says_where_and_goes_on_once_they_are_restored() {
+    let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+    let before = journal.end();
+    append(&journal.open(), &batch(2, 3)).await;
+    let after = journal.end();
+    journal.forget_acknowledged_after(&before);
+    let reader: Arc<dyn EventStore> = Arc::new(EmbeddedReader::open(journal.path()).unwrap());
+    let mut follower = Box::pin(follow(Arc::clone(&reader), 0, 5));
+    assert_eq!(follower.try_next().await.unwrap().unwrap().len(), 2);
+
+    let flip = || change(&journal.last_segment(), |bytes| bytes[before.offset as usize + 50] ^= 1);
+    flip();
+    journal.forget_acknowledged_after(&after);
+    let error = follower.try_next().await.unwrap_err();
+    assert!(matches!(error, ReadError::Damaged(_)), "{error:?}");
+    assert!(error.to_string().contains("revision 2"), "it says where: {error}");
+    assert!(follower.try_next().await.unwrap().is_none(), "the stream ends with the error");
+    for error in [reader.head().await.unwrap_err(), reader.read(0, 9).await.unwrap_err()] {
+        assert!(matches!(error, ReadError::Damaged(_)), "no shorter journal is shown: {error:?}");
+    }
+
+    flip();
+    let mut follower = Box::pin(follow(reader, 2, 5));
+    let rest = follower.try_next().await.unwrap().unwrap();
+    assert_eq!(rest.iter().map(|event| event.id).collect::<Vec<_>>(), ids_of(&[batch(2, 3)]));
+}
+
+/// A bad sector under a batch that was whole when the writer opened the journal.
+#[tokio::test]
+async fn a_store_that_reads_damaged_bytes_says_where() {
+    let journal = journal_of(SMALL, &[batch(1, 2)]).await;
+    let store: Arc<dyn EventStore> = Arc::new(journal.open());
+    change(&journal.last_segment(), |bytes| {
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[last - 20] ^= 1;
+    });
+    let error = store.read(0, 9).await.unwrap_err();
+    assert!(matches!(error, ReadError::Damaged(_)), "{error:?}");
+    let error = Box::pin(follow(store, 0, 5)).try_next().await.unwrap_err();
+    assert!(matches!(error, ReadError::Damaged(_)), "{error:?}");
+}
+
 /// An older copy of the folder, or another journal, is put in place while a reader follows.
 #[tokio::test]
 async fn a_reader_refuses_a_position_that_has_gone_back_or_is_another_journals() {
