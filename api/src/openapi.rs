@@ -3,6 +3,7 @@
 use crate::Api;
 use crate::error::Problem;
 use ledger_core::Rejection;
+use platform::calls::CHARGES;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, Response};
 use utoipa::openapi::{PathItem, path::Operation};
@@ -27,6 +28,9 @@ is carried out once, and you get the receipt of the first. A key is good for 24 
 **Reading what you have just written.** A command returns a receipt with a `revision`. Lists and views are updated a \
 moment later. Pass the revision as `min_revision` to make a read wait for it.
 
+**Limits.** Requests of one network address, sign-ins, and some actions of one person are limited. Beyond a limit the \
+answer is 429 with the code `rate_limited`; try again after `retry_after_seconds`.
+
 **Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page.
 
 **Errors** are problems (RFC 9457) with a stable `code`. A 5xx status, `rate_limited` and every problem with \
@@ -39,7 +43,7 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
         .title("Muneem")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(format!(
-            "{DESCRIPTION}\n\nThe ledger refuses a command with one of these codes: {}.",
+            "{DESCRIPTION}\n\n{CHARGES}\n\nThe ledger refuses a command with one of these codes: {}.",
             codes()
         )))
         .build();

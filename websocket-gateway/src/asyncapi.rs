@@ -2,6 +2,7 @@
 
 use crate::protocol::{Auth, Close, Id, request_schemas};
 use crate::push::push_schemas;
+use platform::calls::CHARGES;
 use platform::problem::Problem;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -56,7 +57,7 @@ fn document(
         "info": {
             "title": "Muneem gateway",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "All frames are JSON text of at most 16 KiB. Send `auth` as the first frame, within ten \
+            "description": format!("All frames are JSON text of at most 16 KiB. Send `auth` as the first frame, within ten \
                 seconds of opening the socket; never put the token into the address. Every request has an id of \
                 your choice and gets exactly one reply with that id. Requests need the same roles as over HTTP, \
                 and are refused with the same problem codes.\n\n\
@@ -69,7 +70,9 @@ fn document(
                 within two seconds when the session ends.\n\n\
                 Answer pings (WebSocket libraries do): when nothing has come from a client for eight seconds, not \
                 even a pong, the socket is closed, and a call of that person is paused as if the client had left. \
-                One person may have eight sockets; the next one closes the oldest with 4430.",
+                One person may have eight sockets, over all servers; the next one closes the oldest with 4430. \
+                One network address may have 1,000, of which 100 may not have signed in yet; further ones are \
+                answered 429.\n\n{CHARGES}"),
         },
         "defaultContentType": "application/json",
         "channels": {

@@ -107,7 +107,8 @@ requests! {
     }
 
     /// Takes or declines a call that rings; for its host. Taking it starts the call and charges the first
-    /// increment.
+    /// increment. While both sides are seen, each further increment is charged when the one before is used up; a
+    /// `call:tick` tells of each.
     CallAnswer = "call:answer", needs Some(Role::Host), answer Answered {
         call: CallId,
         accept: bool,
@@ -118,7 +119,8 @@ requests! {
         call: CallId,
     }
 
-    /// Hangs up; for either side. While the call still rings, the payer cancels by this and the host declines.
+    /// Hangs up; for either side. The increment that has started stays charged in full, and nothing more is charged.
+    /// While the call still rings, the payer cancels by this and the host declines.
     CallHangUp = "call:end", needs None, answer HungUp {
         call: CallId,
         /// Idempotency key, a UUIDv7.

@@ -48,6 +48,25 @@ pub struct Invitation {
     pub price_seen_milli_per_minute: i64,
 }
 
+/// What a call costs, for those who write apps: both the API and the gateway describe it in these words.
+pub const CHARGES: &str = "\
+**What a call costs.** A call is charged in increments, each before the time that it pays for: the first one when the \
+host answers, each further one when the one before is used up. The price over the whole call is \
+`price_milli_per_minute` x charged seconds / 60, rounded down. A call keeps the price and the settings that it began with.
+
+- An increment that has started is charged in full, even if somebody hangs up a second later.
+- Only connected time counts, in which both sides were seen. Every frame from a client shows that it is there; a pong \
+does too.
+- When a side disconnects or sends nothing for eight seconds, the call is paused. It also pauses when both sides have \
+not been seen for 30 seconds for any other reason, such as an outage of the server.
+- A pause begins at the last moment at which both sides were seen. Increments that started after it are given back to \
+the payer, and their shares are taken back from the host and the agency. The unused rest of the last increment is used \
+when the call goes on, so a reconnect alone costs nothing.
+- A pause may last `grace_seconds`, and all pauses of a call together five times as long. After that the call ends with \
+the reason `lost`. Outages of the server do not count.
+- The first `free_seconds` between the same payer and host are free on each day (UTC), over all of their calls. Free \
+time is used up in connected time too.";
+
 #[derive(Clone)]
 pub struct Calls {
     pub(crate) pool: PgPool,
