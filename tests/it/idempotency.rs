@@ -83,26 +83,6 @@ async fn a_key_is_a_fresh_uuid_of_version_7(pool: PgPool) {
     world.post_with_key(&user, &path, old, body).await.expect_ok();
 }
 
-#[sqlx::test(migrations = false)]
-async fn a_request_with_two_keys_is_refused_whatever_they_are(pool: PgPool) {
-    let world = World::start(&pool).await;
-    let (user, host, gift) =
-        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
-    let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
-    let before = world.events();
-    let (one, other) = (new_key(), new_key());
-    for (first, second) in [(one, other), (one, one)] {
-        let request =
-            world.http.post(format!("{}/v1/gifts/{gift}/send", world.base)).bearer_auth(&user.token);
-        let request = request.header("idempotency-key", first.to_string());
-        let request = request.header("idempotency-key", second.to_string()).json(&body);
-        let answer = crate::world::Answer::of(request.send().await.expect("an answer")).await;
-        answer.expect_problem(400, "idempotency_key_repeated");
-    }
-    assert_eq!(world.events(), before, "nothing was recorded");
-    assert_eq!(world.wallet(&user).await.spendable_milli, 100_000);
-}
-
 /// Sends one request eight times at once under one key, and answers the one receipt.
 async fn at_once(world: &World, who: &Person, path: &str, body: &Value) -> Value {
     let key = new_key();
