@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
 use ledger_core::{Actor, Asset, Command, Envelope, Key, PersonId, Policy, Rejection};
 use ledger_runtime::{ExecuteError, Ledger, Receipt};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// Why something that a person asked for was not done.
@@ -54,11 +56,13 @@ impl From<Rejection> for CommandError {
 pub struct Commands {
     ledger: Ledger,
     settings: Settings,
+    /// Held from the look at what was before until the row is written.
+    audited: Arc<Mutex<()>>,
 }
 
 impl Commands {
     pub fn new(ledger: Ledger, settings: Settings) -> Commands {
-        Commands { ledger, settings }
+        Commands { ledger, settings, audited: Arc::default() }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -102,6 +106,9 @@ impl Commands {
     ) -> Result<Receipt, CommandError> {
         let actor = Actor::Person(author.admin()?);
         let asked = command.clone();
+        // One after the other: of two changes of one thing at once, the second finds what the first has made of it,
+        // and a retry never writes the row before the request that it repeats.
+        let _one = self.audited.lock().await;
         let change = self.ledger.query(move |state, at| audit::describe(&asked, state, at)).await?;
         let receipt = self.give_as(actor, key, command).await?;
         // What is repeated, or set to what it was, leaves no trace; a repeated adjustment or bonus meets its row.

@@ -487,3 +487,71 @@ async fn rings_that_became_no_call_are_swept_by_age(pool: PgPool) {
         history["items"].as_array().expect("items").iter().map(|it| &it["call"]).collect();
     assert_eq!(left, [&json!(call)], "a call stays in the history");
 }
+
+/// What was charged for a call in all, and what of it was given back, by the journal.
+async fn told(world: &World, call: Uuid) -> (i64, i64) {
+    use ledger_core::Event;
+    let journal = ledger_runtime::read_journal(world.app.ledger.store().as_ref(), 0, usize::MAX).await;
+    let (mut charged, mut returned) = (0, 0);
+    for recorded in journal.expect("the journal reads") {
+        match recorded.event {
+            Event::CallTicked(it) if it.call.0 == call => charged += it.charge_milli,
+            Event::CallChargeReturned(it) if it.call.0 == call => returned += it.returned_milli,
+            _ => {}
+        }
+    }
+    (charged, returned)
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_nobody_was_seen_in_is_given_back_once_however_often_the_loss_is_told(pool: PgPool) {
+    use ledger_core::command::{PauseCall, TickCall};
+    use ledger_core::event::PauseCause;
+    use ledger_core::{Actor, CallId, Command, Key};
+    let world = World::start(&pool).await;
+    world.meter(1, 30).await;
+    let (user, host, mut at_user, mut at_host) = pair(&world).await;
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
+    // The payer's phone says nothing any more, not even a pong; nobody knows it yet.
+    at_user.stop_reading();
+    while at_host.push("call:tick").await["data"]["number"].as_i64() < Some(4) {}
+    let lost = |cause| Command::from(PauseCall { call: CallId(call), cause, last_seen: None });
+    let tick = |number| Command::from(TickCall { call: CallId(call), number, last_seen: None });
+    let step = |name: String, command| world.app.commands.give_as(Actor::System, Key::State(name), command);
+    // Eight tell of the loss at once, others of an outage, and late timers tick; then all of them again.
+    for _ in 0..2 {
+        let losses = (0..8).map(|it| step(format!("loss {it}"), lost(PauseCause::Disconnected)));
+        let outages = (0..4).map(|it| step(format!("outage {it}"), lost(PauseCause::Outage)));
+        let ticks = (2..10).map(|number| step(format!("tick {number}"), tick(number)));
+        futures_util::future::join_all(
+            losses
+                .chain(outages)
+                .map(futures_util::FutureExt::boxed)
+                .chain(ticks.map(futures_util::FutureExt::boxed)),
+        )
+        .await;
+    }
+    // The host hangs up, four times under one key, while the loss is told once more.
+    let (key, path) = (new_key(), format!("/v1/calls/{call}/end"));
+    let ends = (0..4).map(|_| world.post_with_key(&host, &path, key, json!({})));
+    let losses = (0..4).map(|it| step(format!("late {it}"), lost(PauseCause::Disconnected)));
+    let (ends, _) =
+        tokio::join!(futures_util::future::join_all(ends), futures_util::future::join_all(losses));
+    let revisions: Vec<Value> = ends.into_iter().map(|it| it.expect_ok()["revision"].clone()).collect();
+    assert!(revisions.iter().all(|it| *it == revisions[0]), "{revisions:?}");
+
+    let (charged_milli, returned_milli) = told(&world, call).await;
+    assert!(returned_milli >= 1_000, "increments without a sign of life are given back: {returned_milli}");
+    let kept_milli = charged_milli - returned_milli;
+    assert_eq!(kept_milli, charged(&world, call).await, "what the call says that it cost");
+    assert!(kept_milli >= 1_000, "the first increment is kept");
+    assert_eq!(world.wallet(&user).await.spendable_milli, 1_000_000 - kept_milli);
+    assert_eq!(world.wallet(&host).await.earnings_milli, kept_milli / 2, "the host gives their half back");
+    world.verify().await;
+    // A replay of the journal ends the same.
+    let (paid, earned) = (world.wallet(&user).await, world.wallet(&host).await);
+    drop((at_user, at_host));
+    let world = world.restart().await;
+    assert_eq!((world.wallet(&user).await, world.wallet(&host).await), (paid, earned));
+    world.verify().await;
+}

@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, UserCaller};
+use crate::extract::{AdminAuthor, AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
 use crate::receipt::{Created, Recorded, created};
 use axum::extract::State;
@@ -133,6 +133,10 @@ struct Refund {
     amount_minor: i64,
     #[schema(value_type = String, example = "INR/2")]
     asset: Asset,
+    /// Why: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
+    reason: Option<String>,
+    /// The words behind the reason, up to 2000 characters.
+    note: Option<String>,
 }
 
 /// Record a refund
@@ -140,21 +144,23 @@ struct Refund {
 /// Records that the gateway has paid money of a purchase back, and takes the coins for it out of the buyer's wallet.
 /// It does not ask the gateway for the refund: make it in the gateway's panel. Only what the buyer has not spent can be
 /// refunded. Refunds that the gateway reports by webhook are recorded by themselves; `refund_ref` makes sure that the
-/// same refund is recorded once.
+/// same refund is recorded once. The audit log keeps who recorded it and why. An admin cannot refund their own purchase
+/// (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/purchases/{purchase}/refunds", tag = "admin: purchases",
     security(("bearer" = ["admin"])), params(("purchase" = Uuid, Path), IdempotencyKey),
     responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]
 async fn refund_purchase(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(purchase): Path<Uuid>,
     Json(asked): Json<Refund>,
 ) -> Result<Created<Recorded>, Error> {
-    let Refund { refund_ref, amount_minor, asset } = asked;
+    let Refund { refund_ref, amount_minor, asset, reason, note } = asked;
+    let author = admin.because(reason.as_deref(), note.as_deref())?;
     let command =
         Command::from(RefundPurchase { purchase: PurchaseId(purchase), refund_ref, amount_minor, asset });
-    let receipt = api.app.commands.give(admin.person(), key, command).await?;
+    let receipt = api.app.commands.give_audited(&author, key, command, api.now()).await?;
     Ok(created(&receipt, receipt.into()))
 }
 
@@ -208,15 +214,15 @@ struct ResolvedCase {
 
 /// Resolve money in suspense.
 ///
-/// Use it when you know what a case is. The resolution is recorded in the journal with your name and the reason,
-/// and the money leaves suspense in the same entry. A case is resolved once: a second resolution is refused with
+/// Use it when you know what a case is. The resolution is recorded in the journal and the audit log with your name and
+/// the reason, and the money leaves suspense in the same entry. A case is resolved once: a second resolution is refused with
 /// `unknown_case`. Money that is no such thing is refused with `resolution_unfit`.
 #[utoipa::path(post, path = "/v1/admin/suspense/{revision}/resolve", tag = "admin: purchases",
     security(("bearer" = ["admin"])), params(("revision" = u64, Path), IdempotencyKey),
     responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]
 async fn resolve_suspense(
     State(api): State<Api>,
-    admin: AdminCaller,
+    admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(case): Path<u64>,
     Json(asked): Json<ResolvedCase>,
@@ -226,7 +232,8 @@ async fn resolve_suspense(
         SuspenseIs::Refund(refund_ref) => Resolution::Refund(refund_ref),
         SuspenseIs::Income(Kept {}) => Resolution::Income,
     };
+    let author = admin.author.with_note(Some(asked.reason.clone()), None);
     let command = Command::from(ResolveSuspense { case, resolution, reason: asked.reason });
-    let receipt = api.app.commands.give(admin.person(), key, command).await?;
+    let receipt = api.app.commands.give_audited(&author, key, command, api.now()).await?;
     Ok(created(&receipt, receipt.into()))
 }

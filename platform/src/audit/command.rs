@@ -2,6 +2,7 @@
 
 use super::Change;
 use ledger_core::event::CommissionScope;
+use ledger_core::purchases::Captured;
 use ledger_core::{Command, State, Timestamp, WithdrawalId};
 use serde_json::{Value, json};
 
@@ -43,9 +44,25 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
         Command::GrantBonus(it) => Change::new("bonus.granted", "person", it.user)
             .after(json!({ "coins_milli": it.coins_milli, "valid_seconds": it.valid_seconds })),
         Command::RefundPurchase(it) => {
-            Change::new("purchase.refunded", "purchase", it.purchase).after(json!({
+            let refunded_minor = |captured: &Captured| captured.refunded_minor;
+            let before =
+                state.purchase(it.purchase).and_then(|row| row.captured.as_ref()).map(refunded_minor);
+            let change = Change::new("purchase.refunded", "purchase", it.purchase).after(json!({
+                "refunded_minor": before.unwrap_or(0).saturating_add(it.amount_minor),
                 "refund_ref": it.refund_ref, "amount_minor": it.amount_minor, "asset": it.asset,
-            }))
+            }));
+            Change { before: before.map(|minor| json!({ "refunded_minor": minor })), ..change }
+        }
+        Command::ResolveSuspense(it) => {
+            let change = Change::new("suspense.resolved", "suspense", it.case)
+                .after(json!({ "resolution": it.resolution }));
+            let before = state.suspense_case(it.case).map(|case| {
+                json!({
+                    "direction": case.direction, "amount_minor": case.amount_minor, "asset": case.amount_asset,
+                    "payment_ref": case.payment_ref,
+                })
+            });
+            Change { before, ..change }
         }
         Command::ApproveWithdrawal(it) => decided("withdrawal.approved", it.withdrawal, state, "approved"),
         Command::RejectWithdrawal(it) => decided("withdrawal.rejected", it.withdrawal, state, "rejected"),
