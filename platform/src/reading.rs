@@ -300,6 +300,26 @@ impl<'de> Deserializer<'de> for Word {
     }
 }
 
+/// A decimal as text, and as nothing else: a number of JSON may have been a float on its way.
+pub mod decimal_text {
+    use rust_decimal::Decimal;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    /// # Errors
+    /// For anything but text, and for text that is no decimal.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Decimal::from_str_exact(&text).map_err(|_| D::Error::custom("not a decimal such as \"0.50\""))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -46,7 +46,7 @@ impl Default for MeteringSettings {
 #[serde(default)]
 pub struct PayoutSettings {
     /// Rupees for one coin: above 0, at most 1,000,000, at most 6 decimals. Written as text.
-    #[serde(with = "rust_decimal::serde::str")]
+    #[serde(with = "crate::reading::decimal_text")]
     pub rate: Decimal,
     /// Thousandths of a coin, 1 or more.
     pub minimum_withdrawal_milli: i64,

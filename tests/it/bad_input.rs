@@ -244,6 +244,8 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
     let send = format!("/v1/gifts/{gift}/send");
     let to = |person: Uuid, price: i64| json!({ "host": person, "price_seen_milli": price });
     let commission = |host_bps: u32, agency_bps: u32, from: Value| json!({ "scope": { "kind": "global" }, "host_bps": host_bps, "agency_bps": agency_bps, "effective_from": from });
+    let payouts =
+        |rate: Value| json!({ "rate": rate, "minimum_withdrawal_milli": 1, "earnings_hold_seconds": 0 });
     let plan = format!("/v1/admin/coin-plans/{}", Uuid::now_v7());
     let adjust = |account: &str, amount: i64, reason: &str| json!({ "account": account, "amount_milli": amount, "reason": reason });
     let bonus = format!("user:{}:bonus", user.id);
@@ -334,6 +336,24 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
             commission(5_000, 0, json!("2020-01-01T00:00:00Z")),
             422,
             "effective_from_in_past",
+        ),
+        (
+            "a rate that is a number",
+            admin,
+            &put,
+            "/v1/admin/settings/payouts",
+            payouts(json!(0.5)),
+            422,
+            "wrong_type",
+        ),
+        (
+            "a rate that is words",
+            admin,
+            &put,
+            "/v1/admin/settings/payouts",
+            payouts(json!("half")),
+            422,
+            "wrong_type",
         ),
         ("a plan of nothing", admin, &put, &plan, offer(0, 100), 422, "amount_not_positive"),
         ("a plan beyond numbers", admin, &put, &plan, offer(i64::MAX, 100), 422, "amount_too_large"),

@@ -105,7 +105,7 @@ settings! {
     /// How earnings become rupees.
     Payouts of PayoutSettings {
         /// Rupees for one coin, as a decimal text: above 0, at most 1000000, at most 6 decimals.
-        #[serde(with = "rust_decimal::serde::str")]
+        #[serde(with = "platform::reading::decimal_text")]
         #[schema(value_type = String, example = "0.50")]
         rate: Decimal,
         /// Thousandths of a coin, 1 or more.
