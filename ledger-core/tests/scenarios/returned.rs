@@ -38,6 +38,30 @@ fn a_side_that_goes_without_a_word_pays_until_it_was_last_seen() {
 }
 
 #[test]
+fn what_was_given_back_is_not_given_back_again() {
+    let mut world = call_of(1, 100_000);
+    for number in 2..=4 {
+        world.at(i64::from(number - 1)).given(tick_seen(number, 1));
+    }
+    world
+        .check(lost_since(1), "paused at 1000 ms (Disconnected); 3..4 returned: 333 of 333, 200/0/133 back")
+        .wallet(USER, [99_667, 0, 99_667, 0, 0])
+        // The loss is told again, and then the server was gone too: nothing is left to give back.
+        .refuse(lost_since(1), Rejection::CallNotRunning)
+        .check(outage(), "paused at 1000 ms (Outage)")
+        .check(outage(), "paused at 1000 ms (Outage)")
+        .at(10)
+        .given(resume())
+        // The third increment begins once more, and is lost once more.
+        .at(11)
+        .given(tick_seen(3, 10))
+        .check(lost_since(10), "paused at 1000 ms (Disconnected); 3..3 returned: 167 of 333, 100/0/67 back")
+        .check(outage(), "paused at 1000 ms (Outage)")
+        .wallet(USER, [99_667, 0, 99_667, 0, 0])
+        .wallet(HOST, [0, 0, 0, 200, 200]);
+}
+
+#[test]
 fn three_crashes_cost_one_increment() {
     let mut world = call_of(10, 100_000);
     for crash in 0..3 {
