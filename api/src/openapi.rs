@@ -5,7 +5,7 @@ use crate::error::Problem;
 use ledger_core::Rejection;
 use platform::calls::CHARGES;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, Response};
+use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Response, Server};
 use utoipa::openapi::{PathItem, path::Operation};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -31,6 +31,10 @@ moment later. Pass the revision as `min_revision` to make a read wait for it.
 **Limits.** Requests of one network address, sign-ins, and some actions of one person are limited. Beyond a limit the \
 answer is 429 with the code `rate_limited`; try again after `retry_after_seconds`.
 
+**Sockets.** Rings, calls, gifts, balances and presence are pushed over one WebSocket at `/v1/ws`, which also takes \
+requests. Being connected is what makes a host reachable and a call run. The AsyncAPI document at `/v1/asyncapi.json` \
+describes every frame.
+
 **Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page.
 
 **Errors** are problems (RFC 9457) with a stable `code`. A 5xx status, `rate_limited` and every problem with \
@@ -47,6 +51,7 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
             codes()
         )))
         .build();
+    document.servers = Some(vec![Server::new("/")]);
     let components = document.components.get_or_insert_with(Components::new);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     let bearer = HttpBuilder::new()
@@ -56,6 +61,13 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
         .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     for operation in document.paths.paths.values_mut().flat_map(operations) {
+        for (status, response) in &mut operation.responses.responses {
+            if let RefOr::T(response) = response
+                && response.description.is_empty()
+            {
+                response.description = meaning(status).to_owned();
+            }
+        }
         operation.responses.responses.insert("default".to_owned(), problem().into());
     }
     routes
@@ -69,6 +81,16 @@ fn codes() -> String {
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, delete, patch, .. } = item;
     [get, put, post, delete, patch].into_iter().flatten()
+}
+
+/// What a status means where the route does not say it better.
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "201" => "Done. The same request again is answered 200 with the same receipt.",
+        "202" => "Proposed. Nothing happens until another admin approves it.",
+        "204" => "Done. There is nothing to return.",
+        _ => "Done, or found.",
+    }
 }
 
 fn problem() -> Response {
@@ -131,6 +153,16 @@ mod tests {
             let problem = &operation["responses"]["default"]["content"]["application/problem+json"];
             assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{method} {path}");
             assert!(operation["summary"].is_string(), "{method} {path} has a summary");
+        }
+    }
+
+    #[test]
+    fn every_answer_is_described() {
+        for (method, path, operation) in operations() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let described = response["description"].as_str().is_some_and(|it| !it.is_empty());
+                assert!(described, "{method} {path} {status}");
+            }
         }
     }
 

@@ -91,10 +91,10 @@ impl Server {
                  (docs/operations.md)"
             }
         })?;
-        check_keys(&pool, &config).await?;
         let redis = connect_redis(&config).await?;
         let store = open_store(&config).await?;
         check_journal(&pool, store.as_ref(), &config).await?;
+        check_keys(&pool, &config).await?;
         let (ledger, writer) = open_ledger(store.clone(), &config).await?;
         platform::journal::adopt(&pool, ledger.journal(), platform::clock::now()).await?;
         let workers = Workers::default();

@@ -340,6 +340,8 @@ async fn a_request_over_a_socket_needs_the_same_role_as_over_http(pool: PgPool) 
     let (user, host, nobody) =
         (world.new_person().await, world.new_host(60_000).await, world.new_person().await);
     revoke(&world, &nobody, "user").await;
+    let served = world.get(None, "/v1/asyncapi.json").await.expect_ok();
+    assert_eq!(served, websocket_gateway::asyncapi());
     let openapi = world.get(None, "/v1/openapi.json").await.expect_ok();
     for (name, who, roles) in
         [("user", &user, vec!["user"]), ("host", &host, vec!["user", "host"]), ("nobody", &nobody, vec![])]

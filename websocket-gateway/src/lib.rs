@@ -170,7 +170,10 @@ struct Sources {
 
 /// The route of the sockets: `GET /v1/ws`.
 pub fn router(gateway: Gateway) -> Router {
-    Router::new().route("/v1/ws", get(upgrade)).with_state(gateway)
+    // It follows from the code, so it is made once.
+    let document = Arc::new(asyncapi());
+    let show = async move || axum::Json(document);
+    Router::new().route("/v1/ws", get(upgrade)).with_state(gateway).route("/v1/asyncapi.json", get(show))
 }
 
 impl Gateway {

@@ -43,7 +43,7 @@ pub async fn verify_report(config: &Config) -> anyhow::Result<Report> {
     let bar = Bar::count("replaying the journal");
     let report = projections::verify(&pool, store, |done, total| bar.show(done, total)).await;
     bar.end();
-    report.context("could not check")
+    report.context("could not check; where a table of the read models is missing or spoilt: muneem rebuild")
 }
 
 fn print_report(report: &Report) {
