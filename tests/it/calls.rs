@@ -508,6 +508,8 @@ async fn what_nobody_was_seen_in_is_given_back_once_however_often_the_loss_is_to
     use ledger_core::command::{PauseCall, TickCall};
     use ledger_core::event::PauseCause;
     use ledger_core::{Actor, CallId, Command, Key};
+    use ledger_runtime::ExecuteError;
+    use platform::commands::CommandError;
     let world = World::start(&pool).await;
     world.meter(1, 30).await;
     let (user, host, mut at_user, mut at_host) = pair(&world).await;
@@ -520,16 +522,16 @@ async fn what_nobody_was_seen_in_is_given_back_once_however_often_the_loss_is_to
     let step = |name: String, command| world.app.commands.give_as(Actor::System, Key::State(name), command);
     // Eight tell of the loss at once, others of an outage, and late timers tick; then all of them again.
     for _ in 0..2 {
-        let losses = (0..8).map(|it| step(format!("loss {it}"), lost(PauseCause::Disconnected)));
-        let outages = (0..4).map(|it| step(format!("outage {it}"), lost(PauseCause::Outage)));
-        let ticks = (2..10).map(|number| step(format!("tick {number}"), tick(number)));
-        futures_util::future::join_all(
-            losses
-                .chain(outages)
-                .map(futures_util::FutureExt::boxed)
-                .chain(ticks.map(futures_util::FutureExt::boxed)),
-        )
-        .await;
+        let losses = (0..8).map(|it| (format!("loss {it}"), lost(PauseCause::Disconnected)));
+        let outages = (0..4).map(|it| (format!("outage {it}"), lost(PauseCause::Outage)));
+        let ticks = (2..10).map(|number| (format!("tick {number}"), tick(number)));
+        let steps = losses.chain(outages).chain(ticks).map(|(name, command)| step(name, command));
+        for answer in futures_util::future::join_all(steps).await {
+            // What comes too late is refused; nothing breaks.
+            let refused =
+                |fault: &CommandError| matches!(fault, CommandError::Execute(ExecuteError::Rejected(_)));
+            assert!(answer.as_ref().err().is_none_or(refused), "{answer:?}");
+        }
     }
     // The host hangs up, four times under one key, while the loss is told once more.
     let (key, path) = (new_key(), format!("/v1/calls/{call}/end"));

@@ -642,7 +642,7 @@ async fn one_purchase_takes_one_of_two_cases_and_one_refund_too(pool: PgPool) {
         won.expect_ok();
         lost.expect_problem(409, code);
         assert_eq!(suspense(&world).await, 9_900, "the other case is still open");
-        let left = cases[usize::from(lost_is_second(&world, cases[1]).await)];
+        let left = cases[usize::from(is_open(&world, cases[1]).await)];
         let income = json!({ "resolution": { "income": {} }, "reason": "kept" });
         world.post(Some(&second), &format!("/v1/admin/suspense/{left}/resolve"), income).await.expect_ok();
         assert_eq!(suspense(&world).await, 0);
@@ -671,8 +671,8 @@ async fn one_purchase_takes_one_of_two_cases_and_one_refund_too(pool: PgPool) {
     world.verify().await;
 }
 
-/// Whether this case is the one that is still open.
-async fn lost_is_second(world: &World, case: u64) -> bool {
+/// Whether the case in suspense is still open.
+async fn is_open(world: &World, case: u64) -> bool {
     let open = move |state: &ledger_core::State, _| state.suspense_case(case).is_some();
     world.app.ledger.query(open).await.expect("the ledger answers")
 }
