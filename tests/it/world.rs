@@ -453,11 +453,15 @@ impl Socket {
     /// Reads on until the server closes, and answers its code.
     pub async fn closed_with(&mut self) -> u16 {
         self.reading.send_replace(true);
-        loop {
-            if let Err(frame) = self.receive().await {
-                return frame.map_or(0, |frame| frame.code.into());
+        let closed = async {
+            loop {
+                if let Err(frame) = self.receive().await {
+                    return frame.map_or(0, |frame| frame.code.into());
+                }
             }
-        }
+        };
+        // Pings come from time to time, and do not make it patient.
+        tokio::time::timeout(PATIENCE, closed).await.expect("the server closes in time")
     }
 }
 

@@ -44,7 +44,7 @@ struct AdjustmentPosted {
     amount_milli: i64,
 }
 
-/// Correct an account.
+/// Adjust an account
 ///
 /// Use it to give back what was charged wrongly, or to take what was credited wrongly. An admin cannot adjust their own
 /// account or their own agency's (`own_money`). Above the limit in `/v1/admin/settings/approvals` nothing is posted:

@@ -44,7 +44,7 @@ impl From<Agency> for AgencyView {
     }
 }
 
-/// Create an agency.
+/// Create an agency
 ///
 /// The owner gets the role `agency`. The code is never given out twice: a repeated request is refused
 /// (`agency_code_taken`).

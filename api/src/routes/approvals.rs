@@ -104,9 +104,10 @@ struct ApprovalsQuery {
     limit: Option<u32>,
 }
 
-/// List what was proposed and what became of it.
+/// List proposals
 ///
-/// The newest proposal comes first. Ask for `state=proposed` to see what waits for a decision.
+/// Returns what admins proposed and what became of it. The newest proposal comes first. Ask for `state=proposed` to
+/// see what waits for a decision.
 #[utoipa::path(get, path = "/v1/admin/approvals", tag = "admin: approvals", security(("bearer" = ["admin"])),
     params(ApprovalsQuery), responses((status = 200, body = Page<ApprovalView>)))]
 async fn list_approvals(
@@ -120,7 +121,9 @@ async fn list_approvals(
     Ok(Json(LIST.page(found).map(ApprovalView::from)))
 }
 
-/// Read one proposal.
+/// Retrieve a proposal
+///
+/// Returns one proposal with its state and who decided.
 #[utoipa::path(get, path = "/v1/admin/approvals/{approval}", tag = "admin: approvals",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApprovalView)))]
 async fn get_approval(
@@ -131,11 +134,11 @@ async fn get_approval(
     Ok(Json(api.app.approvals.get(approval).await?.into()))
 }
 
-/// Approve a proposal: it is executed at once.
+/// Approve a proposal
 ///
-/// Another admin than the proposer approves (`approval_needs_another_admin`), and never the person whose money it is
-/// (`own_money`). Approving again answers the same and executes nothing twice. When the ledger refuses what was
-/// proposed, the state is `refused` and `failure` has the code.
+/// Executes what was proposed, at once. Another admin than the proposer approves (`approval_needs_another_admin`), and
+/// never the person whose money it is (`own_money`). Approving again answers the same and executes nothing twice. When
+/// the ledger refuses what was proposed, the state is `refused` and `failure` has the code.
 #[utoipa::path(post, path = "/v1/admin/approvals/{approval}/approve", tag = "admin: approvals",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApprovalView)))]
 async fn approve_proposal(
@@ -155,7 +158,9 @@ struct DeclineProposal {
     note: Option<String>,
 }
 
-/// Decline a proposal, or take back one's own.
+/// Decline a proposal
+///
+/// Another admin declines what was proposed, or the proposer takes it back. Nothing is executed.
 #[utoipa::path(post, path = "/v1/admin/approvals/{approval}/decline", tag = "admin: approvals",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApprovalView)))]
 async fn decline_proposal(

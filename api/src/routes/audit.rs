@@ -112,10 +112,11 @@ struct AuditQuery {
     limit: Option<u32>,
 }
 
-/// List what admins and the operator changed.
+/// List the audit log
 ///
-/// Settings, roles, decisions about hosts, adjustments, bonuses, prices, commission and payouts: who changed what and
-/// when, the reason, and the value before and after. The newest change comes first.
+/// Returns what admins and the operator changed, the newest first. Settings, roles, decisions about hosts,
+/// adjustments, bonuses, prices, commission and payouts: who changed what and when, the reason, and the value before
+/// and after. The newest change comes first.
 #[utoipa::path(get, path = "/v1/admin/audit", tag = "admin: audit", security(("bearer" = ["admin"])),
     params(AuditQuery), responses((status = 200, body = Page<AuditEntry>)))]
 async fn list_audit_log(
@@ -147,7 +148,7 @@ struct NoteView {
     created_at: DateTime<Utc>,
 }
 
-/// Read a note.
+/// Retrieve a note
 ///
 /// Adjustments, approvals and entries of the audit log refer to notes by id. A note that was erased is answered like
 /// one that never was.

@@ -46,7 +46,7 @@ struct OtpStarted {
     resend_after_seconds: u32,
 }
 
-/// Send a one-time password.
+/// Send a one-time password
 ///
 /// Sends a code of six digits to the phone and opens a challenge. Verify the challenge with the code within
 /// `expires_in_seconds`. The answer is the same whether the phone has an account or not.
@@ -115,7 +115,7 @@ struct SignedIn {
     person: PersonView,
 }
 
-/// Sign in with a one-time password.
+/// Sign in with a one-time password
 ///
 /// Exchanges a challenge and its code for tokens. The first sign-in with a phone makes the account. Five wrong codes
 /// end the challenge: ask for a new one. A suspended or banned account is answered 403 with `account_suspended` or
@@ -134,7 +134,7 @@ struct Refresh {
     refresh_token: String,
 }
 
-/// Refresh the tokens.
+/// Refresh your tokens
 ///
 /// Exchanges a refresh token for a new access token and the next refresh token. Each refresh token is good once. A
 /// client that lost the answer may send the same token again within 30 seconds; any other second use ends the session,
@@ -144,7 +144,7 @@ async fn refresh_tokens(State(api): State<Api>, Json(asked): Json<Refresh>) -> R
     Ok(Json(api.app.sessions.refresh(&asked.refresh_token, api.now()).await?.into()))
 }
 
-/// Sign out.
+/// Sign out
 ///
 /// Ends the session of the access token. Its tokens are refused from now on and its sockets are closed.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "auth", security(("bearer" = [])),
@@ -154,7 +154,7 @@ async fn log_out(State(api): State<Api>, caller: AnyCaller) -> Result<StatusCode
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sign out everywhere.
+/// Sign out everywhere
 ///
 /// Ends all sessions of the caller, on all devices.
 #[utoipa::path(post, path = "/v1/auth/logout-everywhere", tag = "auth", security(("bearer" = [])),

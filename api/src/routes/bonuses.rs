@@ -42,7 +42,7 @@ struct BonusGranted {
     coins_milli: i64,
 }
 
-/// Give bonus coins to a user.
+/// Give bonus coins
 ///
 /// They are spent before bought ones. An admin cannot give themselves a bonus (`own_money`). Above the limit in
 /// `/v1/admin/settings/approvals` nothing is given: the answer is 202 with a proposal that another admin approves or

@@ -14,7 +14,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stop_call))
 }
 
-/// End somebody's call.
+/// End a call of others
 ///
 /// Ends a running or paused call, and a ring before it is answered. What was charged stays charged; nothing more is
 /// charged. Both sides are told with the reason `stopped`. Sending the request again answers the same.

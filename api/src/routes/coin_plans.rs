@@ -52,9 +52,9 @@ struct CoinPlans {
     items: Vec<CoinPlan>,
 }
 
-/// List the coin plans that are sold, the cheapest first.
+/// List coin plans
 ///
-/// Needs no sign-in.
+/// Returns the coin plans that are sold, the cheapest first. Needs no sign-in.
 #[utoipa::path(get, path = "/v1/coin-plans", tag = "purchases", params(ReadQuery),
     responses((status = 200, body = CoinPlans)))]
 async fn list_coin_plans(
@@ -86,11 +86,11 @@ struct SetCoinPlan {
     note: Option<String>,
 }
 
-/// Offer a coin plan, or change it.
+/// Create or change a coin plan
 ///
-/// Purchases that are open keep the terms that they were opened with; `active: false` withdraws the plan. The price is in
-/// an asset that the gateway counts in the same way, such as `INR/2` or `JPY/0`. Setting what is set already changes
-/// nothing.
+/// Offers a coin plan, or changes it. Purchases that are open keep the terms that they were opened with; `active:
+/// false` withdraws the plan. The price is in an asset that the gateway counts in the same way, such as `INR/2` or
+/// `JPY/0`. Setting what is set already changes nothing.
 #[utoipa::path(put, path = "/v1/admin/coin-plans/{plan}", tag = "admin: catalogue",
     security(("bearer" = ["admin"])), params(("plan" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]

@@ -28,9 +28,10 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 list_query! { CommissionRatesQuery {} }
 
-/// List the commission rates that were set or cleared, newest first.
+/// List commission rates
 ///
-/// For each scope, the rate with the latest `effective_from` that has come is in force.
+/// Returns the commission rates that were set or cleared, the newest first. For each scope, the rate with the latest
+/// `effective_from` that has come is in force.
 #[utoipa::path(get, path = "/v1/admin/commission-rates", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(CommissionRatesQuery),
     responses((status = 200, body = Page<CommissionRateRow>)))]
@@ -59,11 +60,11 @@ struct SetCommissionRate {
     note: Option<String>,
 }
 
-/// Set a commission rate for everybody, an agency or a host.
+/// Set a commission rate
 ///
-/// The most specific rate in force wins: host, then agency, then global. Calls that have begun keep the rate that they
-/// began with. An admin cannot set the rate of themselves or of their own agency (`own_money`). Setting the rate that is
-/// in force changes nothing.
+/// Sets how charges are divided: for everybody, an agency or a host. The most specific rate in force wins: host, then
+/// agency, then global. Calls that have begun keep the rate that they began with. An admin cannot set the rate of
+/// themselves or of their own agency (`own_money`). Setting the rate that is in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/commission-rates", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
 async fn set_commission_rate(
@@ -112,7 +113,9 @@ struct ClearCommissionRate {
     note: Option<String>,
 }
 
-/// End the rate of an agency or a host: the next wider one holds again.
+/// Clear a commission rate
+///
+/// Ends the rate of an agency or a host. The next wider rate is in force again.
 #[utoipa::path(post, path = "/v1/admin/commission-rates/clear", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
 async fn clear_commission_rate(
@@ -148,7 +151,9 @@ struct RuleView {
     agency: Option<Uuid>,
 }
 
-/// Read the rule by which a charge of a host would be split now.
+/// Retrieve the commission of a host
+///
+/// Returns the rule by which a charge of the host would be divided now.
 #[utoipa::path(get, path = "/v1/admin/commission-rule", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(RuleQuery), responses((status = 200, body = RuleView)))]
 async fn get_commission_rule(
@@ -177,7 +182,9 @@ list_query! {
     }
 }
 
-/// List the splits of charges between host, agency and platform, the newest first.
+/// List commission splits
+///
+/// Returns how charges were divided between host, agency and platform, the newest first.
 #[utoipa::path(get, path = "/v1/admin/commission-log", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(CommissionLogQuery),
     responses((status = 200, body = Page<InCoins<SplitRow>>)))]

@@ -38,7 +38,9 @@ struct Gifts {
     items: Vec<GiftView>,
 }
 
-/// List the gifts that can be sent, in the order in which they are shown.
+/// List gifts
+///
+/// Returns the gifts that can be sent, in the order in which they are shown.
 #[utoipa::path(get, path = "/v1/gifts", tag = "gifts", security(("bearer" = [])), params(ReadQuery),
     responses((status = 200, body = Gifts)))]
 async fn list_gifts(
@@ -79,7 +81,7 @@ struct GiftSent {
     price_milli: i64,
 }
 
-/// Send a gift to a host.
+/// Send a gift to a host
 ///
 /// The price is charged at once: bonus coins first, then bought ones. When the gift costs another amount by now than the
 /// sender was shown, nothing is charged (`gift_price_changed`).
@@ -115,7 +117,9 @@ struct ReceivedGifts {
     page: Page<InCoins<GiftRow>>,
 }
 
-/// List the gifts that the caller received as a host, the newest first, with their totals.
+/// List the gifts that you received
+///
+/// Returns the gifts that the caller received as a host, the newest first, with their totals.
 #[utoipa::path(get, path = "/v1/gifts/received", tag = "gifts", security(("bearer" = ["host"])),
     params(ReceivedGiftsQuery), responses((status = 200, body = ReceivedGifts)))]
 async fn list_received_gifts(
@@ -149,10 +153,11 @@ struct SetGift {
     note: Option<String>,
 }
 
-/// Put a gift into the catalogue, or change it.
+/// Create or change a gift
 ///
-/// Name, picture, place and price are set together; without a price the gift is withdrawn from the catalogue. Of several
-/// admins at once the last one recorded has the last word on all of it. Setting what is set already changes nothing.
+/// Puts a gift into the catalogue, or changes it. Name, picture, place and price are set together; without a price the
+/// gift is withdrawn from the catalogue. Of several admins at once the last one recorded has the last word on all of
+/// it. Setting what is set already changes nothing.
 #[utoipa::path(put, path = "/v1/admin/gifts/{gift}", tag = "admin: catalogue",
     security(("bearer" = ["admin"])), params(("gift" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]

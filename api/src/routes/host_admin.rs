@@ -35,9 +35,9 @@ list_query! {
     }
 }
 
-/// List hosts and applications in one status.
+/// List hosts and applications
 ///
-/// Those that have been in the status longest come first.
+/// Returns those that are in one status. Those that have been in the status longest come first.
 #[utoipa::path(get, path = "/v1/admin/hosts", tag = "admin: hosts", security(("bearer" = ["admin"])),
     params(ApplicationsQuery), responses((status = 200, body = Page<ApplicationView>)))]
 async fn list_applications(
@@ -51,9 +51,9 @@ async fn list_applications(
     Ok(Json(LIST.page(found).map(ApplicationView::from)))
 }
 
-/// Approve an application: the applicant becomes a host.
+/// Approve a host's application
 ///
-/// Nobody can approve their own application (`own_money`).
+/// The applicant becomes a host. Nobody can approve their own application (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/hosts/{person}/approve", tag = "admin: hosts",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApplicationView)))]
 async fn approve_host(
@@ -71,7 +71,7 @@ struct RejectHost {
     reason: String,
 }
 
-/// Reject an application.
+/// Reject a host's application
 ///
 /// The applicant sees the reason and may apply again. Nobody can reject their own application (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/hosts/{person}/reject", tag = "admin: hosts",
@@ -99,7 +99,7 @@ struct SetAgency {
     note: Option<String>,
 }
 
-/// Put a host under an agency, or take them out of it.
+/// Move a host into or out of an agency
 ///
 /// A host who is in another agency leaves that one first. An admin cannot move themselves, or a host into or out of
 /// their own agency (`own_money`). Setting the agency that the host is in changes nothing.

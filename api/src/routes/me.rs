@@ -47,7 +47,7 @@ struct Me {
     active_call: Option<Uuid>,
 }
 
-/// Retrieve the caller's account.
+/// Retrieve your account
 ///
 /// Returns the caller's name and roles, where their application to become a host stands, the restrictions that an admin
 /// has imposed, and the call that they are in.
@@ -74,7 +74,7 @@ struct ChangeMe {
     name: String,
 }
 
-/// Change the caller's name.
+/// Change your name
 ///
 /// Other people see the name. It has 1 to 60 characters; control characters, text direction marks and invisible
 /// characters are refused.

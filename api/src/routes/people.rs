@@ -83,7 +83,7 @@ struct PersonDetails {
     sessions: Vec<SessionView>,
 }
 
-/// Retrieve a person.
+/// Retrieve a person
 ///
 /// Returns the person's name and roles, the restrictions in force, and the sessions that give access.
 #[utoipa::path(get, path = "/v1/admin/people/{person}", tag = "admin: people",
@@ -118,7 +118,7 @@ struct GrantRole {
     note: Option<String>,
 }
 
-/// Give a person a role.
+/// Give a person a role
 ///
 /// The role counts from the person's next request on. Giving a role that the person has changes nothing. The role
 /// `admin` is refused for an account that is suspended or banned.
@@ -144,7 +144,7 @@ struct RevokeQuery {
     reason: Option<String>,
 }
 
-/// Take a role from a person.
+/// Take a role from a person
 ///
 /// The role is gone at the person's next request, and on their open sockets within two seconds. The last admin's role
 /// cannot be taken away.
@@ -175,7 +175,7 @@ struct Restrict {
     note: Option<String>,
 }
 
-/// Suspend or ban a person.
+/// Suspend or ban a person
 ///
 /// The scope `account` ends all sessions and calls of the person and keeps them from signing in. The scope `host` ends
 /// the calls that the person takes part in as a host and keeps them from acting as one; they stay a user. Withdrawals
@@ -201,7 +201,7 @@ async fn restrict_person(
     Ok(Json(details(&api, person).await?))
 }
 
-/// Lift a suspension or a ban.
+/// Lift a suspension or a ban
 ///
 /// The person can sign in, or act as a host, again. Sessions that ended stay ended. Lifting a restriction that is not
 /// in force changes nothing.
@@ -237,7 +237,7 @@ struct SessionsEnded {
     ended: Vec<Uuid>,
 }
 
-/// End a person's sessions.
+/// End a person's sessions
 ///
 /// Ends one session, or all of them. Their tokens are refused from the next request on and their sockets are closed.
 /// The person can sign in again.

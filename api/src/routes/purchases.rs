@@ -171,7 +171,7 @@ list_query! {
     }
 }
 
-/// List money in suspense.
+/// List money in suspense
 ///
 /// Money that a gateway moved and that fits no open purchase, newest first. A case is named by its `revision`.
 /// It stays open until you resolve it, or until money arrives that undoes it.
@@ -212,7 +212,7 @@ struct ResolvedCase {
     reason: String,
 }
 
-/// Resolve money in suspense.
+/// Resolve money in suspense
 ///
 /// Use it when you know what a case is. The resolution is recorded in the journal and the audit log with your name and
 /// the reason, and the money leaves suspense in the same entry. A case is resolved once: a second resolution is refused with

@@ -77,14 +77,16 @@ settings! {
     }
 }
 
-/// Read how calls are metered.
+/// Retrieve the metering settings
+///
+/// Returns how calls are metered that begin from now on.
 #[utoipa::path(get, path = "/v1/admin/settings/metering", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Metering)))]
 async fn get_metering_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<Metering>, Error> {
     Ok(Json(api.app.settings.metering().await?.into()))
 }
 
-/// Change how calls are metered.
+/// Change the metering settings
 ///
 /// Send all values. Calls that have begun keep the values that they began with. The change is kept in the audit log;
 /// sending the values that are in force changes nothing.
@@ -117,17 +119,19 @@ settings! {
     }
 }
 
-/// Read how earnings become money.
+/// Retrieve the payout settings
+///
+/// Returns how earnings become money.
 #[utoipa::path(get, path = "/v1/admin/settings/payouts", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Payouts)))]
 async fn get_payout_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<Payouts>, Error> {
     Ok(Json(api.app.settings.payout().await?.into()))
 }
 
-/// Change how earnings become money.
+/// Change the payout settings
 ///
-/// Send all values. Withdrawals that were requested before keep their rate. The change is kept in the audit log; sending
-/// the values that are in force changes nothing.
+/// Changes how earnings become money. Send all values. Withdrawals that were requested before keep their rate. The
+/// change is kept in the audit log; sending the values that are in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/settings/payouts", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Payouts)))]
 async fn set_payout_settings(
@@ -155,7 +159,9 @@ settings! {
     }
 }
 
-/// Read above which amounts a second admin has to approve.
+/// Retrieve the approval limits
+///
+/// Returns the amounts above which a second admin has to approve.
 #[utoipa::path(get, path = "/v1/admin/settings/approvals", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = ApprovalLimits)))]
 async fn get_approval_settings(
@@ -165,10 +171,10 @@ async fn get_approval_settings(
     Ok(Json(api.app.settings.approvals().await?.into()))
 }
 
-/// Change above which amounts a second admin has to approve.
+/// Change the approval limits
 ///
-/// Send all values. Lower limits hold at once. Raising one takes a second admin itself: the answer is 202 with a
-/// proposal.
+/// Changes the amounts above which a second admin has to approve. Send all values. Lower limits hold at once. Raising
+/// one takes a second admin itself: the answer is 202 with a proposal.
 #[utoipa::path(put, path = "/v1/admin/settings/approvals", tag = "admin: settings",
     security(("bearer" = ["admin"])),
     responses((status = 200, body = ApprovalLimits), (status = 202, body = ApprovalView)))]
@@ -203,16 +209,18 @@ settings! {
     }
 }
 
-/// Read how often a person may do what costs nothing.
+/// Retrieve the limits of a person
+///
+/// Returns how often a person may do what costs nothing.
 #[utoipa::path(get, path = "/v1/admin/settings/limits", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = PersonLimits)))]
 async fn get_limit_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<PersonLimits>, Error> {
     Ok(Json(api.app.settings.limits().await?.into()))
 }
 
-/// Change how often a person may do what costs nothing.
+/// Change the limits of a person
 ///
-/// Send all values. They hold from the next request on.
+/// Changes how often a person may do what costs nothing. Send all values. They hold from the next request on.
 #[utoipa::path(put, path = "/v1/admin/settings/limits", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = PersonLimits)))]
 async fn set_limit_settings(

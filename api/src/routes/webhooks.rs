@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(retry_webhook))
 }
 
-/// Take a delivery of Razorpay.
+/// Receive a webhook of Razorpay
 ///
 /// Razorpay calls it, not an app. A signed delivery is stored and answered with 200, whatever it says; it is worked
 /// through after that. A delivery with a wrong signature is refused (`webhook_signature_invalid`).
@@ -96,10 +96,11 @@ struct WebhooksQuery {
     limit: Option<u32>,
 }
 
-/// List deliveries of gateways, the newest first.
+/// List webhook deliveries
 ///
-/// Ask for `state=needs_person` and `state=unreadable` to see what a person has to look at: money that could not be
-/// recorded, disputes, and signed deliveries that are no events. Deliveries are kept for 90 days.
+/// Returns what gateways sent and what became of it, the newest first. Ask for `state=needs_person` and
+/// `state=unreadable` to see what a person has to look at: money that could not be recorded, disputes, and signed
+/// deliveries that are no events. Deliveries are kept for 90 days.
 #[utoipa::path(get, path = "/v1/admin/webhooks", tag = "admin: webhooks", security(("bearer" = ["admin"])),
     params(WebhooksQuery), responses((status = 200, body = Page<WebhookView>)))]
 async fn list_webhooks(
@@ -121,9 +122,10 @@ struct WebhookWithBody {
     body: Option<String>,
 }
 
-/// Read a delivery with what the gateway sent.
+/// Retrieve a webhook delivery
 ///
-/// It may hold personal data of a payer, so that reading it is kept in the audit log.
+/// Returns one delivery with the text that the gateway sent, as long as it is kept. It may hold personal data of a
+/// payer, so that reading it is kept in the audit log.
 #[utoipa::path(get, path = "/v1/admin/webhooks/{webhook}", tag = "admin: webhooks",
     security(("bearer" = ["admin"])), responses((status = 200, body = WebhookWithBody)))]
 async fn read_webhook(
@@ -145,7 +147,9 @@ struct HandleWebhook {
     note: Option<String>,
 }
 
-/// Record that a person has dealt with a delivery that needed one.
+/// Mark a webhook delivery as handled
+///
+/// Records that a person has dealt with a delivery that needed one.
 #[utoipa::path(post, path = "/v1/admin/webhooks/{webhook}/handled", tag = "admin: webhooks",
     security(("bearer" = ["admin"])), params(("webhook" = i64, Path)),
     responses((status = 200, body = WebhookView)))]
@@ -159,9 +163,9 @@ async fn mark_webhook_handled(
     Ok(Json(api.app.webhooks.mark_handled(webhook, &author, api.now()).await?.into()))
 }
 
-/// Work through a delivery that needed a person once more.
+/// Process a webhook delivery again
 ///
-/// Use it when what stood in the way is mended.
+/// Works through a delivery that needed a person once more. Use it when what stood in the way is mended.
 #[utoipa::path(post, path = "/v1/admin/webhooks/{webhook}/retry", tag = "admin: webhooks",
     security(("bearer" = ["admin"])), responses((status = 200, body = WebhookView)))]
 async fn retry_webhook(

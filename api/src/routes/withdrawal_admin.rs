@@ -27,7 +27,9 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(fail_withdrawal))
 }
 
-/// List the withdrawals of all hosts, the newest first.
+/// List all withdrawals
+///
+/// Returns the withdrawals of all hosts and agencies, the newest first.
 #[utoipa::path(get, path = "/v1/admin/withdrawals", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(WithdrawalsQuery),
     responses((status = 200, body = Page<InCoins<WithdrawalRow>>)))]
@@ -39,7 +41,7 @@ async fn list_all_withdrawals(
     Ok(Json(query.page(&api, None).await?))
 }
 
-/// Approve a withdrawal.
+/// Approve a withdrawal
 ///
 /// An admin cannot approve their own withdrawal (`own_money`). When the payout is above the limit in
 /// `/v1/admin/settings/approvals`, nothing is approved yet: the answer is 202 with a proposal that another admin
@@ -68,9 +70,10 @@ struct Reason {
     reason: String,
 }
 
-/// Reject a withdrawal that was requested: the coins go back to the host.
+/// Reject a withdrawal
 ///
-/// An admin cannot decide on their own withdrawal (`own_money`).
+/// Returns the coins of a withdrawal that was requested to its owner. An admin cannot decide on their own withdrawal
+/// (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/reject", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
@@ -94,9 +97,10 @@ struct Paid {
     payout_ref: String,
 }
 
-/// Record that an approved withdrawal has been paid out.
+/// Mark a withdrawal as paid
 ///
-/// Send what the bank or gateway calls the payout. An admin cannot decide on their own withdrawal (`own_money`).
+/// Records that an approved withdrawal has been paid out. Send what the bank or gateway calls the payout. An admin
+/// cannot decide on their own withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/paid", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
@@ -111,9 +115,10 @@ async fn mark_withdrawal_paid(
     Ok(Json(api.app.commands.give_audited(&admin.author, key, command.into(), api.now()).await?.into()))
 }
 
-/// Record that the payout of an approved withdrawal failed: the coins go back to the host.
+/// Mark a payout as failed
 ///
-/// An admin cannot decide on their own withdrawal (`own_money`).
+/// Records that the payout of an approved withdrawal failed, and returns its coins to the owner. An admin cannot
+/// decide on their own withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/failed", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
