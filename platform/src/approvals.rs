@@ -11,7 +11,8 @@ use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
 use ledger_core::event::BonusOrigin;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, WithdrawalId, command_id,
+    Account, Actor, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, WithdrawalId, check_key,
+    command_id,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use serde::{Deserialize, Serialize};
@@ -163,11 +164,21 @@ impl Approvals {
             return Err(Rejection::OwnMoney.into());
         }
         let limits = self.settings.approvals().await?;
-        if self.within(&proposal, &limits).await? {
+        // A retry of what was within the limits is answered by the ledger, whatever they are by now.
+        if self.is_recorded(person, key, &command).await? || self.within(&proposal, &limits).await? {
             return Ok(Given::Done(self.commands.give_audited(author, key, command, now).await?));
         }
         let approval = self.propose(id, author, proposal, beneficiary, &limits, now).await?;
         Ok(Given::Proposed(Box::new(approval)))
+    }
+
+    /// Whether the ledger has recorded a command of this admin under this key.
+    async fn is_recorded(&self, admin: PersonId, key: Uuid, command: &Command) -> Result<bool, CommandError> {
+        let id = command_id(Actor::Person(admin), command.operation(), &key.to_string());
+        let recorded = self.commands.ledger().query(move |state, at| {
+            check_key(&Key::Client(key), at).map(|key_at| state.is_recorded(id, key_at))
+        });
+        Ok(recorded.await??)
     }
 
     /// Sets other limits. Lower ones hold at once; a higher one is proposed, so that nobody lifts a limit and uses it

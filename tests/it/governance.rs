@@ -71,6 +71,14 @@ async fn what_is_above_the_limit_takes_a_second_admin_and_happens_once(pool: PgP
     // Up to the limit one is enough.
     let alone = world.post(Some(&first), "/v1/admin/bonuses", bonus(1_000)).await;
     assert_eq!(alone.status, 201, "{}", alone.body);
+    // What was done alone is not proposed when it is sent again under a limit that was lowered meanwhile.
+    let done = new_key();
+    let given = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(900)).await.expect_ok();
+    set_limits(&world, 500).await;
+    let again = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(900)).await;
+    assert_eq!((again.status.as_u16(), &again.body["revision"]), (200, &given["revision"]));
+    let changed = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(901)).await;
+    changed.expect_problem(409, "idempotency_key_reused");
     let key = new_key();
     let before = world.events();
     let proposed = world.post_with_key(&first, "/v1/admin/bonuses", key, bonus(1_001)).await;
@@ -95,14 +103,14 @@ async fn what_is_above_the_limit_takes_a_second_admin_and_happens_once(pool: PgP
         let answer = answer.expect_ok();
         assert!(answer["state"] == "executed" || answer["state"] == "approved", "{answer}");
     }
-    assert_eq!(world.wallet(&user).await.bonus_milli, 2_001, "given once");
+    assert_eq!(world.wallet(&user).await.bonus_milli, 2_901, "given once");
     assert_eq!(world.events(), before + 1);
     let done = world.get(Some(&first), &path).await.expect_ok();
     assert_eq!((&done["state"], &done["proposed_by"]), (&json!("executed"), &json!(first.id)));
     assert_eq!(done["revision"], world.events() - 1);
     assert_eq!(actions(&world, id).await, ["approval.approved", "approval.proposed"]);
     let given = actions(&world, &user.id.to_string()).await;
-    assert_eq!(given, ["bonus.granted", "bonus.granted"], "of these two, one by one admin and one by two");
+    assert_eq!(given, ["bonus.granted"; 3], "two by one admin, and one by two");
     let decline = world.post(Some(&second), &format!("{path}/decline"), json!({})).await;
     decline.expect_problem(409, "approval_closed");
     world.verify().await;

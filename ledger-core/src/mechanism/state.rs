@@ -116,6 +116,11 @@ impl State {
         self.tables.rows()
     }
 
+    /// Whether this command, whose key was made at `key_at`, was recorded.
+    pub fn is_recorded(&self, command: CommandId, key_at: Option<Timestamp>) -> bool {
+        self.remembered(command, key_at).is_some()
+    }
+
     /// How many bytes it takes to know retries of settled commands, as far as can be counted without the
     /// allocator.
     pub fn command_memory_bytes(&self) -> usize {

@@ -5,9 +5,10 @@ use crate::{Asset, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
 use serde::Serialize;
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
-/// How long after it was opened an unpaid purchase can still be captured. No gateway keeps an order open so long.
+/// How long after it was opened an unpaid purchase can still be captured: longer than the longest time after which
+/// it may be set to expire. No gateway keeps an order open so long.
 /// Money that comes later goes to suspense.
-pub(super) const UNPAID_STAYS_MS: i64 = 30 * DAY_MS;
+pub(super) const UNPAID_STAYS_MS: i64 = 45 * DAY_MS;
 /// How long after its capture a purchase can be refunded by itself. Cards are disputed for up to 18 months. What
 /// comes back later goes to suspense.
 pub(super) const CAPTURED_STAYS_MS: i64 = 550 * DAY_MS;

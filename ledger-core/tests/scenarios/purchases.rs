@@ -178,9 +178,9 @@ fn a_purchase_leaves_when_no_gateway_speaks_of_it_any_more() {
         world.order(OTHER);
         [unpaid, expired, paid].map(|id| world.state.purchase(id).is_some())
     };
-    world.at_ms(30 * DAY_MS - 1);
+    world.at_ms(45 * DAY_MS - 1);
     assert_eq!(there(&mut world), [true, true, true]);
-    world.at_ms(30 * DAY_MS);
+    world.at_ms(45 * DAY_MS);
     assert_eq!(there(&mut world), [false, false, true]);
     // Money that comes all the same is kept for a person to look at, once.
     world
