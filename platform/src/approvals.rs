@@ -18,7 +18,9 @@ use ledger_runtime::{ExecuteError, Receipt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -127,11 +129,12 @@ pub struct Approvals {
     commands: Commands,
     settings: Settings,
     agencies: Agencies,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Approvals {
     pub fn new(pool: PgPool, commands: Commands, settings: Settings, agencies: Agencies) -> Approvals {
-        Approvals { pool, commands, settings, agencies }
+        Approvals { pool, commands, settings, agencies, turn: Arc::default() }
     }
 
     /// Does what lies within the limits, and proposes what lies above them. The same key again answers the same
@@ -152,6 +155,9 @@ impl Approvals {
         };
         let id: Uuid =
             command_id(Actor::Person(person), command.operation(), &key.to_string()).derive("approval");
+        // Copies of one request come one after the other: with a limit that changes between them, one would be done
+        // and another one proposed.
+        let _turn = self.turn.lock().await;
         if let Some(earlier) = self.known(id).await? {
             // A retry. The same key for something else is refused as the ledger would refuse it.
             if earlier.proposal != proposal {

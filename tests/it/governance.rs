@@ -202,6 +202,9 @@ async fn no_route_lets_an_admin_decide_on_their_own_money(pool: PgPool) {
     let agency = json!({ "name": "Stars", "code": "STARS1", "owner": host.id });
     let agency = world.post(Some(&world.admin), "/v1/admin/agencies", agency).await.expect_ok();
     let agency = agency["agency"].as_str().expect("an agency").to_owned();
+    let member = world.new_host(60_000).await.id.to_string();
+    let joins = format!("/v1/admin/hosts/{member}/agency");
+    world.put(Some(&world.admin), &joins, json!({ "agency": agency })).await.expect_ok();
     world.post(Some(&world.admin), &roles, json!({ "role": "admin" })).await.expect_ok();
     let before = world.events();
     let adjust = |account: String| json!({ "account": account, "amount_milli": 1_000, "reason": "test" });
@@ -223,6 +226,13 @@ async fn no_route_lets_an_admin_decide_on_their_own_money(pool: PgPool) {
         ("failing", false, admins(&approved, "failed"), json!({ "reason": "test" })),
         ("commission", true, "/v1/admin/commission-rates".to_owned(), rate("host", &me)),
         ("the agency's commission", true, "/v1/admin/commission-rates".to_owned(), rate("agency", &agency)),
+        ("a member's commission", true, "/v1/admin/commission-rates".to_owned(), rate("host", &member)),
+        (
+            "clearing a member's commission",
+            false,
+            "/v1/admin/commission-rates/clear".to_owned(),
+            json!({ "scope": { "kind": "host", "id": member } }),
+        ),
         ("joining", true, format!("/v1/admin/hosts/{me}/agency"), json!({ "agency": agency })),
     ] {
         let answer = if put {

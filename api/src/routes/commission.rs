@@ -64,7 +64,7 @@ struct SetCommissionRate {
 ///
 /// Sets how charges are divided: for everybody, an agency or a host. The most specific rate in force wins: host, then
 /// agency, then global. Calls that have begun keep the rate that they began with. An admin cannot set the rate of
-/// themselves or of their own agency (`own_money`). Setting the rate that is in force changes nothing.
+/// themselves, of their own agency or of a host in it (`own_money`). Setting the rate that is in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/commission-rates", tag = "admin: commission",
     security(("bearer" = ["admin"])), params(IdempotencyKey), responses((status = 200, body = Recorded)))]
 async fn set_commission_rate(
@@ -92,13 +92,24 @@ async fn known_scope(api: &Api, author: &Author, scope: Scope) -> Result<Commiss
     match scope {
         CommissionScope::Global => {}
         CommissionScope::Agency(agency) => {
-            if author.id() == Some(api.app.agencies.get(agency).await?.owner) {
-                return Err(CommandError::from(Rejection::OwnMoney).into());
+            not_the_owner(api, author, agency).await?;
+        }
+        CommissionScope::Host(host) => {
+            api.app.hosts.approved(host).await?;
+            // The host's rate says what their agency gets, too.
+            if let Some(agency) = api.app.ledger.query(move |state, _| state.agency_of(host)).await? {
+                not_the_owner(api, author, agency).await?;
             }
         }
-        CommissionScope::Host(host) => drop(api.app.hosts.approved(host).await?),
     }
     Ok(scope)
+}
+
+async fn not_the_owner(api: &Api, author: &Author, agency: AgencyId) -> Result<(), Error> {
+    if author.id() == Some(api.app.agencies.get(agency).await?.owner) {
+        return Err(CommandError::from(Rejection::OwnMoney).into());
+    }
+    Ok(())
 }
 
 #[derive(Deserialize, ToSchema)]

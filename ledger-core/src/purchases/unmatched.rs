@@ -195,6 +195,13 @@ pub(super) fn early_refunds(
 }
 
 impl Decide for ResolveSuspense {
+    fn decides_on_money_of(&self, state: &State) -> Option<PersonId> {
+        match self.resolution {
+            Resolution::Purchase(purchase) => state.purchase(purchase).map(|row| row.user),
+            Resolution::Refund(_) | Resolution::Income => None,
+        }
+    }
+
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let ResolveSuspense { case: number, resolution, reason } = self;
         let reason = check_reason("reason", reason)?;

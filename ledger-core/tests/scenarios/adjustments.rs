@@ -125,3 +125,19 @@ fn nobody_decides_on_their_own_money_and_another_admin_may() {
         assert!(world.send(&envelope).is_ok());
     }
 }
+
+#[test]
+fn nobody_resolves_suspense_into_their_own_purchase() {
+    let mut world = World::new();
+    let own = world.order(USER);
+    world.given(capture(None, "pay_lost", 10_000));
+    let case = world.state.next_revision() - 1;
+    let resolution = purchases::Resolution::Purchase(own);
+    let mut envelope =
+        world.envelope(Command::from(ResolveSuspense { case, resolution, reason: "found".to_owned() }));
+    envelope.actor = Actor::Person(USER);
+    world.refuse_sent(&envelope, Rejection::OwnMoney);
+    envelope.actor = Actor::Person(ADMIN);
+    world.send(&envelope).expect("somebody else may");
+    world.wallet(USER, [100_000, 0, 100_000, 0, 0]);
+}
