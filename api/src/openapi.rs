@@ -23,7 +23,8 @@ each route names the role that the caller needs. An empty list means that anybod
 
 **Retries.** Requests that move money need an `Idempotency-Key` header, a UUID of version 7 that you make for each new \
 request. If you do not hear back, or hear `timeout` or `outcome_unknown`, send the same request with the same key: it \
-is carried out once, and you get the receipt of the first. A key is good for 24 hours.
+is carried out once, and you get the receipt of the first. A key is good for 24 hours. A request that is refused, or \
+that changes nothing because all is so already, leaves no trace: sent again, it is decided anew.
 
 **Reading what you have just written.** A command returns a receipt with a `revision`. Lists and views are updated a \
 moment later. Pass the revision as `min_revision` to make a read wait for it.

@@ -10,4 +10,5 @@ pub mod operator;
 pub mod progress;
 pub mod seed;
 pub mod serve;
+mod sole_server;
 pub mod telemetry;

@@ -5,7 +5,8 @@ use crate::connections::{self, Bounds};
 use crate::dev::{self, Dev, LoopbackRazorpay};
 use crate::progress::Bar;
 use crate::seed;
-use anyhow::{Context, bail};
+use crate::sole_server::SoleServer;
+use anyhow::{Context, bail, ensure};
 use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::info;
+use tracing::{error, info};
 use websocket_gateway::Gateway;
 
 /// How long requests and sockets that are under way may take to end.
@@ -54,6 +55,7 @@ pub struct Server {
     /// A start that fails half way, and a server that is never run, leave no worker behind.
     stop_workers: DropGuard,
     writer: tokio::task::JoinHandle<()>,
+    sole: SoleServer,
 }
 
 impl Server {
@@ -81,6 +83,7 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
         let pool = connect_postgres(&config).await?;
+        let sole = SoleServer::claim(config.require_postgres()?).await?;
         platform::MIGRATOR.run(&pool).await.with_context(|| match config.mode {
             Mode::Development => {
                 "the database cannot be migrated; a restored dump must hold all but the schema read \
@@ -155,21 +158,29 @@ impl Server {
             workers,
             stop_workers,
             writer,
+            sole,
         })
     }
 
     /// Serves until `stop` is ready, then lets what is under way end.
     ///
     /// # Errors
-    /// When the listener's task fails.
+    /// When the listener's task fails, or another server has taken the database.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        let Server { listener, bounds, router, gateway, workers, stop_workers, writer, app, read, .. } = self;
+        let Server {
+            listener, bounds, router, gateway, workers, stop_workers, writer, app, read, sole, ..
+        } = self;
         let stopping = CancellationToken::new();
         let fan_out = workers.start(fan_out_worker(gateway, stopping.clone()));
         let mut serving = tokio::spawn(connections::serve(listener, router, bounds, stopping.clone()));
+        let mut displaced = false;
         tokio::select! {
             () = stop => info!("stopping: no new requests; sockets are closed"),
             outcome = &mut serving => outcome.context("the listener's task failed")?,
+            () = sole.lost() => {
+                error!(alert = "second_server", "another server has taken this database: this one ends");
+                displaced = true;
+            }
         }
         stopping.cancel();
         // Sockets are closed by the gateway; a request that does not end in its time is cut off.
@@ -189,6 +200,7 @@ impl Server {
             tracing::warn!("the ledger's writer did not end in time; the journal is whole all the same");
         }
         info!("stopped");
+        ensure!(!displaced, "another server has taken this database");
         Ok(())
     }
 }

@@ -15,8 +15,9 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 const DEFAULT_FILTER: &str = "info,sqlx=warn,tower_http=warn";
 
-/// Libraries whose finer lines quote what passes through them: frames and headers, and so access tokens.
-const QUOTING: [&str; 6] = ["h2", "hyper", "hyper_util", "reqwest", "tokio_tungstenite", "tungstenite"];
+/// Libraries whose finer lines quote what passes through them: frames and headers, and so access tokens; phone numbers.
+const QUOTING: [&str; 7] =
+    ["h2", "hyper", "hyper_util", "reqwest", "rlibphonenumber", "tokio_tungstenite", "tungstenite"];
 
 /// Whether a line cannot quote a client. Holds at every `RUST_LOG`.
 fn quotes_nothing(line: &Metadata<'_>) -> bool {

@@ -40,14 +40,20 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address. `forwarded_for` are the values of `X-Forwarded-For`, in their order.
-    pub fn client<'a>(
+    /// What limits count the client by. Without a peer (a server that does not tell) all share a key.
+    pub fn key_of<'a>(
         &self,
-        peer: IpAddr,
-        forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
-    ) -> IpAddr {
+        peer: Option<SocketAddr>,
+        forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> String {
+        peer.map_or_else(|| "unknown".to_owned(), |peer| limit_key(self.client(peer.ip(), forwarded_for)))
+    }
+
+    /// The client's address. `forwarded_for` are the values of `X-Forwarded-For`, in their order, as bytes: what a
+    /// client wrote into the header may be anything, and must not hide what a proxy wrote behind it.
+    fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut nearest = peer.to_canonical();
-        let mut hops = forwarded_for.rev().flat_map(|value| value.rsplit(','));
+        let mut hops = forwarded_for.rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
         while self.trusts(nearest) {
             // A trusted proxy that says nothing, or nothing that can be read, is the last one known.
             let Some(hop) = hops.next().and_then(read_hop) else { break };
@@ -58,8 +64,8 @@ impl TrustedProxies {
 }
 
 /// An address, maybe with a port.
-fn read_hop(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+fn read_hop(bytes: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || text.parse().ok().map(|it: SocketAddr| it.ip());
     let address: Option<IpAddr> = text.parse().ok().or_else(bracketed).or_else(with_port);
@@ -67,7 +73,7 @@ fn read_hop(text: &str) -> Option<IpAddr> {
 }
 
 /// What limits count by. One customer of IPv6 has at least a /64 to choose addresses from: they count as one.
-pub fn limit_key(address: IpAddr) -> String {
+fn limit_key(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
@@ -83,7 +89,27 @@ mod tests {
 
     fn client(trusted: &str, peer: &str, headers: &[&str]) -> String {
         let trusted: TrustedProxies = trusted.parse().expect("networks");
-        trusted.client(peer.parse().expect("an address"), headers.iter().copied()).to_string()
+        let headers = headers.iter().map(|value| value.as_bytes());
+        trusted.client(peer.parse().expect("an address"), headers).to_string()
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_that_a_proxy_wrote() {
+        let trusted: TrustedProxies = "10.0.0.0/8".parse().expect("networks");
+        let key = |values: &[&[u8]]| trusted.key_of(Some(([10, 0, 0, 1], 80).into()), values.iter().copied());
+        for values in [
+            &[&b"\xff, 203.0.113.7"[..]][..],
+            &[b"\xff", b"203.0.113.7"],
+            &[b"198.51.100.1\xc3, 203.0.113.7, 10.9.9.9"],
+        ] {
+            assert_eq!(key(values), "203.0.113.7", "{values:?}");
+        }
+        assert_eq!(
+            key(&[b"203.0.113.7, \xff"]),
+            "10.0.0.1",
+            "a proxy that wrote it itself is the last one known"
+        );
+        assert_eq!(trusted.key_of(None, [].into_iter()), "unknown");
     }
 
     #[test]

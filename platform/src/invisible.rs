@@ -2,13 +2,15 @@
 //! the direction of what stands beside them.
 //!
 //! Refused are control characters, all format characters of Unicode (text direction marks and overrides, zero-width
-//! spaces, tags, soft hyphens), line and paragraph separators, private use, and the letters that are drawn as nothing.
+//! spaces, tags, soft hyphens), line and paragraph separators, private use, the letters that are drawn as nothing, and heaps of marks on one letter.
 //! Allowed on purpose, because people write with them: the zero-width joiner and non-joiner between two letters of a
 //! script that needs them (Arabic and the scripts of India and Sri Lanka), the joiner between two emoji, and the emoji
 //! variation selector behind an emoji.
 
 use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
 
+/// No script puts more marks on a letter; a heap of them draws over the lines around it.
+const MOST_MARKS: usize = 6;
 const JOINER: char = '\u{200d}';
 const NON_JOINER: char = '\u{200c}';
 /// Asks for the coloured picture of the emoji before it.
@@ -17,8 +19,13 @@ const AS_EMOJI: char = '\u{fe0f}';
 /// Whether the text has a character that may not stand where it stands. A line break may, if `multiline`.
 pub(crate) fn is_in(text: &str, multiline: bool) -> bool {
     let mut before = None;
+    let mut marks = 0;
     let mut rest = text.chars().peekable();
     while let Some(it) = rest.next() {
+        marks = if is_mark(it) { marks + 1 } else { 0 };
+        if marks > MOST_MARKS {
+            return true;
+        }
         let allowed = match it {
             '\n' => multiline,
             AS_EMOJI => before.is_some_and(is_emoji),
@@ -35,6 +42,11 @@ pub(crate) fn is_in(text: &str, multiline: bool) -> bool {
         before = Some(it);
     }
     false
+}
+
+/// A mark that is drawn on the letter before it.
+fn is_mark(it: char) -> bool {
+    matches!(it.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
 
 fn is_visible(it: char) -> bool {
@@ -80,6 +92,7 @@ mod tests {
             "日本語 한국어",
             "क्\u{200d}ष",
             "ನ್\u{200c}ನ",
+            "Tiê\u{301}ng a\u{301}\u{302}\u{303}\u{304}",
             "می\u{200c}خواهم",
             "👩\u{200d}👩\u{200d}👧 🏳\u{fe0f}\u{200d}🌈 ❤\u{fe0f} 👍🏽 🇮🇳",
         ] {
@@ -91,6 +104,7 @@ mod tests {
     fn what_nobody_sees_is_refused() {
         for (text, what) in [
             ("a\0b", "a zero byte"),
+            (&*format!("e{}", "\u{301}".repeat(58)), "a heap of marks"),
             ("a\u{1b}[31m", "an escape"),
             ("a\u{85}b", "a control character beyond ASCII"),
             ("a\nb", "a line break in one line"),

@@ -164,6 +164,54 @@ async fn keys_that_are_not_the_databases_are_refused_and_the_right_ones_serve_ag
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_second_server_on_a_copy_of_the_journal_is_refused_and_a_restart_is_not(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let mut deployment = Deployment::new(&pool, &data).await;
+    let mut server = deployment.serve().await;
+    let copy = TempDir::new().expect("a folder");
+    copy_folder(data.path(), copy.path());
+    let own = deployment.settings.clone();
+    deployment.settings.push(("MUNEEM_DATA_DIR", copy.path().display().to_string()));
+    deployment.settings.push(("MUNEEM_LISTEN", "127.0.0.1:0".to_owned()));
+    let (ok, told) = deployment.run(&["serve"]).await;
+    assert!(!ok && told.to_string().contains("another server runs on this database"), "{told}");
+    // One that was killed holds nothing any more.
+    deployment.settings = own;
+    server.kill().await.expect("it is killed");
+    let _server = deployment.serve().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_server_whose_database_was_taken_by_another_ends(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let deployment = Deployment::new(&pool, &data).await;
+    let mut server = deployment.serve().await;
+    // Cut off from the lock, as by a restart of the database, while somebody else waits for it.
+    let mut other = pool.acquire().await.expect("a connection");
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_locks
+               WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                   AND pid <> pg_backend_pid()";
+    let lock = "SELECT pg_advisory_lock(x'6f6e65206e6f6465'::bigint)";
+    sqlx::query(cut).execute(&mut *other).await.expect("the connection is cut");
+    sqlx::query(lock).execute(&mut *other).await.expect("the lock is free");
+    let ended = tokio::time::timeout(world::PATIENCE, server.wait()).await.expect("it ends");
+    assert!(!ended.expect("a status").success());
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            std::fs::create_dir(&target).expect("a folder");
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_reader_who_has_seen_enough_ends_no_command(pool: PgPool) {
     let data = TempDir::new().expect("a folder");
     let deployment = Deployment::new(&pool, &data).await;

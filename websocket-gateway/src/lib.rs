@@ -34,14 +34,14 @@ use crate::registry::Registry;
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, State, WebSocketUpgrade};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
 use ledger_runtime::{Facts, Follower};
 use platform::app::App;
-use platform::client_address::{FORWARDED_FOR, TrustedProxies, limit_key};
+use platform::client_address::{FORWARDED_FOR, TrustedProxies};
 use platform::clock;
 use platform::identity::{AccessChange, Caller};
 use platform::problem::Problem;
@@ -324,13 +324,10 @@ impl FromRequestParts<Gateway> for Address {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Address, Infallible> {
-        let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
-            return Ok(Address("unknown".to_owned()));
-        };
-        let hops = parts.headers.get_all(FORWARDED_FOR).iter();
-        let hops: Vec<&str> = hops.map(|value| value.to_str().unwrap_or_default()).collect();
-        let client = gateway.shared.config.trusted_proxies.client(peer.ip(), hops.into_iter());
-        Ok(Address(limit_key(client)))
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let hops: Vec<&[u8]> =
+            parts.headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+        Ok(Address(gateway.shared.config.trusted_proxies.key_of(peer, hops.into_iter())))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::Api;
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::{Extensions, HeaderMap, request::Parts};
-use platform::client_address::{FORWARDED_FOR, TrustedProxies, limit_key};
+use axum::http::{Extensions, HeaderMap, HeaderValue, request::Parts};
+use platform::client_address::{FORWARDED_FOR, TrustedProxies};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
@@ -20,11 +20,8 @@ impl FromRequestParts<Api> for ClientAddress {
 }
 
 pub fn address_of(extensions: &Extensions, headers: &HeaderMap, trusted: &TrustedProxies) -> ClientAddress {
-    let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-        return ClientAddress("unknown".to_owned());
-    };
-    // A value that is no text cannot be read either, and ends the chain as an empty one does.
-    let forwarded_for = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default());
-    let hops: Vec<&str> = forwarded_for.collect();
-    ClientAddress(limit_key(trusted.client(peer.ip(), hops.into_iter())))
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let forwarded_for: Vec<&[u8]> =
+        headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    ClientAddress(trusted.key_of(peer, forwarded_for.into_iter()))
 }

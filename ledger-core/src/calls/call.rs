@@ -232,12 +232,9 @@ impl Change<'_> {
     /// then on is answered as for a call that never was. A few at each start, so that starts stay cheap and
     /// no more calls stay than have started in a day.
     pub(super) fn forget_ended_calls(&mut self) {
-        const AT_ONCE: usize = 4;
         let horizon = self.at.plus_ms(-KEY_LIFE_MS);
         let tables = &mut self.state.tables;
-        let ended = tables.ended_calls.iter().map(|(key, ())| *key).take(AT_ONCE);
-        let old: Vec<(Timestamp, CallId)> = ended.filter(|(at, _)| *at < horizon).collect();
-        for key in old {
+        for key in tables.ended_calls.due_before(horizon) {
             tables.ended_calls.set(self.revision, key, None);
             tables.calls.set(self.revision, key.1, None);
         }

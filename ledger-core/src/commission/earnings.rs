@@ -30,11 +30,8 @@ pub(super) fn available_from(at: Timestamp, hold_seconds: u32) -> Timestamp {
 /// Notes what came into an account of earnings, and lets go of what waits no longer, whosever it is: a few entries
 /// for the one that may be added, so that those of who earns nothing more leave too.
 pub(super) fn earned(change: &mut Change, earnings: Account, amount_milli: i64, available_from: Timestamp) {
-    const AT_ONCE: usize = 4;
     let at = change.at;
-    let due = change.state.tables.earnings_due.iter().map(|(key, ())| *key).take(AT_ONCE);
-    let due: Vec<(Timestamp, Account)> = due.filter(|(from, _)| *from <= at).collect();
-    for (from, whose) in due {
+    for (from, whose) in change.state.tables.earnings_due.due_before(at) {
         change.set_waiting(whose, from, 0);
     }
     if available_from > at && amount_milli > 0 {

@@ -1,5 +1,6 @@
 //! A map that can take back its last changes.
 
+use crate::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
@@ -88,6 +89,17 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
             into.update((bytes.len() as u64).to_be_bytes());
             into.update(bytes);
         }
+    }
+}
+
+/// A calendar: when which row of another table may leave.
+impl<K: Copy + Ord + Serialize> Table<(Timestamp, K), ()> {
+    /// Those whose moment is before `at`, the earliest first. A few at a time: whoever makes room does so in passing,
+    /// and at least as many leave as come in.
+    pub fn due_before(&self, at: Timestamp) -> Vec<(Timestamp, K)> {
+        const AT_ONCE: usize = 4;
+        let earliest = self.rows.keys().copied().take(AT_ONCE);
+        earliest.take_while(|(moment, _)| *moment < at).collect()
     }
 }
 

@@ -78,11 +78,8 @@ impl Change<'_> {
     /// Lets go of purchases that stayed as long as they may. A few whenever one is opened, so that opening stays
     /// cheap and the state shrinks as fast as it grows.
     pub(super) fn forget_settled_purchases(&mut self) {
-        const AT_ONCE: usize = 4;
         let tables = &mut self.state.tables;
-        let leaving = tables.leaving_purchases.iter().map(|(key, ())| *key).take(AT_ONCE);
-        let due: Vec<(Timestamp, PurchaseId)> = leaving.filter(|(at, _)| *at <= self.at).collect();
-        for key in due {
+        for key in tables.leaving_purchases.due_before(self.at) {
             tables.leaving_purchases.set(self.revision, key, None);
             tables.purchases.set(self.revision, key.1, None);
         }

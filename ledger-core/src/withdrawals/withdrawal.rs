@@ -71,11 +71,8 @@ impl Change<'_> {
     /// Lets go of withdrawals to which nothing can happen any more. A few at each request, so that requests stay
     /// cheap and the state shrinks as fast as it grows.
     pub(super) fn forget_finished_withdrawals(&mut self) {
-        const AT_ONCE: usize = 4;
         let tables = &mut self.state.tables;
-        let leaving = tables.leaving_withdrawals.iter().map(|(key, ())| *key).take(AT_ONCE);
-        let due: Vec<(Timestamp, WithdrawalId)> = leaving.filter(|(at, _)| *at <= self.at).collect();
-        for key in due {
+        for key in tables.leaving_withdrawals.due_before(self.at) {
             tables.leaving_withdrawals.set(self.revision, key, None);
             tables.withdrawals.set(self.revision, key.1, None);
         }

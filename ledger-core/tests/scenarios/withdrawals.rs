@@ -310,9 +310,9 @@ fn a_payout_that_comes_back_late_stays_a_day_from_then() {
     let id = world.request_withdrawal(10_000);
     let failed_at = 180 * DAY_MS - HOUR_MS;
     world.given(approve(id)).given(paid(id)).at_ms(failed_at).given(payout_failed(id));
-    world.at_ms(failed_at + DAY_MS - 1).given(withdraw(HOST, 1_000));
-    world.refuse(approve(id), Rejection::WithdrawalClosed);
     world.at_ms(failed_at + DAY_MS).given(withdraw(HOST, 1_000));
+    world.refuse(approve(id), Rejection::WithdrawalClosed);
+    world.at_ms(failed_at + DAY_MS + 1).given(withdraw(HOST, 1_000));
     world.refuse(approve(id), Rejection::UnknownWithdrawal);
 }
 
@@ -334,9 +334,9 @@ fn a_finished_withdrawal_leaves_when_nothing_can_happen_to_it() {
         world.given(withdraw(HOST, 1_000));
         [rejected, cancelled, failed, paid_out, back, open].map(|id| world.state.withdrawal(id).is_some())
     };
-    world.at_ms(DAY_MS - 1);
+    world.at_ms(DAY_MS);
     assert_eq!(there(&mut world), [true; 6]);
-    world.refuse(approve(rejected), Rejection::WithdrawalClosed).at_ms(DAY_MS);
+    world.refuse(approve(rejected), Rejection::WithdrawalClosed).at_ms(DAY_MS + 1);
     assert_eq!(there(&mut world), [false, false, false, true, true, true]);
     world.refuse(approve(rejected), Rejection::UnknownWithdrawal);
 
@@ -344,7 +344,7 @@ fn a_finished_withdrawal_leaves_when_nothing_can_happen_to_it() {
     world
         .at_ms(179 * DAY_MS)
         .check(payout_failed(back), "failed after payout, 10000 back")
-        .at_ms(180 * DAY_MS);
+        .at_ms(180 * DAY_MS + 1);
     assert_eq!(there(&mut world), [false, false, false, false, false, true]);
     world.refuse(payout_failed(paid_out), Rejection::UnknownWithdrawal).check(approve(open), "approved");
 }

@@ -88,7 +88,7 @@ async fn postgres_and_clock(config: &Config) -> (Finding, Finding) {
             (finding("PostgreSQL", Ok(format!("version {version}"))), finding("clock", clock))
         }
         Err(fault) => (
-            finding("PostgreSQL", Err(format!("{fault:#}"))),
+            finding("PostgreSQL", Err(format!("{fault:#}; start it, or set DATABASE_URL to where it runs"))),
             finding("clock", Err("cannot be compared without the database".to_owned())),
         ),
     }
@@ -100,7 +100,8 @@ async fn redis(config: &Config) -> Finding {
         let pong: String = redis::cmd("PING").query_async(&mut redis).await?;
         anyhow::Ok(pong)
     };
-    finding("Redis", asked.await.map_err(|fault| format!("{fault:#}")))
+    let mend = |fault| format!("{fault:#}; start it, or set REDIS_URL to where it runs");
+    finding("Redis", asked.await.map_err(mend))
 }
 
 async fn journal(config: &Config) -> Finding {

@@ -176,6 +176,17 @@ async fn sql_by_hand_is_known_within_two_seconds_too(pool: PgPool) {
             "DELETE FROM app.person_roles WHERE person = $1 AND role = 'host'",
             "INSERT INTO app.person_roles VALUES ($1, 'host', now())",
         ),
+        (
+            "UPDATE app.person_roles SET person = (SELECT id FROM app.people WHERE id <> $1 LIMIT 1)
+             WHERE person = $1 AND role = 'host'",
+            "INSERT INTO app.person_roles VALUES ($1, 'host', now())",
+        ),
+        (
+            "WITH replica AS (SELECT set_config('session_replication_role', 'replica', true))
+             DELETE FROM app.person_roles USING replica WHERE person = $1 AND role = 'host'",
+            "INSERT INTO app.person_roles VALUES ($1, 'host', now())",
+        ),
+        // The last ones take the host away for good.
         ("DELETE FROM app.hosts WHERE person = $1", "SELECT $1"),
     ] {
         soon("the host serves", async || node.serves(host).await).await;
@@ -183,6 +194,10 @@ async fn sql_by_hand_is_known_within_two_seconds_too(pool: PgPool) {
         soon(taking, async || !node.serves(host).await).await;
         sqlx::query(giving).bind(host.0).execute(&pool).await.unwrap();
     }
+    let pair = node.sessions.open(host, at(0)).await.unwrap();
+    assert!(node.roles(&pair).await.is_some_and(|roles| roles.contains(&Role::Host)));
+    sqlx::query("TRUNCATE app.person_roles").execute(&pool).await.unwrap();
+    soon("roles are gone", async || node.roles(&pair).await == Some(vec![])).await;
     for taking in [
         "UPDATE app.sessions SET ended_at = now(), end_reason = 'logout' WHERE person = $1",
         "DELETE FROM app.sessions WHERE person = $1 AND ended_at IS NULL",
