@@ -19,4 +19,5 @@ mod read_models;
 mod redis_away;
 mod roles;
 mod sockets;
+mod suspense;
 mod world;
