@@ -7,6 +7,7 @@ mod extract;
 mod layers;
 mod openapi;
 mod page;
+mod problems;
 mod receipt;
 mod routes;
 mod words;
@@ -118,7 +119,10 @@ pub fn router(api: Api, beside: Router) -> Router {
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(api.clone())
         .merge(beside);
-    layers::around(layers::of_answers(routes).merge(layers::of_pages(docs::pages(document))), api)
+    layers::around(
+        layers::of_answers(routes).merge(layers::of_pages(docs::pages(document).merge(problems::pages()))),
+        api,
+    )
 }
 
 /// The document of all routes.

@@ -21,9 +21,9 @@ unit of the asset named beside it (`INR/2` counts paise).
 `Authorization: Bearer <token>`. A token is good for 15 minutes; a refresh token gets the next one. The security of \
 each route names the role that the caller needs. An empty list means that anybody who has signed in may call it.
 
-**Retries.** Requests that move money need an `Idempotency-Key` header, a UUID of version 7 that you make for each new \
-request. If you do not hear back, or hear `timeout` or `outcome_unknown`, send the same request with the same key: it \
-is carried out once, and you get the receipt of the first. A key is good for 24 hours. A request that is refused, or \
+**Retries.** Requests that move money need an `Idempotency-Key` header: 1 to 255 printable ASCII characters, new for \
+each new request. A UUID of version 7 is best. If you do not hear back, or hear `timeout` or `outcome_unknown`, send the same request with the same key: it \
+is carried out once, and you get the answer of the first time with the header `Idempotent-Replayed: true`. A key is good for 24 hours. A request that is refused, or \
 that changes nothing because all is so already, leaves no trace: sent again, it is decided anew.
 
 **Reading what you have just written.** A command returns a receipt with a `revision`. Lists and views are updated a \
@@ -38,7 +38,7 @@ describes every frame.
 
 **Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page.
 
-**Errors** are problems (RFC 9457) with a stable `code`. A 5xx status, `rate_limited` and every problem with \
+**Errors** are problems (RFC 9457) with a stable `code`, which has a page at `/problems/<code>`. A 5xx status, `rate_limited` and every problem with \
 `retry_after_seconds` may be tried again after a pause; other 4xx problems will not go away by retrying.";
 
 /// Adds what holds for every route: the head, how to sign in, and that anything may answer a problem.
@@ -87,7 +87,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// What a status means where the route does not say it better.
 fn meaning(status: &str) -> &'static str {
     match status {
-        "201" => "Done. The same request again is answered 200 with the same receipt.",
+        "201" => "Done. A retry is answered the same, with the header `Idempotent-Replayed: true`.",
         "202" => "Proposed. Nothing happens until another admin approves it.",
         "204" => "Done. There is nothing to return.",
         _ => "Done, or found.",

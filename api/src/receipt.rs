@@ -1,7 +1,8 @@
 //! What an accepted command is answered with.
 
 use crate::extract::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use ledger_core::CommandId;
 use ledger_runtime::Receipt;
 use serde::Serialize;
@@ -28,16 +29,43 @@ impl From<Receipt> for Recorded {
     }
 }
 
-/// 201 with the body for a new thing, 200 for the answer to a retry.
-pub type Created<T> = (StatusCode, Json<T>);
-
-pub fn created<T>(receipt: &Receipt, body: T) -> Created<T> {
-    (status_of(receipt), Json(body))
+/// The answer to a command. A retry is answered with the status of the first time, and a header says that it was one.
+pub struct Answered<T> {
+    status: StatusCode,
+    replayed: bool,
+    body: T,
 }
 
-/// 201 for a new thing, 200 for the answer to a retry.
-pub fn status_of(receipt: &Receipt) -> StatusCode {
-    if receipt.duplicate { StatusCode::OK } else { StatusCode::CREATED }
+/// On the answer to a retry.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+impl<T> Answered<T> {
+    /// Something was made.
+    pub fn created(receipt: &Receipt, body: T) -> Answered<T> {
+        Answered { status: StatusCode::CREATED, replayed: receipt.duplicate, body }
+    }
+
+    /// Something was set that is no part of the ledger, and needs no key.
+    pub fn stored(body: T) -> Answered<T> {
+        Answered { status: StatusCode::OK, replayed: false, body }
+    }
+}
+
+impl Answered<Recorded> {
+    /// Something was done.
+    pub fn done(receipt: Receipt) -> Answered<Recorded> {
+        Answered { status: StatusCode::OK, replayed: receipt.duplicate, body: receipt.into() }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answered<T> {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if self.replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
 }
 
 /// The id of what the command made.

@@ -106,7 +106,7 @@ fn envelope(number: u64, command: Command) -> Envelope {
     let mut chance = [0; 10];
     chance[2..].copy_from_slice(&number.to_be_bytes());
     let key = uuid::Builder::from_unix_timestamp_millis(START.0.unsigned_abs(), &chance).into_uuid();
-    Envelope { actor: Actor::System, key: Key::Client(key), command, policy: Policy::default() }
+    Envelope { actor: Actor::System, key: Key::Client(key.into()), command, policy: Policy::default() }
 }
 
 fn person(number: u64) -> PersonId {

@@ -11,7 +11,7 @@ use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
 use ledger_core::event::BonusOrigin;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, WithdrawalId, check_key,
+    Account, Actor, ClientKey, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, WithdrawalId,
     command_id,
 };
 use ledger_runtime::{ExecuteError, Receipt};
@@ -145,7 +145,7 @@ impl Approvals {
     pub async fn give(
         &self,
         author: &Author,
-        key: Uuid,
+        key: ClientKey,
         proposal: Proposal,
         now: DateTime<Utc>,
     ) -> Result<Given, CommandError> {
@@ -171,7 +171,7 @@ impl Approvals {
         }
         let limits = self.settings.approvals().await?;
         // A retry of what was within the limits is answered by the ledger, whatever they are by now.
-        if self.is_recorded(person, key, &command).await? || self.within(&proposal, &limits).await? {
+        if self.is_recorded(person, &key, &command).await? || self.within(&proposal, &limits).await? {
             return Ok(Given::Done(self.commands.give_audited(author, key, command, now).await?));
         }
         let approval = self.propose(id, author, proposal, beneficiary, &limits, now).await?;
@@ -179,11 +179,15 @@ impl Approvals {
     }
 
     /// Whether the ledger has recorded a command of this admin under this key.
-    async fn is_recorded(&self, admin: PersonId, key: Uuid, command: &Command) -> Result<bool, CommandError> {
+    async fn is_recorded(
+        &self,
+        admin: PersonId,
+        key: &ClientKey,
+        command: &Command,
+    ) -> Result<bool, CommandError> {
         let id = command_id(Actor::Person(admin), command.operation(), &key.to_string());
-        let recorded = self.commands.ledger().query(move |state, at| {
-            check_key(&Key::Client(key), at).map(|key_at| state.is_recorded(id, key_at))
-        });
+        let key = Key::Client(key.clone());
+        let recorded = self.commands.ledger().query(move |state, at| state.is_recorded(id, &key, at));
         Ok(recorded.await??)
     }
 

@@ -6,11 +6,10 @@ use crate::settings::{Settings, SettingsError};
 use crate::validation::FieldError;
 use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
-use ledger_core::{Actor, Asset, Command, Envelope, Key, PersonId, Policy, Rejection};
+use ledger_core::{Actor, Asset, ClientKey, Command, Envelope, Key, PersonId, Policy, Rejection};
 use ledger_runtime::{ExecuteError, Ledger, Receipt};
 use std::sync::Arc;
 use tokio::sync::Mutex;
-use uuid::Uuid;
 
 /// Why something that a person asked for was not done.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +72,12 @@ impl Commands {
     ///
     /// # Errors
     /// The ledger's answer, or that the settings cannot be read.
-    pub async fn give(&self, person: PersonId, key: Uuid, command: Command) -> Result<Receipt, CommandError> {
+    pub async fn give(
+        &self,
+        person: PersonId,
+        key: ClientKey,
+        command: Command,
+    ) -> Result<Receipt, CommandError> {
         self.give_as(Actor::Person(person), Key::Client(key), command).await
     }
 
@@ -90,7 +94,7 @@ impl Commands {
     pub async fn give_audited(
         &self,
         author: &Author,
-        key: Uuid,
+        key: ClientKey,
         command: Command,
         now: DateTime<Utc>,
     ) -> Result<Receipt, CommandError> {

@@ -6,7 +6,7 @@ use crate::hosts::Hosts;
 use crate::validation::{FieldError, text};
 use chrono::{DateTime, Utc};
 use ledger_core::command::{SendGift, SetGiftPrice};
-use ledger_core::{Actor, CallId, Command, GiftId, GiftSendingId, Key, PersonId};
+use ledger_core::{Actor, CallId, ClientKey, Command, GiftId, GiftSendingId, Key, PersonId};
 use ledger_runtime::Receipt;
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -67,7 +67,7 @@ impl Gifts {
     pub async fn send(
         &self,
         sender: PersonId,
-        key: Uuid,
+        key: ClientKey,
         asked: Sending,
     ) -> Result<(GiftSendingId, Receipt), CommandError> {
         let Sending { host, gift, call, price_seen_milli } = asked;
@@ -94,7 +94,7 @@ impl Gifts {
     pub async fn set(
         &self,
         author: &Author,
-        key: Uuid,
+        key: ClientKey,
         card: &GiftCard,
         price_milli: Option<i64>,
         now: DateTime<Utc>,

@@ -10,8 +10,8 @@ use integrations::razorpay::{Razorpay, RazorpayError, WebhookEvent};
 use ledger_core::command::{CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordRefund};
 use ledger_core::purchases::Purchase;
 use ledger_core::{
-    Actor, Asset, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId, Rejection,
-    command_id,
+    Actor, Asset, ClientKey, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId,
+    Rejection, command_id,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use sqlx::PgPool;
@@ -119,7 +119,7 @@ impl Purchases {
     pub async fn open(
         &self,
         user: PersonId,
-        key: Uuid,
+        key: ClientKey,
         plan: PlanId,
         now: DateTime<Utc>,
     ) -> Result<Checkout, CommandError> {
@@ -191,7 +191,7 @@ impl Purchases {
     /// Closes a purchase that nobody paid in time. Money that comes for it later credits all the same. Closing again,
     /// after a crash in between, changes nothing.
     async fn close_unpaid(&self, id: PurchaseId) -> Result<(), CommandError> {
-        let key = Key::Client(entropy::uuid_v7());
+        let key = Key::Client(entropy::uuid_v7().into());
         let command = Command::from(ExpirePurchase { purchase: id });
         match self.commands.give_as(Actor::System, key, command).await {
             // It was paid in this moment, or never opened.

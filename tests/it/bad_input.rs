@@ -119,17 +119,17 @@ async fn one_time_passwords(pool: PgPool) {
         start(phone).await.expect_problem(422, "phone_invalid");
     }
     let phone = new_phone();
-    verify(&phone, &json!(Uuid::now_v7()), "123456").await.expect_problem(401, "otp_invalid");
+    verify(&phone, &json!(Uuid::now_v7()), "123456").await.expect_problem(422, "otp_invalid");
     verify(&phone, &json!("x"), "123456").await.expect_problem(422, "wrong_type");
     let challenge = &start(&phone).await.expect_ok()["challenge"];
     let code = world.dev.outbox.last_code(&phone).expect("a code");
     let wrong = if code == "000000" { "000001" } else { "000000" };
-    verify(&phone, challenge, wrong).await.expect_problem(401, "otp_invalid");
-    verify(&phone, challenge, "abc").await.expect_problem(401, "otp_invalid");
+    verify(&phone, challenge, wrong).await.expect_problem(422, "otp_invalid");
+    verify(&phone, challenge, "abc").await.expect_problem(422, "otp_invalid");
     // Single use: of many at once, one gets in.
     let tries = futures_util::future::join_all((0..8).map(|_| verify(&phone, challenge, &code))).await;
     assert_eq!(tries.iter().filter(|it| it.status.is_success()).count(), 1);
-    verify(&phone, challenge, &code).await.expect_problem(401, "otp_invalid");
+    verify(&phone, challenge, &code).await.expect_problem(422, "otp_invalid");
 
     // Too many tries kill a code, the right one too.
     let phone = new_phone();
@@ -149,7 +149,7 @@ async fn one_time_passwords(pool: PgPool) {
         .execute(&pool)
         .await
         .expect("time passes");
-    verify(&phone, challenge, &code).await.expect_problem(401, "otp_expired");
+    verify(&phone, challenge, &code).await.expect_problem(422, "otp_expired");
     assert_eq!(world.events(), before, "nothing was recorded");
 }
 

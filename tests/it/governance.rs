@@ -76,7 +76,7 @@ async fn what_is_above_the_limit_takes_a_second_admin_and_happens_once(pool: PgP
     let given = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(900)).await.expect_ok();
     set_limits(&world, 500).await;
     let again = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(900)).await;
-    assert_eq!((again.status.as_u16(), &again.body["revision"]), (200, &given["revision"]));
+    assert_eq!((again.status.as_u16(), &again.body["revision"]), (201, &given["revision"]));
     let changed = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(901)).await;
     changed.expect_problem(409, "idempotency_key_reused");
     let key = new_key();

@@ -163,7 +163,7 @@ async fn a_delivery_that_is_not_signed_is_refused_and_one_that_is_odd_is_kept(po
         ("empty", String::new()),
     ] {
         let answer = world.raw_webhook(&raw, &signature, case).await;
-        answer.expect_problem(401, "webhook_signature_invalid");
+        answer.expect_problem(400, "webhook_signature_invalid");
     }
     assert_eq!(world.events(), before, "nothing was recorded");
     for odd in

@@ -17,7 +17,6 @@ use platform::receipt::Receipt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 /// The longest text that a request may have as its id.
 const ID_CHARACTERS: usize = 64;
@@ -102,8 +101,8 @@ requests! {
         medium: Medium,
         /// The price that the user was shown.
         price_seen_milli_per_minute: i64,
-        /// Idempotency key, a UUIDv7. A repeated request with the same key is answered with the same ring.
-        key: Uuid,
+        /// Idempotency key, at best a UUIDv7. A repeated request with the same key is answered with the same ring.
+        key: String,
     }
 
     /// Takes or declines a call that rings; for its host. Taking it starts the call and charges the first
@@ -123,8 +122,8 @@ requests! {
     /// While the call still rings, the payer cancels by this and the host declines.
     CallHangUp = "call:end", needs None, answer HungUp {
         call: CallId,
-        /// Idempotency key, a UUIDv7.
-        key: Uuid,
+        /// Idempotency key: 1 to 255 printable ASCII characters, at best a UUIDv7.
+        key: String,
     }
 
     /// Sends a gift to a host, within the running call of both or outside.
@@ -135,8 +134,8 @@ requests! {
         call: Option<CallId>,
         /// The price that the sender was shown.
         price_seen_milli: i64,
-        /// Idempotency key, a UUIDv7.
-        key: Uuid,
+        /// Idempotency key: 1 to 255 printable ASCII characters, at best a UUIDv7.
+        key: String,
     }
 
     /// Chooses how others see the person while they are connected: online or offline.

@@ -1,5 +1,6 @@
 use super::*;
 use serde_json::json;
+use uuid::Uuid;
 
 const KEY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const CALL: &str = "00000000-0000-4000-8000-00000000000a";

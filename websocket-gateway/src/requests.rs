@@ -8,7 +8,7 @@ use crate::registry::Line;
 use crate::{Config, Shared};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use ledger_core::{CallId, PersonId};
+use ledger_core::{CallId, ClientKey, PersonId, Rejection};
 use platform::calls::Invitation;
 use platform::clock;
 use platform::commands::CommandError;
@@ -141,7 +141,7 @@ impl Requests {
     ) -> Result<Ringing, Problem> {
         let CallInvite { host, medium, price_seen_milli_per_minute, key } = asked;
         let invitation = Invitation { payer, host, medium, price_seen_milli_per_minute };
-        let ring = self.shared.app.calls.invite(key, invitation, now).await.map_err(problem)?;
+        let ring = self.shared.app.calls.invite(key_of(&key)?, invitation, now).await.map_err(problem)?;
         Ok(Ringing {
             call: CallId(ring.call),
             host,
@@ -179,14 +179,15 @@ impl Requests {
         now: DateTime<Utc>,
     ) -> Result<HungUp, Problem> {
         let CallHangUp { call, key } = asked;
-        let receipt = self.shared.app.calls.end(person, key, call, now).await.map_err(problem)?;
+        let receipt = self.shared.app.calls.end(person, key_of(&key)?, call, now).await.map_err(problem)?;
         Ok(HungUp { call, receipt: receipt.map(Into::into) })
     }
 
     async fn send_gift(&self, sender: PersonId, asked: GiftSend) -> Result<GiftReceipt, Problem> {
         let GiftSend { host, gift, call, price_seen_milli, key } = asked;
         let asked = Sending { host, gift, call, price_seen_milli };
-        let (sending, receipt) = self.shared.app.gifts.send(sender, key, asked).await.map_err(problem)?;
+        let (sending, receipt) =
+            self.shared.app.gifts.send(sender, key_of(&key)?, asked).await.map_err(problem)?;
         Ok(GiftReceipt { sending, receipt: receipt.into() })
     }
 
@@ -210,6 +211,10 @@ impl Requests {
 pub(crate) fn closes_at(caller: &Caller, config: &Config) -> DateTime<Utc> {
     let grace = TimeDelta::from_std(config.expiry_grace).unwrap_or_default();
     caller.expires_at.checked_add_signed(grace).unwrap_or(caller.expires_at)
+}
+
+fn key_of(text: &str) -> Result<ClientKey, Problem> {
+    text.parse().map_err(|refusal: Rejection| problem(refusal.into()))
 }
 
 fn problem(error: CommandError) -> Problem {

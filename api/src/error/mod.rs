@@ -5,7 +5,7 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-pub use problem::Problem;
+pub use problem::{Problem, title_of};
 
 use axum::response::{IntoResponse, Response};
 use integrations::razorpay::RazorpayError;
@@ -43,11 +43,13 @@ pub enum Unreadable {
     Path(String),
     #[error("the query cannot be read: {problem}")]
     Query { field: Option<String>, problem: String },
-    #[error("send an Idempotency-Key header: a UUID of version 7, made anew for each new request")]
+    #[error(
+        "send an Idempotency-Key header: text of your choice, a new one for each new request; a UUID of version 7 is best"
+    )]
     KeyMissing,
     #[error("send one Idempotency-Key header, not several")]
     KeyRepeated,
-    #[error("the Idempotency-Key header must be a UUID of version 7")]
+    #[error("the Idempotency-Key header must have 1 to 255 printable ASCII characters")]
     KeyInvalid,
 }
 

@@ -1,5 +1,6 @@
 //! RFC 9457: what a client gets instead of what it asked for.
 
+use crate::problems::find;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use platform::problem::KEY_FIELD;
@@ -37,7 +38,7 @@ impl Problem {
         let code = code.into();
         Problem {
             kind: format!("/problems/{code}"),
-            title: as_words(&code),
+            title: title_of(&code),
             status: status.as_u16(),
             detail: detail.into(),
             code,
@@ -70,7 +71,7 @@ impl From<platform::problem::Problem> for Problem {
         let field = field.map(|field| if field == KEY_FIELD { KEY_HEADER.to_owned() } else { field });
         Problem {
             kind: format!("/problems/{code}"),
-            title: as_words(&code),
+            title: title_of(&code),
             status,
             detail,
             code,
@@ -84,7 +85,8 @@ impl From<platform::problem::Problem> for Problem {
 const KEY_HEADER: &str = "Idempotency-Key";
 const RETRY_AFTER: &str = "retry_after_seconds";
 
-fn as_words(code: &str) -> String {
+/// A code as words.
+pub fn title_of(code: &str) -> String {
     let words = code.replace('_', " ");
     let mut letters = words.chars();
     match letters.next() {
@@ -95,6 +97,7 @@ fn as_words(code: &str) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        debug_assert!(find(&self.code).is_some(), "{} has no page under /problems", self.code);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.members.get(RETRY_AFTER).and_then(Value::as_u64);
         let mut response = (status, axum::Json(self)).into_response();

@@ -1,4 +1,5 @@
 use super::{Error, Unreadable};
+use crate::problems::find;
 use axum::response::IntoResponse;
 use ledger_core::{Asset, Medium, Rejection, Timestamp, WithdrawalId};
 use ledger_runtime::{ExecuteError, Leap};
@@ -20,7 +21,7 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (JournalNotOpen, 503),
         (JournalAlreadyOpen, 409),
         (KeyReused, 409),
-        (KeyNotV7, 422),
+        (KeyInvalid, 422),
         (KeyExpired, 422),
         (KeyInFuture, 422),
         (AmountNotPositive { field }, 422),
@@ -94,6 +95,8 @@ fn every_rejection_of_the_ledger_has_its_status_under_its_own_code() {
         let problem = Error::from(ExecuteError::from(rejection)).problem();
         assert_eq!((problem.code.as_ref(), problem.status), (code, status));
         assert_eq!((problem.kind, problem.detail), (format!("/problems/{code}"), detail));
+        let entry = find(code).unwrap_or_else(|| panic!("{code} has no page"));
+        assert_eq!(entry.status, status, "{code}");
         seen.insert(code);
     }
     assert_eq!(seen, Rejection::CODES.iter().copied().collect(), "the list above has every rejection");
@@ -145,8 +148,8 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (QueryError::from(Behind { wanted: 2, projected: None }).into(), 503, "read_model_behind"),
         (QueryError::BeyondJournal { wanted: 2, head: Some(1) }.into(), 422, "min_revision_beyond_journal"),
         (QueryError::Refused("x".into()).into(), 503, "read_models_refused"),
-        (OtpError::Invalid.into(), 401, "otp_invalid"),
-        (OtpError::Expired.into(), 401, "otp_expired"),
+        (OtpError::Invalid.into(), 422, "otp_invalid"),
+        (OtpError::Expired.into(), 422, "otp_expired"),
         (OtpError::TooManyTries.into(), 429, "otp_too_many_tries"),
         (OtpError::RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
         (RateLimited { retry_after_seconds: 7 }.into(), 429, "rate_limited"),
@@ -156,7 +159,7 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (PeopleError::Restricted.into(), 409, "person_restricted"),
         (AgencyError::NotFound.into(), 404, "unknown_agency"),
         (AgencyError::CodeTaken.into(), 409, "agency_code_taken"),
-        (WebhookRefusal::BadSignature.into(), 401, "webhook_signature_invalid"),
+        (WebhookRefusal::BadSignature.into(), 400, "webhook_signature_invalid"),
         (
             SettingsError::Unreadable { key: "metering", problem: "secret".into() }.into(),
             500,
@@ -170,6 +173,8 @@ fn what_others_refuse_has_its_status_and_code_too() {
     for (error, status, code) in others() {
         let problem = error.problem();
         assert_eq!((problem.status, problem.code.as_ref()), (status, code), "{error:?}");
+        let entry = find(code).unwrap_or_else(|| panic!("{code} has no page"));
+        assert_eq!(entry.status, status, "{code}");
     }
 }
 

@@ -1,16 +1,21 @@
 use crate::error::{Error, Unreadable};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use ledger_core::ClientKey;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 const HEADER: &str = "Idempotency-Key";
 
-/// Tells a retry from a new request. Generate a UUID of version 7 for each new request, and send the same one with
-/// each retry. Any spelling of a UUID is the same key. A key is good for 24 hours.
-#[derive(Clone, Copy, Debug, IntoParams)]
+/// Tells a retry from a new request: 1 to 255 printable ASCII characters of your choice. Use a new key for each new
+/// request, and send the same one with each retry; a key is good for 24 hours. A UUID of version 7 is recommended:
+/// it says when it was made, so that one older than 24 hours is refused, while another key would then count as new.
+/// Any spelling of a UUID is the same key.
+#[derive(Clone, Debug, IntoParams)]
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
-pub struct IdempotencyKey(pub Uuid);
+pub struct IdempotencyKey(
+    #[param(value_type = String, min_length = 1, max_length = 255, example = "018f3b2c-7e4d-7a6b-8c5d-1e2f3a4b5c6d")]
+    pub ClientKey,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Error;
@@ -21,10 +26,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         if values.next().is_some() {
             return Err(Unreadable::KeyRepeated.into());
         }
-        let key = value.to_str().ok().and_then(|text| Uuid::try_parse(text.trim()).ok());
-        match key {
-            Some(key) if key.get_version_num() == 7 => Ok(IdempotencyKey(key)),
-            _ => Err(Unreadable::KeyInvalid.into()),
-        }
+        let text = value.to_str().map_err(|_| Unreadable::KeyInvalid)?;
+        let key = text.parse().map_err(|_| Unreadable::KeyInvalid)?;
+        Ok(IdempotencyKey(key))
     }
 }

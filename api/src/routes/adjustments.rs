@@ -4,10 +4,10 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, IdempotencyKey, Json};
 use crate::page::COIN;
-use crate::receipt::{Recorded, made, status_of};
+use crate::receipt::{Answered, Recorded, made};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use ledger_core::{Account, Actor, NoteId, PersonId, command_id};
+use ledger_core::{Account, Actor, ClientKey, NoteId, PersonId, command_id};
 use platform::approvals::{Given, Proposal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -51,7 +51,7 @@ struct AdjustmentPosted {
 /// the answer is 202 with a proposal that another admin approves or declines.
 #[utoipa::path(post, path = "/v1/admin/adjustments", tag = "admin: books", security(("bearer" = ["admin"])),
     params(IdempotencyKey),
-    responses((status = 201, body = AdjustmentPosted), (status = 200, body = AdjustmentPosted),
+    responses((status = 201, body = AdjustmentPosted),
         (status = 202, body = ApprovalView)))]
 async fn post_adjustment(
     State(api): State<Api>,
@@ -62,7 +62,7 @@ async fn post_adjustment(
     let PostAdjustment { account, amount_milli, reason, note: words } = asked;
     check_owner(&api, account).await?;
     let person = admin.person()?;
-    let note = words.as_ref().map(|_| note_of(person, key));
+    let note = words.as_ref().map(|_| note_of(person, &key));
     // The words come first: an adjustment never points at a note that was not kept.
     if let (Some(note), Some(words)) = (note, words) {
         api.app.notes.keep(note, person, &words, api.now()).await?;
@@ -79,7 +79,7 @@ async fn post_adjustment(
                 asset: COIN,
                 amount_milli,
             };
-            DoneOrProposed::Done(status_of(&receipt), answer)
+            DoneOrProposed::Done(Answered::created(&receipt, answer))
         }
     })
 }
@@ -98,6 +98,6 @@ async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
 }
 
 /// Follows from the command's id, so that a retry names the same note.
-fn note_of(admin: PersonId, key: Uuid) -> NoteId {
+fn note_of(admin: PersonId, key: &ClientKey) -> NoteId {
     command_id(Actor::Person(admin), "PostAdjustment", &key.to_string()).derive("note")
 }

@@ -4,6 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query};
 use crate::page::{self, List, Page};
+use crate::receipt::Answered;
 use crate::words::ApprovalStateWord;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -75,14 +76,14 @@ impl From<Approval> for ApprovalView {
 
 /// An answer of a route that does something at once or proposes it.
 pub enum DoneOrProposed<T> {
-    Done(StatusCode, T),
+    Done(Answered<T>),
     Proposed(Box<Approval>),
 }
 
 impl<T: Serialize> axum::response::IntoResponse for DoneOrProposed<T> {
     fn into_response(self) -> axum::response::Response {
         match self {
-            DoneOrProposed::Done(status, body) => (status, Json(body)).into_response(),
+            DoneOrProposed::Done(answer) => answer.into_response(),
             DoneOrProposed::Proposed(approval) => {
                 (StatusCode::ACCEPTED, Json(ApprovalView::from(*approval))).into_response()
             }

@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, IdempotencyKey, Json};
 use crate::page::COIN;
-use crate::receipt::{Recorded, made, status_of};
+use crate::receipt::{Answered, Recorded, made};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
 use ledger_core::PersonId;
@@ -49,7 +49,7 @@ struct BonusGranted {
 /// declines.
 #[utoipa::path(post, path = "/v1/admin/bonuses", tag = "admin: books", security(("bearer" = ["admin"])),
     params(IdempotencyKey),
-    responses((status = 201, body = BonusGranted), (status = 200, body = BonusGranted),
+    responses((status = 201, body = BonusGranted),
         (status = 202, body = ApprovalView)))]
 async fn grant_bonus(
     State(api): State<Api>,
@@ -66,7 +66,7 @@ async fn grant_bonus(
         Given::Done(receipt) => {
             let lot = made(receipt.command_id, "bonus");
             let answer = BonusGranted { recorded: receipt.into(), lot, asset: COIN, coins_milli };
-            DoneOrProposed::Done(status_of(&receipt), answer)
+            DoneOrProposed::Done(Answered::created(&receipt, answer))
         }
     })
 }

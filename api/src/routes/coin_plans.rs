@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, ReadQuery};
-use crate::receipt::Recorded;
+use crate::receipt::{Answered, Recorded};
 use axum::extract::State;
 use ledger_core::{Asset, PlanId, command};
 use projections::CoinPlanRow;
@@ -100,7 +100,7 @@ async fn set_coin_plan(
     IdempotencyKey(key): IdempotencyKey,
     Path(plan): Path<Uuid>,
     Json(asked): Json<SetCoinPlan>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let price_asset = asked.price_asset;
     // Coins are refused by the ledger, with a code of their own.
@@ -119,5 +119,5 @@ async fn set_coin_plan(
         price_asset,
         active: asked.active,
     };
-    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }

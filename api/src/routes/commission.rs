@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Query};
 use crate::page::{InCoins, Page, common_era, list_query};
-use crate::receipt::Recorded;
+use crate::receipt::{Answered, Recorded};
 use crate::words::Scope;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -72,13 +72,13 @@ async fn set_commission_rate(
     admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<SetCommissionRate>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let SetCommissionRate { scope, host_bps, agency_bps, effective_from, reason, note } = asked;
     let author = admin.because(reason.as_deref(), note.as_deref())?;
     let scope = known_scope(&api, &author, scope).await?;
     let effective_from = read_moment(effective_from)?;
     let command = command::SetCommissionRate { scope, host_bps, agency_bps, effective_from };
-    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }
 
 fn read_moment(effective_from: Option<DateTime<Utc>>) -> Result<Option<Timestamp>, Error> {
@@ -134,12 +134,12 @@ async fn clear_commission_rate(
     admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<ClearCommissionRate>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let scope = known_scope(&api, &author, asked.scope).await?;
     let effective_from = read_moment(asked.effective_from)?;
     let command = command::ClearCommissionRate { scope, effective_from };
-    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }
 
 #[derive(Deserialize, IntoParams)]

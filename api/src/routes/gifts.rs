@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
-use crate::receipt::{Created, Recorded, created};
+use crate::receipt::{Answered, Recorded};
 use axum::extract::State;
 use ledger_core::{CallId, GiftId, PersonId};
 use platform::gifts::{GiftCard, Sending};
@@ -87,14 +87,14 @@ struct GiftSent {
 /// sender was shown, nothing is charged (`gift_price_changed`).
 #[utoipa::path(post, path = "/v1/gifts/{gift}/send", tag = "gifts", security(("bearer" = ["user"])),
     params(("gift" = Uuid, Path), IdempotencyKey),
-    responses((status = 201, body = GiftSent), (status = 200, body = GiftSent)))]
+    responses((status = 201, body = GiftSent)))]
 async fn send_gift(
     State(api): State<Api>,
     user: UserCaller,
     IdempotencyKey(key): IdempotencyKey,
     Path(gift): Path<Uuid>,
     Json(asked): Json<SendGift>,
-) -> Result<Created<GiftSent>, Error> {
+) -> Result<Answered<GiftSent>, Error> {
     let price_milli = asked.price_seen_milli;
     let asked = Sending {
         host: PersonId(asked.host),
@@ -104,7 +104,7 @@ async fn send_gift(
     };
     let (sending, receipt) = api.app.gifts.send(user.person(), key, asked).await?;
     let answer = GiftSent { recorded: receipt.into(), sending: sending.0, asset: COIN, price_milli };
-    Ok(created(&receipt, answer))
+    Ok(Answered::created(&receipt, answer))
 }
 
 list_query! { ReceivedGiftsQuery {} }
@@ -167,9 +167,9 @@ async fn set_gift(
     IdempotencyKey(key): IdempotencyKey,
     Path(gift): Path<Uuid>,
     Json(asked): Json<SetGift>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let SetGift { name, image_url, position, price_milli, reason, note } = asked;
     let author = admin.because(reason.as_deref(), note.as_deref())?;
     let card = GiftCard::new(GiftId(gift), &name, &image_url, position)?;
-    Ok(Json(api.app.gifts.set(&author, key, &card, price_milli, api.now()).await?.into()))
+    Ok(Answered::done(api.app.gifts.set(&author, key, &card, price_milli, api.now()).await?))
 }

@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{List, Page, list_query};
-use crate::receipt::Recorded;
+use crate::receipt::{Answered, Recorded};
 use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
 use axum::extract::State;
@@ -112,7 +112,7 @@ async fn set_agency(
     IdempotencyKey(key): IdempotencyKey,
     Path(person): Path<Uuid>,
     Json(asked): Json<SetAgency>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let host = api.app.hosts.approved(PersonId(person)).await?.person;
     let current = api.app.ledger.query(move |state, _| state.agency_of(host)).await?;
@@ -127,5 +127,5 @@ async fn set_agency(
         Some(agency) => JoinAgency { host, agency }.into(),
         None => LeaveAgency { host }.into(),
     };
-    Ok(Json(api.app.commands.give_audited(&author, key, command, api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command, api.now()).await?))
 }

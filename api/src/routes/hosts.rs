@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, List, Page, ReadQuery, list_query};
-use crate::receipt::Recorded;
+use crate::receipt::{Answered, Recorded};
 use crate::words::{HostStatusWord, MediumWord, PresenceWord};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -216,11 +216,11 @@ async fn set_rate(
     IdempotencyKey(key): IdempotencyKey,
     Path(medium): Path<Medium>,
     Json(asked): Json<SetRate>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let price_milli_per_minute = asked.price_milli_per_minute;
     api.app.bounds.take(host.person(), Free::PriceChanges, api.now()).await?;
     let command = Command::from(SetHostRate { host: host.person(), medium, price_milli_per_minute });
-    Ok(Json(api.app.commands.give(host.person(), key, command).await?.into()))
+    Ok(Answered::done(api.app.commands.give(host.person(), key, command).await?))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]

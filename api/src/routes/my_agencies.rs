@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AgencyCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, InCoins, Page, ReadQuery};
-use crate::receipt::{Created, Recorded};
+use crate::receipt::{Answered, Recorded};
 use crate::routes::withdrawals::{RequestWithdrawal, WithdrawalRequested, WithdrawalsQuery, cancel, request};
 use axum::extract::State;
 use ledger_core::{Account, AgencyId, Asset, Payee};
@@ -86,14 +86,14 @@ async fn payee(api: &Api, owner: &AgencyCaller, agency: Uuid) -> Result<Payee, E
 /// `withdrawal_too_small` below the smallest amount, and with `unknown_agency` for an agency of somebody else.
 #[utoipa::path(post, path = "/v1/agencies/{agency}/withdrawals", tag = "agencies",
     security(("bearer" = ["agency"])), params(("agency" = Uuid, Path), IdempotencyKey),
-    responses((status = 201, body = WithdrawalRequested), (status = 200, body = WithdrawalRequested)))]
+    responses((status = 201, body = WithdrawalRequested)))]
 async fn request_agency_withdrawal(
     State(api): State<Api>,
     owner: AgencyCaller,
     IdempotencyKey(key): IdempotencyKey,
     Path(agency): Path<Uuid>,
     Json(asked): Json<RequestWithdrawal>,
-) -> Result<Created<WithdrawalRequested>, Error> {
+) -> Result<Answered<WithdrawalRequested>, Error> {
     let payee = payee(&api, &owner, agency).await?;
     request(&api, key, payee, asked.coins_milli).await
 }
@@ -126,7 +126,7 @@ async fn cancel_agency_withdrawal(
     owner: AgencyCaller,
     IdempotencyKey(key): IdempotencyKey,
     Path((agency, withdrawal)): Path<(Uuid, Uuid)>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let payee = payee(&api, &owner, agency).await?;
     cancel(&api, key, payee, withdrawal).await
 }

@@ -4,7 +4,7 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
-use crate::receipt::{Created, Recorded, created};
+use crate::receipt::{Answered, Recorded};
 use axum::extract::State;
 use ledger_core::command::{RefundPurchase, ResolveSuspense};
 use ledger_core::purchases::Resolution;
@@ -79,16 +79,16 @@ impl From<Checkout> for CheckoutView {
 /// Fails with `unknown_plan` or `plan_inactive` if the plan cannot be bought, and with `gateway_unavailable` if the
 /// gateway does not answer: send the request again with the same key then.
 #[utoipa::path(post, path = "/v1/purchases", tag = "purchases", security(("bearer" = ["user"])),
-    params(IdempotencyKey), responses((status = 201, body = CheckoutView), (status = 200, body = CheckoutView)))]
+    params(IdempotencyKey), responses((status = 201, body = CheckoutView)))]
 async fn open_purchase(
     State(api): State<Api>,
     user: UserCaller,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<OpenPurchase>,
-) -> Result<Created<CheckoutView>, Error> {
+) -> Result<Answered<CheckoutView>, Error> {
     let checkout = api.app.purchases.open(user.person(), key, PlanId(asked.plan), api.now()).await?;
     let receipt = checkout.receipt;
-    Ok(created(&receipt, checkout.into()))
+    Ok(Answered::created(&receipt, checkout.into()))
 }
 
 list_query! { PurchasesQuery {} }
@@ -148,20 +148,20 @@ struct Refund {
 /// (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/purchases/{purchase}/refunds", tag = "admin: purchases",
     security(("bearer" = ["admin"])), params(("purchase" = Uuid, Path), IdempotencyKey),
-    responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]
+    responses((status = 201, body = Recorded)))]
 async fn refund_purchase(
     State(api): State<Api>,
     admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(purchase): Path<Uuid>,
     Json(asked): Json<Refund>,
-) -> Result<Created<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let Refund { refund_ref, amount_minor, asset, reason, note } = asked;
     let author = admin.because(reason.as_deref(), note.as_deref())?;
     let command =
         Command::from(RefundPurchase { purchase: PurchaseId(purchase), refund_ref, amount_minor, asset });
     let receipt = api.app.commands.give_audited(&author, key, command, api.now()).await?;
-    Ok(created(&receipt, receipt.into()))
+    Ok(Answered::created(&receipt, receipt.into()))
 }
 
 list_query! {
@@ -219,14 +219,14 @@ struct ResolvedCase {
 /// `unknown_case`. Money that is no such thing is refused with `resolution_unfit`.
 #[utoipa::path(post, path = "/v1/admin/suspense/{revision}/resolve", tag = "admin: purchases",
     security(("bearer" = ["admin"])), params(("revision" = u64, Path), IdempotencyKey),
-    responses((status = 201, body = Recorded), (status = 200, body = Recorded)))]
+    responses((status = 201, body = Recorded)))]
 async fn resolve_suspense(
     State(api): State<Api>,
     admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(case): Path<u64>,
     Json(asked): Json<ResolvedCase>,
-) -> Result<Created<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let resolution = match asked.resolution {
         SuspenseIs::Purchase(purchase) => Resolution::Purchase(PurchaseId(purchase)),
         SuspenseIs::Refund(refund_ref) => Resolution::Refund(refund_ref),
@@ -235,5 +235,5 @@ async fn resolve_suspense(
     let author = admin.author.with_note(Some(asked.reason.clone()), None);
     let command = Command::from(ResolveSuspense { case, resolution, reason: asked.reason });
     let receipt = api.app.commands.give_audited(&author, key, command, api.now()).await?;
-    Ok(created(&receipt, receipt.into()))
+    Ok(Answered::created(&receipt, receipt.into()))
 }

@@ -3,9 +3,9 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json};
+use crate::receipt::Answered;
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use axum::http::StatusCode;
 use platform::audit::Author;
 use platform::settings::{ApprovalSettings, LimitSettings, MeteringSettings, PayoutSettings};
 use rust_decimal::Decimal;
@@ -187,7 +187,7 @@ async fn set_approval_settings(
     let settings = ApprovalSettings::from(asked);
     Ok(match api.app.approvals.set_limits(&author, settings.clone(), api.now()).await? {
         Some(approval) => DoneOrProposed::Proposed(Box::new(approval)),
-        None => DoneOrProposed::Done(StatusCode::OK, settings.into()),
+        None => DoneOrProposed::Done(Answered::stored(settings.into())),
     })
 }
 

@@ -4,11 +4,10 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{InCoins, Page};
-use crate::receipt::Recorded;
+use crate::receipt::{Answered, Recorded};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use crate::routes::withdrawals::WithdrawalsQuery;
 use axum::extract::State;
-use axum::http::StatusCode;
 use ledger_core::WithdrawalId;
 use ledger_core::command::{FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal};
 use platform::approvals::{Given, Proposal};
@@ -58,7 +57,7 @@ async fn approve_withdrawal(
     let proposal = Proposal::Payout { withdrawal: WithdrawalId(withdrawal) };
     Ok(match api.app.approvals.give(&admin.author, key, proposal, api.now()).await? {
         Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
-        Given::Done(receipt) => DoneOrProposed::Done(StatusCode::OK, receipt.into()),
+        Given::Done(receipt) => DoneOrProposed::Done(Answered::done(receipt)),
     })
 }
 
@@ -83,10 +82,10 @@ async fn reject_withdrawal(
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Reason>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let author = admin.author.with_note(Some(asked.reason.clone()), None);
     let command = RejectWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
-    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -110,9 +109,9 @@ async fn mark_withdrawal_paid(
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Paid>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let command = MarkWithdrawalPaid { withdrawal: WithdrawalId(withdrawal), payout_ref: asked.payout_ref };
-    Ok(Json(api.app.commands.give_audited(&admin.author, key, command.into(), api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&admin.author, key, command.into(), api.now()).await?))
 }
 
 /// Mark a payout as failed
@@ -128,8 +127,8 @@ async fn fail_withdrawal(
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
     Json(asked): Json<Reason>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     let author = admin.author.with_note(Some(asked.reason.clone()), None);
     let command = FailWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
-    Ok(Json(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?.into()))
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }

@@ -5,11 +5,11 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, EarnerCaller, IdempotencyKey, Json, Path, Query};
 use crate::page::{COIN, InCoins, Page, list_query};
-use crate::receipt::{Created, Recorded, created, made};
+use crate::receipt::{Answered, Recorded, made};
 use crate::words::WithdrawalStatus;
 use axum::extract::State;
 use ledger_core::command;
-use ledger_core::{Command, Payee, WithdrawalId};
+use ledger_core::{ClientKey, Command, Payee, WithdrawalId};
 use platform::bounds::Free;
 use projections::{WithdrawalFilter, WithdrawalRow};
 use serde::{Deserialize, Serialize};
@@ -48,13 +48,13 @@ pub struct WithdrawalRequested {
 /// below the smallest amount.
 #[utoipa::path(post, path = "/v1/withdrawals", tag = "withdrawals", security(("bearer" = [])),
     params(IdempotencyKey),
-    responses((status = 201, body = WithdrawalRequested), (status = 200, body = WithdrawalRequested)))]
+    responses((status = 201, body = WithdrawalRequested)))]
 async fn request_withdrawal(
     State(api): State<Api>,
     host: EarnerCaller,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<RequestWithdrawal>,
-) -> Result<Created<WithdrawalRequested>, Error> {
+) -> Result<Answered<WithdrawalRequested>, Error> {
     let payee = Payee::Host { person: host.person() };
     request(&api, key, payee, asked.coins_milli).await
 }
@@ -62,22 +62,27 @@ async fn request_withdrawal(
 /// Requests a withdrawal for whoever is paid.
 pub async fn request(
     api: &Api,
-    key: Uuid,
+    key: ClientKey,
     payee: Payee,
     coins_milli: i64,
-) -> Result<Created<WithdrawalRequested>, Error> {
+) -> Result<Answered<WithdrawalRequested>, Error> {
     api.app.bounds.take(payee.person(), Free::Withdrawals, api.now()).await?;
     let command = Command::from(command::RequestWithdrawal { payee, coins_milli });
     let receipt = api.app.commands.give(payee.person(), key, command).await?;
     let withdrawal = made(receipt.command_id, "withdrawal");
     let answer = WithdrawalRequested { recorded: receipt.into(), withdrawal, asset: COIN, coins_milli };
-    Ok(created(&receipt, answer))
+    Ok(Answered::created(&receipt, answer))
 }
 
 /// Cancels a withdrawal of whoever is to be paid.
-pub async fn cancel(api: &Api, key: Uuid, payee: Payee, withdrawal: Uuid) -> Result<Json<Recorded>, Error> {
+pub async fn cancel(
+    api: &Api,
+    key: ClientKey,
+    payee: Payee,
+    withdrawal: Uuid,
+) -> Result<Answered<Recorded>, Error> {
     let command = command::CancelWithdrawal { withdrawal: WithdrawalId(withdrawal), payee };
-    Ok(Json(api.app.commands.give(payee.person(), key, command.into()).await?.into()))
+    Ok(Answered::done(api.app.commands.give(payee.person(), key, command.into()).await?))
 }
 
 list_query! {
@@ -122,6 +127,6 @@ async fn cancel_withdrawal(
     host: EarnerCaller,
     IdempotencyKey(key): IdempotencyKey,
     Path(withdrawal): Path<Uuid>,
-) -> Result<Json<Recorded>, Error> {
+) -> Result<Answered<Recorded>, Error> {
     cancel(&api, key, Payee::Host { person: host.person() }, withdrawal).await
 }

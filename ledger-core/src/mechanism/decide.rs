@@ -5,7 +5,7 @@ use super::account::{Account, Posting};
 use super::envelope::{Envelope, Key, Policy};
 use super::evolve::{assert_balanced, assert_lots_match};
 use super::ids::{CommandId, LotId, PersonId};
-use super::metadata::{Actor, Metadata, Recorded, RequestHash};
+use super::metadata::{Actor, Metadata, Recorded, RememberedFor, RequestHash};
 use super::money::{Asset, MAX_AMOUNT};
 use super::state::{KEY_LIFE_MS, State};
 use super::time::Timestamp;
@@ -34,8 +34,7 @@ pub struct Unit {
     pub at: Timestamp,
     pub events: Vec<Event>,
     request_hash: RequestHash,
-    key_at: Option<Timestamp>,
-    remembered: bool,
+    remembered_for: RememberedFor,
     actor: Actor,
     payer: Option<PersonId>,
 }
@@ -55,8 +54,7 @@ impl Unit {
                     recorded_at: self.at,
                     command_id: self.command_id,
                     request_hash: self.request_hash,
-                    key_at: self.key_at,
-                    remembered: self.remembered,
+                    remembered_for: self.remembered_for,
                     index,
                     count,
                     actor: self.actor,
@@ -78,10 +76,10 @@ impl Unit {
 /// When the events would break an invariant: a fault of this program, to be contained by the caller.
 pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decision, Rejection> {
     let at = at.max(state.last_at());
-    let key_at = check_key(&envelope.key, at)?;
+    let remembered_for = check_key(&envelope.key, at)?;
     let context = Context { state, at, command_id: envelope.command_id(), policy: &envelope.policy };
     let request_hash = envelope.request_hash();
-    if let Some(earlier) = state.remembered(context.command_id, key_at) {
+    if let Some(earlier) = state.remembered(context.command_id, remembered_for, at) {
         if !earlier.asked(request_hash) {
             return Err(Rejection::KeyReused);
         }
@@ -109,30 +107,26 @@ pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decis
         at,
         events,
         request_hash,
-        key_at,
-        remembered: !(matches!(envelope.key, Key::State(_)) && envelope.command.state_refuses_repeats()),
+        remembered_for: match envelope.key {
+            Key::State(_) if envelope.command.state_refuses_repeats() => RememberedFor::Never,
+            _ => remembered_for,
+        },
         actor: envelope.actor,
         payer: payer.filter(|payer| envelope.actor != Actor::Person(*payer)),
     }))
 }
 
-/// Checks a client's key at the moment `at`; answers the moment in it, by which it is forgotten later.
+/// Checks a key at the moment `at`; answers for how long its command will be remembered.
 ///
 /// # Errors
-/// `KeyNotV7`, `KeyExpired` or `KeyInFuture`.
-pub fn check_key(key: &Key, at: Timestamp) -> Result<Option<Timestamp>, Rejection> {
-    let Key::Client(key) = key else { return Ok(None) };
-    if key.get_version_num() != 7 {
-        return Err(Rejection::KeyNotV7);
-    }
-    let (seconds, nanos) = key.get_timestamp().ok_or(Rejection::KeyNotV7)?.to_unix();
-    let millis = i64::try_from(seconds).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)
-        + i64::from(nanos / 1_000_000);
-    let key_at = Timestamp(millis);
-    match at.since(key_at) {
+/// `KeyExpired` or `KeyInFuture`, for a client's key that says when it was made.
+pub fn check_key(key: &Key, at: Timestamp) -> Result<RememberedFor, Rejection> {
+    let Key::Client(key) = key else { return Ok(RememberedFor::Ever) };
+    let Some(made_at) = key.made_at() else { return Ok(RememberedFor::Day) };
+    match at.since(made_at) {
         age if age > KEY_LIFE_MS => Err(Rejection::KeyExpired),
         age if age < -KEY_AHEAD_MS => Err(Rejection::KeyInFuture),
-        _ => Ok(Some(key_at)),
+        _ => Ok(RememberedFor::DayFromKey(made_at)),
     }
 }
 

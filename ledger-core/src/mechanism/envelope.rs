@@ -3,19 +3,78 @@
 use super::ids::CommandId;
 use super::metadata::{Actor, RequestHash};
 use super::money::Asset;
-use crate::nouns::Command;
+use super::time::Timestamp;
+use crate::nouns::{Command, Rejection};
 use rust_decimal::Decimal;
+use std::fmt;
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// By what a retry is known to be the same command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Chosen by a client: a UUIDv7, good for 24 hours of event time.
-    Client(Uuid),
+    /// Chosen by a client; good for 24 hours of event time.
+    Client(ClientKey),
     /// Given by the world (a gateway's payment id): remembered for ever.
     Natural(String),
     /// The state itself refuses a repeat (a tick has a number): nothing needs to be remembered.
     State(String),
+}
+
+/// An idempotency key that a client chose: 1 to 255 printable ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientKey {
+    /// Says when it was made, so that an old one is refused, and little is kept to know it again.
+    V7(Uuid),
+    /// Anything else.
+    Text(String),
+}
+
+impl ClientKey {
+    pub const MAX_LENGTH: usize = 255;
+
+    /// The moment in the key, in whole milliseconds.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let ClientKey::V7(key) = self else { return None };
+        let (seconds, nanos) = key.get_timestamp()?.to_unix();
+        let millis = i64::try_from(seconds).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
+        Some(Timestamp(millis + i64::from(nanos / 1_000_000)))
+    }
+}
+
+impl From<Uuid> for ClientKey {
+    fn from(key: Uuid) -> ClientKey {
+        match key.get_version_num() {
+            7 => ClientKey::V7(key),
+            _ => ClientKey::Text(key.to_string()),
+        }
+    }
+}
+
+impl FromStr for ClientKey {
+    type Err = Rejection;
+
+    /// Any spelling of a UUID is the same key; spaces around a key are no part of it.
+    fn from_str(text: &str) -> Result<ClientKey, Rejection> {
+        let text = text.trim_matches(' ');
+        if let Ok(key) = Uuid::try_parse(text) {
+            return Ok(key.into());
+        }
+        let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        match (1..=ClientKey::MAX_LENGTH).contains(&text.len()) && printable {
+            true => Ok(ClientKey::Text(text.to_owned())),
+            false => Err(Rejection::KeyInvalid),
+        }
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientKey::V7(key) => key.fmt(out),
+            ClientKey::Text(text) => text.fmt(out),
+        }
+    }
 }
 
 /// A command with all that deciding it takes.

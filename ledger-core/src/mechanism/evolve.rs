@@ -27,9 +27,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
     if metadata.closes_unit() {
         let left = state.balance(Account::ClearingCharges, Asset::COIN);
         assert_eq!(left, 0, "clearing:charges is empty at the end of the unit that closes at {revision}");
-        if metadata.remembered {
-            state.remember(revision, metadata);
-        }
+        state.remember(revision, metadata);
     }
 }
 

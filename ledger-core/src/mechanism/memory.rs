@@ -1,10 +1,12 @@
 //! Which commands have been accepted: by what a retry is known.
 //!
-//! A command costs 32 bytes once it is settled, and a client's command is kept for a day. Commands stand in
-//! buckets, one for each minute of the clients' keys, so that a minute is let go of as a whole.
+//! A client's command is kept for a day. Where its key says when it was made, it costs 32 bytes once it is settled:
+//! such commands stand in buckets, one for each minute of the keys, so that a minute is let go of as a whole. A key
+//! that says no time does not tell where to look, so its command stands in a tree, and costs three to four times as
+//! much.
 
 use super::ids::CommandId;
-use super::metadata::RequestHash;
+use super::metadata::{Metadata, RememberedFor, RequestHash};
 use super::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,6 +38,7 @@ pub(crate) struct Memory {
     recent: VecDeque<(u64, Bucket, CommandId)>,
     found: BTreeMap<(Bucket, CommandId), Remembered>,
     settled: BTreeMap<Bucket, Commands>,
+    timeless: Timeless,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +52,12 @@ enum Bucket {
 const MINUTE_MS: i64 = 60_000;
 
 impl Bucket {
-    fn of(command: CommandId, key_at: Option<Timestamp>) -> Bucket {
-        match key_at {
-            Some(at) => Bucket::Minute(at.0.div_euclid(MINUTE_MS)),
-            None => Bucket::Forever((command.0.as_u128() >> 112) as u16),
+    /// None where no bucket tells how long.
+    fn of(command: CommandId, how: RememberedFor) -> Option<Bucket> {
+        match how {
+            RememberedFor::DayFromKey(at) => Some(Bucket::Minute(at.0.div_euclid(MINUTE_MS))),
+            RememberedFor::Ever => Some(Bucket::Forever((command.0.as_u128() >> 112) as u16)),
+            RememberedFor::Day | RememberedFor::Never => None,
         }
     }
 
@@ -66,19 +71,29 @@ impl Bucket {
 }
 
 impl Memory {
-    pub fn find(&self, command: CommandId, key_at: Option<Timestamp>) -> Option<Remembered> {
-        let bucket = Bucket::of(command, key_at);
+    /// What is known of a command; of one whose key says no time, if it was recorded at `horizon` or later.
+    pub fn find(&self, command: CommandId, how: RememberedFor, horizon: Timestamp) -> Option<Remembered> {
+        if how == RememberedFor::Day {
+            return self.timeless.find(command, horizon);
+        }
+        let bucket = Bucket::of(command, how)?;
         let recent = self.found.get(&(bucket, command)).copied();
         recent.or_else(|| self.settled.get(&bucket)?.find(command))
     }
 
-    pub fn add(&mut self, revision: u64, command: CommandId, hash: RequestHash, key_at: Option<Timestamp>) {
-        let bucket = Bucket::of(command, key_at);
-        self.recent.push_back((revision, bucket, command));
-        self.found.insert((bucket, command), Remembered { revision, request: start_of(hash) });
+    pub fn add(&mut self, revision: u64, metadata: &Metadata) {
+        let (command, how) = (metadata.command_id, metadata.remembered_for);
+        let row = Remembered { revision, request: start_of(metadata.request_hash) };
+        if how == RememberedFor::Day {
+            self.timeless.add(command, metadata.recorded_at, row);
+        } else if let Some(bucket) = Bucket::of(command, how) {
+            self.recent.push_back((revision, bucket, command));
+            self.found.insert((bucket, command), row);
+        }
     }
 
     pub fn undo_from(&mut self, from: u64) {
+        self.timeless.undo_from(from);
         while let Some((_, bucket, command)) = self.recent.pop_back_if(|(revision, ..)| *revision >= from) {
             self.found.remove(&(bucket, command));
         }
@@ -92,8 +107,10 @@ impl Memory {
         }
     }
 
-    /// Lets go of the minutes whose keys are all older than `horizon`.
+    /// Lets go of what no command after this finds: minutes whose keys are all older than `horizon`, and commands
+    /// recorded before it whose keys say no time.
     pub fn forget_before(&mut self, horizon: Timestamp) {
+        self.timeless.forget_before(horizon);
         while self.settled.first_key_value().is_some_and(|(bucket, _)| !bucket.counts(horizon)) {
             self.settled.pop_first();
         }
@@ -114,11 +131,63 @@ impl Memory {
                 into.update(row.revision);
             }
         }
+        self.timeless.digest(horizon, into);
     }
 
     /// How many bytes the settled commands take, as far as it can be counted without the allocator.
     pub fn bytes(&self) -> usize {
-        self.settled.values().map(|commands| size_of::<Bucket>() + commands.bytes()).sum()
+        let buckets = self.settled.values().map(|commands| size_of::<Bucket>() + commands.bytes());
+        buckets.sum::<usize>() + self.timeless.bytes()
+    }
+}
+
+/// Commands whose keys say no time.
+#[derive(Clone, Debug, Default)]
+struct Timeless {
+    /// By the command and its revision: after a day the same key may stand for another request.
+    rows: BTreeMap<(CommandId, u64), (Timestamp, [u8; 10])>,
+    /// The keys of the rows, as they were recorded.
+    order: VecDeque<(CommandId, u64)>,
+}
+
+impl Timeless {
+    fn find(&self, command: CommandId, horizon: Timestamp) -> Option<Remembered> {
+        let ((_, revision), (at, request)) =
+            self.rows.range((command, 0)..=(command, u64::MAX)).next_back()?;
+        (*at >= horizon).then_some(Remembered { revision: *revision, request: *request })
+    }
+
+    fn add(&mut self, command: CommandId, at: Timestamp, row: Remembered) {
+        self.rows.insert((command, row.revision), (at, row.request));
+        self.order.push_back((command, row.revision));
+    }
+
+    fn undo_from(&mut self, from: u64) {
+        while let Some(key) = self.order.pop_back_if(|(_, revision)| *revision >= from) {
+            self.rows.remove(&key);
+        }
+    }
+
+    fn forget_before(&mut self, horizon: Timestamp) {
+        let rows = &mut self.rows;
+        while let Some(key) = self.order.pop_front_if(|key| rows.get(key).is_none_or(|(at, _)| *at < horizon))
+        {
+            rows.remove(&key);
+        }
+    }
+
+    fn digest(&self, horizon: Timestamp, into: &mut Sha256) {
+        for ((command, revision), (_, request)) in self.rows.iter().filter(|(_, (at, _))| *at >= horizon) {
+            into.update(command.0.as_bytes());
+            into.update(revision.to_be_bytes());
+            into.update(request);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        // A tree's nodes are at least half full: at most twice the row.
+        let row = size_of::<((CommandId, u64), (Timestamp, [u8; 10]))>();
+        self.rows.len() * 2 * row + self.order.capacity() * size_of::<(CommandId, u64)>()
     }
 }
 
@@ -193,12 +262,33 @@ mod tests {
         CommandId(Uuid::new_v5(&Uuid::nil(), &number.to_be_bytes()))
     }
 
+    fn recorded(command: CommandId, at: i64, remembered_for: RememberedFor) -> Metadata {
+        Metadata {
+            schema_version: crate::SCHEMA_VERSION,
+            recorded_at: Timestamp(at),
+            command_id: command,
+            request_hash: HASH,
+            remembered_for,
+            index: 0,
+            count: 1,
+            actor: crate::Actor::System,
+            payer: None,
+            correlation: None,
+        }
+    }
+
+    fn minute(number: i64) -> RememberedFor {
+        RememberedFor::DayFromKey(Timestamp(number * MINUTE_MS))
+    }
+
+    const EPOCH: Timestamp = Timestamp(0);
+
     /// `count` settled commands, so many in each minute.
     fn filled(count: u64, per_minute: u64) -> Memory {
         let mut memory = Memory::default();
         for number in 0..count {
-            let minute = i64::try_from(number / per_minute).expect("a minute");
-            memory.add(number, id(number), HASH, Some(Timestamp(minute * MINUTE_MS)));
+            let at = i64::try_from(number / per_minute).expect("a minute");
+            memory.add(number, &recorded(id(number), at * MINUTE_MS, minute(at)));
             memory.settle(number);
         }
         memory
@@ -212,27 +302,55 @@ mod tests {
         let each = memory.bytes() as u64 / count;
         assert!(each < 40, "{each} bytes for each command");
         for number in [0, 1, 19_999, 20_000, count - 1] {
-            let at = Timestamp(i64::try_from(number / per_minute).expect("a minute") * MINUTE_MS);
-            let found = memory.find(id(number), Some(at)).expect("is remembered");
+            let at = minute(i64::try_from(number / per_minute).expect("a minute"));
+            let found = memory.find(id(number), at, EPOCH).expect("is remembered");
             assert!(found.revision == number && found.asked(HASH) && !found.asked(RequestHash([8; 16])));
         }
-        assert_eq!(memory.find(id(count), Some(Timestamp(0))), None);
+        assert_eq!(memory.find(id(count), minute(0), EPOCH), None);
     }
 
     #[test]
     fn what_is_taken_back_was_never_there_and_minutes_go_as_a_whole() {
         let mut memory = filled(300, 100);
-        memory.add(300, id(300), HASH, None);
-        memory.add(301, id(301), HASH, Some(Timestamp(0)));
+        memory.add(300, &recorded(id(300), 0, RememberedFor::Ever));
+        memory.add(301, &recorded(id(301), 0, minute(0)));
         memory.undo_from(301);
-        assert_eq!(memory.find(id(301), Some(Timestamp(0))), None);
+        assert_eq!(memory.find(id(301), minute(0), EPOCH), None);
         memory.settle(300);
-        let minute = |number: i64| Some(Timestamp(number * MINUTE_MS));
         memory.forget_before(Timestamp(MINUTE_MS - 1));
-        assert!(memory.find(id(99), minute(0)).is_some(), "the last moment of the minute still counts");
+        assert!(
+            memory.find(id(99), minute(0), EPOCH).is_some(),
+            "the last moment of the minute still counts"
+        );
         memory.forget_before(Timestamp(MINUTE_MS));
-        assert!(memory.find(id(99), minute(0)).is_none() && memory.find(id(100), minute(1)).is_some());
+        let found = |number, at| memory.find(id(number), at, EPOCH).is_some();
+        assert!(!found(99, minute(0)) && found(100, minute(1)));
         memory.forget_before(Timestamp(i64::MAX));
-        assert!(memory.find(id(300), None).is_some(), "a key of the world is kept for ever");
+        assert!(
+            memory.find(id(300), RememberedFor::Ever, EPOCH).is_some(),
+            "a key of the world is kept for ever"
+        );
+    }
+
+    #[test]
+    fn a_key_that_says_no_time_is_known_by_when_its_command_was_recorded() {
+        let mut memory = Memory::default();
+        for (revision, at) in [(0, 10), (1, 20), (2, 30)] {
+            memory.add(revision, &recorded(id(revision), at, RememberedFor::Day));
+            memory.settle(revision);
+        }
+        let found = |memory: &Memory, number, horizon| {
+            memory.find(id(number), RememberedFor::Day, Timestamp(horizon)).map(|it| it.revision)
+        };
+        assert_eq!((found(&memory, 1, 20), found(&memory, 1, 21)), (Some(1), None));
+        // The same key once more, after its day: taken back, the first is still the one that an earlier moment finds.
+        memory.add(3, &recorded(id(1), 40, RememberedFor::Day));
+        assert_eq!(found(&memory, 1, 20), Some(3));
+        memory.undo_from(3);
+        assert_eq!(found(&memory, 1, 20), Some(1));
+        memory.forget_before(Timestamp(21));
+        assert_eq!((found(&memory, 1, 0), found(&memory, 2, 0)), (None, Some(2)));
+        memory.forget_before(Timestamp(31));
+        assert_eq!(memory.bytes() - memory.timeless.order.capacity() * size_of::<(CommandId, u64)>(), 0);
     }
 }

@@ -93,6 +93,20 @@ impl<'de> Deserialize<'de> for RequestHash {
     }
 }
 
+/// For how long the ledger knows a retry of the command by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RememberedFor {
+    /// For 24 hours from the moment that the client's key says it was made at. After that the key is refused.
+    DayFromKey(Timestamp),
+    /// For 24 hours from when it was recorded: the client's key says no time.
+    Day,
+    /// The world chose the key.
+    Ever,
+    /// The state alone refuses a repeat.
+    Never,
+}
+
 /// Recorded beside each event. The revision and the event's own id stand in the store's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,11 +116,7 @@ pub struct Metadata {
     pub command_id: CommandId,
     #[schemars(with = "String")]
     pub request_hash: RequestHash,
-    /// The moment in the client's key, after which the command is forgotten; absent when it is
-    /// remembered for ever.
-    pub key_at: Option<Timestamp>,
-    /// Whether the ledger remembers the command id, or its state alone refuses a repeat.
-    pub remembered: bool,
+    pub remembered_for: RememberedFor,
     /// The place of the event in its unit, from zero.
     pub index: u32,
     /// How many events the unit has.

@@ -6,7 +6,7 @@
 macro_rules! rejections {
     ($($of_nouns:tt)*) => { $crate::mechanism::rejection::rejection_enum! {
         KeyReused = "idempotency_key_reused", "this idempotency key was used for another request";
-        KeyNotV7 = "idempotency_key_invalid", "an idempotency key is a UUID of version 7";
+        KeyInvalid = "idempotency_key_invalid", "an idempotency key has 1 to 255 printable ASCII characters";
         KeyExpired = "idempotency_key_expired", "this idempotency key is older than 24 hours; look at the history before you try again under a new one";
         KeyInFuture = "idempotency_key_in_future", "this idempotency key lies in the future; check the clock of the device";
 

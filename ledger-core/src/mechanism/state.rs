@@ -3,12 +3,14 @@
 //! Each noun adds its own questions to [`State`].
 
 use super::account::Account;
+use super::decide::check_key;
+use super::envelope::Key;
 use super::ids::{CommandId, JournalId};
 use super::memory::{Memory, Remembered};
-use super::metadata::Metadata;
+use super::metadata::{Metadata, RememberedFor};
 use super::money::Asset;
 use super::time::Timestamp;
-use crate::nouns::Tables;
+use crate::nouns::{Rejection, Tables};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -68,13 +70,18 @@ impl State {
         self.tables.balances.iter().map(|((account, asset), amount)| (*account, *asset, *amount)).collect()
     }
 
-    /// Where the command was recorded, and with what content, while it is remembered.
-    pub(crate) fn remembered(&self, command: CommandId, key_at: Option<Timestamp>) -> Option<Remembered> {
-        self.commands.find(command, key_at)
+    /// Where the command was recorded, and with what content, if it is remembered at the moment `at`.
+    pub(crate) fn remembered(
+        &self,
+        command: CommandId,
+        how: RememberedFor,
+        at: Timestamp,
+    ) -> Option<Remembered> {
+        self.commands.find(command, how, at.plus_ms(-KEY_LIFE_MS))
     }
 
     pub(crate) fn remember(&mut self, revision: u64, metadata: &Metadata) {
-        self.commands.add(revision, metadata.command_id, metadata.request_hash, metadata.key_at);
+        self.commands.add(revision, metadata);
     }
 
     /// Keeps the head as it is before the event at `revision`, for undo.
@@ -116,9 +123,12 @@ impl State {
         self.tables.rows()
     }
 
-    /// Whether this command, whose key was made at `key_at`, was recorded.
-    pub fn is_recorded(&self, command: CommandId, key_at: Option<Timestamp>) -> bool {
-        self.remembered(command, key_at).is_some()
+    /// Whether this command, given under `key`, was recorded.
+    ///
+    /// # Errors
+    /// When the key is refused at the moment `at`.
+    pub fn is_recorded(&self, command: CommandId, key: &Key, at: Timestamp) -> Result<bool, Rejection> {
+        Ok(self.remembered(command, check_key(key, at)?, at).is_some())
     }
 
     /// How many bytes it takes to know retries of settled commands, as far as can be counted without the

@@ -132,28 +132,59 @@ fn time_is_the_journals_where_a_clock_is_behind() {
 }
 
 #[test]
-fn only_keys_of_version_7_are_taken() {
-    let bytes = [0x55; 16];
+fn any_text_is_a_key_and_is_good_for_a_day_from_when_it_was_first_taken() {
+    let keys = ["x", "order 4711 | gift:send", &"k".repeat(255), "b6a0c1a2-1111-4222-8333-944455556666"];
+    for text in keys {
+        println!("{text}");
+        let key = || Key::Client(text.parse().expect("a key"));
+        let mut world = World::with_coins(100_000);
+        world.at(60);
+        let sent = Envelope { key: key(), ..world.envelope(rose()) };
+        let (_, revision) = world.send(&sent).expect("accepted");
+        for ms in [60_000, 61_000, 60_000 + DAY_MS] {
+            world.at_ms(ms);
+            assert_eq!(world.send(&sent), Ok((vec![], revision)), "the first receipt again at {ms} ms");
+        }
+        let other = Envelope { key: key(), ..world.envelope(gift(USER, OTHER_HOST, None, 5_000)) };
+        world.refuse_sent(&other, Rejection::KeyReused);
+        // After its day the key is forgotten, and is as good as new.
+        world.at_ms(60_001 + DAY_MS);
+        let (events, second) = world.send(&other).expect("accepted");
+        assert!(!events.is_empty() && second > revision);
+        assert_eq!(world.send(&other), Ok((vec![], second)));
+    }
+}
+
+#[test]
+fn a_key_is_1_to_255_printable_characters_and_one_uuid_in_any_spelling() {
+    let longest = "k".repeat(255);
+    for (text, same) in [
+        ("x", "x"),
+        (" padded ", "padded"),
+        (&longest, &longest),
+        ("018F3B2C-7E4D-7A6B-8C5D-1E2F3A4B5C6D", "018f3b2c-7e4d-7a6b-8c5d-1e2f3a4b5c6d"),
+        ("018f3b2c7e4d7a6b8c5d1e2f3a4b5c6d", "018f3b2c-7e4d-7a6b-8c5d-1e2f3a4b5c6d"),
+        ("{B6A0C1A2-1111-4222-8333-944455556666}", "b6a0c1a2-1111-4222-8333-944455556666"),
+    ] {
+        let key: ClientKey = text.parse().expect("a key");
+        assert_eq!(key.to_string(), same);
+        assert_eq!(key.made_at().is_some(), same.starts_with("018f3b2c-7e4d-7"), "{text}");
+    }
+    for text in ["", "   ", &"k".repeat(256), "tab\there", "nul\0", "\u{7f}", "schlüssel"] {
+        assert_eq!(text.parse::<ClientKey>(), Err(Rejection::KeyInvalid), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_under_a_free_key_was_never_there() {
     let mut world = World::with_coins(100_000);
-    for version in [1, 3, 4, 5, 6, 8] {
-        let key = uuid::Builder::from_bytes(bytes)
-            .with_version(match version {
-                1 => uuid::Version::Mac,
-                3 => uuid::Version::Md5,
-                4 => uuid::Version::Random,
-                5 => uuid::Version::Sha1,
-                6 => uuid::Version::SortMac,
-                _ => uuid::Version::Custom,
-            })
-            .with_variant(uuid::Variant::RFC4122)
-            .into_uuid();
-        let envelope = Envelope { key: Key::Client(key), ..world.envelope(rose()) };
-        world.refuse_sent(&envelope, Rejection::KeyNotV7);
-    }
-    for key in [uuid::Uuid::nil(), uuid::Uuid::max()] {
-        let envelope = Envelope { key: Key::Client(key), ..world.envelope(rose()) };
-        world.refuse_sent(&envelope, Rejection::KeyNotV7);
-    }
+    let before = world.state.clone();
+    let sent = Envelope { key: Key::Client("again".parse().expect("a key")), ..world.envelope(rose()) };
+    world.send(&sent).expect("accepted");
+    let first = before.revision().expect("a revision") + 1;
+    world.state.undo_from(first);
+    assert_eq!(world.state.hash(), before.hash());
+    assert!(matches!(decide(&world.state, START, &sent), Ok(Decision::Append(_))));
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn envelope(actor: Actor, key: Key, command: Command) -> Envelope {
 fn ids_and_request_hashes_of_all_commands_are_as_they_ever_were() {
     let mut wrong = vec![];
     for (command, id, hash) in commands() {
-        let asked = envelope(Actor::Person(USER), Key::Client(KEY), command);
+        let asked = envelope(Actor::Person(USER), Key::Client(KEY.into()), command);
         let found = (asked.command_id().to_string(), format!("{:?}", asked.request_hash()));
         if (&*found.0, &*found.1) != (id, hash) {
             wrong.push(format!("{:?} now has {:?}, {:?}", asked.command, found.0, found.1));

@@ -283,7 +283,7 @@ pub fn key_of(at: Timestamp, number: u128) -> Key {
     let mut chance = [0; 10];
     chance.copy_from_slice(&number.to_be_bytes()[6..]);
     let ms = u64::try_from(at.0).expect("a moment after 1970");
-    Key::Client(uuid::Builder::from_unix_timestamp_millis(ms, &chance).into_uuid())
+    Key::Client(uuid::Builder::from_unix_timestamp_millis(ms, &chance).into_uuid().into())
 }
 
 pub fn plan(coins_milli: i64, bonus_milli: i64, bonus_valid_seconds: Option<u32>) -> Command {

@@ -216,7 +216,7 @@ pub fn key(at: Timestamp, number: u64) -> Key {
     let mut chance = [0; 10];
     chance[2..].copy_from_slice(&number.to_be_bytes());
     let ms = u64::try_from(at.0).expect("a moment after 1970");
-    Key::Client(uuid::Builder::from_unix_timestamp_millis(ms, &chance).into_uuid())
+    Key::Client(uuid::Builder::from_unix_timestamp_millis(ms, &chance).into_uuid().into())
 }
 
 pub fn envelope(actor: PersonId, command: Command) -> Envelope {
@@ -274,8 +274,7 @@ pub fn foreign(event: &Event, number: u128, (index, count): (u32, u32)) -> NewEv
         recorded_at: START,
         command_id: CommandId(Uuid::from_u128(number)),
         request_hash: RequestHash([0; 16]),
-        key_at: None,
-        remembered: true,
+        remembered_for: RememberedFor::Ever,
         index,
         count,
         actor: Actor::Person(ADMIN),

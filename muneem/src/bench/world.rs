@@ -129,7 +129,7 @@ impl World {
             reason: "measurement".to_owned(),
             note: None,
         };
-        let key = Key::Client(entropy::uuid_v7());
+        let key = Key::Client(entropy::uuid_v7().into());
         self.app.commands.give_as(Actor::System, key, Command::from(coins)).await?;
         Ok(user)
     }

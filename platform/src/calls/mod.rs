@@ -21,13 +21,14 @@ use crate::settings::Settings;
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::calls::total_milli;
 use ledger_core::command::{EndCall, StartCall};
-use ledger_core::{Actor, CallId, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id};
+use ledger_core::{
+    Actor, CallId, ClientKey, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id,
+};
 use ledger_runtime::{ExecuteError, Receipt};
 use rings::parse_medium;
 use sqlx::PgPool;
 use std::time::Duration;
 use tracing::warn;
-use uuid::Uuid;
 
 /// How often, and how long between, somebody who hangs up waits for a call that is just being taken.
 const TAKING_LOOKS: u32 = 40;
@@ -87,11 +88,11 @@ impl Calls {
     /// rings too often is refused with `rate_limited`.
     pub async fn invite(
         &self,
-        key: Uuid,
+        key: ClientKey,
         asked: Invitation,
         now: DateTime<Utc>,
     ) -> Result<Ring, CommandError> {
-        check_key(&Key::Client(key), now.into())?;
+        check_key(&Key::Client(key.clone()), now.into())?;
         let actor = Actor::Person(asked.payer);
         let call: CallId = command_id(actor, "InviteCall", &key.to_string()).derive("call");
         if let Some(ring) = self.ring(call).await? {
@@ -272,7 +273,7 @@ impl Calls {
     pub async fn end(
         &self,
         person: PersonId,
-        key: Uuid,
+        key: ClientKey,
         call: CallId,
         now: DateTime<Utc>,
     ) -> Result<Option<Receipt>, CommandError> {
@@ -305,14 +306,14 @@ impl Calls {
     async fn hang_up(
         &self,
         person: PersonId,
-        key: Uuid,
+        key: ClientKey,
         ring: &Ring,
         now: DateTime<Utc>,
     ) -> Result<Option<Receipt>, CommandError> {
         let call = CallId(ring.call);
         for _ in 0..TAKING_LOOKS {
             let command = Command::from(EndCall { call, by: Ending::Participant(person) });
-            match self.commands.give(person, key, command).await {
+            match self.commands.give(person, key.clone(), command).await {
                 // It is just being taken, or a crash came between.
                 Err(CommandError::Execute(ExecuteError::Rejected(Rejection::UnknownCall))) => {
                     tokio::time::sleep(TAKING_WAIT).await;

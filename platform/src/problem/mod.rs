@@ -221,7 +221,9 @@ impl From<&OtpError> for Problem {
     fn from(fault: &OtpError) -> Problem {
         match fault {
             OtpError::PhoneInvalid(_) => Problem::new(422, fault.code(), fault.to_string()).field("phone"),
-            OtpError::Invalid | OtpError::Expired => Problem::new(401, fault.code(), fault.to_string()),
+            OtpError::Invalid | OtpError::Expired => {
+                Problem::new(422, fault.code(), fault.to_string()).field("code")
+            }
             // Waiting does not help this code: a new one does.
             OtpError::TooManyTries => Problem::new(429, fault.code(), fault.to_string()),
             OtpError::RateLimited { retry_after_seconds } => Problem::rate_limited(*retry_after_seconds),
@@ -284,7 +286,8 @@ impl From<&RateLimited> for Problem {
 impl From<&WebhookRefusal> for Problem {
     fn from(fault: &WebhookRefusal) -> Problem {
         match fault {
-            WebhookRefusal::BadSignature => Problem::new(401, "webhook_signature_invalid", fault.to_string()),
+            WebhookRefusal::BadSignature => Problem::new(400, "webhook_signature_invalid", fault.to_string())
+                .field("X-Razorpay-Signature"),
             WebhookRefusal::Database(_) => Problem::unavailable(),
         }
     }

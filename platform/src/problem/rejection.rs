@@ -18,7 +18,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::UnknownCall
         | Rejection::UnknownWithdrawal => 404,
 
-        Rejection::KeyNotV7
+        Rejection::KeyInvalid
         | Rejection::KeyExpired
         | Rejection::KeyInFuture
         | Rejection::AmountNotPositive { .. }
@@ -88,7 +88,7 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::ReasonInvalid { field }
         | Rejection::ReferenceInvalid { field } => problem.field(*field),
 
-        Rejection::KeyReused | Rejection::KeyNotV7 | Rejection::KeyExpired | Rejection::KeyInFuture => {
+        Rejection::KeyReused | Rejection::KeyInvalid | Rejection::KeyExpired | Rejection::KeyInFuture => {
             problem.field(KEY_FIELD)
         }
 
@@ -119,7 +119,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::AssetNotDeclared { asset } => {
             problem.field("price_asset").with("asset", asset.to_string())
         }
-        Rejection::WithdrawalTooSmall { minimum_milli } => problem.with("minimum_milli", *minimum_milli),
+        Rejection::WithdrawalTooSmall { minimum_milli } => {
+            problem.field("coins_milli").with("minimum_milli", *minimum_milli)
+        }
         Rejection::PayoutRefUsed { withdrawal } => {
             problem.field("payout_ref").with("withdrawal", withdrawal.to_string())
         }

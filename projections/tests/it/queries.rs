@@ -361,6 +361,8 @@ async fn events_are_filtered_for_the_audit(pool: PgPool) -> anyhow::Result<()> {
 async fn a_query_waits_for_its_revision_and_no_longer_than_it_may(pool: PgPool) -> anyhow::Result<()> {
     let mut world = World::new(1).await;
     let models = models(&pool, &world).await?;
+    // Where the read models are is known from here on; a first look may take longer than the patience below.
+    models.wait_for(world.last(), Duration::from_secs(20)).await?;
     let behind = models.wait_for(world.last() + 1, Duration::from_millis(50)).await;
     assert!(
         matches!(behind, Err(QueryError::Behind(Behind { wanted: 1, projected: Some(0) }))),

@@ -1,0 +1,118 @@
+//! The pages under `/problems`: what each code means, what to do, and whether to retry. A problem's `type` leads there.
+
+mod catalogue;
+
+pub use catalogue::{CATALOGUE, Entry, find};
+
+use crate::error::{Error, title_of};
+use axum::Router;
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use std::fmt::Write as _;
+
+const STYLE: &str = "\
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+code { background: #f2f2f2; padding: .1em .3em; border-radius: .2em; }
+table { border-collapse: collapse; width: 100%; }
+td, th { border-bottom: 1px solid #ddd; padding: .4rem .6rem .4rem 0; text-align: left; vertical-align: top; }
+dt { font-weight: 600; margin-top: 1rem; }
+dd { margin: 0; }
+@media (prefers-color-scheme: dark) { body { background: #161616; color: #e6e6e6; } code { background: #2a2a2a; }
+  a { color: #8ab4f8; } td, th { border-color: #333; } }
+";
+
+pub fn pages() -> Router {
+    Router::new()
+        .route("/problems", get(async || Html(list())))
+        .route("/problems/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], STYLE)))
+        .route("/problems/{code}", get(page))
+}
+
+async fn page(Path(code): Path<String>) -> Response {
+    match find(&code) {
+        Some(entry) => Html(page_of(entry)).into_response(),
+        None => Error::NoSuchPath.into_response(),
+    }
+}
+
+fn list() -> String {
+    let mut rows = String::new();
+    for entry in CATALOGUE {
+        let Entry { code, status, meaning, .. } = entry;
+        let meaning = marked_up(meaning);
+        let _ = write!(
+            rows,
+            "<tr><td><a href=\"/problems/{code}\"><code>{code}</code></a></td><td>{status}</td><td>{meaning}</td></tr>"
+        );
+    }
+    let table = format!("<table><tr><th>Code</th><th>Status</th><th>Meaning</th></tr>{rows}</table>");
+    document(
+        "Problems",
+        &format!(
+            "<p>Each error is a problem (RFC 9457) with one of these codes. A code never changes its meaning.</p>{table}"
+        ),
+    )
+}
+
+fn page_of(entry: &Entry) -> String {
+    let parts = [
+        ("Code", format!("<code>{}</code>, status {}", entry.code, entry.status)),
+        ("What it means", marked_up(entry.meaning)),
+        ("What to do", marked_up(entry.remedy)),
+        ("Does it help to send it again?", marked_up(entry.retry())),
+    ];
+    let parts: String =
+        parts.into_iter().map(|(term, text)| format!("<dt>{term}</dt><dd>{text}</dd>")).collect();
+    document(&title_of(entry.code), &format!("<dl>{parts}</dl><p><a href=\"/problems\">All codes</a></p>"))
+}
+
+fn document(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Muneem</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"stylesheet\" href=\"/problems/style.css\">\
+         </head><body><h1>{title}</h1>{body}</body></html>"
+    )
+}
+
+/// The catalogue's own text as HTML; what stands in backticks is code.
+fn marked_up(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let parts = text.split('`').enumerate();
+    parts
+        .map(|(place, part)| if place % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_sorted_and_says_everything_of_each_code() {
+        assert!(CATALOGUE.is_sorted_by(|one, two| one.code < two.code));
+        for entry in CATALOGUE {
+            let Entry { code, status, meaning, remedy } = *entry;
+            assert!((400..600).contains(&status), "{code}");
+            for text in [meaning, remedy, entry.retry()] {
+                assert!(text.ends_with('.') && text.matches('`').count() % 2 == 0, "{code}: {text}");
+            }
+            assert!(std::ptr::eq(find(code).expect("is found"), entry));
+        }
+        assert!(find("nonsense").is_none());
+    }
+
+    #[test]
+    fn a_page_shows_figures_as_code() {
+        let page = page_of(find("insufficient_funds").expect("a code"));
+        for part in
+            ["<h1>Insufficient funds</h1>", "status 409", "<code>spendable_milli</code>", "leaves no trace"]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert_eq!(marked_up("a < `b&c`"), "a &lt; <code>b&amp;c</code>");
+        let list = list();
+        assert!(CATALOGUE.iter().all(|it| list.contains(&format!("\"/problems/{}\"", it.code))));
+    }
+}
