@@ -1,11 +1,15 @@
 //! Lists: pages, cursors, and waiting for what was just written.
 
+use crate::Api;
 use crate::error::Error;
+use crate::words::PersonCardView;
 use chrono::Datelike;
-use platform::page::Place;
+use platform::identity::{self, PersonCard};
+use platform::page::{ListError, Place};
 use projections::{Cursor, QueryError};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 pub const DEFAULT_LIMIT: u32 = 20;
 pub const MAX_LIMIT: u32 = 100;
@@ -56,6 +60,33 @@ pub struct InCoins<T> {
     pub asset: &'static str,
     #[serde(flatten)]
     pub row: T,
+}
+
+/// A row with the card of the person on the other side.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct WithOther<T> {
+    /// The person on the other side; null where there is none.
+    #[schema(value_type = Option<PersonCardView>)]
+    pub other: Option<PersonCard>,
+    #[serde(flatten)]
+    pub row: T,
+}
+
+impl<T> Page<T> {
+    /// The page with the card of the person that each row names.
+    pub async fn with_others(
+        self,
+        api: &Api,
+        other: impl Fn(&T) -> Option<Uuid>,
+    ) -> Result<Page<WithOther<T>>, Error> {
+        let people: Vec<Uuid> = self.items.iter().filter_map(&other).collect();
+        let cards = identity::cards(&api.app.pool, &people).await.map_err(ListError::from)?;
+        Ok(self.map(|row| {
+            let person = other(&row);
+            let other = person.map(|id| cards.get(&id).cloned().unwrap_or_else(|| PersonCard::blank(id)));
+            WithOther { other, row }
+        }))
+    }
 }
 
 pub const COIN: &str = "COIN/3";

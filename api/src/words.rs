@@ -17,6 +17,17 @@ pub enum MediumWord {
     Video,
 }
 
+/// A person as the other side of a call, a gift or a payment sees them.
+#[derive(ToSchema)]
+#[schema(as = PersonCard)]
+#[expect(dead_code, reason = "only the document shows it")]
+pub struct PersonCardView {
+    pub id: Uuid,
+    /// A host's display name, or the name that the person chose; null for somebody who has chosen none.
+    pub name: Option<String>,
+    pub avatar_url: Option<String>,
+}
+
 /// What somebody may act as.
 #[derive(ToSchema)]
 #[schema(as = Role, rename_all = "snake_case")]

@@ -3,7 +3,7 @@
 use crate::audit::{self, Author, Change};
 use crate::commands::{CommandError, Commands};
 use crate::hosts::Hosts;
-use crate::validation::{FieldError, text};
+use crate::validation::{FieldError, picture, text};
 use chrono::{DateTime, Utc};
 use ledger_core::command::{SendGift, SetGiftPrice};
 use ledger_core::{Actor, CallId, ClientKey, Command, GiftId, GiftSendingId, Key, PersonId};
@@ -27,12 +27,8 @@ impl GiftCard {
     /// When the name or the picture's address cannot be shown.
     pub fn new(gift: GiftId, name: &str, image_url: &str, position: i32) -> Result<GiftCard, FieldError> {
         let name = text("name", name, 1..=60, false)?;
-        let placed = image_url.starts_with("https://") || image_url.starts_with('/');
-        if !placed || image_url.len() > 500 || !image_url.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let problem = "must be an https address or a path, of at most 500 characters";
-            return Err(FieldError::new("image_url", problem));
-        }
-        Ok(GiftCard { id: gift.0, name, image_url: image_url.to_owned(), position })
+        let image_url = picture("image_url", image_url)?;
+        Ok(GiftCard { id: gift.0, name, image_url, position })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the server tells people without being asked, beside the ledger's own events.
 
-use crate::calls::Ring;
+use crate::calls::SeenRing;
 use ledger_core::{CallId, PersonId};
 use tokio::sync::broadcast;
 
@@ -18,7 +18,7 @@ pub struct Push {
 #[derive(Clone, Debug)]
 pub enum News {
     /// A user calls.
-    Rings(Ring),
+    Rings(SeenRing),
     /// The host took the call or declined.
     Answered { call: CallId, accepted: bool },
     /// A ring ended before it became a call: `cancelled`, `missed`, `busy`, or the code of the problem for which

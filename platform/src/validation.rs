@@ -36,6 +36,15 @@ pub(crate) fn text(
     Ok(value.to_owned())
 }
 
+/// Where a picture lies.
+pub(crate) fn picture(field: &'static str, address: &str) -> Result<String, FieldError> {
+    let placed = address.starts_with("https://") || (address.starts_with('/') && !address.starts_with("//"));
+    if !placed || address.len() > 500 || !address.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(FieldError::new(field, "must be an https address or a path, of at most 500 characters"));
+    }
+    Ok(address.to_owned())
+}
+
 /// `count` texts, repeats dropped, the order kept.
 pub(crate) fn texts(
     field: &'static str,

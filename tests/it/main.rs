@@ -15,6 +15,7 @@ mod idempotency;
 mod limits;
 mod main_job;
 mod payments;
+mod people;
 mod read_models;
 mod redis_away;
 mod roles;

@@ -289,13 +289,15 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
         expires_at: moment,
         decided_at: None,
     };
-    bus.send(&[HOST], News::Rings(ring));
+    let other = platform::identity::PersonCard::blank(USER.0);
+    bus.send(&[HOST], News::Rings(platform::calls::SeenRing { ring, other }));
     bus.send(&[HOST], News::Answered { call: CALL, accepted: false });
     bus.send(&[HOST], News::RingEnded { call: CALL, reason: "missed" });
     // A client that compared offsets would take a ring for old news under that of an earlier event.
     let invite = host.next("call:invite").await;
     let data = json!({"call": CALL, "payer": USER, "host": HOST, "medium": "voice",
-        "price_milli_per_minute": 60_000, "expires_at": moment});
+        "price_milli_per_minute": 60_000, "expires_at": moment,
+        "other": {"id": USER, "name": null, "avatar_url": null}});
     assert_eq!(invite, json!({"push": "call:invite", "data": data}));
     let answer = host.next("call:answer").await;
     assert_eq!(answer, json!({"push": "call:answer", "data": {"call": CALL, "accepted": false}}));

@@ -297,6 +297,9 @@ impl Shared {
         let (offset, facts) = asked.await.map_err(|error| Problem::from(&error))?;
         let rings = self.app.calls.open_rings(person, RINGS, now).await;
         let rings = rings.map_err(|error| Problem::from(&error))?;
+        let seen =
+            self.app.calls.seen_by(person, rings).await.map_err(platform::commands::CommandError::from);
+        let rings = seen.map_err(|error| Problem::from(&error))?;
         Ok(Welcome {
             person,
             roles: caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),

@@ -13,7 +13,8 @@ use ledger_core::event::PauseCause;
 use ledger_core::{
     AgencyId, Asset, CallId, GiftId, GiftSendingId, Medium, PersonId, PurchaseId, WithdrawalId,
 };
-use platform::calls::Ring;
+use platform::calls::SeenRing;
+use platform::identity::PersonCard;
 use platform::presence::PresenceStatus;
 use platform::push::News;
 use schemars::JsonSchema;
@@ -109,8 +110,8 @@ impl From<News> for Push {
     }
 }
 
-impl From<Ring> for RingPush {
-    fn from(ring: Ring) -> RingPush {
+impl From<SeenRing> for RingPush {
+    fn from(SeenRing { ring, other }: SeenRing) -> RingPush {
         RingPush {
             call: CallId(ring.call),
             payer: PersonId(ring.payer),
@@ -118,6 +119,7 @@ impl From<Ring> for RingPush {
             medium: ring.medium,
             price_milli_per_minute: ring.price_milli_per_minute,
             expires_at: ring.expires_at,
+            other,
         }
     }
 }
@@ -139,6 +141,8 @@ data! {
         medium: String,
         price_milli_per_minute: i64,
         expires_at: DateTime<Utc>,
+        /// The other side.
+        other: PersonCard,
     }
 
     AnswerPush { call: CallId, accepted: bool }

@@ -4,13 +4,15 @@ use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{COIN, List, Page, ReadQuery, list_query};
-use crate::words::MediumWord;
+use crate::words::{MediumWord, PersonCardView};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId};
 use ledger_runtime::Receipt;
-use platform::calls::{Invitation, Ring};
+use platform::calls::{Invitation, Ring, SeenRing};
+use platform::commands::CommandError;
+use platform::identity::{self, PersonCard};
 use projections::CallRow;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -45,6 +47,9 @@ struct CallView {
     call: Uuid,
     payer: Uuid,
     host: Uuid,
+    /// The other side of the caller.
+    #[schema(value_type = PersonCardView)]
+    other: PersonCard,
     #[schema(value_type = MediumWord)]
     medium: String,
     #[schema(example = "COIN/3")]
@@ -84,12 +89,13 @@ struct CallOutcome {
     revision: i64,
 }
 
-fn view(ring: Ring, row: Option<CallRow>, viewer: PersonId) -> CallView {
+fn view(SeenRing { ring, other }: SeenRing, row: Option<CallRow>, viewer: PersonId) -> CallView {
     let is_host = viewer.0 == ring.host;
     CallView {
         call: ring.call,
         payer: ring.payer,
         host: ring.host,
+        other,
         medium: ring.medium,
         asset: COIN,
         price_milli_per_minute: ring.price_milli_per_minute,
@@ -135,7 +141,8 @@ async fn invite(
         price_seen_milli_per_minute: asked.price_seen_milli_per_minute,
     };
     let ring = api.app.calls.invite(key, invitation, api.now()).await?;
-    Ok((StatusCode::CREATED, Json(view(ring, None, user.person()))))
+    let seen = seen(&api, ring, user.person()).await?;
+    Ok((StatusCode::CREATED, Json(view(seen, None, user.person()))))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -250,13 +257,20 @@ fn is_accepted(ring: &Ring) -> bool {
     ring.status == "accepted"
 }
 
+async fn seen(api: &Api, ring: Ring, viewer: PersonId) -> Result<SeenRing, Error> {
+    let other = if ring.payer == viewer.0 { ring.host } else { ring.payer };
+    let other = identity::card(&api.app.pool, other).await.map_err(CommandError::from)?;
+    Ok(SeenRing { ring, other })
+}
+
 async fn with_outcomes(api: &Api, rings: Vec<Ring>, viewer: PersonId) -> Result<Vec<CallView>, Error> {
     let accepted = rings.iter().filter(|ring| is_accepted(ring)).map(|ring| CallId(ring.call));
     let rows = api.read.calls(&accepted.collect::<Vec<_>>()).await?;
     let mut rows: HashMap<Uuid, CallRow> = rows.into_iter().map(|row| (row.call, row)).collect();
-    let views = rings.into_iter().map(|ring| {
-        let row = rows.remove(&ring.call);
-        view(ring, row, viewer)
+    let rings = api.app.calls.seen_by(viewer, rings).await.map_err(CommandError::from)?;
+    let views = rings.into_iter().map(|seen| {
+        let row = rows.remove(&seen.ring.call);
+        view(seen, row, viewer)
     });
     Ok(views.collect())
 }
@@ -275,5 +289,6 @@ async fn get_call(
     api.reach(query.min_revision).await?;
     let ring = api.app.calls.of(caller.person(), CallId(call)).await?;
     let row = if is_accepted(&ring) { api.read.call(CallId(call)).await? } else { None };
-    Ok(Json(view(ring, row, caller.person())))
+    let seen = seen(&api, ring, caller.person()).await?;
+    Ok(Json(view(seen, row, caller.person())))
 }

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
-use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
+use crate::page::{COIN, InCoins, Page, ReadQuery, WithOther, list_query};
 use crate::receipt::{Answered, Recorded};
 use axum::extract::State;
 use ledger_core::{CallId, GiftId, PersonId};
@@ -114,7 +114,7 @@ struct ReceivedGifts {
     /// All gifts that the host ever received.
     totals: InCoins<HostGiftTotals>,
     #[serde(flatten)]
-    page: Page<InCoins<GiftRow>>,
+    page: Page<WithOther<InCoins<GiftRow>>>,
 }
 
 /// List the gifts that you received
@@ -131,7 +131,8 @@ async fn list_received_gifts(
     let person = host.person();
     let page = Page::from(api.read.gifts_received(person, query.cursor.as_deref(), limit).await?);
     let totals = api.read.gift_totals(person).await?.into();
-    Ok(Json(ReceivedGifts { totals, page: page.map(InCoins::from) }))
+    let page = page.map(InCoins::from).with_others(&api, |gift| Some(gift.row.sender)).await?;
+    Ok(Json(ReceivedGifts { totals, page }))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -23,6 +23,7 @@ pub struct PersonView {
     /// The same id as user and as host.
     pub id: Uuid,
     pub name: Option<String>,
+    pub avatar_url: Option<String>,
     #[schema(value_type = Vec<RoleWord>)]
     pub roles: Vec<Role>,
     pub created_at: DateTime<Utc>,
@@ -30,7 +31,8 @@ pub struct PersonView {
 
 impl From<Person> for PersonView {
     fn from(person: Person) -> PersonView {
-        PersonView { id: person.id.0, name: person.name, roles: person.roles, created_at: person.created_at }
+        let Person { id, name, avatar_url, roles, created_at } = person;
+        PersonView { id: id.0, name, avatar_url, roles, created_at }
     }
 }
 
@@ -71,12 +73,14 @@ async fn get_me(State(api): State<Api>, caller: AnyCaller) -> Result<Json<Me>, E
 #[serde(deny_unknown_fields)]
 struct ChangeMe {
     /// 1 to 60 characters.
-    name: String,
+    name: Option<String>,
+    /// An https address or a path, of at most 500 characters.
+    avatar_url: Option<String>,
 }
 
-/// Change your name
+/// Change your name and picture
 ///
-/// Other people see the name. It has 1 to 60 characters; control characters, text direction marks and invisible
+/// Other people see them; a host's display name stands before the name. What is left out stays as it is. The name has 1 to 60 characters; control characters, text direction marks and invisible
 /// characters are refused.
 #[utoipa::path(patch, path = "/v1/me", tag = "me", security(("bearer" = [])),
     responses((status = 200, body = PersonView)))]
@@ -85,6 +89,7 @@ async fn change_me(
     caller: AnyCaller,
     Json(asked): Json<ChangeMe>,
 ) -> Result<Json<PersonView>, Error> {
-    api.app.people.set_name(caller.person(), &asked.name).await?;
+    let ChangeMe { name, avatar_url } = asked;
+    api.app.people.set_profile(caller.person(), name.as_deref(), avatar_url.as_deref()).await?;
     Ok(Json(api.app.people.get(caller.person()).await?.into()))
 }

@@ -3,6 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query};
+use crate::page::{self, List, Page};
 use crate::routes::me::PersonView;
 use crate::words::{RestrictionKindWord, RoleWord, ScopeWord};
 use axum::extract::State;
@@ -10,7 +11,9 @@ use chrono::{DateTime, Utc};
 use ledger_core::PersonId;
 use platform::audit::Author;
 use platform::calls::Sides;
-use platform::identity::{OpenSession, Restriction, RestrictionKind, Role, Scope, SessionId};
+use platform::identity::{
+    OpenSession, OtpError, Phone, Restriction, RestrictionKind, Role, Scope, SessionId, Wanted,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -18,6 +21,7 @@ use uuid::Uuid;
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
+        .routes(routes!(find_people))
         .routes(routes!(get_person))
         .routes(routes!(grant_role))
         .routes(routes!(revoke_role))
@@ -81,6 +85,45 @@ struct PersonDetails {
     restrictions: Vec<RestrictionView>,
     /// The sessions that give access, the newest first, at most 100.
     sessions: Vec<SessionView>,
+}
+
+const LIST: List = List("people");
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct PeopleQuery {
+    /// The whole phone number in E.164 form. Write the plus sign as `%2B`.
+    #[param(example = "+919812345678")]
+    phone: Option<String>,
+    /// The start of the name, or of a host's display name; capital and small letters are the same.
+    name: Option<String>,
+    /// Only people with this role.
+    #[param(value_type = Option<RoleWord>)]
+    role: Option<Role>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<String>,
+    /// How many items to return, from 1 to 100. The default is 20.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+}
+
+/// Find people
+///
+/// Returns the people who fit all of what is asked for, the newest account first. The phone number itself is not shown.
+#[utoipa::path(get, path = "/v1/admin/people", tag = "admin: people", security(("bearer" = ["admin"])),
+    params(PeopleQuery), responses((status = 200, body = Page<PersonView>)))]
+async fn find_people(
+    State(api): State<Api>,
+    _: AdminCaller,
+    Query(query): Query<PeopleQuery>,
+) -> Result<Json<Page<PersonView>>, Error> {
+    let phone: Option<Phone> =
+        query.phone.as_deref().map(str::parse).transpose().map_err(OtpError::PhoneInvalid)?;
+    let wanted = Wanted { phone, name: query.name, role: query.role };
+    let after = LIST.place(query.cursor.as_deref())?;
+    let found = api.app.people.find(&wanted, after, page::limit(query.limit)?).await?;
+    Ok(Json(LIST.page(found).map(PersonView::from)))
 }
 
 /// Retrieve a person

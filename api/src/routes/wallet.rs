@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, Json, Query};
-use crate::page::{COIN, Page, ReadQuery, list_query};
+use crate::page::{COIN, Page, ReadQuery, WithOther, list_query};
 use axum::extract::State;
 use projections::{BonusLotRow, StatementLine, StatementOf};
 use serde::Serialize;
@@ -73,13 +73,14 @@ list_query! { StatementQuery {} }
 ///
 /// Returns every movement of the caller's wallet with the balance after it, the newest first.
 #[utoipa::path(get, path = "/v1/wallet/statement", tag = "wallet", security(("bearer" = [])),
-    params(StatementQuery), responses((status = 200, body = Page<StatementLine>)))]
+    params(StatementQuery), responses((status = 200, body = Page<WithOther<StatementLine>>)))]
 async fn list_statement(
     State(api): State<Api>,
     caller: AnyCaller,
     Query(query): Query<StatementQuery>,
-) -> Result<Json<Page<StatementLine>>, Error> {
+) -> Result<Json<Page<WithOther<StatementLine>>>, Error> {
     let limit = query.ready(&api).await?;
     let of = StatementOf::Person(caller.person());
-    Ok(Json(api.read.statement(of, query.cursor.as_deref(), limit).await?.into()))
+    let page = Page::from(api.read.statement(of, query.cursor.as_deref(), limit).await?);
+    Ok(Json(page.with_others(&api, |line| line.counterparty_person).await?))
 }

@@ -7,7 +7,7 @@ mod rings;
 mod stopping;
 mod sweep;
 
-pub use rings::{Ring, medium_name};
+pub use rings::{Ring, SeenRing, medium_name};
 pub use stopping::Sides;
 
 use crate::attendance::Attendance;
@@ -103,7 +103,9 @@ impl Calls {
         let metering = self.settings.metering().await?;
         let expires_at = now + TimeDelta::seconds(i64::from(metering.ring_seconds));
         let ring = self.start_ring(call, &asked, now, expires_at).await?;
-        self.bus.send(&[asked.host], News::Rings(ring.clone()));
+        for seen in self.seen_by(asked.host, vec![ring.clone()]).await? {
+            self.bus.send(&[asked.host], News::Rings(seen));
+        }
         Ok(ring)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Calls, Invitation, ring_over};
 use crate::commands::CommandError;
+use crate::identity::{self, PersonCard};
 use crate::page::{Page, Place};
 use crate::push::News;
 use chrono::{DateTime, Utc};
@@ -35,7 +36,27 @@ impl Ring {
     }
 }
 
+/// A ring, with the card of the side that is not its viewer.
+#[derive(Clone, Debug)]
+pub struct SeenRing {
+    pub ring: Ring,
+    pub other: PersonCard,
+}
+
 impl Calls {
+    /// Rings as `viewer`, one side of each, sees them.
+    pub async fn seen_by(&self, viewer: PersonId, rings: Vec<Ring>) -> Result<Vec<SeenRing>, sqlx::Error> {
+        let other_of = |ring: &Ring| if ring.payer == viewer.0 { ring.host } else { ring.payer };
+        let others: Vec<Uuid> = rings.iter().map(other_of).collect();
+        let cards = identity::cards(&self.pool, &others).await?;
+        let seen = rings.into_iter().map(|ring| {
+            let other = other_of(&ring);
+            let other = cards.get(&other).cloned().unwrap_or_else(|| PersonCard::blank(other));
+            SeenRing { ring, other }
+        });
+        Ok(seen.collect())
+    }
+
     /// One page of a person's rings, the newest first.
     pub async fn rings_of(
         &self,

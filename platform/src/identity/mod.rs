@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod agencies;
+pub mod cards;
 pub mod otp;
 pub mod people;
 pub mod phone;
@@ -12,8 +13,9 @@ pub mod tokens;
 
 pub use access::{AccessChange, AccessChanges};
 pub use agencies::{Agencies, Agency, AgencyError};
+pub use cards::{PersonCard, card, cards};
 pub use otp::{Otp, OtpConfig, OtpError, OtpStarted, Requester, Verified};
-pub use people::{People, PeopleError, Person, Role};
+pub use people::{People, PeopleError, Person, Role, Wanted};
 pub use phone::{Phone, PhoneInvalid, PhoneVault};
 pub use restrictions::{Restriction, RestrictionKind, Restrictions, Scope};
 pub use sessions::{AuthError, Caller, EndReason, OpenSession, Sessions, TokenPair};

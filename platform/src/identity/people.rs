@@ -6,6 +6,7 @@ use super::restrictions::{self, lock_person};
 use crate::{
     audit::{self, Author, Change},
     entropy,
+    page::{Page, Place},
     validation::{self, FieldError},
 };
 use chrono::{DateTime, Utc};
@@ -29,6 +30,7 @@ pub enum Role {
 pub struct Person {
     pub id: PersonId,
     pub name: Option<String>,
+    pub avatar_url: Option<String>,
     /// Those that give rights at present, in the order of [`Role`].
     pub roles: Vec<Role>,
     pub created_at: DateTime<Utc>,
@@ -69,6 +71,15 @@ impl PeopleError {
     }
 }
 
+/// Whom an admin looks for; what is absent does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub phone: Option<Phone>,
+    /// The start of the name, or of the display name of a host.
+    pub name: Option<String>,
+    pub role: Option<Role>,
+}
+
 #[derive(Clone)]
 pub struct People {
     pool: PgPool,
@@ -76,7 +87,7 @@ pub struct People {
     access: AccessChanges,
 }
 
-const BY_ID: &str = "SELECT id, name, created_at,
+const BY_ID: &str = "SELECT id, name, avatar_url, created_at,
         ARRAY(SELECT role FROM app.roles_in_force WHERE person = people.id) AS roles
      FROM app.people WHERE id = $1";
 
@@ -88,6 +99,43 @@ impl People {
     pub async fn get(&self, person: PersonId) -> Result<Person, PeopleError> {
         let row: Option<PersonRow> = sqlx::query_as(BY_ID).bind(person.0).fetch_optional(&self.pool).await?;
         row.map(Person::from).ok_or(PeopleError::NotFound)
+    }
+
+    /// One page of the people who fit, the newest account first.
+    pub async fn find(
+        &self,
+        wanted: &Wanted,
+        after: Option<Place>,
+        limit: u32,
+    ) -> Result<Page<Person>, PeopleError> {
+        let place = after.unwrap_or_else(Place::newest);
+        let limit = i64::from(limit);
+        // The start of a name, in any case of letters: what stands for any text in a pattern is taken as it is.
+        let pattern = wanted.name.as_ref().map(|name| {
+            let name = name.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            format!("{name}%")
+        });
+        let rows: Vec<PersonRow> = sqlx::query_as(
+            "SELECT id, name, avatar_url, created_at,
+                    ARRAY(SELECT role FROM app.roles_in_force WHERE person = people.id) AS roles
+             FROM app.people
+             WHERE (created_at, id) < ($1, $2)
+               AND ($3::bytea IS NULL OR phone_hash = $3)
+               AND ($4::text IS NULL OR lower(name) LIKE $4
+                    OR id IN (SELECT person FROM app.hosts WHERE lower(display_name) LIKE $4))
+               AND ($5::text IS NULL OR id IN (SELECT person FROM app.person_roles WHERE role = $5))
+             ORDER BY created_at DESC, id DESC LIMIT $6",
+        )
+        .bind(place.at)
+        .bind(place.id)
+        .bind(wanted.phone.as_ref().map(|phone| self.vault.hash(phone)))
+        .bind(pattern)
+        .bind(wanted.role.map(Role::as_str))
+        .bind(limit + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let people = rows.into_iter().map(Person::from).collect();
+        Ok(Page::of(people, limit, |person: &Person| Place { at: person.created_at, id: person.id.0 }))
     }
 
     /// The person of a phone number, if somebody has signed in with it.
@@ -144,14 +192,19 @@ impl People {
         Ok(self.vault.open(&sealed.ok_or(PeopleError::NotFound)?, person)?)
     }
 
-    /// `name` has 1 to 60 characters.
-    pub async fn set_name(&self, person: PersonId, name: &str) -> Result<(), PeopleError> {
-        let name = validation::text("name", name, 1..=60, false)?;
-        let changed = sqlx::query("UPDATE app.people SET name = $2 WHERE id = $1")
-            .bind(person.0)
-            .bind(name)
-            .execute(&self.pool)
-            .await?;
+    /// Sets what others see of the person. `name` has 1 to 60 characters; what is not given stays.
+    pub async fn set_profile(
+        &self,
+        person: PersonId,
+        name: Option<&str>,
+        avatar_url: Option<&str>,
+    ) -> Result<(), PeopleError> {
+        let name = name.map(|name| validation::text("name", name, 1..=60, false)).transpose()?;
+        let avatar_url = avatar_url.map(|address| validation::picture("avatar_url", address)).transpose()?;
+        let change = "UPDATE app.people SET name = coalesce($2, name), avatar_url = coalesce($3, avatar_url)
+             WHERE id = $1";
+        let changed =
+            sqlx::query(change).bind(person.0).bind(name).bind(avatar_url).execute(&self.pool).await?;
         if changed.rows_affected() == 1 { Ok(()) } else { Err(PeopleError::NotFound) }
     }
 
@@ -275,6 +328,7 @@ impl FromStr for Role {
 struct PersonRow {
     id: Uuid,
     name: Option<String>,
+    avatar_url: Option<String>,
     created_at: DateTime<Utc>,
     roles: Vec<String>,
 }
@@ -284,6 +338,7 @@ impl From<PersonRow> for Person {
         Person {
             id: PersonId(row.id),
             name: row.name,
+            avatar_url: row.avatar_url,
             roles: Role::known(&row.roles),
             created_at: row.created_at,
         }

@@ -76,14 +76,14 @@ async fn the_last_admin_stays_one_even_when_two_leave_at_once(pool: PgPool) {
 #[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_name_is_trimmed_and_has_bounds(pool: PgPool) {
     let (people, asha) = (people(&pool), person(&pool, "+919800000001").await);
-    people.set_name(asha, "  Asha राव ").await.unwrap();
+    people.set_profile(asha, Some("  Asha राव "), None).await.unwrap();
     assert_eq!(people.get(asha).await.unwrap().name.as_deref(), Some("Asha राव"));
     for bad in ["", "   ", "a\0b", "a\nb", &"x".repeat(61)] {
-        let error = people.set_name(asha, bad).await.unwrap_err();
+        let error = people.set_profile(asha, Some(bad), None).await.unwrap_err();
         assert!(matches!(&error, PeopleError::Invalid(field) if field.field == "name"), "{bad:?}");
         assert_eq!(error.code(), "field_invalid");
     }
-    assert_eq!(people.set_name(NOBODY, "X").await.unwrap_err().code(), "unknown_person");
+    assert_eq!(people.set_profile(NOBODY, Some("X"), None).await.unwrap_err().code(), "unknown_person");
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
