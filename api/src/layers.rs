@@ -3,8 +3,9 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{ClientAddress, address_of};
+use crate::observe::{REQUEST_ID, TRACEPARENT, observe};
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -19,9 +20,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::TraceLayer;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer id is not taken over.
 const REQUEST_ID_LENGTH: usize = 64;
 /// Gateways send from few addresses, as much as they have to tell.
@@ -42,11 +41,10 @@ pub fn around(routes: Router, api: Api) -> Router {
             .map_response(always(hsts_seconds))
             .map_request(without_unclean_id)
             .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-            .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(from_fn(observe))
             .layer(cors)
             .layer(CompressionLayer::new())
-            .layer(from_fn(measure))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(HandleErrorLayer::new(timed_out))
             .layer(TimeoutLayer::new(timeout))
@@ -102,12 +100,6 @@ fn always<B>(hsts_seconds: u32) -> impl Fn(Response<B>) -> Response<B> + Clone {
     }
 }
 
-/// The path without its query: cursors and filters are not worth a line of log. Headers never stand in it.
-fn span(request: &Request) -> tracing::Span {
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
-}
-
 /// An id of the client's stands in logs and answers, so it is taken only if it is short and plain. Without it the
 /// request gets an id of our own.
 fn without_unclean_id(mut request: Request) -> Request {
@@ -153,38 +145,6 @@ fn panicked(cause: Box<dyn Any + Send>) -> Response {
     Error::Panicked.into_response()
 }
 
-/// Counts answers and times by route, not by path: ids would make every request a series of its own.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long an answer takes is measured here, and decides nothing"
-)]
-async fn measure(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = method_label(request.method());
-    let begun = std::time::Instant::now();
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    metrics::histogram!("http_request_seconds", "method" => method, "route" => route.clone())
-        .record(begun.elapsed());
-    metrics::counter!("http_requests_total", "method" => method, "route" => route, "status" => status)
-        .increment(1);
-    response
-}
-
-/// A method may be any word: those that nobody knows share one series.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
-}
-
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
     if origins.is_empty() {
         return CorsLayer::new();
@@ -197,6 +157,8 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             header::CONTENT_TYPE,
             HeaderName::from_static("idempotency-key"),
             REQUEST_ID,
+            TRACEPARENT,
+            HeaderName::from_static("tracestate"),
         ])
         .expose_headers([REQUEST_ID, header::RETRY_AFTER])
         .max_age(Duration::from_secs(600))
@@ -299,14 +261,6 @@ mod tests {
             let id = headers[REQUEST_ID].to_str().expect("text").to_owned();
             assert!(uuid::Uuid::try_parse(&id).is_ok(), "{ids:?} was taken as {id}");
             assert!(body.contains(&id), "{body}");
-        }
-    }
-
-    #[test]
-    fn methods_that_nobody_knows_share_one_label() {
-        assert_eq!(method_label(&Method::GET), "GET");
-        for word in ["BREW", "get", "CONNECT"] {
-            assert_eq!(method_label(&Method::from_bytes(word.as_bytes()).expect("a method")), "other");
         }
     }
 

@@ -5,6 +5,8 @@ mod docs;
 pub mod error;
 mod extract;
 mod layers;
+pub mod metrics;
+mod observe;
 mod openapi;
 mod page;
 mod problems;
@@ -12,12 +14,12 @@ mod receipt;
 mod routes;
 mod words;
 
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
 use chrono::{DateTime, Utc};
 use error::Error;
-use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::App;
 use platform::client_address::TrustedProxies;
 use platform::workers::Workers;
@@ -42,7 +44,7 @@ pub struct Inner {
     /// Readiness names those that do not run.
     pub workers: Workers,
     /// What `/metrics` shows; without it the path answers 404.
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Option<Metrics>,
     pub config: Config,
 }
 
@@ -90,10 +92,17 @@ impl Api {
         app: App,
         read: ReadModels,
         workers: Workers,
-        metrics: Option<PrometheusHandle>,
+        metrics: Option<Metrics>,
         config: Config,
     ) -> Api {
         Api(Arc::new(Inner { app, read, workers, metrics, config }))
+    }
+
+    /// How many events the read models are behind when they include all up to `projected`.
+    fn lag(&self, projected: Option<u64>) -> u64 {
+        // Revisions begin at zero: without a checkpoint the first event is lacking too.
+        let projected = projected.map_or(0, |revision| revision.saturating_add(1));
+        self.app.ledger.durable_revision().saturating_add(1).saturating_sub(projected)
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -90,7 +90,6 @@ impl Health {
         if !self.change(|conditions| &mut conditions.leap, leap) {
             return;
         }
-        metrics::gauge!("ledger_clock_leap").set(if leap.is_some() { 1.0 } else { 0.0 });
         match leap {
             Some(leap) => error!(
                 alert = "clock_leap",
@@ -102,12 +101,10 @@ impl Health {
     }
 
     pub fn storage_full(&self, reason: Option<String>) {
-        let full = reason.is_some();
         self.0.send_if_modified(|conditions| std::mem::take(&mut conditions.room_is_likely));
         if !self.change(|conditions| &mut conditions.storage_full, reason.clone()) {
             return;
         }
-        metrics::gauge!("ledger_storage_full").set(if full { 1.0 } else { 0.0 });
         match reason {
             Some(reason) => error!(
                 alert = "storage_full",

@@ -80,6 +80,22 @@ pub enum Status {
     Stopped(String),
 }
 
+impl Status {
+    /// The names that [`Status::name`] can have.
+    pub const NAMES: [&str; 5] = ["running", "stalled", "storage_full", "clock_leap", "stopped"];
+
+    /// Its name in an answer.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Stalled(_) => "stalled",
+            Status::StorageFull(_) => "storage_full",
+            Status::ClockLeap(_) => "clock_leap",
+            Status::Stopped(_) => "stopped",
+        }
+    }
+}
+
 /// How a ledger is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {

@@ -11,7 +11,7 @@ use ledger_core::event::PauseCause;
 use ledger_core::{
     Actor, CallId, Command, Envelope, Event, Key, LotId, PersonId, Policy, Recorded, State, Timestamp,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub struct Metering {
     ledger: Ledger,
     sightings: Sightings,
     follower: Follower,
+    under_way: UnderWay,
     queue: BTreeSet<(Timestamp, Subject)>,
     due: HashMap<Subject, Task>,
     /// What something has happened to since it was last looked up.
@@ -45,6 +46,32 @@ pub struct Metering {
     /// Whether a look-up is under way: never two, so that an older answer cannot replace a newer one.
     asking: bool,
     running: JoinSet<Done>,
+}
+
+/// The calls that have not ended: how many they are is shown to whoever runs the server.
+#[derive(Default)]
+struct UnderWay(HashSet<CallId>);
+
+impl UnderWay {
+    fn are(&mut self, calls: &[CallId]) {
+        self.0 = calls.iter().copied().collect();
+        self.show();
+    }
+
+    fn observe(&mut self, event: &Event) {
+        let changed = match event {
+            Event::CallStarted(it) => self.0.insert(it.call),
+            Event::CallEnded(it) => self.0.remove(&it.call),
+            _ => false,
+        };
+        if changed {
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        metrics::gauge!("muneem_calls").set(self.0.len() as f64);
+    }
 }
 
 /// What has to be done, and when; with the payer and the host of a call.
@@ -102,6 +129,7 @@ impl Metering {
         let mut metering = Metering {
             sightings,
             follower: ledger.follow(),
+            under_way: UnderWay::default(),
             queue: BTreeSet::new(),
             due: HashMap::new(),
             unsure: BTreeSet::new(),
@@ -111,7 +139,9 @@ impl Metering {
         };
         let calls =
             ledger.query(|state, _| state.active_calls().into_iter().map(|(id, _)| id).collect::<Vec<_>>());
-        metering.unsure.extend(calls.await?.into_iter().map(Subject::Call));
+        let calls = calls.await?;
+        metering.under_way.are(&calls);
+        metering.unsure.extend(calls.into_iter().map(Subject::Call));
         for (at, lot) in ledger.query(|state, _| state.expiring_lots()).await? {
             let command = Command::from(ExpireBonus { lot });
             metering.schedule(Subject::Lot(lot), Some(Task { at, command, sides: None }));
@@ -169,6 +199,7 @@ impl Metering {
     }
 
     fn observe(&mut self, recorded: &Recorded) {
+        self.under_way.observe(&recorded.event);
         let subject = match &recorded.event {
             Event::CallStarted(it) => Subject::Call(it.call),
             Event::CallTicked(it) => Subject::Call(it.call),

@@ -4,6 +4,7 @@ use crate::health::Health;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use event_store::{AppendError, EventStore, NewEvent};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How the store answered a batch.
 pub(crate) enum Stored {
@@ -38,11 +39,13 @@ pub(crate) async fn append(
     events: &[NewEvent],
     health: &Health,
 ) -> Stored {
+    let begun = Instant::now();
     let appended = (|| store.append(durable.checked_sub(1), events))
         .retry(backoff())
         .when(|fault| matches!(fault, AppendError::OutcomeUnknown(_)))
         .notify(|fault, _| health.stalled(Some(fault.to_string())))
         .await;
+    metrics::histogram!("muneem_ledger_append_duration_seconds").record(begun.elapsed());
     health.stalled(None);
     match appended {
         Ok(_) => Stored::Durable,

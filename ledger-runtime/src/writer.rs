@@ -184,7 +184,6 @@ impl Writer {
                     fault = panic_text(panic.as_ref()),
                     "a command met a fault"
                 );
-                metrics::counter!("ledger_decide_faults").increment(1);
                 ExecuteError::Fault
             })?;
         let unit = match (decision, leap) {
@@ -252,7 +251,7 @@ impl Writer {
             }
             Stored::LostRace => {
                 info!("another node wrote to the journal; deciding again on its end");
-                metrics::counter!("ledger_lost_races").increment(1);
+                metrics::counter!("muneem_ledger_lost_races_total").increment(1);
                 self.undo(batch);
                 self.follow_the_journal().await;
             }
@@ -275,7 +274,6 @@ impl Writer {
     fn refused(&mut self, mut batch: Batch, reason: String) {
         if batch.waiting.iter().filter(|waiting| waiting.appends()).count() == 1 {
             error!(alert = "batch_refused", reason, "the store refuses what a command would record");
-            metrics::counter!("ledger_refused_commands").increment(1);
             return self.fail(batch, ExecuteError::NotStorable(reason));
         }
         batch.alone = true;
@@ -303,7 +301,7 @@ impl Writer {
     }
 
     fn publish(&self, batch: Published, last: u64) {
-        metrics::counter!("ledger_events").increment(batch.events.len() as u64);
+        metrics::counter!("muneem_ledger_events_total").increment(batch.events.len() as u64);
         // The end moves before the events go out: a follower that starts between the two drops
         // what it has seen already and misses nothing.
         self.durable.send_replace(last + 1);

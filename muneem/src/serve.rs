@@ -7,12 +7,13 @@ use crate::progress::Bar;
 use crate::seed;
 use crate::sole_server::SoleServer;
 use anyhow::{Context, bail, ensure};
+use api::metrics::Metrics;
 use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
 use ledger_runtime::{Clock, Ledger, Metering, OpenError, Opening, Sightings, Status};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::{App, Parts};
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
 use platform::seal::Seal;
@@ -39,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a connection to Redis, or an answer from it, is waited for.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the times that were recorded are summed up.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// A running server; it serves while `run` is polled.
 pub struct Server {
@@ -67,7 +71,7 @@ impl Server {
         // Two libraries bring a TLS provider each; a bare configuration would not know which to take.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         // First of all: what is counted before the recorder is there is lost.
-        let metrics = metrics_recorder();
+        let recorder = api::metrics::record();
         config.require_postgres()?;
         config.require_redis()?;
         config.check_exposure()?;
@@ -144,6 +148,10 @@ impl Server {
         if let Some(dev) = &dev {
             beside = beside.merge(dev::router(dev.clone()));
         }
+        if let Some(recorder) = recorder.clone() {
+            workers.start(metrics_worker(recorder));
+        }
+        let metrics = recorder.map(|recorder| Metrics::new(recorder, config.journal_dir()));
         let api = api::Api::new(app.clone(), read.clone(), workers.clone(), metrics, api_config(&config));
         let router = api::router(api, beside);
         Ok(Server {
@@ -221,6 +229,20 @@ fn metering_worker(ledger: Ledger, sightings: Sightings, first: Metering) -> Wor
             match ledger.status() {
                 Status::Stopped(_) => Ok(()),
                 _ => Err("metering ended, and the ledger runs".into()),
+            }
+        }
+    })
+}
+
+/// The recorder keeps each single time until somebody asks for the figures. Nobody may ever ask.
+fn metrics_worker(recorder: PrometheusHandle) -> Worker {
+    Worker::new("metrics", move || {
+        let recorder = recorder.clone();
+        async move {
+            let mut often = tokio::time::interval(METRICS_UPKEEP);
+            loop {
+                often.tick().await;
+                recorder.run_upkeep();
             }
         }
     })
@@ -432,16 +454,4 @@ fn otp_limits(config: &Config) -> OtpConfig {
             ..OtpConfig::default()
         },
     }
-}
-
-/// The process has one recorder, however many servers a test starts in it.
-fn metrics_recorder() -> Option<PrometheusHandle> {
-    static RECORDER: std::sync::OnceLock<Option<PrometheusHandle>> = std::sync::OnceLock::new();
-    let install = || {
-        let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-        let recorder = PrometheusBuilder::new().set_buckets(&seconds).ok()?.install_recorder().ok()?;
-        metrics::gauge!("process_start_time_seconds").set(platform::clock::now().timestamp() as f64);
-        Some(recorder)
-    };
-    RECORDER.get_or_init(install).clone()
 }

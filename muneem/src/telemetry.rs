@@ -1,19 +1,30 @@
-//! Logs on standard error, and traces to a collector where one is named.
+//! Logs on standard error, and traces to a collector where one is named. Alerts are counted by name.
 
 use crate::config::{Config, LogFormat};
 use anyhow::Context;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::error::Error;
+use std::fmt::Debug;
 use std::io::IsTerminal;
-use tracing::{Level, Metadata};
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::field::{RecordFields, VisitOutput};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+use tracing_subscriber::layer::{self, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-const DEFAULT_FILTER: &str = "info,sqlx=warn,tower_http=warn";
+/// What `RUST_LOG` is when it is not set.
+pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
+
+/// Begins the names of fields that are for the collector alone.
+const FOR_COLLECTOR: &str = "otel.";
 
 /// Libraries whose finer lines quote what passes through them: frames and headers, and so access tokens; phone numbers.
 const QUOTING: [&str; 7] =
@@ -24,6 +35,66 @@ fn quotes_nothing(line: &Metadata<'_>) -> bool {
     let library = line.target().split("::").next().unwrap_or_default();
     *line.level() <= Level::INFO || !QUOTING.contains(&library)
 }
+
+/// Counts what is logged as an alert, also where `RUST_LOG` shows nothing of it.
+struct Alerts;
+
+impl<S: Subscriber> Layer<S> for Alerts {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        let mut name = AlertName(None);
+        event.record(&mut name);
+        if let Some(name) = name.0 {
+            metrics::counter!("muneem_alerts_total", "alert" => name).increment(1);
+        }
+    }
+}
+
+/// The name of an alert, as one of the known ones: labels come from a closed set.
+struct AlertName(Option<&'static str>);
+
+impl Visit for AlertName {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "alert" {
+            let known = api::metrics::ALERTS.into_iter().find(|name| *name == value);
+            self.0 = Some(known.unwrap_or("other"));
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+}
+
+/// Writes fields as the library does, without those that are for the collector.
+struct ForPeople;
+
+impl<'w> FormatFields<'w> for ForPeople {
+    fn format_fields<R: RecordFields>(&self, line: Writer<'w>, fields: R) -> std::fmt::Result {
+        let mut shown = Shown(DefaultVisitor::new(line, true));
+        fields.record(&mut shown);
+        shown.0.finish()
+    }
+}
+
+struct Shown<'w>(DefaultVisitor<'w>);
+
+impl Visit for Shown<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !field.name().starts_with(FOR_COLLECTOR) {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.0.record_error(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if !field.name().starts_with(FOR_COLLECTOR) {
+            self.0.record_debug(field, value);
+        }
+    }
+}
+
+type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Held for as long as the program runs.
 pub struct Telemetry(Option<SdkTracerProvider>);
@@ -42,21 +113,23 @@ impl Telemetry {
         // Colours are for people; in a file they are noise.
         let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let lines = fmt::layer().with_ansi(coloured).with_writer(std::io::stderr);
-        let logs = match config.log_format {
+        let logs: Output = match config.log_format {
             LogFormat::Json => lines.json().boxed(),
-            LogFormat::Text => lines.boxed(),
+            LogFormat::Text => lines.fmt_fields(ForPeople).boxed(),
         };
         let provider = match config.otlp_endpoint.as_str() {
             "" => None,
             endpoint => Some(provider(endpoint).context("MUNEEM_OTLP_ENDPOINT cannot be used")?),
         };
-        let traces =
-            provider.as_ref().map(|it| tracing_opentelemetry::layer().with_tracer(it.tracer("muneem")));
+        let mut outputs = vec![logs];
+        if let Some(provider) = &provider {
+            // A client, or a proxy, may have begun the trace.
+            opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+            outputs.push(tracing_opentelemetry::layer().with_tracer(provider.tracer("muneem")).boxed());
+        }
         tracing_subscriber::registry()
-            .with(filter)
-            .with(filter_fn(quotes_nothing))
-            .with(logs)
-            .with(traces)
+            .with(outputs.with_filter(filter.and(filter_fn(quotes_nothing))))
+            .with(Alerts.with_filter(LevelFilter::ERROR))
             .try_init()?;
         Ok(Telemetry(provider))
     }

@@ -12,6 +12,7 @@ pub mod calls;
 pub mod client_address;
 pub mod clock;
 pub mod commands;
+pub mod disk;
 pub mod entropy;
 pub mod gifts;
 pub mod hosts;

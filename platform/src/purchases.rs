@@ -484,7 +484,6 @@ impl Purchases {
             let amount = it.amount_asset.format(it.amount_minor);
             error!(alert = "unmatched_money", revision = recorded.revision, payment = it.payment_ref, cause = ?it.cause,
                 amount, "money that fits no open case stands in suspense");
-            metrics::counter!("ledger_unmatched_money").increment(1);
         }
         Ok(())
     }

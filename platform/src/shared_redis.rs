@@ -36,7 +36,7 @@ struct Known {
 impl SharedRedis {
     /// `prefix` begins every key, so that deployments and tests can share a Redis.
     pub fn new(redis: ConnectionManager, prefix: &str) -> SharedRedis {
-        metrics::gauge!("limits_counted_locally").set(0.0);
+        metrics::gauge!("muneem_limits_counted_locally").set(0.0);
         SharedRedis { redis: Reconnecting::new(redis), prefix: prefix.to_owned(), known: Arc::default() }
     }
 
@@ -79,7 +79,7 @@ impl SharedRedis {
     fn answers(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.away_until.take().is_some() {
-            metrics::gauge!("limits_counted_locally").set(0.0);
+            metrics::gauge!("muneem_limits_counted_locally").set(0.0);
             info!("Redis answers again: limits are shared by all nodes");
         }
     }
@@ -88,7 +88,7 @@ impl SharedRedis {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.away_until = Some(now + PAUSE);
-        metrics::gauge!("limits_counted_locally").set(1.0);
+        metrics::gauge!("muneem_limits_counted_locally").set(1.0);
         if known.alerted_at.is_none_or(|at| now.duration_since(at) >= ALERT_AGAIN) {
             known.alerted_at = Some(now);
             error!(

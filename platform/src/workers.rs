@@ -95,6 +95,8 @@ impl Workers {
     /// Starts a worker. The handle is done when the worker has ended for good.
     pub fn start(&self, worker: Worker) -> JoinHandle<()> {
         self.set(worker.name, State::Running);
+        // What never broke is shown as zero, so that the first fault is a rise.
+        metrics::counter!("muneem_worker_failures_total", "worker" => worker.name).increment(0);
         let workers = self.clone();
         self.tasks.spawn(async move {
             let stop = workers.stop.clone();
@@ -154,7 +156,7 @@ impl Workers {
                 alert = "worker_down", worker = worker.name, fault = %chain(&*fault), again_in = ?pause,
                 "a background worker broke; it is started again after a pause"
             );
-            metrics::counter!("worker_failures_total", "worker" => worker.name).increment(1);
+            metrics::counter!("muneem_worker_failures_total", "worker" => worker.name).increment(1);
             self.set(worker.name, State::Waiting);
             sleep(pause).await;
             self.set(worker.name, State::Running);
@@ -162,7 +164,11 @@ impl Workers {
     }
 
     fn set(&self, name: &'static str, state: State) {
-        metrics::gauge!("worker_up", "worker" => name).set(if state == State::Running { 1 } else { 0 });
+        metrics::gauge!("muneem_worker_up", "worker" => name).set(if state == State::Running {
+            1
+        } else {
+            0
+        });
         self.states.send_modify(|states| {
             states.insert(name, state);
         });

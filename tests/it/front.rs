@@ -57,14 +57,17 @@ async fn words_that_a_client_makes_up_are_no_labels_and_a_ready_server_names_not
     assert!(metrics.contains(r#"method="other",route="none""#), "{metrics}");
     assert!(!metrics.contains("MADEUP") && !metrics.contains("/made/up"), "{metrics}");
     for worker in ["attendance", "fan_out", "metering", "projector", "ring_sweep", "webhook_inbox"] {
-        assert!(metrics.contains(&format!("worker_up{{worker=\"{worker}\"}} 1")), "{worker}: {metrics}");
+        assert!(
+            metrics.contains(&format!("muneem_worker_up{{worker=\"{worker}\"}} 1")),
+            "{worker}: {metrics}"
+        );
     }
     let ready = world.get(None, "/health/ready").await.expect_ok();
     assert_eq!((&ready["ready"], &ready["down"]), (&json!(true), &json!([])));
 }
 
 /// A one-time password of the deployment's own outbox, exchanged for tokens.
-async fn sign_in(http: &reqwest::Client, url: &str, phone: &str) -> Value {
+pub async fn sign_in(http: &reqwest::Client, url: &str, phone: &str) -> Value {
     let ask = json!({ "phone": phone, "channel": "sms" });
     let asked = http.post(format!("{url}/v1/auth/otp")).json(&ask).send().await.expect("an answer");
     let challenge = asked.json::<Value>().await.expect("JSON")["challenge"].clone();

@@ -21,4 +21,5 @@ mod redis_away;
 mod roles;
 mod sockets;
 mod suspense;
+mod telemetry;
 mod world;

@@ -89,9 +89,9 @@ async fn health_and_metrics_say_how_it_goes(pool: PgPool) {
     let metrics = world.get(None, "/metrics").await.expect_ok();
     let metrics = metrics.as_str().expect("text");
     for line in [
-        "http_requests_total{method=\"GET\",route=\"/v1/wallet\",status=\"200\"}",
-        "http_request_seconds_bucket{method=\"GET\",route=\"/v1/wallet\"",
-        "ledger_events",
+        "muneem_http_requests_total{method=\"GET\",route=\"/v1/wallet\",status=\"200\"}",
+        "muneem_http_request_duration_seconds_bucket{method=\"GET\",route=\"/v1/wallet\"",
+        "muneem_ledger_events_total",
     ] {
         assert!(metrics.contains(line), "{line} is missing: {metrics}");
     }

@@ -101,7 +101,7 @@ async fn served(router: &Router, address: &str) -> u32 {
 async fn counted_locally(world: &World) -> bool {
     let metrics = world.http.get(format!("{}/metrics", world.base)).send().await.expect("an answer");
     let metrics = metrics.text().await.expect("text");
-    metrics.lines().any(|line| line == "limits_counted_locally 1")
+    metrics.lines().any(|line| line == "muneem_limits_counted_locally 1")
 }
 
 #[sqlx::test(migrations = false)]

@@ -180,7 +180,7 @@ pub(crate) async fn pass_on(news: &mut broadcast::Receiver<platform::push::Push>
                 }
             }
             Err(broadcast::error::RecvError::Lagged(lost)) => {
-                metrics::counter!("websocket_bus_pushes_lost_total").increment(lost);
+                metrics::counter!("muneem_websocket_bus_pushes_lost_total").increment(lost);
                 warn!(lost, "the gateway was too slow for the bus");
             }
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,

@@ -179,6 +179,7 @@ pub fn router(gateway: Gateway) -> Router {
 impl Gateway {
     /// A gateway that hears all news from now on; [`Self::run`] passes them on.
     pub fn new(app: App, config: Config) -> Gateway {
+        metrics::gauge!("muneem_websocket_sockets_max").set(f64::from(config.max_connections));
         let (changes_in, changes) = mpsc::channel(PRESENCE_CHANGES);
         let (gone_in, gone) = mpsc::channel(CLOSED_SOCKETS);
         let offset = Offset::default();
@@ -379,7 +380,7 @@ fn no_room(reason: NoRoom) -> Response {
             "address",
         ),
     };
-    metrics::counter!("websocket_refused_total", "bound" => label).increment(1);
+    metrics::counter!("muneem_websocket_refused_total", "bound" => label).increment(1);
     let body = serde_json::json!({
         "type": format!("/problems/{code}"),
         "title": title,

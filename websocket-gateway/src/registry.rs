@@ -24,7 +24,7 @@ impl Closer {
             first
         });
         if first && close == Close::SLOW_READER {
-            metrics::counter!("websocket_slow_readers_total").increment(1);
+            metrics::counter!("muneem_websocket_slow_readers_total").increment(1);
         }
     }
 
@@ -132,7 +132,7 @@ impl Registry {
         let sockets = self.lock();
         let Some(lines) = sockets.people.get(&person) else { return };
         let taken = lines.iter().filter(|entry| entry.line.send(frame.clone())).count();
-        metrics::counter!("websocket_pushes_total", "push" => push.name()).increment(taken as u64);
+        metrics::counter!("muneem_websocket_pushes_total", "push" => push.name()).increment(taken as u64);
     }
 
     /// Closes the sockets of a person's session.
@@ -174,7 +174,7 @@ impl Registry {
     /// presence expires by itself.
     pub fn tell(&self, change: Change) {
         if self.changes.try_send(change).is_err() {
-            metrics::counter!("websocket_presence_changes_dropped_total").increment(1);
+            metrics::counter!("muneem_websocket_presence_changes_dropped_total").increment(1);
         }
     }
 

@@ -41,7 +41,7 @@ impl Requests {
                     let name = request.name();
                     let reply = self.reply(&id, request).await;
                     let outcome = if reply.is_ok() { "done" } else { "refused" };
-                    metrics::counter!("websocket_requests_total", "type" => name, "outcome" => outcome)
+                    metrics::counter!("muneem_websocket_requests_total", "type" => name, "outcome" => outcome)
                         .increment(1);
                     self.answer_with(&id, reply);
                 }

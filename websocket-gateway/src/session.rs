@@ -353,7 +353,7 @@ async fn decided(closing: &mut watch::Receiver<Option<Close>>) -> Close {
 }
 
 async fn send_close(sink: &mut SplitSink<WebSocket, Message>, close: Close) -> Result<(), axum::Error> {
-    metrics::counter!("websocket_closed_total", "code" => close.code.to_string()).increment(1);
+    metrics::counter!("muneem_websocket_closed_total", "code" => close.code.to_string()).increment(1);
     let frame = CloseFrame { code: close.code, reason: close.reason.into() };
     sink.send(Message::Close(Some(frame))).await
 }
@@ -390,7 +390,7 @@ fn close_for_auth(error: &AuthError) -> Close {
 
 /// Counts a frame that was read and not done. The reasons are a closed set.
 fn count_refused(reason: &'static str) {
-    metrics::counter!("websocket_frames_refused_total", "reason" => reason).increment(1);
+    metrics::counter!("muneem_websocket_frames_refused_total", "reason" => reason).increment(1);
 }
 
 fn until(moment: DateTime<Utc>) -> std::time::Duration {
@@ -402,13 +402,13 @@ struct OpenGauge;
 
 impl OpenGauge {
     fn new() -> OpenGauge {
-        metrics::gauge!("websocket_sockets_open").increment(1.0);
+        metrics::gauge!("muneem_websocket_sockets").increment(1.0);
         OpenGauge
     }
 }
 
 impl Drop for OpenGauge {
     fn drop(&mut self) {
-        metrics::gauge!("websocket_sockets_open").decrement(1.0);
+        metrics::gauge!("muneem_websocket_sockets").decrement(1.0);
     }
 }

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use ledger_core::PersonId;
-use ledger_runtime::Status;
 use projections::Condition;
 use serde::Serialize;
 use std::time::Duration;
@@ -65,13 +64,7 @@ struct Ready {
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
-    let ledger = match api.app.ledger.status() {
-        Status::Running => "running",
-        Status::Stalled(_) => "stalled",
-        Status::StorageFull(_) => "storage_full",
-        Status::ClockLeap(_) => "clock_leap",
-        Status::Stopped(_) => "stopped",
-    };
+    let ledger = api.app.ledger.status().name();
     let checkpoint = tokio::time::timeout(PATIENCE, api.read.checkpoint());
     // Any read that goes to Redis will do.
     let seen = tokio::time::timeout(PATIENCE, api.app.presence.get(PersonId(Uuid::nil()), api.now()));
@@ -79,9 +72,7 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     let (postgres, redis) = (matches!(checkpoint, Ok(Ok(_))), matches!(seen, Ok(Ok(_))));
     let projected_revision = checkpoint.ok().and_then(Result::ok).and_then(|it| it.revision);
     let journal_revision = api.app.ledger.durable_revision();
-    // Revisions begin at zero: without a checkpoint the first event is lacking too.
-    let projected = projected_revision.map_or(0, |revision| revision.saturating_add(1));
-    let projector_lag = journal_revision.saturating_add(1).saturating_sub(projected);
+    let projector_lag = api.lag(projected_revision);
     let down = api.workers.down();
     let condition = api.read.progress().condition;
     let ready = ledger == "running"
@@ -111,5 +102,5 @@ async fn is_ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     responses((status = 200, body = String, content_type = "text/plain")))]
 async fn show_metrics(State(api): State<Api>) -> Result<impl IntoResponse, Error> {
     let metrics = api.metrics.as_ref().ok_or(Error::NoSuchPath)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()))
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.show(&api)))
 }

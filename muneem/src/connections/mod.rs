@@ -180,6 +180,7 @@ struct Held {
 
 impl Places {
     fn new(bounds: &Bounds) -> Places {
+        metrics::gauge!("muneem_connections_max").set(bounds.connections as f64);
         Places {
             held: Arc::default(),
             connections: bounds.connections,
@@ -200,11 +201,11 @@ impl Places {
             () => {
                 held.all += 1;
                 held.by_address.insert(address, here + 1);
-                metrics::gauge!("connections_open").set(held.all as f64);
+                metrics::gauge!("muneem_connections").set(held.all as f64);
                 return Some(Place { held: self.held.clone(), address });
             }
         };
-        metrics::counter!("connections_refused_total", "limit" => refused).increment(1);
+        metrics::counter!("muneem_connections_refused_total", "limit" => refused).increment(1);
         None
     }
 }
@@ -230,7 +231,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.all -= 1;
-        metrics::gauge!("connections_open").set(held.all as f64);
+        metrics::gauge!("muneem_connections").set(held.all as f64);
         if let Some(count) = held.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

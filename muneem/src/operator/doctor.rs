@@ -5,6 +5,7 @@ use crate::config::{Config, Mode};
 use crate::serve::{connect_postgres, connect_redis};
 use clap::Args;
 use comfy_table::Table;
+use platform::disk::Room;
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -118,19 +119,14 @@ async fn journal(config: &Config) -> Finding {
 }
 
 fn disk(config: &Config) -> Finding {
-    // `df` knows every kind of file system; its absence is worth a line of its own.
     let folder = config.data_dir.ancestors().find(|it| it.exists() && !it.as_os_str().is_empty());
     let folder = folder.unwrap_or(std::path::Path::new("."));
-    let asked = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(folder).output();
-    let free = asked
-        .ok()
-        .and_then(|it| String::from_utf8(it.stdout).ok()?.lines().nth(1)?.trim().parse::<u64>().ok());
-    let outcome = match free {
-        None => Err(format!("the free space of {} is not known: is `df` there?", folder.display())),
-        Some(free) if free < LEAST_FREE_BYTES => {
+    let outcome = match platform::disk::room(folder) {
+        Err(fault) => Err(format!("the free space of {} is not known: {fault}", folder.display())),
+        Ok(Room { free, .. }) if free < LEAST_FREE_BYTES => {
             Err(format!("{} MiB free in {}; make room", free >> 20, folder.display()))
         }
-        Some(free) => Ok(format!("{} GiB free in {}", free >> 30, folder.display())),
+        Ok(Room { free, .. }) => Ok(format!("{} GiB free in {}", free >> 30, folder.display())),
     };
     finding("disk", outcome)
 }

@@ -29,6 +29,9 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The names that [`Condition::name`] can have.
+    pub const NAMES: [&str; 5] = ["starting", "following", "waiting", "refused", "down"];
+
     /// The name of the condition in an answer: `starting`, `following`, `waiting`, `refused` or `down`.
     pub fn name(&self) -> &'static str {
         match self {
