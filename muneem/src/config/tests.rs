@@ -1,6 +1,7 @@
 use super::secrets::weakness;
-use super::table::SETTINGS;
+use super::table::{SETTINGS, Setting};
 use super::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 fn hex_key(seed: u8) -> String {
@@ -190,13 +191,104 @@ fn secrets_that_development_makes_up_are_private_and_stay_the_same() {
     assert!(!file.with_extension("unfinished").exists());
 }
 
+/// A file of the project.
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    std::fs::read_to_string(path).expect(name)
+}
+
+fn every_setting() -> BTreeSet<String> {
+    SETTINGS.iter().map(Setting::variable).collect()
+}
+
 #[test]
 fn the_operators_page_lists_every_setting() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
-    let page = std::fs::read_to_string(page).expect("the page");
-    for setting in &SETTINGS {
-        assert!(page.contains(&format!("`{}`", setting.variable())), "{} is not listed", setting.variable());
+    let page = file("docs/operations.md");
+    for setting in every_setting() {
+        assert!(page.contains(&format!("`{setting}`")), "{setting} is not listed");
     }
+}
+
+/// The settings of `.env.example` with their values: those that must be filled in, and those with a default.
+fn env_example() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let text = file(".env.example");
+    let lines = text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty());
+    let (defaults, wanted): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with('#'));
+    let read = |lines: Vec<&str>| {
+        let pairs =
+            lines.iter().map(|line| line.trim_start_matches('#').split_once('=').expect("NAME=value"));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    (read(wanted), read(defaults))
+}
+
+/// What `docker-compose.yml` gives the server, by name.
+fn compose_environment() -> BTreeMap<String, String> {
+    let text = file("docker-compose.yml");
+    let (_, server) = text.split_once("\n  muneem:\n").expect("the service");
+    let (_, environment) = server.split_once("\n    environment:\n").expect("its environment");
+    let lines = environment.lines().take_while(|line| line.starts_with("      "));
+    let pairs =
+        lines.filter_map(|line| line.trim().split_once(": ")).filter(|(name, _)| !name.starts_with('#'));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn the_example_of_an_environment_has_every_setting_and_its_defaults_are_those_of_the_program() {
+    let (wanted, defaults) = env_example();
+    let mut listed: BTreeSet<String> = wanted.keys().chain(defaults.keys()).cloned().collect();
+    for of_others in ["POSTGRES_PASSWORD", "REDIS_PASSWORD", "RUST_LOG"] {
+        assert!(listed.remove(of_others), "{of_others} is missing");
+    }
+    assert_eq!(listed, every_setting());
+    assert!(wanted.values().all(String::is_empty), "no secret stands in an example: {wanted:?}");
+    let variables = defaults.iter().map(|(name, value)| (name.into(), value.into()));
+    let shown = Config::read(None, variables).expect("good settings");
+    assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()), "a default is another one");
+    assert_eq!(defaults["RUST_LOG"], crate::telemetry::DEFAULT_FILTER);
+}
+
+#[test]
+fn compose_passes_every_setting_and_demands_those_that_have_no_default() {
+    let mut environment = compose_environment();
+    assert_eq!(environment.remove("RUST_LOG").as_deref(), Some("${RUST_LOG:-}"));
+    assert_eq!(environment.keys().cloned().collect::<BTreeSet<_>>(), every_setting());
+    let set_by_compose = ["MUNEEM_MODE", "MUNEEM_LISTEN", "MUNEEM_DATA_DIR", "DATABASE_URL", "REDIS_URL"];
+    let (wanted, _) = env_example();
+    for (name, value) in environment.iter().filter(|(name, _)| !set_by_compose.contains(&name.as_str())) {
+        if wanted.contains_key(name) {
+            assert!(value.starts_with(&format!("${{{name}:?")), "{name} is not demanded: {value}");
+        } else {
+            assert_eq!(*value, format!("${{{name}:-}}"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn compose_publishes_the_api_alone_and_only_on_this_machine() {
+    let text = file("docker-compose.yml");
+    let published: Vec<&str> = text
+        .split("\n    ports:\n")
+        .skip(1)
+        .flat_map(|rest| rest.lines().take_while(|line| line.starts_with("      - ")))
+        .map(str::trim)
+        .collect();
+    assert_eq!(published, ["- 127.0.0.1:8080:8080"]);
+    assert!(!text.contains("network_mode") && text.matches("ports:").count() == 1, "{text}");
+}
+
+#[test]
+fn secrets_of_a_deployment_reach_neither_the_repository_nor_the_image() {
+    for name in [".gitignore", ".dockerignore"] {
+        assert!(file(name).lines().any(|line| line == ".env"), "{name}");
+    }
+}
+
+#[test]
+fn the_licence_is_the_one_that_the_packages_name() {
+    assert_eq!(env!("CARGO_PKG_LICENSE"), "Apache-2.0");
+    let licence = file("LICENSE");
+    assert!(licence.contains("Apache License") && licence.contains("Version 2.0"), "{licence}");
 }
 
 #[test]
