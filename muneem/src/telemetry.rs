@@ -7,18 +7,19 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Debug;
 use std::io::IsTerminal;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::field::{RecordFields, VisitOutput};
-use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::layer::{self, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// What `RUST_LOG` is when it is not set.
 pub const DEFAULT_FILTER: &str = "info,sqlx=warn";
@@ -36,11 +37,21 @@ fn quotes_nothing(line: &Metadata<'_>) -> bool {
     *line.level() <= Level::INFO || !QUOTING.contains(&library)
 }
 
-/// Counts what is logged as an alert, also where `RUST_LOG` shows nothing of it.
+/// A `RUST_LOG` that names some parts of the program alone would hide the errors of the others, alerts among them. Only
+/// one that says something of all parts, such as `off`, does that.
+fn with_errors(text: &str) -> Cow<'_, str> {
+    let says_of_all = text.split(',').any(|directive| directive.trim().parse::<LevelFilter>().is_ok());
+    if says_of_all { text.into() } else { format!("error,{text}").into() }
+}
+
+/// Counts what is logged as an alert.
 struct Alerts;
 
 impl<S: Subscriber> Layer<S> for Alerts {
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        if *event.metadata().level() != Level::ERROR {
+            return;
+        }
         let mut name = AlertName(None);
         event.record(&mut name);
         if let Some(name) = name.0 {
@@ -94,8 +105,6 @@ impl Visit for Shown<'_> {
     }
 }
 
-type Output = Box<dyn Layer<Registry> + Send + Sync>;
-
 /// Held for as long as the program runs.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
@@ -106,14 +115,14 @@ impl Telemetry {
     /// When the endpoint is no address, or something in this process writes logs already.
     pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
         let filter = match std::env::var("RUST_LOG") {
-            Ok(text) if !text.is_empty() => EnvFilter::try_new(&text)
+            Ok(text) if !text.is_empty() => EnvFilter::try_new(with_errors(&text))
                 .with_context(|| format!("RUST_LOG: {text:?} is no filter; for example {DEFAULT_FILTER}"))?,
             _ => EnvFilter::new(DEFAULT_FILTER),
         };
         // Colours are for people; in a file they are noise.
         let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let lines = fmt::layer().with_ansi(coloured).with_writer(std::io::stderr);
-        let logs: Output = match config.log_format {
+        let logs = match config.log_format {
             LogFormat::Json => lines.json().boxed(),
             LogFormat::Text => lines.fmt_fields(ForPeople).boxed(),
         };
@@ -121,15 +130,18 @@ impl Telemetry {
             "" => None,
             endpoint => Some(provider(endpoint).context("MUNEEM_OTLP_ENDPOINT cannot be used")?),
         };
-        let mut outputs = vec![logs];
-        if let Some(provider) = &provider {
+        let traces = provider.as_ref().map(|provider| {
             // A client, or a proxy, may have begun the trace.
             opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-            outputs.push(tracing_opentelemetry::layer().with_tracer(provider.tracer("muneem")).boxed());
-        }
+            tracing_opentelemetry::layer().with_tracer(provider.tracer("muneem"))
+        });
+        // One filter for all outputs. With filters of their own the library lost lines: an alert was not logged.
         tracing_subscriber::registry()
-            .with(outputs.with_filter(filter.and(filter_fn(quotes_nothing))))
-            .with(Alerts.with_filter(LevelFilter::ERROR))
+            .with(filter)
+            .with(filter_fn(quotes_nothing))
+            .with(logs)
+            .with(traces)
+            .with(Alerts)
             .try_init()?;
         Ok(Telemetry(provider))
     }

@@ -265,11 +265,11 @@ async fn what_the_dashboard_and_the_alert_rules_ask_for_is_there(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_alert_is_counted_by_its_name_whatever_the_log_shows(pool: PgPool) {
+async fn an_alert_is_counted_by_its_name_also_where_the_log_is_to_show_other_parts(pool: PgPool) {
     let data = TempDir::new().expect("a folder");
     let mut deployment = Deployment::new(&pool, &data).await;
     deployment.settings.push(("MUNEEM_RAZORPAY_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()));
-    deployment.settings.push(("RUST_LOG", "off".to_owned()));
+    deployment.settings.push(("RUST_LOG", "muneem=info".to_owned()));
     let _server = deployment.serve().await;
     let (url, http) = (deployment.url(), reqwest::Client::new());
     let unreadable = "{}";
