@@ -66,7 +66,7 @@ const TOUCH_TIMEOUT: Duration = Duration::from_secs(2);
 const RINGS: i64 = 50;
 /// What the buffers of one socket begin with. The library's own default is 128 KiB each, for ten thousand idle
 /// sockets more than a gigabyte.
-const BUFFER_BYTES: usize = 4 * 1024;
+pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// What may wait to be written into one socket. Frames are bounded by their number too.
 const MAX_UNWRITTEN_BYTES: usize = 512 * 1024;
 /// After how many seconds a refused socket may be tried again.
@@ -357,8 +357,8 @@ async fn upgrade(
     upgrade
         .max_message_size(longest)
         .max_frame_size(longest)
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(READ_BUFFER_BYTES)
         .max_write_buffer_size(MAX_UNWRITTEN_BYTES)
         .on_upgrade(move |socket| session::serve(shared, socket, place))
 }

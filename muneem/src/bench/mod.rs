@@ -5,6 +5,7 @@
 
 mod http;
 mod load;
+mod sockets;
 mod table;
 mod world;
 
@@ -24,6 +25,14 @@ pub struct Options {
 enum What {
     /// Requests a second through the whole front door: an empty route and gifts, beside a bare axum route.
     Http(HttpOptions),
+    /// Bytes of memory that a signed-in, idle socket takes, beside a socket of axum alone.
+    Sockets(sockets::SocketsOptions),
+    /// Clients of `bench sockets`, in a process of their own.
+    #[command(hide = true)]
+    SocketsClient(sockets::ClientOptions),
+    /// The bare server of `bench sockets`, in a process of its own.
+    #[command(hide = true)]
+    SocketsBare(sockets::BareOptions),
 }
 
 #[derive(Args)]
@@ -50,6 +59,9 @@ impl HttpOptions {
 pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> {
     match &options.what {
         What::Http(options) => http::run(config, options).await?,
+        What::Sockets(options) => sockets::run(config, options).await?,
+        What::SocketsClient(options) => sockets::run_client(options).await?,
+        What::SocketsBare(options) => sockets::serve_bare(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
