@@ -2,7 +2,7 @@
 
 use crate::Api;
 use crate::error::Error;
-use crate::extract::{ClientAddress, address_of};
+use crate::extract::address_of;
 use crate::observe::{REQUEST_ID, TRACEPARENT, observe};
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Request, State};
@@ -121,13 +121,11 @@ fn is_clean(id: &[u8]) -> bool {
 }
 
 async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let limit = api.config.requests_per_minute;
-    if limit == 0 || request.uri().path().starts_with(WEBHOOKS) {
+    if api.config.requests_per_minute == 0 || request.uri().path().starts_with(WEBHOOKS) {
         return next.run(request).await;
     }
-    let ClientAddress(address) =
-        address_of(request.extensions(), request.headers(), &api.config.trusted_proxies);
-    match api.app.limits.count_request(&address, limit, api.now()) {
+    let address = address_of(request.extensions(), request.headers(), &api.config.trusted_proxies);
+    match api.count_requests(&address, 1) {
         Ok(()) => next.run(request).await,
         Err(limited) => Error::from(limited).into_response(),
     }

@@ -20,8 +20,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
 use chrono::{DateTime, Utc};
 use error::Error;
+use extract::ClientAddress;
 use platform::app::App;
 use platform::client_address::TrustedProxies;
+use platform::rate_limit::RateLimited;
 use platform::workers::Workers;
 use projections::ReadModels;
 use std::ops::Deref;
@@ -107,6 +109,14 @@ impl Api {
 
     fn now(&self) -> DateTime<Utc> {
         platform::clock::now()
+    }
+
+    /// Counts so many requests of an address, or none of them. The layers count each request that comes.
+    fn count_requests(&self, ClientAddress(address): &ClientAddress, count: u32) -> Result<(), RateLimited> {
+        match self.config.requests_per_minute {
+            0 => Ok(()),
+            limit => self.app.limits.count_requests(address, count, limit, self.now()),
+        }
     }
 
     /// Returns once the read models show `min_revision`.

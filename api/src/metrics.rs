@@ -183,6 +183,7 @@ pub const METRICS: [Metric; 34] = [
     ),
     metric("muneem_ledger_revision", Gauge, "The revision of the journal's last event.", &[]),
     metric("muneem_ledger_events_total", Counter, "Events that this server has seen become durable.", &[]),
+    metric("muneem_ledger_batches_total", Counter, "Batches that this server has seen become durable.", &[]),
     metric(
         "muneem_ledger_append_duration_seconds",
         Histogram,

@@ -17,8 +17,16 @@ pub(crate) type Answer = Box<dyn Any + Send>;
 pub(crate) type Reply = oneshot::Sender<Result<Receipt, ExecuteError>>;
 
 pub(crate) enum Request {
-    Execute { envelope: Box<Envelope>, reply: Reply },
-    Query { ask: Ask, reply: oneshot::Sender<Result<Answer, ExecuteError>> },
+    Execute {
+        envelope: Box<Envelope>,
+        reply: Reply,
+    },
+    /// Commands that are decided one after the other, with nothing in between.
+    Together(Vec<(Envelope, Reply)>),
+    Query {
+        ask: Ask,
+        reply: oneshot::Sender<Result<Answer, ExecuteError>>,
+    },
 }
 
 /// A request that has to be decided once more.

@@ -1,6 +1,6 @@
 //! The handle that commands go through.
 
-use crate::batch::{Answer, Request};
+use crate::batch::{Answer, Reply, Request};
 use crate::clock::{Clock, Leap, MAX_GAP_MS, MAX_LEAP_MS, Pace};
 use crate::codec::EventIds;
 use crate::follower::Follower;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, debug_span};
 
 /// How long a caller waits for a reply before it hears that the outcome is unknown.
@@ -64,6 +65,31 @@ pub enum ExecuteError {
     /// The command may or may not be recorded: send it again under the same key.
     #[error("it is not known yet whether the command was recorded; send it again with the same key")]
     OutcomeUnknown,
+}
+
+/// A command that is in line. It is decided, whether or not somebody waits for the outcome.
+#[must_use = "only the outcome says whether the command was accepted"]
+pub struct Submitted {
+    answer: oneshot::Receiver<Result<Receipt, ExecuteError>>,
+    until: Instant,
+}
+
+impl Submitted {
+    fn new() -> (Reply, Submitted) {
+        let (reply, answer) = oneshot::channel();
+        (reply, Submitted { answer, until: Instant::now() + REPLY_TIMEOUT })
+    }
+
+    /// The answer to the command, once it is durable.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]; only `OutcomeUnknown` leaves open whether something was recorded.
+    pub async fn outcome(self) -> Result<Receipt, ExecuteError> {
+        match timeout_at(self.until, self.answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(ExecuteError::OutcomeUnknown),
+        }
+    }
 }
 
 /// Whether the ledger takes commands.
@@ -169,15 +195,36 @@ impl Ledger {
     /// [`ExecuteError`]; only `OutcomeUnknown` leaves open whether something was recorded.
     pub async fn execute(&self, envelope: Envelope) -> Result<Receipt, ExecuteError> {
         let span = debug_span!("ledger.execute", operation = envelope.command.operation());
-        let execute = async {
-            let (reply, answer) = oneshot::channel();
-            self.send(Request::Execute { envelope: Box::new(envelope), reply }).await?;
-            match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) | Err(_) => Err(ExecuteError::OutcomeUnknown),
-            }
-        };
+        let execute = async { self.submit(envelope).await?.outcome().await };
         execute.instrument(span).await
+    }
+
+    /// Puts a command in line. Commands are decided in the order in which they were put there, so a caller can put
+    /// the next one behind it before this one is answered.
+    ///
+    /// # Errors
+    /// When it does not get in line; nothing is recorded then.
+    pub async fn submit(&self, envelope: Envelope) -> Result<Submitted, ExecuteError> {
+        let (reply, submitted) = Submitted::new();
+        self.send(Request::Execute { envelope: Box::new(envelope), reply }).await?;
+        Ok(submitted)
+    }
+
+    /// Puts commands in line that are decided one after the other, with nothing in between, and as far as a batch
+    /// has room are made durable together. Each is accepted or rejected by itself. Bound their number: they take one
+    /// place in the line.
+    ///
+    /// # Errors
+    /// When they do not get in line; nothing is recorded then.
+    pub async fn submit_together(&self, envelopes: Vec<Envelope>) -> Result<Vec<Submitted>, ExecuteError> {
+        let (mut commands, mut submitted) = (Vec::new(), Vec::new());
+        for envelope in envelopes {
+            let (reply, one) = Submitted::new();
+            commands.push((envelope, reply));
+            submitted.push(one);
+        }
+        self.send(Request::Together(commands)).await?;
+        Ok(submitted)
     }
 
     /// Asks the state, in line with the commands; answers once what was seen is durable.

@@ -16,7 +16,7 @@ mod writer;
 pub use clock::{Clock, Leap};
 pub use codec::{JournalError, read_journal};
 pub use follower::Follower;
-pub use ledger::{ExecuteError, Ledger, Opening, Receipt, Status};
+pub use ledger::{ExecuteError, Ledger, Opening, Receipt, Status, Submitted};
 pub use metering::{Metering, Sightings};
 pub use published::{DurableUnit, Facts, PersonFacts};
 pub use replay::OpenError;

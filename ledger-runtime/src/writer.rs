@@ -161,6 +161,11 @@ impl Writer {
                 let outcome = self.accept(at, leap, &envelope);
                 self.deciding.waiting.push(Waiting::Execute(envelope, reply, outcome));
             }
+            Request::Together(commands) => {
+                for (envelope, reply) in commands {
+                    self.decide(Request::Execute { envelope: Box::new(envelope), reply });
+                }
+            }
         }
     }
 
@@ -302,6 +307,7 @@ impl Writer {
 
     fn publish(&self, batch: Published, last: u64) {
         metrics::counter!("muneem_ledger_events_total").increment(batch.events.len() as u64);
+        metrics::counter!("muneem_ledger_batches_total").increment(1);
         // The end moves before the events go out: a follower that starts between the two drops
         // what it has seen already and misses nothing.
         self.durable.send_replace(last + 1);

@@ -7,7 +7,7 @@ use crate::validation::FieldError;
 use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
 use ledger_core::{Actor, Asset, ClientKey, Command, Envelope, Key, PersonId, Policy, Rejection};
-use ledger_runtime::{ExecuteError, Ledger, Receipt};
+use ledger_runtime::{ExecuteError, Ledger, Receipt, Submitted};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -79,6 +79,40 @@ impl Commands {
         command: Command,
     ) -> Result<Receipt, CommandError> {
         self.give_as(Actor::Person(person), Key::Client(key), command).await
+    }
+
+    /// Puts a command of `person` in line; the next one can be put behind it before this one is answered.
+    ///
+    /// # Errors
+    /// When it does not get in line, or the settings cannot be read; nothing is recorded then.
+    pub async fn submit(
+        &self,
+        person: PersonId,
+        key: ClientKey,
+        command: Command,
+    ) -> Result<Submitted, CommandError> {
+        let policy = self.policy().await?;
+        let (actor, key) = (Actor::Person(person), Key::Client(key));
+        Ok(self.ledger.submit(Envelope { actor, key, command, policy }).await?)
+    }
+
+    /// Puts commands of `person` in line that are decided together; see [`Ledger::submit_together`].
+    ///
+    /// # Errors
+    /// When they do not get in line, or the settings cannot be read; nothing is recorded then.
+    pub async fn submit_together(
+        &self,
+        person: PersonId,
+        commands: Vec<(ClientKey, Command)>,
+    ) -> Result<Vec<Submitted>, CommandError> {
+        let policy = self.policy().await?;
+        let envelope = |(key, command)| Envelope {
+            actor: Actor::Person(person),
+            key: Key::Client(key),
+            command,
+            policy: policy.clone(),
+        };
+        Ok(self.ledger.submit_together(commands.into_iter().map(envelope).collect()).await?)
     }
 
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {

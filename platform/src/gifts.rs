@@ -2,12 +2,12 @@
 
 use crate::audit::{self, Author, Change};
 use crate::commands::{CommandError, Commands};
-use crate::hosts::Hosts;
+use crate::hosts::{HostError, Hosts};
 use crate::validation::{FieldError, picture, text};
 use chrono::{DateTime, Utc};
 use ledger_core::command::{SendGift, SetGiftPrice};
 use ledger_core::{Actor, CallId, ClientKey, Command, GiftId, GiftSendingId, Key, PersonId};
-use ledger_runtime::Receipt;
+use ledger_runtime::{Receipt, Submitted};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
@@ -43,6 +43,22 @@ pub struct Sending {
     pub price_seen_milli: i64,
 }
 
+impl Sending {
+    fn by(self, sender: PersonId) -> Command {
+        let Sending { host, gift, call, price_seen_milli } = self;
+        Command::from(SendGift { sender, host, gift, call, price_seen_milli })
+    }
+}
+
+/// What became of a gift that was put in line, with the id of its sending.
+///
+/// # Errors
+/// When the ledger refuses.
+pub async fn outcome(submitted: Submitted) -> Result<(GiftSendingId, Receipt), CommandError> {
+    let receipt = submitted.outcome().await?;
+    Ok((receipt.command_id.derive("gift"), receipt))
+}
+
 #[derive(Clone)]
 pub struct Gifts {
     pool: PgPool,
@@ -66,12 +82,48 @@ impl Gifts {
         key: ClientKey,
         asked: Sending,
     ) -> Result<(GiftSendingId, Receipt), CommandError> {
-        let Sending { host, gift, call, price_seen_milli } = asked;
+        outcome(self.submit(sender, key, asked).await?).await
+    }
+
+    /// Puts a gift in the ledger's line; what the sender asks for next can be put behind it before [`outcome`] tells
+    /// how it went.
+    ///
+    /// # Errors
+    /// When the host is none, or it does not get in line.
+    pub async fn submit(
+        &self,
+        sender: PersonId,
+        key: ClientKey,
+        asked: Sending,
+    ) -> Result<Submitted, CommandError> {
         // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
-        self.hosts.must_serve(host).await?;
-        let command = Command::from(SendGift { sender, host, gift, call, price_seen_milli });
-        let receipt = self.commands.give(sender, key, command).await?;
-        Ok((receipt.command_id.derive("gift"), receipt))
+        self.hosts.must_serve(asked.host).await?;
+        self.commands.submit(sender, key, asked.by(sender)).await
+    }
+
+    /// Sends gifts that are decided together, in order. Each is answered as [`Self::send`] would answer it; one that
+    /// is refused keeps no other from being sent. Bound their number.
+    ///
+    /// # Errors
+    /// When none of them was looked at.
+    pub async fn send_together(
+        &self,
+        sender: PersonId,
+        asked: &[(ClientKey, Sending)],
+    ) -> Result<Vec<Result<(GiftSendingId, Receipt), CommandError>>, CommandError> {
+        let serving = self.hosts.serving_among(asked.iter().map(|(_, sending)| sending.host)).await?;
+        let sendable = asked.iter().filter(|(_, sending)| serving.contains(&sending.host));
+        let commands = sendable.map(|(key, sending)| (key.clone(), sending.by(sender))).collect();
+        let mut submitted = self.commands.submit_together(sender, commands).await?.into_iter();
+        let mut outcomes = Vec::with_capacity(asked.len());
+        for (_, sending) in asked {
+            let in_line = if serving.contains(&sending.host) { submitted.next() } else { None };
+            outcomes.push(match in_line {
+                Some(submitted) => outcome(submitted).await,
+                None => Err(HostError::NotFound.into()),
+            });
+        }
+        Ok(outcomes)
     }
 
     /// The whole catalogue, those withdrawn from sale too, in the order in which it is shown.

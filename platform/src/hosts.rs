@@ -13,6 +13,7 @@ use ledger_core::PersonId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,6 +233,30 @@ impl Hosts {
             self.serving.put(person, mark, ());
         }
         Ok(())
+    }
+
+    /// Those of `people` whom users may deal with. Takes one round trip at the most, and none for those who were
+    /// asked about before.
+    pub async fn serving_among(
+        &self,
+        people: impl Iterator<Item = PersonId>,
+    ) -> Result<BTreeSet<PersonId>, HostError> {
+        let mut serving: BTreeSet<PersonId> = people.collect();
+        let marked = |person: &PersonId| (*person, self.access.known().about(*person));
+        let mut asked: BTreeMap<PersonId, _> = serving.iter().map(marked).collect();
+        asked.retain(|person, mark| self.serving.get(person, *mark).is_none());
+        serving.retain(|person| !asked.contains_key(person));
+        if asked.is_empty() {
+            return Ok(serving);
+        }
+        let people: Vec<PersonId> = asked.keys().copied().collect();
+        for host in self.get_serving(&people).await? {
+            if let Some(mark) = asked.get(&host.person) {
+                self.serving.put(host.person, *mark, ());
+            }
+            serving.insert(host.person);
+        }
+        Ok(serving)
     }
 
     /// Those of `people` whom users may deal with, in no order of meaning.

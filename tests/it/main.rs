@@ -10,6 +10,7 @@ mod bad_input;
 mod calls;
 mod crash;
 mod front;
+mod gift_batches;
 mod governance;
 mod idempotency;
 mod limits;

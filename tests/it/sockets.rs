@@ -283,6 +283,105 @@ async fn a_receipt_has_one_form_over_http_and_sockets(pool: PgPool) {
     assert_eq!(over_socket, over_http);
 }
 
+/// A gift of ten coins on offer.
+async fn a_gift(world: &World) -> Uuid {
+    let gift = Uuid::now_v7();
+    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
+    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+    gift
+}
+
+/// The ids that replies name.
+fn ids(replies: &[Value]) -> Vec<u64> {
+    replies.iter().map(|it| it["reply_to"].as_u64().expect("an id of ours")).collect()
+}
+
+#[sqlx::test(migrations = false)]
+async fn requests_that_do_not_wait_are_answered_in_order_and_their_gifts_recorded_together(pool: PgPool) {
+    let world = World::start_bounded(&pool, Config { requests_per_second: 1_000, ..Config::default() }).await;
+    let (user, host, gift) =
+        (world.new_user_with(500_000).await, world.new_host(60_000).await, a_gift(&world).await);
+    let mut socket = world.connect(&user).await;
+    let gift_send = || json!({ "host": host.id, "gift": gift, "price_seen_milli": 10_000, "key": new_key() });
+    // Fifty gifts can be paid; a ping, a refusal and a repeated gift stand between them.
+    let mut requests: Vec<(&str, Value)> = (0..60).map(|_| ("gift:send", gift_send())).collect();
+    requests[20] = ("ping", json!({}));
+    requests[30].1["price_seen_milli"] = json!(1);
+    requests[40] = requests[0].clone();
+    let batches = world.ledger_batches().await;
+    socket.pipeline(&requests).await;
+    let replies = socket.replies(60).await;
+    assert_eq!(ids(&replies), (0..60).collect::<Vec<_>>(), "in the order in which they were asked");
+    let mut last = 0;
+    for (id, reply) in replies.iter().enumerate() {
+        let (data, problem) = (&reply["data"], &reply["problem"]["code"]);
+        match id {
+            20 => assert!(data["at"].is_string(), "{reply}"),
+            30 => assert_eq!(problem, "gift_price_changed", "{reply}"),
+            40 => {
+                assert_eq!(data["revision"], replies[0]["data"]["revision"]);
+                assert_eq!(data["duplicate"], true);
+            }
+            // Three of the first fifty-three were no new gifts.
+            53.. => assert_eq!(problem, "insufficient_funds", "{reply}"),
+            _ => {
+                let revision = data["revision"].as_u64().unwrap_or_else(|| panic!("{reply}"));
+                assert!(revision > last, "recorded in the order in which they were asked");
+                last = revision;
+            }
+        }
+    }
+    let written = world.ledger_batches().await - batches;
+    assert!(written < 50, "fifty gifts took {written} writes: each waited for the one before");
+    assert_eq!(world.wallet(&user).await.spendable_milli, 0);
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_is_asked_first_is_done_first(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (user, host, gift) =
+        (world.new_user_with(1_000_000).await, world.new_host(60_000).await, a_gift(&world).await);
+    let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
+    let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
+    let in_call = || {
+        let key = new_key();
+        json!({ "host": host.id, "gift": gift, "call": call, "price_seen_milli": 10_000, "key": key })
+    };
+    let end = json!({ "call": call, "key": new_key() });
+    at_user.pipeline(&[("gift:send", in_call()), ("call:end", end), ("gift:send", in_call())]).await;
+    let replies = at_user.replies(3).await;
+    assert_eq!(ids(&replies), [0, 1, 2]);
+    assert_eq!([&replies[0]["ok"], &replies[1]["ok"]], [true, true], "{replies:?}");
+    assert_eq!(replies[2]["problem"]["code"], "call_ended", "{replies:?}");
+    world.verify().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn requests_beyond_those_that_may_be_unanswered_are_refused(pool: PgPool) {
+    let world = World::start_bounded(&pool, Config { max_unanswered: 4, ..Config::default() }).await;
+    let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(60_000).await);
+    let (mut socket, _at_host) = (world.connect(&user).await, world.connect(&host).await);
+    let mut requests = vec![requests_like_routes(&host)[0].clone()];
+    requests.extend((1..8).map(|_| ("ping", "", json!({}))));
+    let requests: Vec<_> = requests.into_iter().map(|(kind, _, data)| (kind, data)).collect();
+    // The first cannot be done, and those behind it wait for it.
+    let mut lock = pool.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE app.rings").execute(&mut *lock).await.expect("the lock");
+    socket.pipeline(&requests).await;
+    let refused = socket.replies(4).await;
+    assert_eq!(ids(&refused), [4, 5, 6, 7]);
+    for reply in &refused {
+        assert_eq!(reply["problem"]["code"], "rate_limited", "{reply}");
+    }
+    lock.rollback().await.expect("the lock is given back");
+    let answered = socket.replies(4).await;
+    assert_eq!(ids(&answered), [0, 1, 2, 3]);
+    assert!(answered.iter().all(|it| it["ok"] == true), "{answered:?}");
+    // Room is there again, and an idle socket's worker begins anew.
+    assert_eq!(socket.request("ping", json!({})).await["ok"], true);
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_token_that_expires_is_renewed_on_the_same_socket(pool: PgPool) {
     let bounds = Config { expiry_grace: Duration::from_secs(4), ..Config::default() };

@@ -273,6 +273,14 @@ impl World {
         self.app.ledger.durable_revision() + 1
     }
 
+    /// How many writes the ledger's events took.
+    pub async fn ledger_batches(&self) -> u64 {
+        let metrics = self.get(None, "/metrics").await.expect_ok();
+        let count =
+            metrics.as_str().and_then(|it| it.lines().find_map(|it| it.strip_prefix("ledger_batches ")));
+        count.expect("the ledger counts them").parse().expect("a number")
+    }
+
     /// A socket that is signed in.
     pub async fn connect(&self, who: &Person) -> Socket {
         let mut socket = self.open_socket().await;
@@ -415,6 +423,27 @@ impl Socket {
                 Err(closed) => panic!("closed before the reply to {frame}: {closed:?}"),
             }
         }
+    }
+
+    /// Sends requests one behind the other without waiting, with their places as ids.
+    pub async fn pipeline(&mut self, requests: &[(&str, Value)]) {
+        for (id, (kind, data)) in requests.iter().enumerate() {
+            let frame = json!({ "id": id, "type": kind, "data": data });
+            self.send_raw(Message::text(frame.to_string())).await;
+        }
+    }
+
+    /// The next replies, in the order in which they come.
+    pub async fn replies(&mut self, count: usize) -> Vec<Value> {
+        let mut replies = Vec::new();
+        while replies.len() < count {
+            match self.receive().await {
+                Ok(came) if came["push"].is_null() => replies.push(came),
+                Ok(push) => self.pushes.push_back(push),
+                Err(closed) => panic!("closed after {replies:?}: {closed:?}"),
+            }
+        }
+        replies
     }
 
     pub async fn send_raw(&mut self, message: Message) {

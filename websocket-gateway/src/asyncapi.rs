@@ -1,5 +1,6 @@
 //! The AsyncAPI document, made from the types.
 
+use crate::Config;
 use crate::protocol::{Auth, Close, Id, request_schemas};
 use crate::push::push_schemas;
 use platform::calls::CHARGES;
@@ -52,6 +53,7 @@ fn document(
         .keys()
         .map(|name| (name.clone(), json!({ "$ref": format!("#/components/messages/{name}") })))
         .collect();
+    let bounds = Config::default();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -61,6 +63,13 @@ fn document(
                 seconds of opening the socket; never put the token into the address. Every request has an id of \
                 your choice and gets exactly one reply with that id. Requests need the same roles as over HTTP, \
                 and are refused with the same problem codes.\n\n\
+                You need not wait for a reply before you send the next request. The requests of one socket are done in \
+                the order in which they were sent, and answered in that order; gifts that follow each other are \
+                recorded together. Two refusals can come earlier: of a frame that cannot be read, and `rate_limited`. \
+                At most {unanswered} requests of a socket may be unanswered, and a socket may send {requests} frames \
+                a second, unless the server is set to allow more; a request beyond that is refused with \
+                `rate_limited` and not done. Send it again after `retry_after_seconds`. A socket that goes on \
+                regardless is closed with 4429.\n\n\
                 The server sends pushes without being asked. A push that tells of the ledger has an `offset`, the \
                 revision of the event. After `auth`, read what you show over HTTP with the welcome's `offset` as \
                 `min_revision`, then apply every push with a higher offset and every push without one: nothing is \
@@ -72,7 +81,8 @@ fn document(
                 even a pong, the socket is closed, and a call of that person is paused as if the client had left. \
                 One person may have eight sockets, over all servers; the next one closes the oldest with 4430. \
                 One network address may have 1,000, of which 100 may not have signed in yet; further ones are \
-                answered 429.\n\n{CHARGES}"),
+                answered 429.\n\n{CHARGES}", requests = bounds.requests_per_second,
+                unanswered = bounds.max_unanswered),
         },
         "defaultContentType": "application/json",
         "channels": {

@@ -1,7 +1,7 @@
 use super::*;
+use crate::line::{Frames, Line};
 use crate::protocol::Close;
-use crate::registry::{Line, Seat};
-use axum::extract::ws::Utf8Bytes;
+use crate::registry::Seat;
 use event_store::MemoryStore;
 use ledger_core::command::{
     EndCall, GrantBonus, PauseCall, ResumeCall, SendGift, SetGiftPrice, SetHostRate, StartCall, TickCall,
@@ -38,7 +38,7 @@ struct World {
 }
 
 struct Socket {
-    frames: mpsc::Receiver<Utf8Bytes>,
+    frames: Frames,
     _seat: Seat,
 }
 
@@ -61,9 +61,9 @@ impl Socket {
     async fn until(&mut self, name: &str) -> Vec<Value> {
         let mut heard: Vec<Value> = Vec::new();
         while heard.last().is_none_or(|last| last["push"] != name) {
-            let frame = tokio::time::timeout(Duration::from_secs(10), self.frames.recv()).await;
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.frames.next()).await;
             let frame = frame.unwrap_or_else(|_| panic!("no {name} after {heard:#?}"));
-            heard.push(serde_json::from_str(&frame.expect("open")).expect("JSON"));
+            heard.push(serde_json::from_str(&frame).expect("JSON"));
         }
         heard
     }
@@ -151,7 +151,7 @@ async fn a_tick_tells_the_payer_what_is_left_and_the_host_what_was_earned() {
     );
     let wallet = world.host.next("wallet:update").await["data"].take();
     assert_eq!((&wallet["earnings_milli"], &wallet["withdrawable_milli"]), (&json!(5_000), &json!(5_000)));
-    assert!(world.stranger.frames.try_recv().is_err(), "somebody else heard");
+    assert!(world.stranger.frames.try_next().is_none(), "somebody else heard");
 }
 
 #[tokio::test]
@@ -303,5 +303,5 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     assert_eq!(answer, json!({"push": "call:answer", "data": {"call": CALL, "accepted": false}}));
     let end = host.next("call:end").await;
     assert_eq!(end, json!({"push": "call:end", "data": {"call": CALL, "reason": "missed"}}));
-    assert!(user.frames.try_recv().is_err(), "somebody else heard");
+    assert!(user.frames.try_next().is_none(), "somebody else heard");
 }

@@ -11,6 +11,7 @@ mod asyncapi;
 mod budget;
 mod fanout;
 mod leases;
+mod line;
 mod news;
 mod pace;
 mod places;
@@ -64,9 +65,11 @@ const SETTINGS_AGAIN: Duration = Duration::from_secs(5);
 const TOUCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Open rings that a new socket is told of: a host can be rung by many users at once.
 const RINGS: i64 = 50;
-/// What the buffers of one socket begin with. The library's own default is 128 KiB each, for ten thousand idle
-/// sockets more than a gigabyte.
-pub const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// What a socket reads into, for as long as it is open; a longer frame takes a buffer of its own. The library's default
+/// is 128 KiB, for ten thousand idle sockets more than a gigabyte.
+pub const READ_BUFFER_BYTES: usize = 1024;
+/// So much is gathered before it is written. The buffer grows up to this, and by a longer frame, when it is used.
+const WRITE_BUFFER_BYTES: usize = 2 * 1024;
 /// What may wait to be written into one socket. Frames are bounded by their number too.
 const MAX_UNWRITTEN_BYTES: usize = 512 * 1024;
 /// After how many seconds a refused socket may be tried again.
@@ -92,7 +95,7 @@ pub struct Config {
     /// How often the server pings. A socket over which nothing comes, not even a pong, for two of these counts as
     /// gone and is closed: with the default after eight seconds.
     pub ping_interval: Duration,
-    /// Frames that may wait for a reader before it counts as slow.
+    /// Frames that may wait for a reader before it counts as slow: more than a batch of gifts tells one person.
     pub queue: usize,
     /// How long one frame may take to be written.
     pub write_timeout: Duration,
@@ -100,8 +103,10 @@ pub struct Config {
     pub close_wait: Duration,
     /// The longest frame that is read; a longer one closes the socket.
     pub max_frame_bytes: usize,
-    /// Requests of one socket, as a burst and as a rate.
+    /// Frames of one socket, as a burst and as a rate.
     pub requests_per_second: u32,
+    /// Requests of one socket that may be unanswered; a further one is refused.
+    pub max_unanswered: usize,
     /// Frames that are no requests before the socket is closed.
     pub max_malformed: u32,
     /// How long a socket whose token has expired may stay without a fresh one.
@@ -126,11 +131,12 @@ impl Default for Config {
             lease: LEASE,
             auth_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(4),
-            queue: 256,
+            queue: 512,
             write_timeout: Duration::from_secs(10),
             close_wait: Duration::from_secs(2),
             max_frame_bytes: 16 * 1024,
             requests_per_second: 30,
+            max_unanswered: 64,
             max_malformed: 10,
             expiry_grace: Duration::from_secs(60),
             access_check: Duration::from_millis(1_500),
@@ -358,9 +364,13 @@ async fn upgrade(
         .max_message_size(longest)
         .max_frame_size(longest)
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(MAX_UNWRITTEN_BYTES)
-        .on_upgrade(move |socket| session::serve(shared, socket, place))
+        .on_upgrade(move |socket| {
+            // In a task of its own: that of the upgrade keeps what the upgrade needed.
+            tokio::spawn(session::serve(shared, Box::new(socket), place));
+            std::future::ready(())
+        })
 }
 
 fn no_room(reason: NoRoom) -> Response {

@@ -3,8 +3,8 @@
 //! [`platform::socket_leases`] holds addresses and people to the same bounds over all nodes; the bounds here cost
 //! nothing, and are what is left while Redis is away. How many sockets one person has here is the registry's to know.
 
+use crate::line::Closer;
 use crate::protocol::Close;
-use crate::registry::Closer;
 use platform::socket_leases::{Counted, SignedIn};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn closer() -> Closer {
-        crate::registry::Line::new(1).0.closer
+        crate::line::Line::new(1).0.closer
     }
 
     #[test]

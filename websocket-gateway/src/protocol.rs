@@ -3,8 +3,8 @@
 //! The first frame is `{"id": 1, "type": "auth", "token": "..."}`. Every other request has its fields in
 //! `data`: `{"id": 7, "type": "call:end", "data": {"call": "...", "key": "..."}}`. It gets exactly one reply,
 //! which names its id: `{"reply_to": 7, "ok": true, "data": {...}}` or
-//! `{"reply_to": 7, "ok": false, "problem": {"code": "...", "detail": "..."}}`. Replies to commands come in
-//! the order of the commands; a refusal to read a frame may overtake them.
+//! `{"reply_to": 7, "ok": false, "problem": {"code": "...", "detail": "..."}}`. Requests are done and answered in
+//! the order in which they come; the refusal of a frame that cannot be read, or comes too soon, may overtake them.
 
 use crate::push::{RingPush, Standing};
 use axum::extract::ws::Utf8Bytes;

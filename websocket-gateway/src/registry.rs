@@ -1,63 +1,14 @@
 //! The sockets of this node, by person.
-//!
-//! Nobody waits for a reader: a socket takes a frame into its bounded queue at once, or it is closed.
 
+use crate::line::Line;
 use crate::presence::Change;
 use crate::protocol::Close;
 use crate::push::Push;
-use axum::extract::ws::Utf8Bytes;
 use ledger_core::PersonId;
 use platform::identity::{Caller, Role, SessionId};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
-
-/// Decides once why a socket is closed; the first reason stays.
-#[derive(Clone)]
-pub(crate) struct Closer(watch::Sender<Option<Close>>);
-
-impl Closer {
-    pub fn close(&self, close: Close) {
-        let first = self.0.send_if_modified(|decided| {
-            let first = decided.is_none();
-            decided.get_or_insert(close);
-            first
-        });
-        if first && close == Close::SLOW_READER {
-            metrics::counter!("muneem_websocket_slow_readers_total").increment(1);
-        }
-    }
-
-    pub fn watch(&self) -> watch::Receiver<Option<Close>> {
-        self.0.subscribe()
-    }
-}
-
-/// The way to one socket.
-#[derive(Clone)]
-pub(crate) struct Line {
-    queue: mpsc::Sender<Utf8Bytes>,
-    pub closer: Closer,
-}
-
-impl Line {
-    pub fn new(capacity: usize) -> (Line, mpsc::Receiver<Utf8Bytes>) {
-        let (queue, frames) = mpsc::channel(capacity.max(1));
-        (Line { queue, closer: Closer(watch::Sender::new(None)) }, frames)
-    }
-
-    /// Whether the frame was taken. A full queue closes the socket.
-    pub fn send(&self, frame: Utf8Bytes) -> bool {
-        match self.queue.try_send(frame) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.closer.close(Close::SLOW_READER);
-                false
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-        }
-    }
-}
 
 struct Entry {
     id: u64,
@@ -241,9 +192,9 @@ mod tests {
             registry.open(caller(2, 3), other),
         ];
         registry.push(person(1), Some(7), &news());
-        let frame = on_phone.try_recv().expect("the phone heard");
-        assert_eq!(on_tablet.try_recv().expect("the tablet heard"), frame);
-        assert!(on_other.try_recv().is_err(), "somebody else heard");
+        let frame = on_phone.try_next().expect("the phone heard");
+        assert_eq!(on_tablet.try_next().expect("the tablet heard"), frame);
+        assert!(on_other.try_next().is_none(), "somebody else heard");
         let frame: serde_json::Value = serde_json::from_str(&frame).expect("JSON");
         assert_eq!((&frame["push"], &frame["offset"]), (&"presence:update".into(), &7.into()));
         assert_eq!(frame["data"]["status"], "online");
@@ -258,7 +209,7 @@ mod tests {
         let _seats = [registry.open(caller(1, 1), slow), registry.open(caller(1, 2), quick)];
         for offset in 0..5 {
             registry.push(person(1), Some(offset), &news());
-            read.try_recv().expect("the quick one hears all");
+            read.try_next().expect("the quick one hears all");
         }
         assert_eq!(*closing[0].borrow(), Some(Close::SLOW_READER));
         assert_eq!(*closing[1].borrow(), None);
@@ -333,13 +284,5 @@ mod tests {
         let closed: Vec<bool> = closing.iter().map(|it| it.borrow().is_some()).collect();
         assert_eq!(closed, [false, true, true, false, false, false], "three may stay");
         assert_eq!(*closing[1].borrow(), Some(Close::TOO_MANY_SOCKETS));
-    }
-
-    #[test]
-    fn the_first_reason_to_close_stays() {
-        let (line, _frames) = Line::new(1);
-        line.closer.close(Close::SILENT);
-        line.closer.close(Close::SHUTTING_DOWN);
-        assert_eq!(*line.closer.watch().borrow(), Some(Close::SILENT));
     }
 }

@@ -1,22 +1,32 @@
-//! Does what a socket asks for, one request after the other, so that replies keep the order.
+//! Does what a socket asks for, in the order in which it is asked, and answers in that order.
 //!
-//! It runs beside the reading: what was begun is finished even when the socket goes away meanwhile.
+//! A client need not wait for one reply before it asks for the next thing. Each request is begun once the one before it
+//! can no longer be overtaken: a gift when it is in the ledger's line, so that many of one socket are recorded together;
+//! anything else when it is done. What was begun is finished even when the socket goes away meanwhile.
+//!
+//! The task that does it lives only while something is unanswered: an idle socket has none.
 
+use crate::line::Line;
+use crate::places::Place;
 use crate::protocol::*;
 use crate::push::{ExpiredPush, Push};
-use crate::registry::Line;
 use crate::{Config, Shared};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use ledger_core::{CallId, ClientKey, PersonId, Rejection};
+use ledger_runtime::Submitted;
 use platform::calls::Invitation;
 use platform::clock;
 use platform::commands::CommandError;
-use platform::gifts::Sending;
+use platform::gifts::{self, Sending};
 use platform::identity::{AuthError, Caller, Role};
 use platform::problem::Problem;
-use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
 
 /// What the reading side hands over.
 pub(crate) enum Job {
@@ -25,41 +35,164 @@ pub(crate) enum Job {
     Expired,
 }
 
+/// What is unanswered of one socket.
 pub(crate) struct Requests {
-    pub shared: Arc<Shared>,
-    pub line: Line,
+    shared: Arc<Shared>,
+    line: Line,
     /// Who the socket speaks for, as last proved.
-    pub caller: watch::Sender<Caller>,
+    caller: watch::Sender<Caller>,
+    waiting: Mutex<Waiting>,
+    /// Something is there to be begun, or nothing is unanswered any more.
+    changed: Notify,
+    /// What was begun counts as a socket until it is done: a shutdown waits for both.
+    _place: Place,
 }
 
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Those that wait and those that were begun.
+    unanswered: usize,
+    /// Whether a task works on them.
+    is_worked: bool,
+}
+
+/// What is said of a job once it is done; nothing of one that nobody asked for.
+type Answer = Option<(&'static str, Id, Result<Utf8Bytes, Problem>)>;
+
 impl Requests {
-    /// Works until the reading side is gone and all that it handed over is done.
-    pub async fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(job) = jobs.recv().await {
-            match job {
-                Job::Request(id, request) => {
-                    let name = request.name();
-                    let reply = self.reply(&id, request).await;
-                    let outcome = if reply.is_ok() { "done" } else { "refused" };
-                    metrics::counter!("muneem_websocket_requests_total", "type" => name, "outcome" => outcome)
-                        .increment(1);
-                    self.answer_with(&id, reply);
+    pub fn new(
+        shared: Arc<Shared>,
+        line: Line,
+        caller: watch::Sender<Caller>,
+        place: Place,
+    ) -> Arc<Requests> {
+        let (waiting, changed) = (Mutex::default(), Notify::new());
+        Arc::new(Requests { shared, line, caller, waiting, changed, _place: place })
+    }
+
+    /// Whether the job was taken: not while as many are unanswered as may be.
+    pub fn take(self: &Arc<Self>, job: Job) -> bool {
+        let mut waiting = self.lock();
+        if waiting.unanswered >= self.shared.config.max_unanswered {
+            return false;
+        }
+        waiting.unanswered += 1;
+        waiting.jobs.push_back(job);
+        if std::mem::replace(&mut waiting.is_worked, true) {
+            self.changed.notify_one();
+        } else {
+            tokio::spawn(self.clone().work_watched());
+        }
+        true
+    }
+
+    /// After a fault of ours nothing further is answered here, so the client has to open another socket.
+    async fn work_watched(self: Arc<Self>) {
+        let closer = self.line.closer.clone();
+        if AssertUnwindSafe(self.work()).catch_unwind().await.is_err() {
+            closer.close(Close::UNAVAILABLE);
+        }
+    }
+
+    /// Works until nothing is unanswered.
+    async fn work(self: Arc<Self>) {
+        let mut answers = FuturesOrdered::new();
+        let mut beginning = self.clone().begin_next();
+        loop {
+            tokio::select! {
+                begun = &mut beginning => match begun {
+                    Some(answer) => {
+                        answers.push_back(answer);
+                        beginning = self.clone().begin_next();
+                    }
+                    None => return,
+                },
+                Some(answer) = answers.next() => {
+                    self.tell(answer);
+                    let mut waiting = self.lock();
+                    waiting.unanswered -= 1;
+                    if waiting.unanswered == 0 {
+                        self.changed.notify_one();
+                    }
                 }
-                Job::Expired => self.expired().await,
             }
         }
     }
 
-    fn answer_with(&self, id: &Id, reply: Result<Utf8Bytes, Problem>) {
+    /// Begins the next job; `None` when nothing is unanswered.
+    fn begin_next(self: Arc<Self>) -> BoxFuture<'static, Option<BoxFuture<'static, Answer>>> {
+        async move {
+            let job = self.next().await?;
+            Some(self.begin(job).await)
+        }
+        .boxed()
+    }
+
+    /// The next job, if there is one or can be one while this task works.
+    async fn next(&self) -> Option<Job> {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if let Some(job) = waiting.jobs.pop_front() {
+                    return Some(job);
+                }
+                if waiting.unanswered == 0 {
+                    *waiting = Waiting::default();
+                    return None;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Does a job up to where the next one may be begun.
+    async fn begin(&self, job: Job) -> BoxFuture<'static, Answer> {
+        let (id, request) = match job {
+            Job::Request(id, request) => (id, request),
+            Job::Expired => {
+                self.expired().await;
+                return ready(None).boxed();
+            }
+        };
+        let (name, role) = (request.name(), request.role());
+        let reply = match request {
+            Request::GiftSend(gift) => match self.begin_gift(role, gift).await {
+                Ok(submitted) => {
+                    return async move {
+                        let sent = gifts::outcome(submitted).await.map_err(problem);
+                        let receipt =
+                            |(sending, receipt)| GiftReceipt { sending, receipt: Into::into(receipt) };
+                        let reply = sent.map(|sent| done(&id, &receipt(sent)));
+                        Some((name, id, reply))
+                    }
+                    .boxed();
+                }
+                Err(problem) => Err(problem),
+            },
+            // Boxed: what ringing a host needs is not carried about for a gift.
+            request => Box::pin(self.reply(&id, request)).await,
+        };
+        ready(Some((name, id, reply))).boxed()
+    }
+
+    fn tell(&self, answer: Answer) {
+        let Some((name, id, reply)) = answer else { return };
+        let outcome = if reply.is_ok() { "done" } else { "refused" };
+        metrics::counter!("muneem_websocket_requests_total", "type" => name, "outcome" => outcome).increment(1);
         match reply {
             Ok(frame) => {
                 self.line.send(frame);
             }
             Err(problem) => {
-                self.line.send(refused(Some(id), &problem));
+                self.line.send(refused(Some(&id), &problem));
                 self.close_if_ended(&problem);
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close_if_ended(&self, problem: &Problem) {
@@ -80,9 +213,9 @@ impl Requests {
             Request::CallAnswer(it) => Ok(done(id, &self.answer(person, it, now).await?)),
             Request::CallCancel(it) => Ok(done(id, &self.cancel(person, it.call, now).await?)),
             Request::CallHangUp(it) => Ok(done(id, &self.hang_up(person, it, now).await?)),
-            Request::GiftSend(it) => Ok(done(id, &self.send_gift(person, it).await?)),
             Request::PresenceUpdate(it) => Ok(done(id, &self.choose_presence(person, it, now).await?)),
-            Request::Auth(_) | Request::Ping(_) => Err(Problem::unavailable()),
+            // A gift is begun apart, and the others are answered above.
+            Request::GiftSend(_) | Request::Auth(_) | Request::Ping(_) => Err(Problem::unavailable()),
         }
     }
 
@@ -183,12 +316,11 @@ impl Requests {
         Ok(HungUp { call, receipt: receipt.map(Into::into) })
     }
 
-    async fn send_gift(&self, sender: PersonId, asked: GiftSend) -> Result<GiftReceipt, Problem> {
+    async fn begin_gift(&self, role: Option<Role>, asked: GiftSend) -> Result<Submitted, Problem> {
+        let sender = self.may(role, clock::now()).await?;
         let GiftSend { host, gift, call, price_seen_milli, key } = asked;
         let asked = Sending { host, gift, call, price_seen_milli };
-        let (sending, receipt) =
-            self.shared.app.gifts.send(sender, key_of(&key)?, asked).await.map_err(problem)?;
-        Ok(GiftReceipt { sending, receipt: receipt.into() })
+        self.shared.app.gifts.submit(sender, key_of(&key)?, asked).await.map_err(problem)
     }
 
     async fn choose_presence(

@@ -1,15 +1,19 @@
 //! One socket's life: it proves who it is, is served, and is closed with a code that says why.
 //!
-//! Reading, writing and doing are three tasks. The reader never waits for a command or for the client's
-//! reading; the writer alone waits for the client, and not for long.
+//! Reading, writing and doing are apart. The reader never waits for a command or for the client's reading; the writer
+//! alone waits for the client, and not for long.
+//!
+//! Most sockets are idle, so what an idle one keeps is kept small: the futures of what happens once are boxed and gone
+//! by then, and queues, buffers and the task that does what is asked take memory while they are used.
 
+use crate::Shared;
+use crate::line::{Closer, Frames, Line};
 use crate::pace::{Pace, Pacer};
 use crate::places::Place;
 use crate::presence::Change;
 use crate::protocol::{Close, Id, Request, Unreadable, done, parse, refused};
-use crate::registry::Line;
+use crate::registry::Seat;
 use crate::requests::{Job, Requests, closes_at};
-use crate::{Config, Shared};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -19,37 +23,53 @@ use platform::clock;
 use platform::identity::{AuthError, Caller, Role};
 use platform::problem::Problem;
 use platform::socket_leases::SignedIn;
+use std::future::poll_fn;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
-/// Requests of one socket that may wait for their turn.
-const WAITING_REQUESTS: usize = 32;
+/// Frames that are written in one go, within one time of patience.
+const FRAMES_AT_ONCE: usize = 32;
+
+type Sink = SplitSink<Box<WebSocket>, Message>;
+type Stream = SplitStream<Box<WebSocket>>;
 
 /// Serves a socket from its first frame to its last.
-pub(crate) async fn serve(shared: Arc<Shared>, mut socket: WebSocket, place: Place) {
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: Box<WebSocket>, place: Place) {
     let open = OpenGauge::new();
+    match Box::pin(admitted(&shared, &mut socket)).await {
+        Ok((id, caller)) => {
+            let (sink, stream) = socket.split();
+            let live = Box::pin(Live::begin(shared, sink, id, caller, place)).await;
+            live.run(stream).await;
+        }
+        Err(close) => Box::pin(turn_away(&shared, socket, close)).await,
+    }
+    drop(open);
+}
+
+/// Who the socket says it is, or why it is closed: `None` when the client went away.
+async fn admitted(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), Option<Close>> {
     let mut stopping = shared.stopping.subscribe();
-    let admitted = tokio::select! {
-        admitted = timeout(shared.config.auth_timeout, admit(&shared, &mut socket)) => {
+    tokio::select! {
+        admitted = timeout(shared.config.auth_timeout, admit(shared, socket)) => {
             admitted.unwrap_or(Err(Some(Close::AUTH_TIMEOUT)))
         }
         _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
-    };
-    match admitted {
-        Ok((id, caller)) => live(shared, socket, id, caller, place).await,
-        Err(Some(close)) => {
-            let wait = shared.config.close_wait;
-            let (mut sink, stream) = socket.split();
-            // A client that does not take its close frame is left alone.
-            let _ = timeout(wait, send_close(&mut sink, close)).await;
-            let _ = timeout(wait, drain(stream)).await;
-        }
-        // Where the client has sent a close frame, reading on answers it.
-        Err(None) => _ = timeout(shared.config.close_wait, drain(socket.split().1)).await,
     }
-    drop(open);
+}
+
+async fn turn_away(shared: &Shared, socket: Box<WebSocket>, close: Option<Close>) {
+    let wait = shared.config.close_wait;
+    let (mut sink, stream) = socket.split();
+    if let Some(close) = close {
+        // A client that does not take its close frame is left alone.
+        let _ = timeout(wait, send_close(&mut sink, close)).await;
+    }
+    // Where the client has sent a close frame, reading on answers it.
+    let _ = timeout(wait, drain(stream)).await;
 }
 
 /// Waits for the frame that says who it is. `None` when the client went away.
@@ -83,65 +103,72 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), 
     Err(Some(close))
 }
 
-/// Serves a person until either side goes.
-async fn live(shared: Arc<Shared>, socket: WebSocket, id: Id, caller: Caller, mut place: Place) {
-    let person = caller.person;
-    let signed_in = SignedIn { person, at: clock::now() };
-    let (line, frames) = Line::new(shared.config.queue);
-    // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
-    let caller_in = watch::Sender::new(caller.clone());
-    let proved = caller_in.subscribe();
-    let seat = shared.registry.open(caller_in.clone(), line.clone());
-    let attending = shared.app.attendance.attend(person, &caller.roles);
-    let was = place.signed_in(signed_in, line.closer.clone());
-    tokio::join!(
-        shared.touch(person, caller.has(Role::Host)),
-        shared.leases.sign_in(&was, signed_in, signed_in.at),
-    );
-    let reply = match shared.welcome(&caller, clock::now()).await {
-        Ok(welcome) => done(&id, &welcome),
-        Err(problem) => {
-            line.closer.close(Close::UNAVAILABLE);
-            refused(Some(&id), &problem)
-        }
-    };
-    let (sink, stream) = socket.split();
-    let writer = tokio::spawn(write(sink, reply, frames, line.clone(), shared.config.clone()));
-    let (jobs, waiting) = mpsc::channel(WAITING_REQUESTS);
-    let requests = Requests { shared: shared.clone(), line: line.clone(), caller: caller_in };
-    // What was begun counts as a socket until it is done: a shutdown waits for both.
-    let place = Arc::new(place);
-    let until_done = place.clone();
-    tokio::spawn(async move {
-        requests.run(waiting).await;
-        drop(until_done);
-    });
+/// A socket that is signed in.
+struct Live {
+    shared: Arc<Shared>,
+    line: Line,
+    seat: Seat,
+    attending: Attending,
+    requests: Arc<Requests>,
+    caller: watch::Receiver<Caller>,
+    writer: JoinHandle<()>,
+}
 
-    let reader = Reader::new(&shared, &attending, line.clone(), jobs, proved);
-    let (close, stream) = reader.run(stream).await;
-    // The call is paused at once, however long the client takes to hear of it.
-    drop(seat);
-    drop(attending);
-    if let Some(close) = close {
-        line.closer.close(close);
-        let _ = timeout(shared.config.close_wait, drain(stream)).await;
-        // Ends by itself, soon: each of its steps is bounded.
-        let _ = writer.await;
-    } else {
-        writer.abort();
-        let _ = writer.await;
-        // Where the client has sent a close frame, reading on answers it.
-        let _ = timeout(shared.config.close_wait, drain(stream)).await;
+impl Live {
+    async fn begin(shared: Arc<Shared>, sink: Sink, id: Id, caller: Caller, mut place: Place) -> Live {
+        let person = caller.person;
+        let signed_in = SignedIn { person, at: clock::now() };
+        let (line, frames) = Line::new(shared.config.queue);
+        // From here on nothing is missed: what is pushed meanwhile waits behind the reply.
+        let caller_in = watch::Sender::new(caller.clone());
+        let proved = caller_in.subscribe();
+        let seat = shared.registry.open(caller_in.clone(), line.clone());
+        let attending = shared.app.attendance.attend(person, &caller.roles);
+        let was = place.signed_in(signed_in, line.closer.clone());
+        tokio::join!(
+            shared.touch(person, caller.has(Role::Host)),
+            shared.leases.sign_in(&was, signed_in, signed_in.at),
+        );
+        let reply = match shared.welcome(&caller, clock::now()).await {
+            Ok(welcome) => done(&id, &welcome),
+            Err(problem) => {
+                line.closer.close(Close::UNAVAILABLE);
+                refused(Some(&id), &problem)
+            }
+        };
+        let writer = tokio::spawn(write(shared.clone(), sink, reply, frames, line.closer.clone()));
+        let requests = Requests::new(shared.clone(), line.clone(), caller_in, place);
+        Live { shared, line, seat, attending, requests, caller: proved, writer }
     }
-    drop(place);
+
+    /// Serves a person until either side goes.
+    async fn run(self, stream: Stream) {
+        let Live { shared, line, seat, attending, requests, caller, writer } = self;
+        let reader = Reader::new(&shared, &attending, &line, requests, caller);
+        let (close, stream) = reader.run(stream).await;
+        // The call is paused at once, however long the client takes to hear of it.
+        drop(seat);
+        drop(attending);
+        if let Some(close) = close {
+            line.closer.close(close);
+            let _ = timeout(shared.config.close_wait, drain(stream)).await;
+            // Ends by itself, soon: each of its steps is bounded.
+            let _ = writer.await;
+        } else {
+            writer.abort();
+            let _ = writer.await;
+            // Where the client has sent a close frame, reading on answers it.
+            let _ = timeout(shared.config.close_wait, drain(stream)).await;
+        }
+    }
 }
 
 /// The reading side.
 struct Reader<'a> {
     shared: &'a Shared,
     attending: &'a Attending,
-    line: Line,
-    jobs: mpsc::Sender<Job>,
+    line: &'a Line,
+    requests: Arc<Requests>,
     caller: watch::Receiver<Caller>,
     pacer: Pacer,
     malformed: u32,
@@ -157,8 +184,8 @@ impl<'a> Reader<'a> {
     fn new(
         shared: &'a Shared,
         attending: &'a Attending,
-        line: Line,
-        jobs: mpsc::Sender<Job>,
+        line: &'a Line,
+        requests: Arc<Requests>,
         caller: watch::Receiver<Caller>,
     ) -> Reader<'a> {
         let now = Instant::now();
@@ -167,7 +194,7 @@ impl<'a> Reader<'a> {
             shared,
             attending,
             line,
-            jobs,
+            requests,
             caller,
             pacer: Pacer::new(shared.config.requests_per_second),
             malformed: 0,
@@ -180,9 +207,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads until the socket has to be closed, or (`None`) the client has gone.
-    async fn run(mut self, mut stream: SplitStream<WebSocket>) -> (Option<Close>, SplitStream<WebSocket>) {
+    async fn run(mut self, mut stream: Stream) -> (Option<Close>, Stream) {
         let mut stopping = self.shared.stopping.subscribe();
         let mut closing = self.line.closer.watch();
+        let mut last = None;
         loop {
             let silent_at = self.heard_at + 2 * self.shared.config.ping_interval;
             let step = tokio::select! {
@@ -192,7 +220,7 @@ impl<'a> Reader<'a> {
                 Ok(()) = self.caller.changed() => self.caller_has_changed(),
                 // Before the frames, so that no flood of them puts it off.
                 () = sleep_until(self.token_at) => self.token_is_over(),
-                message = stream.next() => self.hear(message),
+                message = next(&mut stream, &mut last) => self.hear(message),
                 () = sleep_until(silent_at) => Err(Some(Close::SILENT)),
             };
             if let Err(close) = step {
@@ -246,7 +274,7 @@ impl<'a> Reader<'a> {
         let refused_for = match pace {
             Pace::TooFast | Pace::Enough => Some("too_fast"),
             Pace::Fine => {
-                self.jobs.try_send(Job::Request(id.clone(), request)).is_err().then_some("too_many_waiting")
+                (!self.requests.take(Job::Request(id.clone(), request))).then_some("too_many_waiting")
             }
         };
         if let Some(reason) = refused_for {
@@ -275,9 +303,9 @@ impl<'a> Reader<'a> {
         }
         self.expired = true;
         self.token_at = Instant::now() + until(closes_at(&self.caller.borrow(), &self.shared.config));
-        // When as many requests wait as may, the message is left out: each of them is then refused with
+        // When as many requests are unanswered as may be, the message is left out: each of them is then refused with
         // `token_expired`, which tells the client the same.
-        let _ = self.jobs.try_send(Job::Expired);
+        let _ = self.requests.take(Job::Expired);
         Ok(())
     }
 
@@ -297,16 +325,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The next message. The one before is held until the library has begun to read it: meanwhile the library takes a new
+/// buffer of the first size instead of the one that the message is in, so that a long frame's buffer is given back.
+async fn next(stream: &mut Stream, last: &mut Option<Message>) -> Option<Result<Message, axum::Error>> {
+    let message = poll_fn(|context| {
+        let polled = stream.poll_next_unpin(context);
+        *last = None;
+        polled
+    })
+    .await;
+    if let Some(Ok(message)) = &message {
+        *last = Some(message.clone());
+    }
+    message
+}
+
 /// The writing side: the reply to `auth` first, then what is queued, and a ping now and then. Waits for
 /// the client within bounds only.
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    first: Utf8Bytes,
-    mut frames: mpsc::Receiver<Utf8Bytes>,
-    line: Line,
-    config: Config,
-) {
-    let mut closing = line.closer.watch();
+async fn write(shared: Arc<Shared>, mut sink: Sink, first: Utf8Bytes, mut frames: Frames, closer: Closer) {
+    let config = &shared.config;
+    let mut closing = closer.watch();
     let every = config.ping_interval;
     let mut ping = interval_at(Instant::now() + every, every);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -317,31 +355,41 @@ async fn write(
             None => tokio::select! {
                 biased;
                 close = decided(&mut closing) => break close,
-                Some(frame) = frames.recv() => Message::Text(frame),
+                frame = frames.next() => Message::Text(frame),
                 _ = ping.tick() => Message::Ping(Default::default()),
             },
         };
         let sent = tokio::select! {
             biased;
-            sent = timeout(config.write_timeout, sink.send(message)) => sent,
+            sent = timeout(config.write_timeout, send(&mut sink, message, &mut frames)) => sent,
             close = decided(&mut closing) => break close,
         };
         match sent {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return line.closer.close(Close::GONE),
-            Err(_) => line.closer.close(Close::SLOW_READER),
+            Ok(Err(_)) => return closer.close(Close::GONE),
+            Err(_) => closer.close(Close::SLOW_READER),
         }
     };
     let farewell = async {
         while close != Close::SLOW_READER
-            && let Ok(frame) = frames.try_recv()
+            && let Some(frame) = frames.try_next()
         {
-            sink.send(Message::Text(frame)).await?;
+            sink.feed(Message::Text(frame)).await?;
         }
         // What is half written goes first; a client that reads again hears why.
         send_close(&mut sink, close).await
     };
-    let _ = timeout(config.close_wait, farewell).await;
+    let _ = timeout(config.close_wait, Box::pin(farewell)).await;
+}
+
+/// Writes a message and, with it, what waits behind it by now.
+async fn send(sink: &mut Sink, message: Message, frames: &mut Frames) -> Result<(), axum::Error> {
+    sink.feed(message).await?;
+    for _ in 0..FRAMES_AT_ONCE {
+        let Some(frame) = frames.try_next() else { break };
+        sink.feed(Message::Text(frame)).await?;
+    }
+    sink.flush().await
 }
 
 async fn decided(closing: &mut watch::Receiver<Option<Close>>) -> Close {
@@ -352,7 +400,7 @@ async fn decided(closing: &mut watch::Receiver<Option<Close>>) -> Close {
     }
 }
 
-async fn send_close(sink: &mut SplitSink<WebSocket, Message>, close: Close) -> Result<(), axum::Error> {
+async fn send_close(sink: &mut Sink, close: Close) -> Result<(), axum::Error> {
     metrics::counter!("muneem_websocket_closed_total", "code" => close.code.to_string()).increment(1);
     let frame = CloseFrame { code: close.code, reason: close.reason.into() };
     sink.send(Message::Close(Some(frame))).await
@@ -360,7 +408,7 @@ async fn send_close(sink: &mut SplitSink<WebSocket, Message>, close: Close) -> R
 
 /// Reads and drops what still comes: closing with unread bytes would reset the connection, and the close
 /// frame could be lost.
-async fn drain(mut stream: SplitStream<WebSocket>) {
+async fn drain(mut stream: Stream) {
     while let Some(Ok(_)) = stream.next().await {}
 }
 

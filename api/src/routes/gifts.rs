@@ -71,14 +71,14 @@ struct SendGift {
 }
 
 #[derive(Serialize, ToSchema)]
-struct GiftSent {
+pub struct GiftSent {
     #[serde(flatten)]
-    recorded: Recorded,
+    pub recorded: Recorded,
     /// The id of this sending.
-    sending: Uuid,
+    pub sending: Uuid,
     #[schema(example = "COIN/3")]
-    asset: &'static str,
-    price_milli: i64,
+    pub asset: &'static str,
+    pub price_milli: i64,
 }
 
 /// Send a gift to a host

@@ -13,6 +13,7 @@ mod calls;
 mod coin_plans;
 mod commission;
 mod events;
+mod gift_batches;
 mod gifts;
 mod health;
 mod host_admin;
@@ -44,6 +45,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(webhooks::routes())
         .merge(wallet::routes())
         .merge(gifts::routes())
+        .merge(gift_batches::routes())
         .merge(calls::routes())
         .merge(call_admin::routes())
         .merge(withdrawals::routes())

@@ -136,6 +136,37 @@ async fn what_piles_up_behind_an_append_goes_out_as_one_batch() {
 }
 
 #[tokio::test]
+async fn commands_put_in_line_together_are_one_batch_and_each_has_its_own_answer() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 2 * ROSE_MILLI).await;
+    rig.take_batches();
+    // The third is the first once more; the last has no coins left.
+    let first = rose();
+    let commands = vec![first.clone(), rose(), first, rose()];
+    let mut outcomes = Vec::new();
+    for submitted in soon(world.ledger.submit_together(commands)).await.expect("in line") {
+        outcomes.push(soon(submitted.outcome()).await);
+    }
+    assert_eq!(rig.take_batches(), [4], "two gifts of two events, in one write");
+    let [Ok(first), Ok(second), Ok(again), Err(refused)] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!((first.duplicate, second.duplicate, again.duplicate), (false, false, true));
+    assert_eq!(second.revision, first.revision + 2, "in the order in which they were put");
+    assert_eq!(again.revision, first.revision);
+    assert!(matches!(refused, ExecuteError::Rejected(Rejection::InsufficientFunds { .. })), "{refused}");
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_command_in_line_is_decided_before_those_behind_it_and_needs_nobody_who_waits() {
+    let world = World::with_coins(memory(), ROSE_MILLI).await;
+    let (unwatched, behind) = (rose(), rose());
+    drop(soon(world.ledger.submit(unwatched.clone())).await.expect("in line"));
+    let refused = world.execute(behind).await.expect_err("the coin is spent");
+    assert!(matches!(refused, ExecuteError::Rejected(Rejection::InsufficientFunds { .. })), "{refused}");
+    assert!(world.execute(unwatched).await.expect("is accepted").duplicate);
+}
+
+#[tokio::test]
 async fn a_ledger_that_is_opened_again_goes_on_where_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = || Arc::new(event_store::EmbeddedStore::open(folder.path()).expect("opens"));

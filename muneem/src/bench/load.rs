@@ -1,16 +1,21 @@
-//! Asks over kept-alive connections, one request at a time on each, and keeps the times.
+//! Asks over kept-alive connections, one request at a time on each, or over sockets, many at a time, and keeps the
+//! times.
 
 use anyhow::{Context, bail};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
+use futures_util::{SinkExt, StreamExt};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Measured {
@@ -51,6 +56,62 @@ where
             anyhow::Ok(times)
         });
     }
+    measured(clients, begun).await
+}
+
+/// Requests for `run_for` over so many sockets. Each signs in with the first frame that `ask` makes, with the id 0; then
+/// it has up to `under_way` requests unanswered at any time.
+///
+/// # Errors
+/// When a socket breaks, or a request is refused.
+pub async fn drive_sockets<A>(
+    address: SocketAddr,
+    connections: u32,
+    run_for: Duration,
+    under_way: usize,
+    ask: A,
+) -> anyhow::Result<Measured>
+where
+    A: Fn(u32, u64) -> String + Send + Sync + 'static,
+{
+    let ask = Arc::new(ask);
+    let mut open = Vec::new();
+    for number in 0..connections {
+        let mut socket = open_socket(address).await?;
+        socket.send(Message::text(ask(number, 0))).await?;
+        reply(&mut socket).await?;
+        open.push(socket);
+    }
+    let begun = now();
+    let mut clients = JoinSet::new();
+    for (number, mut socket) in (0..).zip(open) {
+        let ask = ask.clone();
+        clients.spawn(async move {
+            let (mut times, mut unanswered, mut id) = (Vec::new(), VecDeque::new(), 0);
+            loop {
+                // Many frames go out in one write, as a server that has much to send would do it.
+                if unanswered.len() <= under_way / 2 && begun.elapsed() < run_for {
+                    while unanswered.len() < under_way {
+                        id += 1;
+                        socket.feed(Message::text(ask(number, id))).await?;
+                        unanswered.push_back(now());
+                    }
+                    socket.flush().await?;
+                }
+                // Replies come in the order of the requests.
+                let Some(asked) = unanswered.pop_front() else { return anyhow::Ok(times) };
+                reply(&mut socket).await?;
+                times.push(asked.elapsed());
+            }
+        });
+    }
+    measured(clients, begun).await
+}
+
+async fn measured(
+    mut clients: JoinSet<anyhow::Result<Vec<Duration>>>,
+    begun: Instant,
+) -> anyhow::Result<Measured> {
     let mut times = Vec::new();
     while let Some(client) = clients.join_next().await {
         times.append(&mut client??);
@@ -62,6 +123,25 @@ where
         p50_ms: percentile(&times, 50),
         p99_ms: percentile(&times, 99),
     })
+}
+
+async fn open_socket(address: SocketAddr) -> anyhow::Result<WebSocketStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await.context("the server takes no more connections")?;
+    stream.set_nodelay(true)?;
+    Ok(tokio_tungstenite::client_async(format!("ws://{address}/v1/ws"), stream).await?.0)
+}
+
+/// Waits for the next reply, and drops the pushes before it.
+async fn reply(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<()> {
+    loop {
+        let came = socket.next().await.context("the server closed a socket")??;
+        if let Message::Text(text) = came
+            && text.starts_with(r#"{"reply_to""#)
+        {
+            anyhow::ensure!(text.contains(r#""ok":true"#), "a request was refused: {text}");
+            return Ok(());
+        }
+    }
 }
 
 async fn connect(address: SocketAddr) -> anyhow::Result<http1::SendRequest<Body>> {

@@ -23,7 +23,8 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum What {
-    /// Requests a second through the whole front door: an empty route and gifts, beside a bare axum route.
+    /// Requests a second through the whole front door: an empty route and gifts (one by one, over sockets without
+    /// waiting, in batches), beside a bare axum route.
     Http(HttpOptions),
     /// Bytes of memory that a signed-in, idle socket takes, beside a socket of axum alone.
     Sockets(sockets::SocketsOptions),

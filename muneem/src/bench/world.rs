@@ -102,6 +102,7 @@ impl World {
             max_connections_per_address: config.max_connections,
             sockets_per_address: config.max_connections,
             sockets_per_address_before_sign_in: config.max_connections,
+            socket_frames_per_second: 1_000_000,
             ..config.clone()
         };
         let sockets = config.gateway();

@@ -70,6 +70,8 @@ pub struct Config {
     pub sockets_per_address_before_sign_in: u32,
     /// WebSocket connections of one person.
     pub sockets_per_person: u32,
+    /// Frames that one WebSocket connection may send in a second.
+    pub socket_frames_per_second: u32,
     /// How long a connection may take to send the head of a request, or be open without sending one.
     pub header_timeout_seconds: u32,
     /// A connection on which no byte moves for so long is closed.
@@ -126,6 +128,7 @@ impl Default for Config {
             sockets_per_address: 1_000,
             sockets_per_address_before_sign_in: 100,
             sockets_per_person: 8,
+            socket_frames_per_second: 30,
             header_timeout_seconds: 30,
             idle_timeout_seconds: 75,
             clock_confirmed: None,
@@ -187,6 +190,7 @@ impl Config {
             max_per_address: self.sockets_per_address,
             max_per_address_before_sign_in: self.sockets_per_address_before_sign_in,
             max_per_person: self.sockets_per_person,
+            requests_per_second: self.socket_frames_per_second,
             ..websocket_gateway::Config::default()
         }
     }

@@ -25,7 +25,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 37] = [
+pub const SETTINGS: [Setting; 38] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -87,6 +87,9 @@ pub const SETTINGS: [Setting; 37] = [
         put(&mut it.sockets_per_address_before_sign_in, number(text, 1, 1_000_000))
     }),
     open("sockets_per_person", "8", |it, text| put(&mut it.sockets_per_person, number(text, 1, 1_000))),
+    open("socket_frames_per_second", "30", |it, text| {
+        put(&mut it.socket_frames_per_second, number(text, 1, 1_000_000))
+    }),
     open("header_timeout_seconds", "30", |it, text| {
         put(&mut it.header_timeout_seconds, number(text, 1, 300))
     }),

@@ -71,18 +71,19 @@ impl RateLimiter {
         Self { shared, local: Arc::default(), requests: Arc::new(Tally::new("requests")) }
     }
 
-    /// Counts one of the requests that an address may make in a minute, or says when to come back. Waits for nobody:
-    /// the nodes exchange their counts in the background.
+    /// Counts so many of the requests that an address may make in a minute, or none of them and says when to come back.
+    /// Waits for nobody: the nodes exchange their counts in the background.
     ///
     /// # Errors
-    /// When there were as many in this minute.
-    pub fn count_request(
+    /// When fewer were left in this minute.
+    pub fn count_requests(
         &self,
         address: &str,
+        count: u32,
         per_minute: u32,
         now: DateTime<Utc>,
     ) -> Result<(), RateLimited> {
-        self.requests.check(address, per_minute, now)
+        self.requests.check(address, count, per_minute, now)
     }
 
     /// Exchanges the counts of requests with the other nodes, once.

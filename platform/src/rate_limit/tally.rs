@@ -60,8 +60,8 @@ impl Tally {
         Tally { name, counts: Mutex::default() }
     }
 
-    /// Counts one hit of a minute's `limit`, or says when to come back.
-    pub fn check(&self, key: &str, limit: u32, now: DateTime<Utc>) -> Result<(), RateLimited> {
+    /// Counts so many hits of a minute's `limit`, or none of them and says when to come back.
+    pub fn check(&self, key: &str, hits: u32, limit: u32, now: DateTime<Utc>) -> Result<(), RateLimited> {
         let now_ms = now.timestamp_millis();
         let mut counts = self.lock();
         if now_ms - counts.swept_at_ms >= SWEEP_MS {
@@ -78,12 +78,12 @@ impl Tally {
         if count.is_over(now_ms) {
             *count = Count::new(now_ms);
         }
-        if count.here + count.elsewhere >= u64::from(limit) {
+        if count.here + count.elsewhere + u64::from(hits) > u64::from(limit) {
             let left_ms = count.began_ms + MINUTE_MS - now_ms;
             let seconds = u64::try_from(left_ms).unwrap_or(0).div_ceil(1_000);
             return Err(RateLimited { retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX) });
         }
-        count.here += 1;
+        count.here += u64::from(hits);
         Ok(())
     }
 
@@ -133,7 +133,7 @@ mod tests {
     fn a_minute_begins_at_the_first_hit_and_has_its_limit() {
         let tally = Tally::new("t");
         let hit =
-            |key: &str, seconds| tally.check(key, 2, at(seconds)).err().map(|it| it.retry_after_seconds);
+            |key: &str, seconds| tally.check(key, 1, 2, at(seconds)).err().map(|it| it.retry_after_seconds);
         assert_eq!([hit("k", 10), hit("k", 20), hit("k", 20)], [None, None, Some(50)]);
         assert_eq!(hit("other", 20), None);
         assert_eq!(hit("k", 69), Some(1), "what was refused does not count");
@@ -142,16 +142,23 @@ mod tests {
     }
 
     #[test]
+    fn hits_that_come_together_count_together_or_not_at_all() {
+        let tally = Tally::new("t");
+        let fits = |hits| tally.check("k", hits, 5, at(0)).is_ok();
+        assert_eq!([fits(3), fits(3), fits(2), fits(1)], [true, false, true, false]);
+    }
+
+    #[test]
     fn a_flood_of_new_keys_takes_no_room_without_bound_and_shares_one_allowance() {
         let tally = Tally::new("t");
         for key in 0..KEYS {
-            assert!(tally.check(&key.to_string(), 2, at(0)).is_ok());
+            assert!(tally.check(&key.to_string(), 1, 2, at(0)).is_ok());
         }
-        let late = (0..10).filter(|key| tally.check(&format!("late {key}"), 2, at(1)).is_ok()).count();
+        let late = (0..10).filter(|key| tally.check(&format!("late {key}"), 1, 2, at(1)).is_ok()).count();
         assert_eq!(late, 2);
-        assert!(tally.check("7", 2, at(1)).is_ok(), "those that came before keep theirs");
+        assert!(tally.check("7", 1, 2, at(1)).is_ok(), "those that came before keep theirs");
         assert_eq!(tally.lock().keys.len(), KEYS + 1);
-        assert!(tally.check("late 3", 2, at(61)).is_ok(), "and a minute later there is room");
+        assert!(tally.check("late 3", 1, 2, at(61)).is_ok(), "and a minute later there is room");
         assert!(tally.lock().keys.len() < 10);
     }
 }
