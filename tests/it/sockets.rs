@@ -353,7 +353,7 @@ async fn what_is_asked_first_is_done_first(pool: PgPool) {
     let replies = at_user.replies(3).await;
     assert_eq!(ids(&replies), [0, 1, 2]);
     assert_eq!([&replies[0]["ok"], &replies[1]["ok"]], [true, true], "{replies:?}");
-    assert_eq!(replies[2]["problem"]["code"], "call_ended", "{replies:?}");
+    assert_eq!(replies[2]["problem"]["code"], "gift_outside_call", "{replies:?}");
     world.verify().await;
 }
 

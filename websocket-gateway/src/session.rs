@@ -460,3 +460,22 @@ impl Drop for OpenGauge {
         metrics::gauge!("muneem_websocket_sockets").decrement(1.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a task takes for the future that `make` makes.
+    fn size_of_future<A, F: Future>(_make: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_tasks_of_an_idle_socket_are_small() {
+        let reading = size_of_future(|(shared, socket, place)| serve(shared, socket, place));
+        let writing = size_of_future(|(shared, sink, first, frames, closer)| {
+            write(shared, sink, first, frames, closer)
+        });
+        assert!(reading <= 2_048 && writing <= 1_536, "reading {reading}, writing {writing} bytes");
+    }
+}
