@@ -31,9 +31,8 @@ async fn rings_calls_gifts_and_statements_say_who_the_other_side_is(pool: PgPool
     let ring = at_user.request("call:invite", asked).await;
     let call = ring["data"]["call"].as_str().expect("a call").to_owned();
     assert_eq!(at_host.push("call:invite").await["data"]["other"], of_user);
-    let mut second = world.open_socket().await;
-    let welcome = second.request("auth", json!({ "token": host.token })).await;
-    assert_eq!(welcome["data"]["rings"][0]["other"], of_user, "who connects later hears of it too");
+    let second = world.connect(&host).await;
+    assert_eq!(second.hello["rings"][0]["other"], of_user, "who connects later hears of it too");
     assert_eq!(at_host.request("call:answer", json!({ "call": call, "accept": true })).await["ok"], true);
     at_user.request("call:end", json!({ "call": call, "key": new_key() })).await;
     let path = format!("/v1/calls/{call}");
@@ -54,7 +53,7 @@ async fn rings_calls_gifts_and_statements_say_who_the_other_side_is(pool: PgPool
         lines.iter().find(|line| line["type"] == kind).unwrap_or_else(|| panic!("a line of {kind}")).clone()
     };
     assert_eq!((&line_of("gift")["other"], &line_of("call")["other"]), (&of_host, &of_host));
-    assert_eq!(line_of("purchase")["other"], Value::Null, "nobody is on the other side");
+    assert_eq!(line_of("bonus")["other"], Value::Null, "nobody is on the other side");
     let earned = world.get(Some(&host), "/v1/wallet/statement").await.expect_ok();
     assert_eq!(earned["items"][0]["other"], of_user);
 }
