@@ -107,7 +107,9 @@ impl Server {
         let workers = Workers::default();
         let stop_workers = workers.stop_when_dropped();
 
-        let read = ReadModels::open(pool.clone()).await.context("the read models cannot be opened")?;
+        let read = ReadModels::open(pool.clone(), store.clone())
+            .await
+            .context("the read models cannot be opened")?;
         let projector = Arc::new(Projector::new(pool.clone(), store.clone()));
         let read = read.following(&projector);
         projector.check().await.context("nothing is served from read models of another history")?;

@@ -1,37 +1,31 @@
 //! Commission: the rates, and every split.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, bps, page_size, put, scope};
+use crate::mechanism::{
+    CopyRow, Cursor, Fields, Page, Place, ReadModel, ReadModels, append, bps, page_size, pg_revision, put, scope,
+};
 use chrono::{DateTime, Utc};
 use ledger_core::event::{CallChargeReturned, CommissionScope, CommissionSplit, SplitSource};
-use ledger_core::{AgencyId, Event, PersonId, Timestamp};
+use event_store::ReadError;
+use ledger_core::{AgencyId, Event, PersonId, Recorded, Timestamp};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
+-- Who had a part in a split, and what was split. The shares and the rule stand in the journal.
 CREATE TABLE read.commission_splits (
     revision bigint PRIMARY KEY,
     recorded_at timestamptz NOT NULL,
-    source text NOT NULL CHECK (source IN ('call', 'gift')),
-    source_id uuid NOT NULL,
+    -- Negative where a split was taken back.
+    gross_milli bigint NOT NULL,
     payer uuid NOT NULL,
     host uuid NOT NULL,
-    agency uuid,
-    commission_scope text NOT NULL,
-    host_bps integer NOT NULL,
-    agency_bps integer NOT NULL,
-    gross_milli bigint NOT NULL,
-    host_milli bigint NOT NULL,
-    agency_milli bigint NOT NULL,
-    platform_milli bigint NOT NULL,
-    available_from timestamptz NOT NULL,
-    CHECK (gross_milli = host_milli + agency_milli + platform_milli)
+    agency uuid
 );
 CREATE INDEX splits_of_host ON read.commission_splits (host, revision);
 CREATE INDEX splits_of_agency ON read.commission_splits (agency, revision) WHERE agency IS NOT NULL;
-CREATE INDEX splits_of_source ON read.commission_splits (source_id, revision);
 
 CREATE TABLE read.commission_rates (
     revision bigint PRIMARY KEY,
@@ -53,7 +47,7 @@ const WRITE_RATES: &str = "
 /// The splits that a batch of events makes, and the rates that it sets.
 #[derive(Default)]
 pub(crate) struct Commission {
-    splits: Vec<SplitRow>,
+    splits: Vec<SplitPlace>,
     rates: Vec<CommissionRateRow>,
 }
 
@@ -62,8 +56,22 @@ impl ReadModel for Commission {
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
         match place.event() {
-            Event::CommissionSplit(it) => self.splits.push(split(it, place)),
-            Event::CallChargeReturned(it) => self.splits.push(returned(it, place)),
+            Event::CommissionSplit(it) => self.splits.push(SplitPlace {
+                revision: place.revision,
+                recorded_at: place.at,
+                gross_milli: it.gross_milli,
+                payer: it.payer.0,
+                host: it.host.0,
+                agency: it.commission.agency.map(|id| id.0),
+            }),
+            Event::CallChargeReturned(it) => self.splits.push(SplitPlace {
+                revision: place.revision,
+                recorded_at: place.at,
+                gross_milli: -it.returned_milli,
+                payer: it.payer.0,
+                host: it.host.0,
+                agency: it.commission.agency.map(|id| id.0),
+            }),
             Event::CommissionRateSet(it) => {
                 let shares = Some((bps(it.host_bps), bps(it.agency_bps)));
                 self.rates.push(rate(place, it.scope, shares, it.effective_from));
@@ -77,19 +85,54 @@ impl ReadModel for Commission {
     }
 
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        write_splits(connection, &self.splits).await?;
+        append(connection, &self.splits).await?;
         put(connection, WRITE_RATES, self.rates.iter()).await
     }
 }
 
-fn split(it: &CommissionSplit, place: &Place<'_>) -> SplitRow {
+/// A row of `read.commission_splits`.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct SplitPlace {
+    pub revision: i64,
+    pub recorded_at: DateTime<Utc>,
+    pub gross_milli: i64,
+    pub payer: Uuid,
+    pub host: Uuid,
+    pub agency: Option<Uuid>,
+}
+
+impl CopyRow for SplitPlace {
+    const TABLE: &'static str = "commission_splits";
+    const COLUMNS: &'static [&'static str] =
+        &["revision", "recorded_at", "gross_milli", "payer", "host", "agency"];
+
+    fn fields(&self, fields: &mut Fields<'_>) {
+        fields
+            .bigint(self.revision)
+            .time(self.recorded_at)
+            .bigint(self.gross_milli)
+            .uuid(Some(self.payer))
+            .uuid(Some(self.host))
+            .uuid(self.agency);
+    }
+}
+
+fn told(recorded: &Recorded) -> Result<SplitRow, QueryError> {
+    match &recorded.event {
+        Event::CommissionSplit(it) => Ok(split(it, recorded)),
+        Event::CallChargeReturned(it) => Ok(returned(it, recorded)),
+        _ => Err(ReadError::Damaged(format!("the event at {} is no split", recorded.revision)).into()),
+    }
+}
+
+fn split(it: &CommissionSplit, recorded: &Recorded) -> SplitRow {
     let (source, source_id) = match it.source {
         SplitSource::Call(id) => ("call", id.0),
         SplitSource::Gift(id) => ("gift", id.0),
     };
     SplitRow {
-        revision: place.revision,
-        recorded_at: place.at,
+        revision: pg_revision(recorded.revision),
+        recorded_at: recorded.metadata.recorded_at.to_utc(),
         source: source.to_owned(),
         source_id,
         payer: it.payer.0,
@@ -107,10 +150,10 @@ fn split(it: &CommissionSplit, place: &Place<'_>) -> SplitRow {
 }
 
 /// A split that is taken back: the same shares, negative.
-fn returned(it: &CallChargeReturned, place: &Place<'_>) -> SplitRow {
+fn returned(it: &CallChargeReturned, recorded: &Recorded) -> SplitRow {
     SplitRow {
-        revision: place.revision,
-        recorded_at: place.at,
+        revision: pg_revision(recorded.revision),
+        recorded_at: recorded.metadata.recorded_at.to_utc(),
         source: "call".to_owned(),
         source_id: it.call.0,
         payer: it.payer.0,
@@ -123,7 +166,7 @@ fn returned(it: &CallChargeReturned, place: &Place<'_>) -> SplitRow {
         host_milli: -it.host_milli,
         agency_milli: -it.agency_milli,
         platform_milli: -it.platform_milli,
-        available_from: place.at,
+        available_from: recorded.metadata.recorded_at.to_utc(),
     }
 }
 
@@ -146,38 +189,6 @@ fn rate(
     }
 }
 
-async fn write_splits(connection: &mut PgConnection, rows: &[SplitRow]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO read.commission_splits (revision, recorded_at, source, source_id, payer, host, agency,
-                                             commission_scope, host_bps, agency_bps, gross_milli, host_milli,
-                                             agency_milli, platform_milli, available_from)
-         SELECT * FROM UNNEST($1::bigint[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[],
-                              $7::uuid[], $8::text[], $9::integer[], $10::integer[], $11::bigint[],
-                              $12::bigint[], $13::bigint[], $14::bigint[], $15::timestamptz[])",
-    )
-    .bind(rows.iter().map(|row| row.revision).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.source.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.source_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.payer).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.host).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.agency).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.commission_scope.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.host_bps).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.agency_bps).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.gross_milli).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.host_milli).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.agency_milli).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.platform_milli).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.available_from).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// A rate that was set or (without shares) cleared, from a moment on.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct CommissionRateRow {
@@ -195,7 +206,7 @@ pub struct CommissionRateRow {
 }
 
 /// One split of the commission log.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SplitRow {
     pub revision: i64,
     pub recorded_at: DateTime<Utc>,
@@ -260,7 +271,7 @@ impl ReadModels {
         let limit = page_size(limit);
         let before = Cursor::read_or("commission_log", before, i64::MAX)?;
         let mut query =
-            QueryBuilder::<Postgres>::new("SELECT * FROM read.commission_splits WHERE revision < ");
+            QueryBuilder::<Postgres>::new("SELECT revision FROM read.commission_splits WHERE revision < ");
         query.push_bind(before);
         if let Some(host) = filter.host {
             query.push(" AND host = ").push_bind(host.0);
@@ -269,10 +280,15 @@ impl ReadModels {
             query.push(" AND agency = ").push_bind(agency.0);
         }
         if let Some(source_id) = filter.source_id {
-            query.push(" AND source_id = ").push_bind(source_id);
+            // Splits stand under their source among all events.
+            query.push(" AND revision IN (SELECT revision FROM read.events WHERE correlation = ");
+            query.push_bind(source_id).push(")");
         }
         query.push(" ORDER BY revision DESC LIMIT ").push_bind(limit + 1);
-        let rows: Vec<SplitRow> = query.build_query_as().fetch_all(self.pool()?).await?;
-        Ok(Page::of(rows, limit, "commission_log", |row| row.revision))
+        let found: Vec<(i64,)> = query.build_query_as().fetch_all(self.pool()?).await?;
+        let Page { items, next } = Page::of(found, limit, "commission_log", |(revision,)| *revision);
+        let events = self.recorded(items.iter().map(|(revision,)| *revision)).await?;
+        let items = items.iter().map(|(revision,)| told(events.at(*revision)?));
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
     }
 }

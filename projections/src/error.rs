@@ -104,6 +104,9 @@ pub enum QueryError {
     Behind(#[from] Behind),
     #[error("the read models cannot be read: {0}")]
     Postgres(#[from] sqlx::Error),
+    /// The events that a page shows are read from the journal itself.
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] ReadError),
 }
 
 impl From<BadCursor> for QueryError {

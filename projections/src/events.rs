@@ -1,158 +1,180 @@
-//! The journal as admins audit it.
+//! Where the events of the journal stand: by type, person, correlation and time. What they say stays in the journal.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, page_size, pg_revision};
+use crate::mechanism::{
+    CopyRow, Cursor, Fields, Kind, Page, Place, ReadModel, ReadModels, append, page_size, pg_revision,
+};
 use chrono::{DateTime, Utc};
-use ledger_core::{PersonId, Recorded};
+use ledger_core::{Event, PersonId, Recorded};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
 CREATE TABLE read.events (
     revision bigint PRIMARY KEY,
-    event_id uuid NOT NULL UNIQUE,
-    kind text NOT NULL,
     recorded_at timestamptz NOT NULL,
-    actor text NOT NULL,
-    payer uuid,
     correlation uuid,
-    command_id uuid NOT NULL,
+    kind read.event_kind NOT NULL,
     -- The last event of its command: answers as of a moment stand at such revisions only.
-    closes_unit boolean NOT NULL,
-    people uuid[] NOT NULL,
-    data jsonb NOT NULL,
-    metadata jsonb NOT NULL
+    closes_unit boolean NOT NULL
 );
 CREATE INDEX events_of_kind ON read.events (kind, revision);
 CREATE INDEX events_of_correlation ON read.events (correlation, revision) WHERE correlation IS NOT NULL;
-CREATE INDEX events_by_time ON read.events (recorded_at, revision);
+CREATE INDEX units_by_time ON read.events (recorded_at, revision) WHERE closes_unit;
 
--- One row for each person whom an event concerns: a person's events are read in the journal's order,
--- which an index over the array in `events` could not do.
-CREATE TABLE read.event_people (
-    person uuid NOT NULL,
-    revision bigint NOT NULL,
-    kind text NOT NULL,
-    PRIMARY KEY (person, revision)
+-- Everybody whom an event concerns, counted in the order of their first events: the table below has a row or two an
+-- event, and a number is a quarter of an id.
+CREATE TABLE read.people (
+    person uuid PRIMARY KEY,
+    number integer NOT NULL UNIQUE,
+    -- The first event.
+    revision bigint NOT NULL
 );
-CREATE INDEX events_of_person_by_kind ON read.event_people (person, kind, revision);";
+CREATE INDEX people_by_revision ON read.people USING brin (revision) WITH (pages_per_range = 16);
+
+-- One row for each person whom an event concerns.
+CREATE TABLE read.event_people (
+    -- `number` in `people`.
+    person integer NOT NULL,
+    kind read.event_kind NOT NULL,
+    revision bigint NOT NULL,
+    -- A person's events of one type are read along this key. Those of all types are merged from it, type by type.
+    PRIMARY KEY (person, kind, revision)
+);
+-- Rows come in the journal's order, so verification finds a part of it by this small index.
+CREATE INDEX event_people_by_revision ON read.event_people USING brin (revision) WITH (pages_per_range = 16);";
 
 /// The events of a batch.
 #[derive(Default)]
 pub(crate) struct Events {
-    events: Vec<EventText>,
-    people: Vec<EventPersonRow>,
-}
-
-/// A row of `read.events`, its JSON as canonical text.
-struct EventText {
-    revision: i64,
-    event_id: Uuid,
-    kind: &'static str,
-    recorded_at: DateTime<Utc>,
-    actor: String,
-    payer: Option<Uuid>,
-    correlation: Option<Uuid>,
-    command_id: Uuid,
-    closes_unit: bool,
-    /// As Postgres writes an array: `{id,id}`.
-    people: String,
-    data: String,
-    metadata: String,
+    events: Vec<EventPlace>,
+    concerned: Vec<EventPerson>,
+    wanted: BTreeSet<PersonId>,
+    /// How many people there are.
+    count: i32,
+    numbers: HashMap<PersonId, i32>,
+    new_people: Vec<PersonNumber>,
 }
 
 impl ReadModel for Events {
     const TABLES: &'static str = TABLES;
 
-    fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
-        let Recorded { event_id, metadata, event, .. } = place.recorded;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON is UTF-8");
-        let people = event.people();
-        let names: Vec<String> = people.iter().map(ToString::to_string).collect();
-        let kind = event.kind();
-        for person in people.iter().map(|person| person.0).collect::<BTreeSet<_>>() {
-            self.people.push(EventPersonRow { person, revision: place.revision, kind: kind.to_owned() });
+    fn touch(&mut self, event: &Event) {
+        self.wanted.extend(event.people());
+    }
+
+    async fn load(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.wanted.is_empty() {
+            return Ok(());
         }
-        self.events.push(EventText {
-            revision: place.revision,
-            event_id: *event_id,
-            kind,
+        let wanted: Vec<Uuid> = self.wanted.iter().map(|person| person.0).collect();
+        let rows: Vec<(Uuid, i32)> =
+            sqlx::query_as("SELECT person, number FROM read.people WHERE person = ANY($1)")
+                .bind(&wanted)
+                .fetch_all(&mut *connection)
+                .await?;
+        if rows.len() < wanted.len() {
+            self.count = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM read.people")
+                .fetch_one(connection)
+                .await?;
+        }
+        self.numbers = rows.into_iter().map(|(person, number)| (PersonId(person), number)).collect();
+        Ok(())
+    }
+
+    fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
+        let (event, metadata) = (place.event(), &place.recorded.metadata);
+        let (revision, kind) = (place.revision, Kind(event.kind()));
+        for id in event.people().into_iter().collect::<BTreeSet<_>>() {
+            let (count, new_people) = (&mut self.count, &mut self.new_people);
+            let person = *self.numbers.entry(id).or_insert_with(|| {
+                *count += 1;
+                new_people.push(PersonNumber { person: id.0, number: *count, revision });
+                *count
+            });
+            self.concerned.push(EventPerson { person, kind, revision });
+        }
+        self.events.push(EventPlace {
+            revision,
             recorded_at: place.at,
-            actor: metadata.actor.to_string(),
-            payer: metadata.payer.map(|person| person.0),
             correlation: metadata.correlation,
-            command_id: metadata.command_id.0,
+            kind,
             closes_unit: metadata.closes_unit(),
-            people: format!("{{{}}}", names.join(",")),
-            data: text(event.encode()),
-            metadata: text(metadata.encode()),
         });
         Ok(())
     }
 
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        write_events(connection, &self.events).await?;
-        write_people(connection, &self.people).await
+        append(connection, &self.events).await?;
+        append(connection, &self.new_people).await?;
+        append(connection, &self.concerned).await
     }
 }
 
-async fn write_events(connection: &mut PgConnection, rows: &[EventText]) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO read.events (revision, event_id, kind, recorded_at, actor, payer, correlation, command_id,
-                                  closes_unit, people, data, metadata)
-         SELECT revision, event_id, kind, recorded_at, actor, payer, correlation, command_id,
-                closes_unit, people::uuid[], data::jsonb, metadata::jsonb
-         FROM UNNEST($1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[],
-                     $7::uuid[], $8::uuid[], $9::boolean[], $10::text[], $11::text[], $12::text[])
-              AS batch (revision, event_id, kind, recorded_at, actor, payer, correlation, command_id,
-                        closes_unit, people, data, metadata)",
-    )
-    .bind(rows.iter().map(|row| row.revision).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.event_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.kind).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.actor.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.payer).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.correlation).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.command_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.closes_unit).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.people.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.data.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.metadata.as_str()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
+/// A row of `read.events`.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct EventPlace {
+    pub revision: i64,
+    pub recorded_at: DateTime<Utc>,
+    pub correlation: Option<Uuid>,
+    pub kind: Kind,
+    pub closes_unit: bool,
 }
 
-async fn write_people(connection: &mut PgConnection, rows: &[EventPersonRow]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
+impl CopyRow for EventPlace {
+    const TABLE: &'static str = "events";
+    const COLUMNS: &'static [&'static str] =
+        &["revision", "recorded_at", "correlation", "kind", "closes_unit"];
+
+    fn fields(&self, fields: &mut Fields<'_>) {
+        fields
+            .bigint(self.revision)
+            .time(self.recorded_at)
+            .uuid(self.correlation)
+            .text(self.kind.0)
+            .boolean(self.closes_unit);
     }
-    sqlx::query(
-        "INSERT INTO read.event_people (person, revision, kind)
-         SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::text[])",
-    )
-    .bind(rows.iter().map(|row| row.person).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.revision).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
+}
+
+/// A row of `read.people`.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct PersonNumber {
+    pub person: Uuid,
+    pub number: i32,
+    pub revision: i64,
+}
+
+impl CopyRow for PersonNumber {
+    const TABLE: &'static str = "people";
+    const COLUMNS: &'static [&'static str] = &["person", "number", "revision"];
+
+    fn fields(&self, fields: &mut Fields<'_>) {
+        fields.uuid(Some(self.person)).integer(self.number).bigint(self.revision);
+    }
 }
 
 /// That an event concerns a person.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
-pub(crate) struct EventPersonRow {
-    pub person: Uuid,
+pub(crate) struct EventPerson {
+    pub person: i32,
+    pub kind: Kind,
     pub revision: i64,
-    pub kind: String,
+}
+
+impl CopyRow for EventPerson {
+    const TABLE: &'static str = "event_people";
+    const COLUMNS: &'static [&'static str] = &["person", "kind", "revision"];
+
+    fn fields(&self, fields: &mut Fields<'_>) {
+        fields.integer(self.person).text(self.kind.0).bigint(self.revision);
+    }
 }
 
 /// An event of the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct EventRow {
     pub revision: i64,
     pub event_id: Uuid,
@@ -174,6 +196,27 @@ pub struct EventRow {
     pub metadata: serde_json::Value,
 }
 
+impl From<&Recorded> for EventRow {
+    fn from(recorded: &Recorded) -> EventRow {
+        let Recorded { revision, event_id, metadata, event } = recorded;
+        let json = |bytes: Vec<u8>| serde_json::from_slice(&bytes).unwrap_or_default();
+        EventRow {
+            revision: pg_revision(*revision),
+            event_id: *event_id,
+            kind: event.kind().to_owned(),
+            recorded_at: metadata.recorded_at.to_utc(),
+            actor: metadata.actor.to_string(),
+            payer: metadata.payer.map(|person| person.0),
+            correlation: metadata.correlation,
+            command_id: metadata.command_id.0,
+            closes_unit: metadata.closes_unit(),
+            people: event.people().iter().map(|person| person.0).collect(),
+            data: json(event.encode()),
+            metadata: json(metadata.encode()),
+        }
+    }
+}
+
 /// Which events; all that is absent matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
@@ -186,19 +229,20 @@ pub struct EventFilter {
 
 impl ReadModels {
     /// # Errors
-    /// When Postgres fails.
+    /// When Postgres or the journal fails.
     pub async fn event(&self, revision: u64) -> Result<Option<EventRow>, QueryError> {
-        let row = sqlx::query_as("SELECT * FROM read.events WHERE revision = $1")
+        let found: Option<i64> = sqlx::query_scalar("SELECT revision FROM read.events WHERE revision = $1")
             .bind(pg_revision(revision))
             .fetch_optional(self.pool()?)
             .await?;
-        Ok(row)
+        let Some(revision) = found else { return Ok(None) };
+        Ok(Some(self.recorded([revision]).await?.at(revision)?.into()))
     }
 
     /// The events in the journal's order, oldest first; the cursor leads to later ones.
     ///
     /// # Errors
-    /// [`QueryError::BadCursor`], or when Postgres fails.
+    /// [`QueryError::BadCursor`], or when Postgres or the journal fails.
     pub async fn events(
         &self,
         filter: &EventFilter,
@@ -208,34 +252,54 @@ impl ReadModels {
         let limit = page_size(limit);
         let after = Cursor::read_or("events", after, -1_i64)?;
         let first = filter.from.map_or(0, pg_revision).max(after.saturating_add(1));
-        let mut query = QueryBuilder::<Postgres>::new("SELECT events.* FROM read.events ");
-        // The events of one call or purchase are few; those of a person or of a kind are read along the
-        // index that has them in order.
-        match (filter.person, filter.correlation) {
-            (Some(person), None) => {
-                query.push("JOIN read.event_people AS of USING (revision) WHERE of.person = ");
-                query.push_bind(person.0).push(" AND of.revision >= ").push_bind(first);
-                if let Some(kind) = &filter.kind {
-                    query.push(" AND of.kind = ").push_bind(kind);
-                }
-                query.push(" ORDER BY of.revision");
-            }
-            (person, correlation) => {
-                query.push("WHERE events.revision >= ").push_bind(first);
-                if let Some(correlation) = correlation {
-                    query.push(" AND correlation = ").push_bind(correlation);
-                }
-                if let Some(person) = person {
-                    query.push(" AND people @> ").push_bind(vec![person.0]);
-                }
-                if let Some(kind) = &filter.kind {
-                    query.push(" AND events.kind = ").push_bind(kind);
-                }
-                query.push(" ORDER BY events.revision");
-            }
-        }
-        query.push(" LIMIT ").push_bind(limit + 1);
-        let rows: Vec<EventRow> = query.build_query_as().fetch_all(self.pool()?).await?;
-        Ok(Page::of(rows, limit, "events", |row| row.revision))
+        let mut query = match (filter.person, filter.correlation) {
+            (Some(person), None) => of_person(person, filter.kind.as_deref(), first, limit + 1),
+            _ => of_all(filter, first),
+        };
+        query.push(" ORDER BY revision LIMIT ").push_bind(limit + 1);
+        let found: Vec<(i64,)> = query.build_query_as().fetch_all(self.pool()?).await?;
+        let page = Page::of(found, limit, "events", |(revision,)| *revision);
+        let events = self.recorded(page.items.iter().map(|(revision,)| *revision)).await?;
+        let items = page.items.iter().map(|(revision,)| Ok(events.at(*revision)?.into()));
+        Ok(Page { items: items.collect::<Result<_, QueryError>>()?, next: page.next })
     }
+}
+
+/// The events that concern a person, read along the key that has those of a type in order.
+fn of_person(
+    person: PersonId,
+    kind: Option<&str>,
+    first: i64,
+    limit: i64,
+) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT revision FROM (");
+    let kinds = Event::KINDS.iter().filter(|name| kind.is_none_or(|kind| kind == **name));
+    for (place, kind) in kinds.enumerate() {
+        query.push(if place == 0 { "(" } else { " UNION ALL (" });
+        query.push("SELECT revision FROM read.event_people WHERE person = ");
+        query.push("(SELECT number FROM read.people WHERE person = ").push_bind(person.0);
+        query.push(") AND kind = ").push_bind(*kind).push("::read.event_kind");
+        query.push(" AND revision >= ").push_bind(first);
+        query.push(" ORDER BY revision LIMIT ").push_bind(limit).push(")");
+    }
+    query.push(") AS of_person");
+    query
+}
+
+fn of_all(filter: &EventFilter, first: i64) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT revision FROM read.events WHERE revision >= ");
+    query.push_bind(first);
+    if let Some(kind) = &filter.kind {
+        query.push(" AND kind = ").push_bind(kind.clone()).push("::read.event_kind");
+    }
+    // The events of one call or purchase are few.
+    if let Some(correlation) = filter.correlation {
+        query.push(" AND correlation = ").push_bind(correlation);
+    }
+    if let Some(person) = filter.person {
+        query.push(" AND EXISTS (SELECT FROM read.event_people AS of WHERE of.person = ");
+        query.push("(SELECT number FROM read.people WHERE person = ").push_bind(person.0);
+        query.push(") AND of.kind = events.kind AND of.revision = events.revision)");
+    }
+    query
 }

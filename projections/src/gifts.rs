@@ -1,29 +1,27 @@
 //! Gifts that were sent.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
+use crate::mechanism::{
+    CopyRow, Cursor, Events, Fields, Page, Place, ReadModel, ReadModels, Table, append, page_size,
+};
 use chrono::{DateTime, Utc};
+use event_store::ReadError;
 use ledger_core::event::SplitSource;
-use ledger_core::{Event, PersonId};
+use ledger_core::{Event, Metadata, PersonId};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
+use std::ops::RangeInclusive;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
+-- Where gifts were sent, to whom. Their splits and all else stand in the journal.
 CREATE TABLE read.gifts_sent (
-    sending uuid PRIMARY KEY,
-    revision bigint NOT NULL UNIQUE,
-    gift uuid NOT NULL,
-    sender uuid NOT NULL,
-    host uuid NOT NULL,
-    call uuid,
-    price_milli bigint NOT NULL,
-    host_milli bigint NOT NULL,
-    agency_milli bigint NOT NULL,
-    platform_milli bigint NOT NULL,
+    revision bigint PRIMARY KEY,
     sent_at timestamptz NOT NULL,
-    CHECK (price_milli = host_milli + agency_milli + platform_milli)
+    price_milli bigint NOT NULL,
+    sender uuid NOT NULL,
+    host uuid NOT NULL
 );
 CREATE INDEX gifts_of_host ON read.gifts_sent (host, revision);
 
@@ -33,9 +31,6 @@ CREATE TABLE read.host_gift_totals (
     value_milli bigint NOT NULL,
     revision bigint NOT NULL
 );";
-
-const WRITE: &str =
-    "INSERT INTO read.gifts_sent SELECT * FROM json_populate_recordset(NULL::read.gifts_sent, $1::json)";
 
 const ADD_TOTALS: &str = "
     INSERT INTO read.host_gift_totals AS totals
@@ -47,7 +42,7 @@ const ADD_TOTALS: &str = "
 /// The gifts that a batch of events sends, and what it adds to the totals of their hosts.
 #[derive(Default)]
 pub(crate) struct Gifts {
-    sent: Table<GiftRow>,
+    sent: Vec<GiftPlace>,
     added: Table<HostGiftTotals>,
 }
 
@@ -55,50 +50,55 @@ impl ReadModel for Gifts {
     const TABLES: &'static str = TABLES;
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
-        match place.event() {
-            Event::GiftSent(it) => {
-                let row = GiftRow {
-                    sending: it.sending.0,
-                    revision: place.revision,
-                    gift: it.gift.0,
-                    sender: it.sender.0,
-                    host: it.host.0,
-                    call: it.call.map(|id| id.0),
-                    price_milli: it.price_milli,
-                    // The next event of the unit splits the price.
-                    host_milli: 0,
-                    agency_milli: 0,
-                    platform_milli: 0,
-                    sent_at: place.at,
-                };
-                self.sent.insert(row.sending, row);
-                let none = HostGiftTotals { host: it.host.0, gift_count: 0, value_milli: 0, revision: 0 };
-                let totals = self.added.entry(it.host.0).or_insert(none);
-                totals.gift_count += 1;
-                totals.value_milli += it.price_milli;
-                totals.revision = place.revision;
-            }
-            Event::CommissionSplit(it) => {
-                if let SplitSource::Gift(sending) = it.source {
-                    let row = self.sent.find(sending.0, "gift", place)?;
-                    row.host_milli += it.host_milli;
-                    row.agency_milli += it.agency_milli;
-                    row.platform_milli += it.platform_milli;
-                }
-            }
-            _ => {}
+        if let Event::GiftSent(it) = place.event() {
+            self.sent.push(GiftPlace {
+                revision: place.revision,
+                sent_at: place.at,
+                price_milli: it.price_milli,
+                sender: it.sender.0,
+                host: it.host.0,
+            });
+            let none = HostGiftTotals { host: it.host.0, gift_count: 0, value_milli: 0, revision: 0 };
+            let totals = self.added.entry(it.host.0).or_insert(none);
+            totals.gift_count += 1;
+            totals.value_milli += it.price_milli;
+            totals.revision = place.revision;
         }
         Ok(())
     }
 
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.sent.write(connection, WRITE).await?;
+        append(connection, &self.sent).await?;
         self.added.write(connection, ADD_TOTALS).await
     }
 }
 
+/// A row of `read.gifts_sent`.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct GiftPlace {
+    pub revision: i64,
+    pub sent_at: DateTime<Utc>,
+    pub price_milli: i64,
+    pub sender: Uuid,
+    pub host: Uuid,
+}
+
+impl CopyRow for GiftPlace {
+    const TABLE: &'static str = "gifts_sent";
+    const COLUMNS: &'static [&'static str] = &["revision", "sent_at", "price_milli", "sender", "host"];
+
+    fn fields(&self, fields: &mut Fields<'_>) {
+        fields
+            .bigint(self.revision)
+            .time(self.sent_at)
+            .bigint(self.price_milli)
+            .uuid(Some(self.sender))
+            .uuid(Some(self.host));
+    }
+}
+
 /// One sending of a gift, and who earned how much of it.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct GiftRow {
     pub sending: Uuid,
     pub revision: i64,
@@ -112,6 +112,42 @@ pub struct GiftRow {
     pub agency_milli: i64,
     pub platform_milli: i64,
     pub sent_at: DateTime<Utc>,
+}
+
+/// The gift of an event and its split, which is a later event of the same unit; a gift that cost nothing has none.
+fn told(events: &Events, revision: i64) -> Result<GiftRow, QueryError> {
+    let sent = events.at(revision)?;
+    let Event::GiftSent(it) = &sent.event else {
+        return Err(ReadError::Damaged(format!("the event at {revision} is no gift")).into());
+    };
+    let mut row = GiftRow {
+        sending: it.sending.0,
+        revision,
+        gift: it.gift.0,
+        sender: it.sender.0,
+        host: it.host.0,
+        call: it.call.map(|call| call.0),
+        price_milli: it.price_milli,
+        host_milli: 0,
+        agency_milli: 0,
+        platform_milli: 0,
+        sent_at: sent.metadata.recorded_at.to_utc(),
+    };
+    for later in rest_of_unit(&sent.metadata, revision) {
+        if let Event::CommissionSplit(split) = &events.at(later)?.event
+            && split.source == SplitSource::Gift(it.sending)
+        {
+            row.host_milli += split.host_milli;
+            row.agency_milli += split.agency_milli;
+            row.platform_milli += split.platform_milli;
+        }
+    }
+    Ok(row)
+}
+
+/// The revisions that follow `revision` in its unit.
+fn rest_of_unit(metadata: &Metadata, revision: i64) -> RangeInclusive<i64> {
+    revision + 1..=revision + i64::from(metadata.count) - i64::from(metadata.index) - 1
 }
 
 /// All gifts that a host ever received.
@@ -128,7 +164,7 @@ impl ReadModels {
     /// The gifts that `host` received, newest first.
     ///
     /// # Errors
-    /// [`QueryError::BadCursor`], or when Postgres fails.
+    /// [`QueryError::BadCursor`], or when Postgres or the journal fails.
     pub async fn gifts_received(
         &self,
         host: PersonId,
@@ -136,8 +172,8 @@ impl ReadModels {
         limit: u32,
     ) -> Result<Page<GiftRow>, QueryError> {
         let limit = page_size(limit);
-        let rows: Vec<GiftRow> = sqlx::query_as(
-            "SELECT * FROM read.gifts_sent WHERE host = $1 AND revision < $2
+        let found: Vec<(i64,)> = sqlx::query_as(
+            "SELECT revision FROM read.gifts_sent WHERE host = $1 AND revision < $2
              ORDER BY revision DESC LIMIT $3",
         )
         .bind(host.0)
@@ -145,7 +181,19 @@ impl ReadModels {
         .bind(limit + 1)
         .fetch_all(self.pool()?)
         .await?;
-        Ok(Page::of(rows, limit, "gifts_received", |row| row.revision))
+        let Page { items, next } = Page::of(found, limit, "gifts_received", |(revision,)| *revision);
+        // A gift and its split are a whole unit mostly, so they are read together. What a unit has beyond is read then.
+        let mut events =
+            self.recorded(items.iter().flat_map(|(revision,)| [*revision, *revision + 1])).await?;
+        let mut beyond = Vec::new();
+        for (revision,) in &items {
+            beyond.extend(rest_of_unit(&events.at(*revision)?.metadata, *revision).skip(1));
+        }
+        if !beyond.is_empty() {
+            events.extend(self.recorded(beyond).await?);
+        }
+        let items = items.iter().map(|(revision,)| told(&events, *revision));
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
     }
 
     /// Count and value of all gifts that `host` received; zeros when there is none.

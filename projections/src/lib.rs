@@ -9,6 +9,9 @@
 //! written, and its queries. To add one, write the file and add a line to the list below; `verify` has a
 //! file of its own for it.
 //!
+//! What an event says stays in the journal. Tables keep what queries look for and what folds from events; the page that
+//! is shown reads its events from the store.
+//!
 //! What holds for all tables: amounts are whole numbers (`_milli` are thousandths of a coin, `_minor` the
 //! smallest unit of the asset that stands beside them); `revision` is the event that a row follows from
 //! or was last changed by; there are no foreign keys, since all rows come from one journal in one order

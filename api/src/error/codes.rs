@@ -86,6 +86,6 @@ fn query(fault: &QueryError) -> Problem {
             "read_models_refused",
             "the read models do not belong to the journal; an operator has to rebuild them or restore the journal",
         ),
-        QueryError::Postgres(_) => Refusal::unavailable().into(),
+        QueryError::Postgres(_) | QueryError::Journal(_) => Refusal::unavailable().into(),
     }
 }

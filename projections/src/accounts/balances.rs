@@ -149,7 +149,8 @@ impl ReadModels {
         let (account, asset) = (account.to_string(), asset.to_string());
         let balance_minor: Option<i64> = sqlx::query_scalar(
             "SELECT balance_after_minor FROM read.statement_lines
-             WHERE account = $1 AND asset = $2 AND revision <= $3
+             WHERE account = (SELECT number FROM read.balances WHERE account = $1 AND asset = $2)
+               AND revision <= $3
              ORDER BY revision DESC, posting_index DESC LIMIT 1",
         )
         .bind(&account)
@@ -157,6 +158,7 @@ impl ReadModels {
         .bind(boundary.map_or(-1, |(revision, _)| revision))
         .fetch_optional(self.pool()?)
         .await?;
+        // An account without a line was not moved yet, or is clearing, which is at zero at each boundary.
         Ok(BalanceAsOf {
             account,
             asset,

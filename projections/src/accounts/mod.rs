@@ -2,16 +2,17 @@
 
 mod balances;
 mod statements;
-pub(crate) mod words;
+mod words;
 
 pub use balances::{AsOf, BalanceAsOf, TrialBalance, TrialBalanceLine, TrialBalanceSum};
 pub use statements::{StatementLine, StatementOf};
 
 use crate::error::ProjectError;
-use crate::mechanism::{Place, ReadModel, put};
+use crate::mechanism::{CopyRow, Fields, Place, ReadModel, append, put};
 use ledger_core::{Account, Asset, Event};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const TABLES: &str = "
@@ -19,6 +20,8 @@ CREATE TABLE read.balances (
     -- By bytes, whatever the database's locale: accounts are listed by prefix and in pages down the key.
     account text COLLATE \"C\" NOT NULL,
     asset text COLLATE \"C\" NOT NULL,
+    -- Counts the accounts in the order of their first movements. Statements name the account by it.
+    number integer NOT NULL UNIQUE,
     -- Debit is positive, as in the journal; the owner's view is made when it is read.
     balance_minor bigint NOT NULL,
     revision bigint NOT NULL,
@@ -38,31 +41,22 @@ CREATE TABLE read.account_classes (
     PRIMARY KEY (class, asset)
 );
 
+-- A posting makes one line. What it says beside its figures is made of the event when it is read. Clearing has no
+-- lines here: it is at zero before and after each unit, so its statement is made of the units themselves.
 CREATE TABLE read.statement_lines (
-    account text NOT NULL,
-    asset text NOT NULL,
+    -- `number` of the account's balance.
+    account integer NOT NULL,
+    posting_index smallint NOT NULL,
     revision bigint NOT NULL,
-    posting_index integer NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    kind text NOT NULL,
-    type text NOT NULL,
-    status text NOT NULL,
-    description text NOT NULL,
     -- As the account's owner reads them: what they gain is positive.
     amount_minor bigint NOT NULL CHECK (amount_minor <> 0),
     balance_after_minor bigint NOT NULL,
-    counterparty_account text,
-    counterparty_person uuid,
-    correlation uuid,
-    -- Whose wallet the account is part of.
-    person uuid,
     -- The statement of an account, and its balance at any revision, are read along this key.
-    PRIMARY KEY (account, asset, revision, posting_index),
-    -- A posting makes one line; verification reads them in the journal's order.
-    UNIQUE (revision, posting_index)
+    PRIMARY KEY (account, revision, posting_index)
 );
-CREATE INDEX statement_lines_of_person ON read.statement_lines (person, revision, posting_index)
-    WHERE person IS NOT NULL;";
+-- Rows come in the journal's order, so verification finds a part of it by this small index.
+CREATE INDEX statement_lines_by_revision ON read.statement_lines USING brin (revision)
+    WITH (pages_per_range = 16);";
 
 const ADD_CLASSES: &str = "
     INSERT INTO read.account_classes AS classes
@@ -74,8 +68,9 @@ const ADD_CLASSES: &str = "
 type BalanceKey = (Account, Asset);
 
 /// Debit positive.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Balance {
+    number: i32,
     balance_minor: i64,
     revision: i64,
 }
@@ -84,10 +79,12 @@ struct Balance {
 #[derive(Default)]
 pub(crate) struct Accounts {
     wanted: BTreeSet<BalanceKey>,
+    /// How many accounts there are.
+    count: i32,
     balances: HashMap<BalanceKey, Balance>,
-    lines: Vec<StatementLine>,
+    lines: Vec<LineRow>,
     /// What the batch adds to the sums of classes.
-    added: BTreeMap<(String, String), AccountClassRow>,
+    added: BTreeMap<(Cow<'static, str>, Asset), AccountClassRow>,
 }
 
 impl ReadModel for Accounts {
@@ -105,8 +102,11 @@ impl ReadModel for Accounts {
         // Rows come back under the place of their key, so that no text has to be read back as an account.
         let accounts: Vec<String> = self.wanted.iter().map(|(account, _)| account.to_string()).collect();
         let assets: Vec<String> = self.wanted.iter().map(|(_, asset)| asset.to_string()).collect();
-        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
-            "SELECT wanted.place, balances.balance_minor, balances.revision
+        // The first row, which no key has the place of, is the highest number.
+        let rows: Vec<(i64, i32, i64, i64)> = sqlx::query_as(
+            "SELECT 0::bigint, coalesce(max(number), 0), 0::bigint, 0::bigint FROM read.balances
+             UNION ALL
+             SELECT wanted.place, balances.number, balances.balance_minor, balances.revision
              FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS wanted (account, asset, place)
              JOIN read.balances USING (account, asset)",
         )
@@ -114,58 +114,51 @@ impl ReadModel for Accounts {
         .bind(&assets)
         .fetch_all(connection)
         .await?;
-        let found: HashMap<i64, Balance> = rows
-            .into_iter()
-            .map(|(place, balance_minor, revision)| (place, Balance { balance_minor, revision }))
-            .collect();
-        let keyed = self.wanted.iter().zip(1_i64..);
-        self.balances =
-            keyed.map(|(key, place)| (*key, found.get(&place).copied().unwrap_or_default())).collect();
+        let keys: Vec<BalanceKey> = self.wanted.iter().copied().collect();
+        for (place, number, balance_minor, revision) in rows {
+            match usize::try_from(place).ok().and_then(|place| keys.get(place.checked_sub(1)?)) {
+                Some(key) => _ = self.balances.insert(*key, Balance { number, balance_minor, revision }),
+                None => self.count = number,
+            }
+        }
         Ok(())
     }
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
-        let (event, correlation) = (place.event(), place.recorded.metadata.correlation);
-        let postings = event.postings();
-        for (posting, index) in postings.iter().zip(0_i32..) {
+        for (posting, posting_index) in place.event().postings().iter().zip(0_i16..) {
             let account = posting.account;
-            let balance = self.balances.entry((account, posting.asset)).or_default();
+            let count = &mut self.count;
+            let balance = self.balances.entry((account, posting.asset)).or_insert_with(|| {
+                *count += 1;
+                Balance { number: *count, balance_minor: 0, revision: 0 }
+            });
             let before = balance.balance_minor;
             balance.balance_minor += posting.amount;
             balance.revision = place.revision;
-            let (class, asset) = (class_of(account), posting.asset.to_string());
-            let sums = self
-                .added
-                .entry((class.clone(), asset.clone()))
-                .or_insert(AccountClassRow { class, asset, debit_minor: 0, credit_minor: 0, revision: 0 });
+            let class = class_of(account);
+            let sums = self.added.entry((class, posting.asset)).or_insert_with_key(|(class, asset)| {
+                let (class, asset) = (class.clone().into_owned(), asset.to_string());
+                AccountClassRow { class, asset, debit_minor: 0, credit_minor: 0, revision: 0 }
+            });
             sums.debit_minor += balance.balance_minor.max(0) - before.max(0);
             sums.credit_minor += before.min(0) - balance.balance_minor.min(0);
             sums.revision = place.revision;
-            let words = words::describe(event, account, place.medium.as_deref());
-            let other = words::opposite(postings, index as usize).map(|posting| posting.account);
-            self.lines.push(StatementLine {
-                account: account.to_string(),
-                asset: posting.asset.to_string(),
+            if account == Account::ClearingCharges {
+                continue;
+            }
+            self.lines.push(LineRow {
+                account: balance.number,
+                posting_index,
                 revision: place.revision,
-                posting_index: index,
-                recorded_at: place.at,
-                kind: event.kind().to_owned(),
-                movement: words.movement.to_owned(),
-                status: words.status.to_owned(),
-                description: words.description.into_owned(),
                 amount_minor: account.natural_balance(posting.amount),
                 balance_after_minor: account.natural_balance(balance.balance_minor),
-                counterparty_account: other.map(|other| other.to_string()),
-                counterparty_person: words::counterparty(event, account, other).map(|person| person.0),
-                correlation,
-                person: account.person().map(|person| person.0),
             });
         }
         Ok(())
     }
 
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        write_lines(connection, &self.lines).await?;
+        append(connection, &self.lines).await?;
         write_balances(connection, &self.balances).await?;
         put(connection, ADD_CLASSES, self.added.values()).await
     }
@@ -182,42 +175,40 @@ pub(crate) struct AccountClassRow {
 }
 
 /// The account's name with `*` for the person, agency or withdrawal in it.
-pub(crate) fn class_of(account: Account) -> String {
-    let name = account.to_string();
-    let parts: Vec<&str> = name.split(':').map(|part| if part.len() == 36 { "*" } else { part }).collect();
-    parts.join(":")
+pub(crate) fn class_of(account: Account) -> Cow<'static, str> {
+    match account {
+        Account::UserPurchased(_) => "user:*:purchased".into(),
+        Account::UserBonus(_) => "user:*:bonus".into(),
+        Account::HostEarnings(_) => "host:*:earnings".into(),
+        Account::AgencyEarnings(_) => "agency:*:earnings".into(),
+        Account::WithdrawalHeld(_) => "withdrawal:*:held".into(),
+        alone => alone.to_string().into(),
+    }
 }
 
-async fn write_lines(connection: &mut PgConnection, rows: &[StatementLine]) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
+/// A row of `read.statement_lines`.
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+pub(crate) struct LineRow {
+    pub account: i32,
+    pub posting_index: i16,
+    pub revision: i64,
+    pub amount_minor: i64,
+    pub balance_after_minor: i64,
+}
+
+impl CopyRow for LineRow {
+    const TABLE: &'static str = "statement_lines";
+    const COLUMNS: &'static [&'static str] =
+        &["account", "posting_index", "revision", "amount_minor", "balance_after_minor"];
+
+    fn fields(&self, fields: &mut Fields<'_>) {
+        fields
+            .integer(self.account)
+            .smallint(self.posting_index)
+            .bigint(self.revision)
+            .bigint(self.amount_minor)
+            .bigint(self.balance_after_minor);
     }
-    sqlx::query(
-        "INSERT INTO read.statement_lines (account, asset, revision, posting_index, recorded_at, kind, type,
-                                           status, description, amount_minor, balance_after_minor,
-                                           counterparty_account, counterparty_person, correlation, person)
-         SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::integer[], $5::timestamptz[], $6::text[],
-                              $7::text[], $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::text[],
-                              $13::uuid[], $14::uuid[], $15::uuid[])",
-    )
-    .bind(rows.iter().map(|row| row.account.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.asset.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.revision).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.posting_index).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.movement.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.status.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.description.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.amount_minor).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.balance_after_minor).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.counterparty_account.as_deref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.counterparty_person).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.correlation).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.person).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 async fn write_balances(
@@ -229,13 +220,14 @@ async fn write_balances(
     }
     let rows: Vec<_> = balances.iter().collect();
     sqlx::query(
-        "INSERT INTO read.balances (account, asset, balance_minor, revision)
-         SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+        "INSERT INTO read.balances (account, asset, number, balance_minor, revision)
+         SELECT * FROM UNNEST($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[])
          ON CONFLICT (account, asset) DO UPDATE
          SET balance_minor = EXCLUDED.balance_minor, revision = EXCLUDED.revision",
     )
     .bind(rows.iter().map(|((account, _), _)| account.to_string()).collect::<Vec<_>>())
     .bind(rows.iter().map(|((_, asset), _)| asset.to_string()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, balance)| balance.number).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, balance)| balance.balance_minor).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, balance)| balance.revision).collect::<Vec<_>>())
     .execute(connection)

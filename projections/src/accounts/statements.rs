@@ -1,16 +1,21 @@
 //! Statements: every movement of an account, with the balance after it.
 
+use super::words;
+use crate::calls::CallRow;
 use crate::error::QueryError;
-use crate::mechanism::{Cursor, Page, ReadModels, page_size};
+use crate::mechanism::{Cursor, Events, Page, ReadModels, page_size, pg_revision};
 use chrono::{DateTime, Utc};
-use ledger_core::{Account, Asset, PersonId};
+use event_store::ReadError;
+use ledger_core::event::CommissionSplit;
+use ledger_core::{Account, Asset, CallId, PersonId, Recorded};
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::{Postgres, QueryBuilder};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// One movement, as the account's owner reads it.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct StatementLine {
     pub account: String,
     /// The asset of the amounts, such as `COIN/3`: they count its smallest unit.
@@ -22,7 +27,6 @@ pub struct StatementLine {
     pub kind: String,
     /// `purchase`, `refund`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
     /// `withdrawal` or `adjustment`.
-    #[sqlx(rename = "type")]
     #[serde(rename = "type")]
     pub movement: String,
     /// `completed`; of a withdrawal its state after the movement; of unmatched money `unresolved`.
@@ -49,11 +53,27 @@ pub enum StatementOf {
     Account(Account, Asset),
 }
 
+impl StatementOf {
+    fn accounts(self) -> Vec<(Account, Asset)> {
+        match self {
+            StatementOf::Person(person) => {
+                [Account::UserPurchased(person), Account::UserBonus(person), Account::HostEarnings(person)]
+                    .map(|account| (account, Asset::COIN))
+                    .to_vec()
+            }
+            StatementOf::Account(account, asset) => vec![(account, asset)],
+        }
+    }
+}
+
+/// A line as its table has it: the revision, the posting, the balance after it.
+type Kept = (i64, i16, i64);
+
 impl ReadModels {
     /// The movements, newest first.
     ///
     /// # Errors
-    /// [`QueryError::BadCursor`], or when Postgres fails.
+    /// [`QueryError::BadCursor`], or when Postgres or the journal fails.
     pub async fn statement(
         &self,
         of: StatementOf,
@@ -61,29 +81,138 @@ impl ReadModels {
         limit: u32,
     ) -> Result<Page<StatementLine>, QueryError> {
         let limit = page_size(limit);
-        let (revision, index) = Cursor::read_or("statement", before, (i64::MAX, i32::MAX))?;
-        let query = match of {
-            StatementOf::Person(person) => sqlx::query_as(
-                "SELECT * FROM read.statement_lines
-                 WHERE (revision, posting_index) < ($1, $2) AND person = $4
-                 ORDER BY revision DESC, posting_index DESC LIMIT $3",
-            )
-            .bind(revision)
-            .bind(index)
-            .bind(limit + 1)
-            .bind(person.0),
-            StatementOf::Account(account, asset) => sqlx::query_as(
-                "SELECT * FROM read.statement_lines
-                 WHERE (revision, posting_index) < ($1, $2) AND account = $4 AND asset = $5
-                 ORDER BY revision DESC, posting_index DESC LIMIT $3",
-            )
-            .bind(revision)
-            .bind(index)
-            .bind(limit + 1)
-            .bind(account.to_string())
-            .bind(asset.to_string()),
+        let before = Cursor::read_or("statement", before, (i64::MAX, i16::MAX))?;
+        let page = |kept| Page::of(kept, limit, "statement", |line: &Kept| (line.0, line.1));
+        let (Page { items, next }, events) = match of {
+            StatementOf::Account(Account::ClearingCharges, asset) => {
+                let (kept, events) = self.clearing(asset, before, limit + 1).await?;
+                (page(kept), events)
+            }
+            _ => {
+                let page = page(self.lines(of, before, limit + 1).await?);
+                let events = self.recorded(page.items.iter().map(|line| line.0)).await?;
+                (page, events)
+            }
         };
-        let rows: Vec<StatementLine> = query.fetch_all(self.pool()?).await?;
-        Ok(Page::of(rows, limit, "statement", |row| (row.revision, row.posting_index)))
+        let media = self.media(&events).await?;
+        let items = items.iter().map(|line| told(line, events.at(line.0)?, &media));
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
     }
+
+    /// The lines before a place, newest first. Each account has its own in order along the key, and they are merged.
+    async fn lines(&self, of: StatementOf, before: (i64, i16), limit: i64) -> Result<Vec<Kept>, QueryError> {
+        let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM (");
+        for (place, (account, asset)) in of.accounts().into_iter().enumerate() {
+            query.push(if place == 0 { "(" } else { " UNION ALL (" });
+            query.push(
+                "SELECT revision, posting_index, balance_after_minor FROM read.statement_lines
+                 WHERE account = (SELECT number FROM read.balances WHERE account = ",
+            );
+            query.push_bind(account.to_string()).push(" AND asset = ").push_bind(asset.to_string());
+            query.push(") AND (revision, posting_index) < (").push_bind(before.0);
+            query.push(", ").push_bind(before.1);
+            query.push(") ORDER BY revision DESC, posting_index DESC LIMIT ").push_bind(limit).push(")");
+        }
+        query.push(") AS lines ORDER BY revision DESC, posting_index DESC LIMIT ").push_bind(limit);
+        Ok(query.build_query_as().fetch_all(self.pool()?).await?)
+    }
+
+    /// As [`ReadModels::lines`], of clearing. A charge and its split are of one unit, and each split moves clearing: the
+    /// lines are made of the units of the splits around the place and before it.
+    async fn clearing(
+        &self,
+        asset: Asset,
+        before: (i64, i16),
+        limit: i64,
+    ) -> Result<(Vec<Kept>, Events), QueryError> {
+        let splits: Vec<i64> = sqlx::query_scalar(
+            "(SELECT revision FROM read.events WHERE kind = $1::read.event_kind AND revision > $2
+              ORDER BY revision LIMIT 1)
+             UNION ALL
+             (SELECT revision FROM read.events WHERE kind = $1::read.event_kind AND revision <= $2
+              ORDER BY revision DESC LIMIT $3)",
+        )
+        .bind(CommissionSplit::KIND)
+        .bind(before.0)
+        // All lines of the first may stand on the page before.
+        .bind(limit.saturating_add(1))
+        .fetch_all(self.pool()?)
+        .await?;
+        // Most units are a charge and its split.
+        let mut events =
+            self.recorded(splits.iter().flat_map(|revision| [*revision - 1, *revision])).await?;
+        let mut units = BTreeMap::new();
+        for revision in splits {
+            let metadata = &events.at(revision)?.metadata;
+            let first = revision - i64::from(metadata.index);
+            units.insert(first, first + i64::from(metadata.count) - 1);
+        }
+        let missing: Vec<i64> = units
+            .iter()
+            .flat_map(|(first, last)| *first..=*last)
+            .filter(|revision| events.get(*revision).is_none())
+            .collect();
+        if !missing.is_empty() {
+            events.extend(self.recorded(missing).await?);
+        }
+        let mut lines = Vec::new();
+        for (first, last) in units {
+            let mut balance_minor = 0;
+            for revision in first..=last {
+                for (posting, index) in events.at(revision)?.event.postings().iter().zip(0_i16..) {
+                    if posting.account == Account::ClearingCharges && posting.asset == asset {
+                        balance_minor += posting.amount;
+                        lines.push((revision, index, balance_minor));
+                    }
+                }
+            }
+        }
+        lines.retain(|line| (line.0, line.1) < before);
+        lines.reverse();
+        lines.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok((lines, events))
+    }
+
+    /// The media of the calls that the events are part of.
+    async fn media(&self, events: &Events) -> Result<HashMap<Uuid, String>, QueryError> {
+        let correlations: BTreeSet<Uuid> =
+            events.values().filter_map(|recorded| recorded.metadata.correlation).collect();
+        let calls = self.calls(&correlations.into_iter().map(CallId).collect::<Vec<_>>()).await?;
+        Ok(calls.into_iter().map(|CallRow { call, medium, .. }| (call, medium)).collect())
+    }
+}
+
+/// A line in the words of its event.
+fn told(
+    (_, posting_index, balance_after_minor): &Kept,
+    recorded: &Recorded,
+    media: &HashMap<Uuid, String>,
+) -> Result<StatementLine, QueryError> {
+    let (event, correlation) = (&recorded.event, recorded.metadata.correlation);
+    let (postings, index) = (event.postings(), usize::try_from(*posting_index).unwrap_or(usize::MAX));
+    let Some(posting) = postings.get(index) else {
+        let lacking = format!("the event at {} has no posting {posting_index}", recorded.revision);
+        return Err(ReadError::Damaged(lacking).into());
+    };
+    let account = posting.account;
+    let medium = correlation.and_then(|call| media.get(&call));
+    let words = words::describe(event, account, medium.map(String::as_str));
+    let other = words::opposite(postings, index).map(|posting| posting.account);
+    Ok(StatementLine {
+        account: account.to_string(),
+        asset: posting.asset.to_string(),
+        revision: pg_revision(recorded.revision),
+        posting_index: i32::from(*posting_index),
+        recorded_at: recorded.metadata.recorded_at.to_utc(),
+        kind: event.kind().to_owned(),
+        movement: words.movement.to_owned(),
+        status: words.status.to_owned(),
+        description: words.description.into_owned(),
+        amount_minor: account.natural_balance(posting.amount),
+        balance_after_minor: *balance_after_minor,
+        counterparty_account: other.map(|other| other.to_string()),
+        counterparty_person: words::counterparty(event, account, other).map(|person| person.0),
+        correlation,
+        person: account.person().map(|person| person.0),
+    })
 }

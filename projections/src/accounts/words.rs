@@ -17,9 +17,6 @@ fn words(movement: &'static str, status: &'static str, description: impl Into<Co
 }
 
 /// What `event` is to the owner of `account`. `medium` is that of the call, where it is of one.
-///
-/// `verify` shares this function and [`counterparty`]: they are pure, and it checks that nobody changed a
-/// word in the table.
 pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) -> Words {
     let call = match medium {
         Some("chat") => "Chat",

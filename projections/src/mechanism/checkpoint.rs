@@ -36,8 +36,9 @@ type Row = (Option<Uuid>, Option<i64>, Option<Uuid>, i32);
 impl Checkpoint {
     /// Reads the checkpoint and keeps its lock until the transaction ends.
     ///
-    /// The read models are a cache, and a crash that loses their last commits loses nothing. So no
-    /// commit waits for the disk; the setting comes with this query because that saves a round trip.
+    /// No commit of the read models waits for the disk. A crash of Postgres may take the last of them away, whole and in
+    /// order, and the checkpoint with the rows, since both are of one transaction: the projector finds itself further
+    /// back and projects those events again. The setting comes with this query because that saves a round trip.
     pub(super) async fn lock(connection: &mut PgConnection) -> Result<Checkpoint, ProjectError> {
         let row = sqlx::query_as(
             "SELECT journal_id, revision, event_id, format FROM read.checkpoint,

@@ -1,8 +1,40 @@
 //! The names that the journal's enums have in columns.
 
+use ledger_core::Event;
 use ledger_core::event::CommissionScope;
 use serde::Serialize;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Postgres, Type};
 use uuid::Uuid;
+
+/// The name of a type of event: in columns, a value of the enum `read.event_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Kind(pub &'static str);
+
+impl Kind {
+    /// The statement that creates the enum. Its values stand in the order of this program's list.
+    pub fn create() -> String {
+        let names: Vec<String> = Event::KINDS.iter().map(|kind| format!("'{kind}'")).collect();
+        format!("CREATE TYPE read.event_kind AS ENUM ({})", names.join(", "))
+    }
+}
+
+/// Read as a text.
+impl Type<Postgres> for Kind {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Kind {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let text = <&str as Decode<Postgres>>::decode(value)?;
+        let known = Event::KINDS.iter().find(|kind| **kind == text);
+        Ok(Kind(known.ok_or("the journal has no such type of event")?))
+    }
+}
 
 /// The name that an enum without content has in the journal.
 pub(crate) fn code(value: impl Serialize) -> String {

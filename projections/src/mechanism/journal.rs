@@ -4,8 +4,9 @@
 use super::{BATCH_EVENTS, Checkpoint};
 use crate::Journal;
 use crate::error::ProjectError;
-use event_store::RecordedEvent;
+use event_store::{ReadError, RecordedEvent};
 use ledger_core::{Event, JournalId, Recorded};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -15,6 +16,31 @@ const READER_LAG: Duration = Duration::from_secs(1);
 pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, ProjectError> {
     Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)
         .map_err(|fault| ProjectError::Undecodable { revision: event.revision, fault })
+}
+
+/// How many events may lie between two that are read at once.
+const NEAR: u64 = 16;
+
+/// The events at these revisions, as far as the journal has them, read from the store in as few pieces as they lie in.
+pub(super) async fn events_at(
+    store: &Journal,
+    revisions: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Recorded>, ReadError> {
+    let mut events = BTreeMap::new();
+    let mut wanted = revisions.iter().copied().peekable();
+    while let Some(first) = wanted.next() {
+        let mut last = first;
+        while let Some(next) = wanted.next_if(|next| *next - last <= NEAR) {
+            last = next;
+        }
+        let max = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1);
+        for event in store.read(first, max).await?.iter().filter(|event| revisions.contains(&event.revision))
+        {
+            let recorded = decode(event).map_err(|fault| ReadError::Damaged(fault.to_string()))?;
+            events.insert(event.revision, recorded);
+        }
+    }
+    Ok(events)
 }
 
 /// The journal's id, from its first event.
@@ -75,11 +101,11 @@ fn same_event(checkpoint: &Checkpoint, found: Option<&RecordedEvent>) -> Result<
     }
 }
 
-/// The next whole units after the checkpoint, and the last revision that was seen.
-pub(super) async fn units_after(
-    store: &Journal,
-    checkpoint: &Checkpoint,
-) -> Result<(Vec<Recorded>, Option<u64>), ProjectError> {
+/// Whole units, and the last revision that was seen when they were read.
+pub(super) type Units = (Vec<Recorded>, Option<u64>);
+
+/// The next whole units after the checkpoint.
+pub(super) async fn units_after(store: &Journal, checkpoint: &Checkpoint) -> Result<Units, ProjectError> {
     // The event at the checkpoint is read again: it shows that the history is still the one that was
     // projected.
     let from = checkpoint.revision.unwrap_or(0);

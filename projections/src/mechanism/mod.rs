@@ -8,15 +8,17 @@
 //! |---|---|
 //! | lock and read the checkpoint ([`projector`]) | 2, with BEGIN |
 //! | [`ReadModel::touch`]: which rows the events change, in memory | 0 |
-//! | [`ReadModel::load`]: those rows, as they stand before the batch | 1 a table, at most 6 |
+//! | [`ReadModel::load`]: those rows, as they stand before the batch | 1 a table, at most 8 |
 //! | [`ReadModel::apply`]: the events in order, in memory | 0 |
-//! | [`ReadModel::write`]: insert or replace the rows | 1 a table, at most 19; a batch of calls and gifts has 10 |
+//! | [`ReadModel::write`]: append the rows by `COPY` (2), or insert and replace them (1) | at most 25; a batch of calls and gifts has 15 |
 //! | move the checkpoint, commit ([`projector`]) | 2 |
 //!
-//! So a batch costs one or two dozen round trips, whether it has one event or two thousand.
+//! So a batch costs two dozen round trips, whether it has one event or thousands. The next batch is read from the
+//! journal and decoded meanwhile.
 
 mod checkpoint;
 mod codes;
+mod copy;
 mod journal;
 mod page;
 mod progress;
@@ -26,12 +28,14 @@ mod schema;
 mod table;
 
 pub use checkpoint::Checkpoint;
-pub(crate) use codes::{bps, code, scope};
+pub(crate) use codes::{Kind, bps, code, scope};
+pub(crate) use copy::{CopyRow, Fields, append, between, encode};
 pub(crate) use journal::{belong_together, decode};
 pub(crate) use page::page_size;
 pub use page::{BadCursor, Cursor, PAGE_LIMIT, Page};
 pub use progress::{Condition, Progress};
 pub use projector::{BATCH_EVENTS, Projector, rebuild};
+pub(crate) use reading::Events;
 pub use reading::ReadModels;
 pub use schema::FORMAT;
 pub(crate) use table::{Table, put};

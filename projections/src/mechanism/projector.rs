@@ -1,5 +1,6 @@
 //! Follows the journal into Postgres.
 
+use super::journal::Units;
 use super::progress::{Condition, Progress};
 use super::{Checkpoint, journal, schema};
 use crate::error::ProjectError;
@@ -10,10 +11,12 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How many events one transaction applies at most (more only where one unit has more).
-pub const BATCH_EVENTS: usize = 2_000;
+/// How many events one transaction applies at most (more only where one unit has more). A projector that follows
+/// applies what there is; so many are there only when it catches up, and then fewer transactions are faster.
+pub const BATCH_EVENTS: usize = 8_000;
 
 /// How often an idle projector checks that the checkpoint is where it left it, and that the journal
 /// still has the event there.
@@ -29,6 +32,14 @@ pub struct Projector {
     pool: PgPool,
     store: Journal,
     progress: watch::Sender<Progress>,
+}
+
+/// What a projector knows beside the checkpoint while it runs.
+#[derive(Default)]
+struct Following {
+    journal: Option<JournalId>,
+    /// The events after a checkpoint, read and decoded while those before it are being written.
+    ahead: Option<(Checkpoint, JoinHandle<Result<Units, ProjectError>>)>,
 }
 
 /// The result of one attempt to apply a batch.
@@ -50,17 +61,13 @@ impl Projector {
         self.progress.subscribe()
     }
 
-    pub(super) fn journal(&self) -> Journal {
-        self.store.clone()
-    }
-
     /// Checks that the read models belong to the journal.
     ///
     /// # Errors
     /// Refuses read models of another journal, or of a history that is gone; the text names the mend.
     /// Fails in an outage too.
     pub async fn check(&self) -> Result<Checkpoint, ProjectError> {
-        let checked = self.start(&mut None).await;
+        let checked = self.start(&mut Following::default()).await;
         if let Err(fault) = &checked {
             self.tell_condition(Condition::after(fault));
         }
@@ -102,15 +109,15 @@ impl Projector {
     }
 
     async fn follow_until_fault(&self, pause: &mut Duration) -> Result<Infallible, ProjectError> {
-        let mut journal = None;
-        let mut at = self.start(&mut journal).await?;
+        let mut following = Following::default();
+        let mut at = self.start(&mut following).await?;
         loop {
-            match self.step(at, &mut journal).await? {
+            match self.step(at, &mut following).await? {
                 Step::At(checkpoint) => at = checkpoint,
                 Step::CaughtUp(seen) => match timeout(LOOK_AGAIN, self.store.wait_beyond(seen)).await {
                     Ok(head) => _ = head?,
                     // Another process may have begun a rebuild, and may have stopped.
-                    Err(_) => at = self.start(&mut journal).await?,
+                    Err(_) => at = self.start(&mut following).await?,
                 },
             }
             *pause = FIRST_PAUSE;
@@ -126,12 +133,12 @@ impl Projector {
         &self,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Option<u64>, ProjectError> {
-        let mut journal = None;
-        let mut at = self.start(&mut journal).await?;
+        let mut following = Following::default();
+        let mut at = self.start(&mut following).await?;
         let total = self.store.head().await?.map_or(0, |head| head.saturating_add(1));
         while at.next() < total {
             progress(at.next(), total);
-            match self.step(at, &mut journal).await? {
+            match self.step(at, &mut following).await? {
                 Step::At(checkpoint) => at = checkpoint,
                 Step::CaughtUp(_) => break,
             }
@@ -141,29 +148,34 @@ impl Projector {
     }
 
     /// The checkpoint, once it is known to belong to this journal.
-    async fn start(&self, journal: &mut Option<JournalId>) -> Result<Checkpoint, ProjectError> {
+    async fn start(&self, following: &mut Following) -> Result<Checkpoint, ProjectError> {
         let mut connection = self.pool.acquire().await?;
         let checkpoint = Checkpoint::read(&mut connection).await?;
         drop(connection);
-        *journal = journal::belong_together(&checkpoint, &self.store).await?;
+        following.journal = journal::belong_together(&checkpoint, &self.store).await?;
         self.tell(checkpoint.revision);
         Ok(checkpoint)
     }
 
     /// Applies the next batch after `at`, or finds that another projector has.
-    async fn step(&self, at: Checkpoint, journal: &mut Option<JournalId>) -> Result<Step, ProjectError> {
-        let (events, seen) = journal::units_after(&self.store, &at).await?;
+    async fn step(&self, at: Checkpoint, following: &mut Following) -> Result<Step, ProjectError> {
+        let (events, seen) = self.units_after(at, following).await?;
         let Some(last) = events.last() else {
             return Ok(Step::CaughtUp(seen.or(at.revision)));
         };
-        if journal.is_none() {
-            *journal = journal::journal_id(&self.store).await?;
+        if following.journal.is_none() {
+            following.journal = journal::journal_id(&self.store).await?;
         }
-        let next =
-            Checkpoint { journal: *journal, revision: Some(last.revision), event_id: Some(last.event_id) };
+        let journal = following.journal;
+        let next = Checkpoint { journal, revision: Some(last.revision), event_id: Some(last.event_id) };
+        if seen > next.revision || events.len() >= BATCH_EVENTS {
+            let store = self.store.clone();
+            let ahead = tokio::spawn(async move { journal::units_after(&store, &next).await });
+            following.ahead = Some((next, ahead));
+        }
         let mut tx = self.pool.begin().await?;
         let checkpoint = Checkpoint::lock(&mut tx).await?;
-        journal::same_journal(&checkpoint, *journal)?;
+        journal::same_journal(&checkpoint, journal)?;
         if checkpoint != at {
             // Another projector went on, or the read models were rebuilt.
             tx.rollback().await?;
@@ -175,6 +187,18 @@ impl Projector {
         tx.commit().await?;
         self.tell(next.revision);
         Ok(Step::At(next))
+    }
+
+    /// The units after the checkpoint, as they were read ahead or as they are now.
+    async fn units_after(&self, at: Checkpoint, following: &mut Following) -> Result<Units, ProjectError> {
+        if let Some((from, ahead)) = following.ahead.take()
+            && from == at
+            // A reader that was cut off is no reason to stop: the units are read again.
+            && let Ok(units) = ahead.await
+        {
+            return units;
+        }
+        journal::units_after(&self.store, &at).await
     }
 
     fn tell(&self, projected: Option<u64>) {

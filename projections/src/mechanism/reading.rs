@@ -1,10 +1,13 @@
 //! The read models, as queries see them.
 
 use super::projector::Projector;
-use super::{Checkpoint, Condition, Progress, schema};
+use super::{Checkpoint, Condition, Progress, journal, schema};
 use crate::Journal;
 use crate::error::{Behind, ProjectError, QueryError};
+use event_store::ReadError;
+use ledger_core::Recorded;
 use sqlx::PgPool;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -16,6 +19,7 @@ const POLL: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct ReadModels {
     pool: PgPool,
+    journal: Journal,
     progress: watch::Receiver<Progress>,
     source: Source,
 }
@@ -24,9 +28,32 @@ pub struct ReadModels {
 #[derive(Clone)]
 enum Source {
     /// A projector in this process tells them.
-    Projector(Journal),
+    Projector,
     /// The projector runs elsewhere: one of those who wait reads the checkpoint for all of them.
     Checkpoint(Arc<Poller>),
+}
+
+/// Events of the journal, by their revisions.
+pub(crate) struct Events(BTreeMap<u64, Recorded>);
+
+impl Events {
+    pub fn get(&self, revision: i64) -> Option<&Recorded> {
+        self.0.get(&u64::try_from(revision).ok()?)
+    }
+
+    /// The event at a revision that the read models have.
+    pub fn at(&self, revision: i64) -> Result<&Recorded, QueryError> {
+        let missing = || ReadError::TailBehind(format!("the read models have revision {revision}"));
+        self.get(revision).ok_or_else(|| missing().into())
+    }
+
+    pub fn extend(&mut self, more: Events) {
+        self.0.extend(more.0);
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Recorded> {
+        self.0.values()
+    }
 }
 
 struct Poller {
@@ -35,24 +62,23 @@ struct Poller {
 }
 
 impl ReadModels {
-    /// Opens the read models. Creates their schema where it is missing, and drops and creates it where
+    /// Opens the read models of a journal. Creates their schema where it is missing, and drops and creates it where
     /// its format is not this program's.
     ///
     /// # Errors
     /// When Postgres cannot be reached or refuses.
-    pub async fn open(pool: PgPool) -> Result<ReadModels, sqlx::Error> {
+    pub async fn open(pool: PgPool, journal: Journal) -> Result<ReadModels, sqlx::Error> {
         schema::ensure(&pool).await?;
         let (sender, progress) = watch::channel(Progress::default());
         let poller = Poller { progress: sender, turn: Mutex::new(()) };
-        Ok(ReadModels { pool, progress, source: Source::Checkpoint(Arc::new(poller)) })
+        Ok(ReadModels { pool, journal, progress, source: Source::Checkpoint(Arc::new(poller)) })
     }
 
     /// The same read models, kept up to date by a projector in this process: waiting costs no query, and
     /// nothing is read while the projector refuses them.
     #[must_use]
     pub fn following(self, projector: &Projector) -> ReadModels {
-        let source = Source::Projector(projector.journal());
-        ReadModels { progress: projector.progress(), source, ..self }
+        ReadModels { progress: projector.progress(), source: Source::Projector, ..self }
     }
 
     /// The news of the projector, as they come.
@@ -82,6 +108,16 @@ impl ReadModels {
         }
     }
 
+    /// The events at these revisions, which the read models have: they keep where an event stands, and the journal
+    /// keeps what it says.
+    pub(crate) async fn recorded(
+        &self,
+        revisions: impl IntoIterator<Item = i64>,
+    ) -> Result<Events, QueryError> {
+        let revisions = revisions.into_iter().filter_map(|revision| u64::try_from(revision).ok());
+        Ok(Events(journal::events_at(&self.journal, &revisions.collect()).await?))
+    }
+
     /// Returns once the read models have come to `min_revision`.
     ///
     /// # Errors
@@ -91,12 +127,12 @@ impl ReadModels {
         self.pool()?;
         let reached =
             |progress: &Progress| progress.projected.is_some_and(|projected| projected >= min_revision);
-        if matches!(self.source, Source::Projector(_)) && reached(&self.progress.borrow()) {
+        if matches!(self.source, Source::Projector) && reached(&self.progress.borrow()) {
             return Ok(());
         }
-        if let Source::Projector(journal) = &self.source
+        if matches!(self.source, Source::Projector)
             // Where the store cannot be asked, the read models may still come to the revision.
-            && let Ok(head) = journal.head().await
+            && let Ok(head) = self.journal.head().await
             && head.is_none_or(|head| head < min_revision)
         {
             return Err(QueryError::BeyondJournal { wanted: min_revision, head });

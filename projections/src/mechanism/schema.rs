@@ -1,12 +1,13 @@
 //! The read schema: created where it is missing, dropped and created again where its format differs.
 
-use super::checkpoint;
+use super::{Kind, checkpoint};
 use crate::Batch;
-use sqlx::{Connection, PgConnection, PgPool};
+use ledger_core::Event;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// The format of the read models that this program writes. Raise it with each change of a table and
 /// with each change of what a projector writes: a database of another format is rebuilt.
-pub const FORMAT: i32 = 5;
+pub const FORMAT: i32 = 6;
 
 /// The advisory lock that keeps two openers from creating the schema at once.
 const OPENER_LOCK: i64 = 0x6d75_6e65_656d;
@@ -53,11 +54,20 @@ async fn format(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Erro
     if !there {
         return Ok(None);
     }
-    sqlx::query_scalar("SELECT format FROM read.checkpoint").fetch_optional(connection).await
+    // A program that knows other types of event has another format, whatever its number.
+    let kinds: Vec<String> = sqlx::query_scalar(
+        "SELECT enumlabel::text FROM pg_enum WHERE enumtypid = to_regtype('read.event_kind')
+         ORDER BY enumsortorder",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let format = sqlx::query_scalar("SELECT format FROM read.checkpoint").fetch_optional(connection).await?;
+    Ok(format.filter(|_| kinds == Event::KINDS))
 }
 
 async fn create(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("DROP SCHEMA IF EXISTS read CASCADE; CREATE SCHEMA read").execute(&mut *connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(Kind::create())).execute(&mut *connection).await?;
     for tables in std::iter::once(&checkpoint::TABLE).chain(Batch::TABLES) {
         sqlx::raw_sql(*tables).execute(&mut *connection).await?;
     }

@@ -1,8 +1,8 @@
 //! The rows of one table, as a batch reads and writes them.
 //!
-//! Tables that get a row an event or more are written from arrays (UNNEST) by statements of their own,
-//! which is what Postgres inserts fastest from one statement; all others take their rows as one JSON
-//! text, whose keys are the columns.
+//! Tables that only grow and get a row an event or more take theirs by `COPY` ([`super::append`]). Of those whose rows
+//! change, balances are written from arrays (UNNEST); all others take their rows as one JSON text, whose keys are the
+//! columns.
 
 use super::Place;
 use crate::error::ProjectError;

@@ -3,49 +3,55 @@
 
 use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
-use crate::accounts::{AccountClassRow, StatementLine, class_of, words};
+use crate::accounts::{AccountClassRow, LineRow, class_of};
 use ledger_core::{Account, Asset, State};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
-named!(StatementLine: "statement_lines", |row| row.account.clone());
+named!(LineRow: |row| row.account.to_string());
 named!(AccountClassRow: "account_classes", |row| format!("{} in {}", row.class, row.asset));
 
-/// Debit positive, with the last event that moved the account.
+/// Debit positive, with the last event that moved the account, and the account's place by its first movement.
 #[derive(Default)]
-pub(super) struct Accounts {
-    balances: BTreeMap<(Account, Asset), (i64, u64)>,
-    lines: Vec<StatementLine>,
+struct Balance {
+    minor: i64,
+    touched: u64,
+    number: i32,
 }
 
+#[derive(Default)]
+pub(super) struct Accounts {
+    balances: BTreeMap<(Account, Asset), Balance>,
+    lines: Vec<LineRow>,
+}
+
+/// The name of the account that a line has the number of.
+const NAME: &str =
+    "(SELECT account || ' in ' || asset FROM read.balances WHERE number = statement_lines.account)";
+
 impl Opinion for Accounts {
-    const GROWING: &[(&str, &str)] = &[("statement_lines", "account")];
+    const GROWING: &[(&str, &str)] = &[("statement_lines", NAME)];
 
     fn add(&mut self, told: &Told<'_>) {
-        let event = told.event();
-        let postings = event.postings();
-        for (index, posting) in postings.iter().enumerate() {
+        for (index, posting) in told.event().postings().iter().enumerate() {
             let account = posting.account;
+            let known = self.balances.len();
             let row = self.balances.entry((account, posting.asset)).or_default();
-            *row = (row.0 + posting.amount, told.recorded.revision);
-            let other = words::opposite(postings, index).map(|posting| posting.account);
-            let text = words::describe(event, account, told.medium.as_deref());
-            self.lines.push(StatementLine {
-                account: account.to_string(),
-                asset: posting.asset.to_string(),
+            if row.number == 0 {
+                row.number = i32::try_from(known).unwrap_or(i32::MAX).saturating_add(1);
+            }
+            row.minor += posting.amount;
+            row.touched = told.recorded.revision;
+            // The statement of clearing is made of the journal.
+            if account == Account::ClearingCharges {
+                continue;
+            }
+            self.lines.push(LineRow {
+                account: row.number,
+                posting_index: i16::try_from(index).unwrap_or(i16::MAX),
                 revision: told.revision,
-                posting_index: i32::try_from(index).unwrap_or(i32::MAX),
-                recorded_at: told.at,
-                kind: event.kind().to_owned(),
-                movement: text.movement.to_owned(),
-                status: text.status.to_owned(),
-                description: text.description.into_owned(),
                 amount_minor: account.natural_balance(posting.amount),
-                balance_after_minor: account.natural_balance(row.0),
-                counterparty_account: other.map(|other| other.to_string()),
-                counterparty_person: words::counterparty(event, account, other).map(|person| person.0),
-                correlation: told.recorded.metadata.correlation,
-                person: account.person().map(|person| person.0),
+                balance_after_minor: account.natural_balance(row.minor),
             });
         }
     }
@@ -55,21 +61,16 @@ impl Opinion for Accounts {
         comparison: &mut Comparison<'_>,
         range: (i64, i64),
     ) -> Result<(), Stop> {
-        comparison
-            .range(
-                "SELECT * FROM read.statement_lines WHERE revision BETWEEN $1 AND $2
-                 ORDER BY revision, posting_index",
-                range,
-                std::mem::take(&mut self.lines),
-                |row| (row.revision, row.posting_index),
-            )
-            .await
+        let order = "revision, posting_index";
+        let outcome =
+            comparison.grown(&mut self.lines, range, order, |row| (row.revision, row.posting_index)).await;
+        outcome.map_err(|stop| self.naming_the_account(stop))
     }
 
     async fn compare_all(&self, comparison: &mut Comparison<'_>, state: &State) -> Result<(), Stop> {
-        for ((account, asset), (balance, revision)) in &self.balances {
+        for ((account, asset), balance) in &self.balances {
             let ledger = state.balance(*account, *asset);
-            comparison.same("replayed balances", account, *revision, *balance, ledger)?;
+            comparison.same("replayed balances", account, balance.touched, balance.minor, ledger)?;
         }
         let mut sums: BTreeMap<Asset, i128> = BTreeMap::new();
         for (_, asset, balance) in state.balances() {
@@ -91,11 +92,21 @@ impl Opinion for Accounts {
 }
 
 impl Accounts {
+    /// A line knows its account by number; people know it by name.
+    fn naming_the_account(&self, stop: Stop) -> Stop {
+        let Stop::Difference(mut difference) = stop else { return stop };
+        let of_number = |row: &Balance| row.number.to_string() == difference.id;
+        if let Some(((account, asset), _)) = self.balances.iter().find(|(_, row)| of_number(row)) {
+            difference.id = format!("{account} in {asset}");
+        }
+        Stop::Difference(difference)
+    }
+
     /// The classes of accounts, summed over all that they hold now.
     fn classes(&self) -> Vec<AccountClassRow> {
         let mut classes: BTreeMap<(String, Asset), AccountClassRow> = BTreeMap::new();
-        for ((account, asset), (balance, touched)) in &self.balances {
-            let class = class_of(*account);
+        for ((account, asset), Balance { minor, touched, .. }) in &self.balances {
+            let class = class_of(*account).into_owned();
             let row = classes.entry((class.clone(), *asset)).or_insert(AccountClassRow {
                 class,
                 asset: asset.to_string(),
@@ -103,7 +114,7 @@ impl Accounts {
                 credit_minor: 0,
                 revision: 0,
             });
-            match *balance {
+            match *minor {
                 debit @ 1.. => row.debit_minor += debit,
                 credit => row.credit_minor -= credit,
             }
@@ -114,14 +125,14 @@ impl Accounts {
 
     /// In both directions: a row that is missing, and one that should not be there.
     async fn compare_rows(&self, comparison: &mut Comparison<'_>) -> Result<(), Stop> {
-        let mut expected: BTreeMap<(String, String), (i64, u64)> = self
+        let mut expected: BTreeMap<(String, String), &Balance> = self
             .balances
             .iter()
-            .map(|((account, asset), row)| ((account.to_string(), asset.to_string()), *row))
+            .map(|((account, asset), row)| ((account.to_string(), asset.to_string()), row))
             .collect();
-        for (account, asset, balance, revision) in balances(comparison.connection).await? {
+        for (account, asset, number, balance, revision) in balances(comparison.connection).await? {
             let name = format!("{account} in {asset}");
-            let Some((wanted, touched)) = expected.remove(&(account, asset)) else {
+            let Some(&Balance { minor: wanted, touched, number: place }) = expected.remove(&(account, asset)) else {
                 return Err(comparison.differs(
                     "balances",
                     "balances",
@@ -132,11 +143,12 @@ impl Accounts {
                 ));
             };
             comparison.same("balances", &name, touched, wanted, balance)?;
+            comparison.same("balances.number", &name, touched, place, number)?;
             comparison.same("balances.revision", &name, touched, i128::from(touched), i128::from(revision))?;
         }
         match expected.into_iter().next() {
-            Some(((account, asset), (_, touched))) => {
-                let (name, at) = (format!("{account} in {asset}"), i64::try_from(touched).ok());
+            Some(((account, asset), Balance { touched, .. })) => {
+                let (name, at) = (format!("{account} in {asset}"), i64::try_from(*touched).ok());
                 Err(comparison.differs("balances", "balances", name, at, "a row", "no row"))
             }
             None => Ok(()),
@@ -144,9 +156,9 @@ impl Accounts {
     }
 }
 
-async fn balances(connection: &mut PgConnection) -> Result<Vec<(String, String, i64, i64)>, sqlx::Error> {
+async fn balances(connection: &mut PgConnection) -> Result<Vec<(String, String, i32, i64, i64)>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT account, asset, balance_minor, revision FROM read.balances ORDER BY account, asset",
+        "SELECT account, asset, number, balance_minor, revision FROM read.balances ORDER BY account, asset",
     )
     .fetch_all(connection)
     .await

@@ -5,7 +5,7 @@ use super::{Opinion, Stop, Told};
 use crate::calls::CallRow;
 use crate::mechanism::{bps, code, scope};
 use chrono::{DateTime, Utc};
-use ledger_core::event::{CallChargeReturned, CallEnded, CallStarted, CommissionSplit, SplitSource};
+use ledger_core::event::{CallEnded, CallStarted, SplitSource};
 use ledger_core::{CallId, Event, Recorded, State};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -21,8 +21,8 @@ struct Call {
     connected_ms: i64,
     ticks: i64,
     charged_milli: i64,
-    splits: Vec<CommissionSplit>,
-    returned: Vec<CallChargeReturned>,
+    /// Of host, agency and platform.
+    earned_milli: [i64; 3],
     last: i64,
 }
 
@@ -43,8 +43,7 @@ impl Opinion for Calls {
                     connected_ms: 0,
                     ticks: 0,
                     charged_milli: 0,
-                    splits: Vec::new(),
-                    returned: Vec::new(),
+                    earned_milli: [0; 3],
                     last: told.revision,
                 };
                 self.calls.insert(it.call.0, call);
@@ -60,7 +59,7 @@ impl Opinion for Calls {
             Event::CallChargeReturned(it) => self.touch(it.call, told, |call| {
                 call.ticks -= i64::from(it.to_number - it.from_number) + 1;
                 call.charged_milli -= it.returned_milli;
-                call.returned.push(it.clone());
+                call.earn([-it.host_milli, -it.agency_milli, -it.platform_milli]);
             }),
             Event::CallResumed(it) => self.touch(it.call, told, |call| call.lost_at = None),
             Event::CallEnded(it) => self.touch(it.call, told, |call| {
@@ -70,7 +69,8 @@ impl Opinion for Calls {
             }),
             Event::CommissionSplit(it) => {
                 if let SplitSource::Call(call) = it.source {
-                    self.touch(call, told, |call| call.splits.push(it.clone()));
+                    let shares = [it.host_milli, it.agency_milli, it.platform_milli];
+                    self.touch(call, told, |call| call.earn(shares));
                 }
             }
             _ => {}
@@ -101,6 +101,12 @@ impl Calls {
 }
 
 impl Call {
+    fn earn(&mut self, shares: [i64; 3]) {
+        for (sum, share) in self.earned_milli.iter_mut().zip(shares) {
+            *sum += share;
+        }
+    }
+
     fn row(&self) -> CallRow {
         let it = &self.opening;
         let ending = self.ending.as_ref();
@@ -109,9 +115,7 @@ impl Call {
             (None, Some(_)) => "paused",
             (None, None) => "running",
         };
-        let earned = |part: fn(&CommissionSplit) -> i64, back: fn(&CallChargeReturned) -> i64| -> i64 {
-            self.splits.iter().map(part).sum::<i64>() - self.returned.iter().map(back).sum::<i64>()
-        };
+        let [host_earned_milli, agency_earned_milli, platform_earned_milli] = self.earned_milli;
         CallRow {
             call: it.call.0,
             started_revision: self.opened.0,
@@ -135,9 +139,9 @@ impl Call {
             connected_ms: self.connected_ms,
             ticks: self.ticks,
             charged_total_milli: self.charged_milli,
-            host_earned_milli: earned(|split| split.host_milli, |back| back.host_milli),
-            agency_earned_milli: earned(|split| split.agency_milli, |back| back.agency_milli),
-            platform_earned_milli: earned(|split| split.platform_milli, |back| back.platform_milli),
+            host_earned_milli,
+            agency_earned_milli,
+            platform_earned_milli,
             revision: self.last,
         }
     }

@@ -2,65 +2,33 @@
 
 use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
-use crate::commission::{CommissionRateRow, SplitRow};
+use crate::commission::{CommissionRateRow, SplitPlace};
 use crate::mechanism::{bps, scope};
-use ledger_core::event::{CommissionScope, SplitSource};
-use ledger_core::{Event, Timestamp};
+use ledger_core::event::CommissionScope;
+use ledger_core::{AgencyId, Event, PersonId, Timestamp};
 
-named!(SplitRow: "commission_splits", |row| row.source_id.to_string());
+named!(SplitPlace: |row| row.revision.to_string());
 named!(CommissionRateRow: "commission_rates", |row| row.scope.clone());
 
 #[derive(Default)]
 pub(super) struct Commission {
-    splits: Vec<SplitRow>,
+    splits: Vec<SplitPlace>,
     rates: Vec<CommissionRateRow>,
 }
 
 impl Opinion for Commission {
-    const GROWING: &[(&str, &str)] = &[("commission_splits", "source_id"), ("commission_rates", "scope")];
+    const GROWING: &[(&str, &str)] = &[("commission_splits", "revision"), ("commission_rates", "scope")];
 
     fn add(&mut self, told: &Told<'_>) {
         match told.event() {
             Event::CommissionSplit(it) => {
-                let (source, source_id) = match it.source {
-                    SplitSource::Call(call) => ("call", call.0),
-                    SplitSource::Gift(sending) => ("gift", sending.0),
-                };
-                self.splits.push(SplitRow {
-                    revision: told.revision,
-                    recorded_at: told.at,
-                    source: source.to_owned(),
-                    source_id,
-                    payer: it.payer.0,
-                    host: it.host.0,
-                    agency: it.commission.agency.map(|agency| agency.0),
-                    commission_scope: scope(it.commission.scope).0.to_owned(),
-                    host_bps: bps(it.commission.host_bps),
-                    agency_bps: bps(it.commission.agency_bps),
-                    gross_milli: it.gross_milli,
-                    host_milli: it.host_milli,
-                    agency_milli: it.agency_milli,
-                    platform_milli: it.platform_milli,
-                    available_from: it.available_from.to_utc(),
-                });
+                let parts = (it.payer, it.host, it.commission.agency);
+                self.split(told, it.gross_milli, parts);
             }
-            Event::CallChargeReturned(it) => self.splits.push(SplitRow {
-                revision: told.revision,
-                recorded_at: told.at,
-                source: "call".to_owned(),
-                source_id: it.call.0,
-                payer: it.payer.0,
-                host: it.host.0,
-                agency: it.commission.agency.map(|agency| agency.0),
-                commission_scope: scope(it.commission.scope).0.to_owned(),
-                host_bps: bps(it.commission.host_bps),
-                agency_bps: bps(it.commission.agency_bps),
-                gross_milli: -it.returned_milli,
-                host_milli: -it.host_milli,
-                agency_milli: -it.agency_milli,
-                platform_milli: -it.platform_milli,
-                available_from: told.at,
-            }),
+            Event::CallChargeReturned(it) => {
+                let parts = (it.payer, it.host, it.commission.agency);
+                self.split(told, -it.returned_milli, parts);
+            }
             Event::CommissionRateSet(it) => {
                 self.rate(told, it.scope, Some((it.host_bps, it.agency_bps)), it.effective_from);
             }
@@ -74,14 +42,7 @@ impl Opinion for Commission {
         comparison: &mut Comparison<'_>,
         range: (i64, i64),
     ) -> Result<(), Stop> {
-        comparison
-            .range(
-                "SELECT * FROM read.commission_splits WHERE revision BETWEEN $1 AND $2 ORDER BY revision",
-                range,
-                std::mem::take(&mut self.splits),
-                |row| row.revision,
-            )
-            .await?;
+        comparison.grown(&mut self.splits, range, "revision", |row| row.revision).await?;
         comparison
             .range(
                 "SELECT * FROM read.commission_rates WHERE revision BETWEEN $1 AND $2 ORDER BY revision",
@@ -94,6 +55,22 @@ impl Opinion for Commission {
 }
 
 impl Commission {
+    fn split(
+        &mut self,
+        told: &Told<'_>,
+        gross_milli: i64,
+        (payer, host, agency): (PersonId, PersonId, Option<AgencyId>),
+    ) {
+        self.splits.push(SplitPlace {
+            revision: told.revision,
+            recorded_at: told.at,
+            gross_milli,
+            payer: payer.0,
+            host: host.0,
+            agency: agency.map(|agency| agency.0),
+        });
+    }
+
     fn rate(
         &mut self,
         told: &Told<'_>,

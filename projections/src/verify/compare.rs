@@ -1,9 +1,10 @@
 //! Compares rows that are expected with rows that are there.
 
 use super::{Check, Difference, Stop};
+use crate::mechanism::{CopyRow, between, encode};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -26,7 +27,10 @@ pub(super) trait Named:
 
 /// Says by which table and name the rows of a type are called.
 macro_rules! named {
-    ($row:ty: $table:literal, $id:expr) => {
+    ($row:ty: $id:expr) => {
+        named!($row: <$row as $crate::mechanism::CopyRow>::TABLE, $id);
+    };
+    ($row:ty: $table:expr, $id:expr) => {
         impl $crate::verify::compare::Named for $row {
             const TABLE: &'static str = $table;
             fn id(&self) -> String {
@@ -93,6 +97,35 @@ impl Comparison<'_> {
             return Ok(());
         }
         Err(self.differs(what, what, id, i64::try_from(revision).ok(), expected, found))
+    }
+
+    /// The rows of a table that gets some with almost every event, between two revisions, both included. They are
+    /// compared as bytes, in the order that `order` names, in which `expected` stands. Only where those differ are the
+    /// rows read, to say which: `key` makes of a row what it is found by.
+    pub async fn grown<T: Named + CopyRow, K: Ord>(
+        &mut self,
+        expected: &mut Vec<T>,
+        range: (i64, i64),
+        order: &'static str,
+        key: impl Fn(&T) -> K,
+    ) -> Result<(), Stop> {
+        let expected = std::mem::take(expected);
+        if between::<T>(self.connection, range, order).await? == encode(&expected) {
+            self.check(<T as Named>::TABLE).count += expected.len() as u64;
+            return Ok(());
+        }
+        // Values of the enum are read as texts.
+        let columns: Vec<&str> =
+            T::COLUMNS.iter().map(|name| if *name == "kind" { "kind::text" } else { name }).collect();
+        let (columns, table) = (columns.join(", "), <T as Named>::TABLE);
+        let sql =
+            format!("SELECT {columns} FROM read.{table} WHERE revision BETWEEN $1 AND $2 ORDER BY {order}");
+        let found: Vec<T> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(range.0)
+            .bind(range.1)
+            .fetch_all(&mut *self.connection)
+            .await?;
+        self.rows(expected, &found, key)
     }
 
     /// The rows of a table that only grows, between two revisions, both included. `sql` reads them, and

@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 async fn models(pool: &PgPool, world: &World) -> anyhow::Result<ReadModels> {
-    let models = ReadModels::open(pool.clone()).await?;
+    let models = ReadModels::open(pool.clone(), world.journal()).await?;
     Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
     Ok(models)
 }
@@ -110,6 +110,50 @@ async fn pages_neither_skip_nor_repeat_while_the_journal_grows(pool: PgPool) -> 
     }
     let broken = models.statement(StatementOf::Person(USER), Some("yesterday"), 5).await;
     assert!(matches!(broken, Err(QueryError::BadCursor)));
+    Ok(())
+}
+
+/// Revision, posting, amount and balance after it of each movement of clearing, newest first, by the journal alone.
+async fn clearing_by_the_journal(world: &World) -> anyhow::Result<Vec<(i64, i32, i64, i64)>> {
+    let (mut lines, mut balance) = (Vec::new(), 0);
+    for event in world.store.read(0, usize::MAX).await? {
+        let recorded = Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)?;
+        for (posting, index) in recorded.event.postings().iter().zip(0..) {
+            if posting.account == Account::ClearingCharges {
+                balance += posting.amount;
+                lines.push((i64::try_from(event.revision)?, index, posting.amount, balance));
+            }
+        }
+    }
+    lines.reverse();
+    Ok(lines)
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_statement_of_clearing_has_every_movement_though_no_table_has(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let of = StatementOf::Account(Account::ClearingCharges, Asset::COIN);
+    let expected = clearing_by_the_journal(&world).await?;
+    assert!(expected.len() > 20);
+    for limit in [1, 3, PAGE_LIMIT] {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = models.statement(of, cursor.as_deref(), limit).await?;
+            let figures =
+                |it: &StatementLine| (it.revision, it.posting_index, it.amount_minor, it.balance_after_minor);
+            found.extend(page.items.iter().map(figures));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "in pages of {limit}");
+    }
+    let other = models.statement(StatementOf::Account(Account::ClearingCharges, Asset::INR), None, 5).await?;
+    assert_eq!(other.items, []);
     Ok(())
 }
 
@@ -240,6 +284,11 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
     let gifts = models.gifts_received(HOST, None, 10).await?.items;
     assert_eq!(gifts.len(), 3);
     assert_eq!(gifts[2].call, Some(calls[2].call));
+    for gift in &gifts {
+        let shares = [gift.host_milli, gift.agency_milli, gift.platform_milli];
+        assert!(shares.iter().all(|share| *share > 0), "a gift is told with its split: {gift:?}");
+        assert_eq!(shares.iter().sum::<i64>(), gift.price_milli);
+    }
     assert_eq!(models.gifts_received(USER, None, 10).await?.items, [], "the sender received none");
     let totals = models.gift_totals(HOST).await?;
     assert_eq!((totals.gift_count, totals.value_milli), (3, 44_000));
@@ -382,7 +431,7 @@ async fn a_query_waits_for_its_revision_and_no_longer_than_it_may(pool: PgPool) 
 async fn a_revision_beyond_the_journal_is_refused_at_once(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;
     let projector = Projector::new(pool.clone(), world.journal());
-    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    let models = ReadModels::open(pool.clone(), world.journal()).await?.following(&projector);
     for wanted in [world.last() + 1, u64::MAX] {
         // Nobody projects, so whoever waits at all waits for ever.
         let refused = models.wait_for(wanted, Duration::MAX).await;
@@ -403,7 +452,7 @@ async fn a_revision_beyond_the_journal_is_refused_at_once(pool: PgPool) -> anyho
 async fn a_hundred_who_wait_beside_a_projector_ask_the_database_nothing(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;
     let projector = Projector::new(pool.clone(), world.journal());
-    let models = ReadModels::open(pool.clone()).await?.following(&projector);
+    let models = ReadModels::open(pool.clone(), world.journal()).await?.following(&projector);
     // Without a connection left, a query would wait until the test fails.
     let mut held = Vec::new();
     while let Some(connection) = pool.try_acquire() {
@@ -433,7 +482,7 @@ async fn a_hundred_who_wait_beside_a_projector_ask_the_database_nothing(pool: Pg
 #[sqlx::test(migrations = false)]
 async fn a_hundred_who_wait_for_another_process_ask_once_for_all(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;
-    let models = ReadModels::open(pool.clone()).await?;
+    let models = ReadModels::open(pool.clone(), world.journal()).await?;
     // One connection serves all who wait, and the projector.
     let waiters: Vec<_> = (0..100)
         .map(|_| {
