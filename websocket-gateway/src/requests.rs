@@ -179,7 +179,8 @@ impl Requests {
     fn tell(&self, answer: Answer) {
         let Some((name, id, reply)) = answer else { return };
         let outcome = if reply.is_ok() { "done" } else { "refused" };
-        metrics::counter!("muneem_websocket_requests_total", "type" => name, "outcome" => outcome).increment(1);
+        metrics::counter!("muneem_websocket_requests_total", "type" => name, "outcome" => outcome)
+            .increment(1);
         match reply {
             Ok(frame) => {
                 self.line.send(frame);

@@ -162,7 +162,7 @@ async fn answered(response: hyper::Response<hyper::body::Incoming>) -> anyhow::R
 }
 
 /// The time within which so many of a hundred were answered.
-fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+pub fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1_000.0)
 }

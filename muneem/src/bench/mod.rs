@@ -3,10 +3,15 @@
 
 #![expect(clippy::float_arithmetic, reason = "times and their ratios are measured here, never money")]
 
+mod books;
 mod http;
+mod journal;
 mod load;
+mod project;
+mod rebuild;
 mod sockets;
 mod table;
+mod verify;
 mod world;
 
 use crate::config::Config;
@@ -34,6 +39,12 @@ enum What {
     /// The bare server of `bench sockets`, in a process of its own.
     #[command(hide = true)]
     SocketsBare(sockets::BareOptions),
+    /// The projector: how fast it catches up, and how far it is behind while commands arrive, beside the raw append.
+    Project(project::ProjectOptions),
+    /// A rebuild of the read models, beside a plain COPY of the same rows into the same tables.
+    Rebuild(books::JournalOptions),
+    /// Verification of the read models, beside a replay of the same journal.
+    Verify(books::JournalOptions),
 }
 
 #[derive(Args)]
@@ -63,6 +74,9 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Sockets(options) => sockets::run(config, options).await?,
         What::SocketsClient(options) => sockets::run_client(options).await?,
         What::SocketsBare(options) => sockets::serve_bare(options).await?,
+        What::Project(options) => project::run(config, options).await?,
+        What::Rebuild(options) => rebuild::run(config, options).await?,
+        What::Verify(options) => verify::run(config, options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

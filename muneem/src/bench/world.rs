@@ -46,7 +46,42 @@ pub async fn within<T>(
     config: &Config,
     measure: impl AsyncFnOnce(&World) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let data = tempfile::Builder::new()
+    apart(config, async |place| {
+        let world = World::start(config, &place.database, &place.folder, &place.name).await?;
+        let outcome = until_interrupted(measure(&world)).await;
+        world.end().await?;
+        outcome
+    })
+    .await
+}
+
+/// The outcome of a measurement, or an error at Ctrl-C: what it has made is removed then too.
+///
+/// # Errors
+/// What the measurement fails with.
+pub async fn until_interrupted<T>(measurement: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::select! {
+        outcome = measurement => outcome,
+        () = stop_signal() => Err(anyhow::anyhow!("interrupted")),
+    }
+}
+
+/// A database and a folder of a measurement's own.
+pub struct Apart {
+    pub database: PgConnectOptions,
+    pub folder: TempDir,
+    name: String,
+}
+
+/// Makes a database and a folder, works in them, and removes them, after an error too.
+///
+/// # Errors
+/// When they cannot be made, and what the work fails with.
+pub async fn apart<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Apart) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let folder = tempfile::Builder::new()
         .prefix("muneem-bench-")
         .tempdir()
         .context("no folder can be made for the journal; TMPDIR names another place")?;
@@ -58,16 +93,7 @@ pub async fn within<T>(
         .execute(&mut admin)
         .await
         .context("the measurement needs a database of its own, which this account may not create")?;
-    let outcome = async {
-        let world = World::start(config, &server.clone().database(&name), &data, &name).await?;
-        let outcome = tokio::select! {
-            outcome = measure(&world) => outcome,
-            () = stop_signal() => Err(anyhow::anyhow!("interrupted")),
-        };
-        world.end().await?;
-        outcome
-    }
-    .await;
+    let outcome = work(&Apart { database: server.database(&name), folder, name: name.clone() }).await;
     let dropped =
         sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await;
     let outcome = outcome?;
