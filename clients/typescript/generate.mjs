@@ -1,0 +1,68 @@
+// Makes src/generated from the documents in schemas/: the types of HTTP and of the sockets, and a small table of which
+// operations take an idempotency key or `min_revision`. What it makes is not committed.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import openapiTS, { astToString } from "openapi-typescript";
+
+const here = new URL(".", import.meta.url);
+const schemas = new URL("../../schemas/", here);
+const read = async (name) => JSON.parse(await readFile(new URL(name, schemas), "utf8"));
+const http = await read("openapi.json");
+const sockets = await read("asyncapi.json");
+
+/** The messages of the AsyncAPI document as one OpenAPI document of schemas, which the same generator takes. */
+function gatewayDocument(document) {
+  const object = (properties) => ({ type: "object", properties, required: Object.keys(properties) });
+  const message = (reference) => {
+    const name = reference.$ref.split("/").at(-1);
+    return document.components.messages[name];
+  };
+  const [pushes, requests, answers] = [{}, {}, {}];
+  for (const operation of Object.values(document.operations)) {
+    const { payload } = message(operation.messages[0]);
+    if (operation.action === "send") {
+      pushes[payload.properties.push.const] = payload.properties.data;
+      continue;
+    }
+    const type = payload.properties.type.const;
+    // The client itself says who it is.
+    if (type === "auth") continue;
+    requests[type] = payload.properties.data ?? object({});
+    const reply = operation.reply.messages.map(message).find((it) => it.payload.properties.data);
+    answers[type] = reply.payload.properties.data;
+  }
+  const named = { Pushes: object(pushes), Requests: object(requests), Answers: object(answers) };
+  const schemas = { ...document.components.schemas, ...named };
+  return { openapi: "3.1.0", info: document.info, paths: {}, components: { schemas } };
+}
+
+/** Which operations take what the client fills in by itself. */
+function operations(document, gateway) {
+  const [keyed, awaited] = [[], []];
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const [method, operation] of Object.entries(item)) {
+      const takes = (name) => operation.parameters?.some((it) => it.name === name);
+      if (takes("Idempotency-Key")) keyed.push(`${method} ${path}`);
+      if (takes("min_revision")) awaited.push(`${method} ${path}`);
+    }
+  }
+  const schemas = gateway.components.schemas;
+  const resolve = (schema) => (schema.$ref ? schemas[schema.$ref.split("/").at(-1)] : schema);
+  const requests = Object.entries(schemas.Requests.properties);
+  const keyedRequests = requests.filter(([, data]) => resolve(data).properties?.key).map(([type]) => type);
+  const list = (doc, name, items) =>
+    `/** ${doc} */\nexport const ${name}: ReadonlySet<string> = new Set(${JSON.stringify(items, null, 2)});\n`;
+  return [
+    list("Operations that take an `Idempotency-Key`.", "keyed", keyed),
+    list("Operations that take `min_revision`.", "awaited", awaited),
+    list("Socket requests that take a `key`.", "keyedRequests", keyedRequests),
+  ].join("\n");
+}
+
+const gateway = gatewayDocument(sockets);
+const out = new URL("src/generated/", here);
+await mkdir(out, { recursive: true });
+const head = "// Made by generate.mjs from schemas/. Do not edit.\n\n";
+const types = async (document) => head + astToString(await openapiTS(document));
+await writeFile(new URL("http.ts", out), await types(http));
+await writeFile(new URL("gateway.ts", out), await types(gateway));
+await writeFile(new URL("operations.ts", out), head + operations(http, gateway));

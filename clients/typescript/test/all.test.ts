@@ -1,0 +1,2 @@
+import "./the-world.js";
+import "./commands.js";
