@@ -4,7 +4,7 @@ import { newKey } from "./keys.js";
 import { type LiveSettings, LiveSocket } from "./live.js";
 import { isAboutToken, Problem } from "./problem.js";
 import { PATIENCE, type Patience } from "./retry.js";
-import { Session, type SignInStarted } from "./session.js";
+import { type Grant, Session, type SignInStarted } from "./session.js";
 import { defaultStore, type Store } from "./store.js";
 import type { Answer, Common, Method, Options, PathOf, Schemas } from "./types.js";
 
@@ -101,24 +101,24 @@ export class Muneem {
     const query = { ...options.query };
     const waits = awaited.has(operation) && query["min_revision"] === undefined && this.#seen.revision >= 0;
     if (waits) query["min_revision"] = this.#seen.revision;
-    const send = async (token: string) => {
-      const sending = { body: options.body, token, key, query, signal: options.signal };
+    const send = async ({ accessToken }: Grant) => {
+      const sending = { body: options.body, token: accessToken, key, query, signal: options.signal };
       const answer = await this.#http.send<T>(method, filled, sending);
       this.#noteReceipt(answer);
       return answer;
     };
-    const token = await this.#session.token();
+    const grant = await this.#session.grant();
     try {
-      return await send(token);
+      return await send(grant);
     } catch (fault) {
       if (!(fault instanceof Problem)) throw fault;
-      if (isAboutToken(fault)) return send(await this.#session.renew(token));
+      if (isAboutToken(fault)) return send(await this.#session.renew(grant));
       if (fault.code === "session_ended") await this.#session.forget();
       // The server has another journal than the one that the receipts were of.
       if (waits && fault.code === "min_revision_beyond_journal") {
         this.#seen = { journal: undefined, revision: -1 };
         delete query["min_revision"];
-        return send(token);
+        return send(grant);
       }
       throw fault;
     }

@@ -32,6 +32,7 @@ export class Http {
   }
 
   async #once<T>(method: string, path: string, { body, token, key, query, signal }: Sending): Promise<T> {
+    signal?.throwIfAborted();
     const headers: Record<string, string> = { accept: "application/json" };
     if (body !== undefined) headers["content-type"] = "application/json";
     if (token) headers["authorization"] = `Bearer ${token}`;

@@ -2,7 +2,7 @@ import { keyedRequests } from "./generated/operations.js";
 import { newKey } from "./keys.js";
 import { isAboutToken, Problem, type ProblemBody } from "./problem.js";
 import { backOff, PATIENCE, retrying } from "./retry.js";
-import type { Session } from "./session.js";
+import type { Grant, Session } from "./session.js";
 import type { Pushes, SocketAnswers, SocketFields, SocketRequests, Welcome } from "./types.js";
 
 export interface LiveSettings {
@@ -86,7 +86,7 @@ export class LiveSocket {
   #end: Problem | undefined;
   #nextId = 1;
   #tried = 0;
-  #token = "";
+  #grant: Grant | undefined;
   #openedAt = 0;
   #heardAt = 0;
   #pingedAt: number | undefined;
@@ -201,7 +201,7 @@ export class LiveSocket {
     clearTimeout(this.#retry);
     this.#become("connecting");
     try {
-      this.#token = await this.#session.token();
+      this.#grant = await this.#session.grant();
     } catch (fault) {
       return this.#afterToken(fault);
     }
@@ -225,7 +225,7 @@ export class LiveSocket {
   /** The first frame says who it is; another one on the same socket brings a fresh token. */
   #signIn(socket: WebSocket): void {
     const id = this.#nextId++;
-    const token = this.#token;
+    const grant = this.#grant;
     const first = this.#state !== "open";
     this.#asked.set(id, {
       frame: "",
@@ -234,11 +234,11 @@ export class LiveSocket {
         if (socket !== this.#socket) return;
         if (reply.ok) this.#begin(reply.data as Welcome, first);
         // The close that follows says the same.
-        else if (!first) void this.#renew(token);
+        else if (!first) void this.#renew(grant);
       },
       fail: () => undefined,
     });
-    socket.send(JSON.stringify({ id, type: "auth", token }));
+    socket.send(JSON.stringify({ id, type: "auth", token: grant?.accessToken }));
   }
 
   #begin(welcome: Welcome, first: boolean): void {
@@ -263,7 +263,7 @@ export class LiveSocket {
     }
     if (code === NOT_SIGNED_IN) {
       this.#become("waiting");
-      void this.#renew(this.#token);
+      void this.#renew(this.#grant);
     } else {
       this.#later();
     }
@@ -317,9 +317,9 @@ export class LiveSocket {
   }
 
   /** Brings the next token: in place of `used` if that was refused, else when this one ends soon. */
-  async #renew(used: string | undefined): Promise<void> {
+  async #renew(used: Grant | undefined): Promise<void> {
     try {
-      this.#token = used === undefined ? await this.#session.token() : await this.#session.renew(used);
+      this.#grant = used === undefined ? await this.#session.grant() : await this.#session.renew(used);
     } catch (fault) {
       return this.#afterToken(fault);
     }
@@ -353,7 +353,7 @@ export class LiveSocket {
         settle: (reply) => {
           const problem = reply.ok ? undefined : new Problem(reply.problem ?? {}, 0, key);
           // It waits for the fresh token.
-          if (problem && isAboutToken(problem)) return void this.#renew(this.#token);
+          if (problem && isAboutToken(problem)) return void this.#renew(this.#grant);
           done();
           if (problem) reject(problem);
           else resolve(reply.data as T);
@@ -392,7 +392,7 @@ export class LiveSocket {
       if (offset <= this.#floor) return;
       this.#reach(offset);
     }
-    if (push === "auth:expired") void this.#renew(this.#token);
+    if (push === "auth:expired") void this.#renew(this.#grant);
     for (const listener of this.#listeners.get(push) ?? []) listener(data as never, { offset });
   }
 

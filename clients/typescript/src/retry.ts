@@ -44,6 +44,7 @@ function pause(ms: number, signal?: AbortSignal): Promise<void> {
       else resolve();
     };
     const timer = setTimeout(wake, ms);
+    if (signal?.aborted) wake();
     signal?.addEventListener("abort", wake);
   });
 }

@@ -14,6 +14,9 @@ interface Kept {
   readonly refreshToken: string;
 }
 
+/** What a request says who it is with. Two tokens of one second can be equal; the refresh tokens beside them never are. */
+export type Grant = Pick<Kept, "accessToken" | "refreshToken">;
+
 /** A code is on its way; give it to `finishSignIn`. */
 export interface SignInStarted extends Readonly<Schemas["OtpStarted"]> {
   readonly phone: string;
@@ -65,10 +68,10 @@ export class Session {
   }
 
   /** A token that is good for a while. */
-  async token(): Promise<string> {
+  async grant(): Promise<Grant> {
     const kept = await this.#kept();
     if (!kept) throw new Problem({ code: "token_missing", detail: "nobody is signed in" }, 401);
-    return kept.accessExpiresAt - MARGIN_MS > Date.now() ? kept.accessToken : this.renew(kept.accessToken);
+    return kept.accessExpiresAt - MARGIN_MS > Date.now() ? kept : this.renew(kept);
   }
 
   /** How long the token of now is good. */
@@ -77,28 +80,27 @@ export class Session {
   }
 
   /** Gets the next token in place of one that is used up. Of many who ask at once, one goes to the server. */
-  renew(used: string): Promise<string> {
+  renew(used: Grant): Promise<Grant> {
     return exclusively(this.#store, this.#name, async () => {
       const kept = await this.#kept();
       if (!kept) throw new Problem({ code: "session_ended", detail: "nobody is signed in" }, 401);
       // Somebody else was faster.
-      if (kept.accessToken !== used) return kept.accessToken;
+      if (kept.refreshToken !== used.refreshToken) return kept;
       return this.#refresh(kept);
     });
   }
 
-  async #refresh(kept: Kept): Promise<string> {
+  async #refresh(kept: Kept): Promise<Grant> {
     try {
       // A reply that is lost is asked for again with the same token, which the server allows for a while.
       const body = { refresh_token: kept.refreshToken };
       const tokens = await this.#http.send<Schemas["Tokens"]>("post", "/v1/auth/refresh", { body });
-      await this.#keep(tokens);
-      return tokens.access_token;
+      return await this.#keep(tokens);
     } catch (fault) {
       if (!(fault instanceof Problem) || ![401, 403].includes(fault.status)) throw fault;
       const now = await this.#kept();
       // A tab without a lock was faster, and its token is good.
-      if (now && now.refreshToken !== kept.refreshToken) return now.accessToken;
+      if (now && now.refreshToken !== kept.refreshToken) return now;
       await this.forget();
       throw fault;
     }
@@ -107,7 +109,7 @@ export class Session {
   async signOut(everywhere: boolean): Promise<void> {
     try {
       const path = everywhere ? "/v1/auth/logout-everywhere" : "/v1/auth/logout";
-      await this.#http.send("post", path, { token: await this.token() });
+      await this.#http.send("post", path, { token: (await this.grant()).accessToken });
     } catch (fault) {
       // What has ended already needs no end.
       if (!(fault instanceof Problem && fault.status === 401)) throw fault;
@@ -121,7 +123,7 @@ export class Session {
     for (const listener of this.#ended) listener();
   }
 
-  async #keep(tokens: Schemas["Tokens"]): Promise<void> {
+  async #keep(tokens: Schemas["Tokens"]): Promise<Kept> {
     const kept: Kept = {
       person: tokens.person,
       accessToken: tokens.access_token,
@@ -129,6 +131,7 @@ export class Session {
       refreshToken: tokens.refresh_token,
     };
     await this.#store.setItem(this.#name, JSON.stringify(kept));
+    return kept;
   }
 
   async #kept(): Promise<Kept | undefined> {

@@ -1,2 +1,5 @@
 import "./the-world.js";
+import "./sign-in.js";
 import "./commands.js";
+import "./live.js";
+import "./readme.js";
