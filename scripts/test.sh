@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/services.sh
 exec </dev/null
 
-steps=6
+steps=7
 step=0
 step_name=
 began=$SECONDS
@@ -43,7 +43,7 @@ check() {
 need_cargo
 cargo fmt --version >/dev/null 2>&1 || die "rustfmt is missing; rustup component add rustfmt, then try again"
 cargo clippy --version >/dev/null 2>&1 || die "clippy is missing; rustup component add clippy, then try again"
-install_missing postgres redis cc
+install_missing postgres redis cc venv
 if [[ ${CI:-} == true ]]; then export CARGO_INCREMENTAL=0; fi
 
 forget_settings
@@ -65,3 +65,4 @@ check "the binary and the tests" cargo build --workspace --bins --tests --locked
 check "tests" "${tests[@]}"
 check "generated schemas equal the committed ones" "$target_dir/debug/muneem" schemas --check
 check "examples in the documentation" cargo test --workspace --doc --locked
+check "documents, generated clients and the TypeScript client" scripts/web.sh

@@ -35,14 +35,18 @@ function gatewayDocument(document) {
   return { openapi: "3.1.0", info: document.info, paths: {}, components: { schemas } };
 }
 
-/** Which operations take what the client fills in by itself. */
+/** Which operations take what the client fills in by itself, and the codes of all problems. */
 function operations(document, gateway) {
-  const [keyed, awaited] = [[], []];
+  const [keyed, awaited, codes] = [[], [], new Set()];
   for (const [path, item] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(item)) {
       const takes = (name) => operation.parameters?.some((it) => it.name === name);
       if (takes("Idempotency-Key")) keyed.push(`${method} ${path}`);
       if (takes("min_revision")) awaited.push(`${method} ${path}`);
+      for (const response of Object.values(operation.responses)) {
+        const shared = response.$ref && document.components.responses[response.$ref.split("/").at(-1)];
+        for (const code of (shared ?? response)["x-problem-codes"] ?? []) codes.add(code);
+      }
     }
   }
   const schemas = gateway.components.schemas;
@@ -51,7 +55,9 @@ function operations(document, gateway) {
   const keyedRequests = requests.filter(([, data]) => resolve(data).properties?.key).map(([type]) => type);
   const list = (doc, name, items) =>
     `/** ${doc} */\nexport const ${name}: ReadonlySet<string> = new Set(${JSON.stringify(items, null, 2)});\n`;
+  const words = [...codes].sort().map((code) => `\n  | "${code}"`);
   return [
+    `/** What the server may refuse a request with. */\nexport type ServerCode =${words.join("")};\n`,
     list("Operations that take an `Idempotency-Key`.", "keyed", keyed),
     list("Operations that take `min_revision`.", "awaited", awaited),
     list("Socket requests that take a `key`.", "keyedRequests", keyedRequests),

@@ -9,6 +9,8 @@ mod agencies;
 mod bad_input;
 mod calls;
 mod crash;
+mod documented;
+mod examples;
 mod front;
 mod gift_batches;
 mod governance;

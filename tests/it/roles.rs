@@ -22,6 +22,7 @@ fn routes(openapi: &Value) -> Vec<Route> {
             let Ok(method) = method.to_uppercase().parse() else { continue };
             let scopes = operation["security"]
                 .as_array()
+                .filter(|it| !it.is_empty())
                 .map(|it| it[0]["bearer"].as_array().expect("scopes").clone());
             let role = |it: &Value| it.as_str().expect("a role").to_owned();
             let roles = scopes.map(|it| it.iter().map(role).collect());

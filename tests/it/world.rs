@@ -209,7 +209,7 @@ impl World {
         if method == Method::GET {
             self.shown().await;
         }
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(who) = who {
             request = request.bearer_auth(&who.token);
         }
@@ -219,7 +219,9 @@ impl World {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Answer::of(request.send().await.expect("an answer")).await
+        let answer = Answer::of(request.send().await.expect("an answer")).await;
+        crate::documented::assert_documented(&method, path, &answer);
+        answer
     }
 
     /// Waits until the read models show all that is in the journal: no story can read what is still on its

@@ -19,7 +19,7 @@ pub fn asyncapi() -> Value {
     let (id, problem) = (generator.subschema_for::<Id>(), generator.subschema_for::<Problem>());
     let requests = request_schemas(&mut generator);
     let pushes = push_schemas(&mut generator);
-    let schemas = generator.take_definitions(true);
+    let mut schemas = generator.take_definitions(true);
     let (mut messages, mut operations) = (Map::new(), Map::new());
 
     let refusal =
@@ -34,13 +34,15 @@ pub fn asyncapi() -> Value {
         let reply = format!("{name}Reply");
         messages.insert(name.into(), message(kind, &summary, payload));
         messages.insert(reply.clone(), message(&reply, &format!("Answers {kind}."), answered));
-        operations.insert(name.into(), operation("receive", name, Some(&[&reply, "Problem"])));
+        operations.insert(name.into(), operation("receive", name, &summary, Some(&[&reply, "Problem"])));
     }
     for (push, name, summary, data) in pushes {
         let key = format!("{name}Push");
         messages.insert(key.clone(), message(push, summary, push_payload(push, data.into())));
-        operations.insert(key.clone(), operation("send", &key, None));
+        operations.insert(key.clone(), operation("send", &key, summary, None));
     }
+    // Its fields stand in the frame itself.
+    schemas.remove("Auth");
     document(messages, operations, schemas)
 }
 
@@ -157,10 +159,11 @@ fn message(name: &str, summary: &str, payload: Value) -> Value {
     message
 }
 
-fn operation(action: &str, name: &str, replies: Option<&[&str]>) -> Value {
+fn operation(action: &str, name: &str, description: &str, replies: Option<&[&str]>) -> Value {
     let in_channel = |name: &str| json!({ "$ref": format!("{CHANNEL}/messages/{name}") });
     let mut operation = json!({
         "action": action,
+        "description": description,
         "channel": { "$ref": CHANNEL },
         "messages": [in_channel(name)],
     });

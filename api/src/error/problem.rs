@@ -7,29 +7,23 @@ use platform::problem::KEY_FIELD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use utoipa::ToSchema;
 
 /// An error (RFC 9457). Decide by `code`, which never changes its meaning; `detail` is a sentence for people and may
 /// change. Further members hold figures of the case, such as `needed_milli` or `retry_after_seconds`.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Problem {
     /// `/problems/` and the code.
     #[serde(rename = "type")]
-    #[schema(example = "/problems/insufficient_funds")]
     pub kind: String,
     /// The code as words.
-    #[schema(example = "Insufficient funds")]
     pub title: String,
-    #[schema(example = 409)]
     pub status: u16,
     pub detail: String,
-    #[schema(value_type = String, example = "insufficient_funds")]
     pub code: Cow<'static, str>,
     /// The field of the request that caused the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     #[serde(flatten)]
-    #[schema(value_type = Object, additional_properties)]
     pub members: Map<String, Value>,
 }
 

@@ -1,14 +1,14 @@
 //! The OpenAPI document: what the handlers do not say of themselves.
 
-use crate::Api;
-use crate::error::Problem;
+mod examples;
+mod refusals;
+mod schemas;
+
 use ledger_core::Rejection;
 use platform::calls::CHARGES;
+use serde_json::{Map, Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Response, Server};
-use utoipa::openapi::{PathItem, path::Operation};
-use utoipa::{PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::{Components, Info, OpenApi, Server};
 
 const DESCRIPTION: &str = "\
 Muneem is the backend of apps that sell minutes: users buy coins, call hosts or send them gifts, and hosts withdraw what \
@@ -41,9 +41,36 @@ describes every frame.
 **Errors** are problems (RFC 9457) with a stable `code`, which has a page at `/problems/<code>`. A 5xx status, `rate_limited` and every problem with \
 `retry_after_seconds` may be tried again after a pause; other 4xx problems will not go away by retrying.";
 
-/// Adds what holds for every route: the head, how to sign in, and that anything may answer a problem.
-pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
-    let document: &mut OpenApi = routes.get_openapi_mut();
+/// What the tags of the routes stand for, in the order of the page.
+const TAGS: [(&str, &str); 24] = [
+    ("auth", "Sign in, refresh tokens, sign out."),
+    ("me", "Your own account."),
+    ("wallet", "What you have, and how it came and went."),
+    ("purchases", "Buy coins."),
+    ("hosts", "Find hosts, or become one."),
+    ("calls", "Ring, answer and end calls."),
+    ("gifts", "Send gifts, and see those that you received."),
+    ("withdrawals", "Take out what you earned."),
+    ("agencies", "The agencies that you own."),
+    ("admin: hosts", "Applications of hosts, and agencies."),
+    ("admin: people", "People, their roles, restrictions and sessions."),
+    ("admin: catalogue", "Coin plans and gifts."),
+    ("admin: commission", "Who earns how much of a charge."),
+    ("admin: purchases", "Refunds, and money that fits no purchase."),
+    ("admin: withdrawals", "Decide and pay withdrawals."),
+    ("admin: books", "Accounts, balances, adjustments and revenue."),
+    ("admin: journal", "The events themselves."),
+    ("admin: approvals", "What takes two admins."),
+    ("admin: settings", "How calls, payouts and limits are set."),
+    ("admin: audit", "Who did what, and why."),
+    ("admin: calls", "End a call."),
+    ("admin: webhooks", "What payment gateways delivered, and what became of it."),
+    ("webhooks", "For payment gateways."),
+    ("health", "For operators: whether it runs, and its metrics."),
+];
+
+/// The document as it is served: what the handlers say, completed by what holds for every route.
+pub fn complete(mut document: OpenApi) -> Value {
     document.info = Info::builder()
         .title("Muneem")
         .version(env!("CARGO_PKG_VERSION"))
@@ -54,24 +81,64 @@ pub fn complete(mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
         .build();
     document.servers = Some(vec![Server::new("/")]);
     let components = document.components.get_or_insert_with(Components::new);
-    components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
         .description(Some("The access token from signing in. It is good for 15 minutes."))
         .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        for (status, response) in &mut operation.responses.responses {
-            if let RefOr::T(response) = response
-                && response.description.is_empty()
-            {
-                response.description = meaning(status).to_owned();
+
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    schemas::tidy(&mut document);
+    for operation in operations_of(&mut document) {
+        for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            if response.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
+                response["description"] = meaning(status).into();
             }
         }
-        operation.responses.responses.insert("default".to_owned(), problem().into());
+        if operation.get("security").is_none() {
+            operation["security"] = json!([]);
+        }
+        say_who_may_call(operation);
+        say_what_a_key_is(operation);
     }
-    routes
+    refusals::add(&mut document);
+    examples::add(&mut document);
+    schemas::drop_unused(&mut document);
+    document["tags"] =
+        TAGS.iter().map(|(name, description)| json!({ "name": name, "description": description })).collect();
+    document
+}
+
+/// The pages show no roles of a bearer token, so the description says them.
+fn say_who_may_call(operation: &mut Value) {
+    let callers = match roles_of(operation) {
+        None => "anybody, signed in or not".to_owned(),
+        Some(roles) if roles.is_empty() => "anybody who has signed in".to_owned(),
+        Some(roles) => {
+            let roles: Vec<String> =
+                roles.iter().filter_map(Value::as_str).map(|role| format!("`{role}`")).collect();
+            format!("whoever has the role {}", roles.join(" or "))
+        }
+    };
+    let before = operation
+        .get("description")
+        .and_then(Value::as_str)
+        .map(|text| format!("{text}\n\n"))
+        .unwrap_or_default();
+    operation["description"] = format!("{before}For {callers}.").into();
+}
+
+fn say_what_a_key_is(operation: &mut Value) {
+    for parameter in parameters_of(operation) {
+        if parameter["name"] == "Idempotency-Key" {
+            parameter["description"] = "Tells a retry from a new request: 1 to 255 printable ASCII characters of your \
+                choice. Use a new key for each new request, and send the same one with each retry; a key is good for 24 \
+                hours. A UUID of version 7 is recommended: it says when it was made, so that one older than 24 hours is \
+                refused, while another key would then count as new."
+                .into();
+        }
+    }
 }
 
 /// The codes of the ledger's refusals, as a list in words.
@@ -79,9 +146,32 @@ fn codes() -> String {
     Rejection::CODES.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    let PathItem { get, put, post, delete, patch, .. } = item;
-    [get, put, post, delete, patch].into_iter().flatten()
+/// All operations of the document.
+fn operations_of(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let items = document["paths"].as_object_mut().into_iter().flatten();
+    items.flat_map(|(_, item)| item.as_object_mut().into_iter().flatten().map(|(_, operation)| operation))
+}
+
+/// Indexing a value that is changed would put a null where nothing is.
+fn parameters_of(operation: &mut Value) -> impl Iterator<Item = &mut Value> {
+    operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// The roles that may call it: an empty list for anybody who has signed in, `None` for everybody.
+fn roles_of(operation: &Value) -> Option<&Vec<Value>> {
+    operation.pointer("/security/0/bearer")?.as_array()
+}
+
+/// Visits every object of a document, the outer ones first.
+fn walk(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            visit(object);
+            object.values_mut().for_each(|it| walk(it, visit));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|it| walk(it, visit)),
+        _ => {}
+    }
 }
 
 /// What a status means where the route does not say it better.
@@ -92,14 +182,6 @@ fn meaning(status: &str) -> &'static str {
         "204" => "Done. There is nothing to return.",
         _ => "Done, or found.",
     }
-}
-
-fn problem() -> Response {
-    let schema = Ref::from_schema_name(Problem::name());
-    Response::builder()
-        .description("An error: decide by its `code`")
-        .content("application/problem+json", Content::new(Some(schema)))
-        .build()
 }
 
 #[cfg(test)]
@@ -121,13 +203,19 @@ mod tests {
     ];
 
     fn operations() -> Vec<(String, String, Value)> {
-        let document = serde_json::to_value(crate::openapi()).expect("the document is JSON");
+        let document = crate::openapi();
         let paths = document["paths"].as_object().expect("paths").clone();
         let of_path = |(path, item): (String, Value)| {
             let item = item.as_object().expect("operations").clone();
             item.into_iter().map(move |(method, operation)| (method, path.clone(), operation))
         };
         paths.into_iter().flat_map(of_path).collect()
+    }
+
+    /// The response that is meant, where a shared one is named.
+    fn resolved<'a>(document: &'a Value, response: &'a Value) -> &'a Value {
+        let shared = response["$ref"].as_str().map(|target| document.pointer(&target[1..]));
+        shared.map_or(response, |it| it.expect("a shared response"))
     }
 
     #[test]
@@ -147,12 +235,13 @@ mod tests {
 
     #[test]
     fn operations_have_names_of_their_own_and_may_answer_a_problem() {
-        let all = operations();
+        let (document, all) = (crate::openapi(), operations());
         let names: BTreeSet<&str> = all.iter().filter_map(|(_, _, it)| it["operationId"].as_str()).collect();
         assert_eq!(names.len(), all.len());
         for (method, path, operation) in &all {
-            let problem = &operation["responses"]["default"]["content"]["application/problem+json"];
-            assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{method} {path}");
+            let problem = resolved(&document, &operation["responses"]["default"]);
+            let schema = &problem["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{method} {path}");
             let summary = operation["summary"].as_str().unwrap_or_default();
             assert!(
                 !summary.is_empty() && !summary.ends_with('.'),
@@ -163,9 +252,11 @@ mod tests {
 
     #[test]
     fn every_answer_is_described() {
+        let document = crate::openapi();
         for (method, path, operation) in operations() {
             for (status, response) in operation["responses"].as_object().expect("responses") {
-                let described = response["description"].as_str().is_some_and(|it| !it.is_empty());
+                let described =
+                    resolved(&document, response)["description"].as_str().is_some_and(|it| !it.is_empty());
                 assert!(described, "{method} {path} {status}");
             }
         }
@@ -173,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_reference_of_the_document_leads_somewhere() {
-        let document = serde_json::to_value(crate::openapi()).expect("the document is JSON");
+        let document = crate::openapi();
         let mut rest = vec![&document];
         while let Some(value) = rest.pop() {
             match value {

@@ -43,10 +43,10 @@ struct AuditEntry {
     /// The note's words; null when they were erased.
     words: Option<String>,
     /// The value before the change; null where there was none.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value)]
     before: Option<Value>,
     /// The value after the change; null where there is none.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value)]
     after: Option<Value>,
     /// The `x-request-id` of the request that made the change.
     request: Option<String>,

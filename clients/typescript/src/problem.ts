@@ -1,3 +1,10 @@
+import type { ServerCode } from "./generated/operations.js";
+
+/** Codes of the client itself: no reply came, the socket was closed for good, or the reply is nobody's of ours. */
+export type ClientCode = "unreachable" | "closed" | "too_many_sockets" | "unreadable_answer";
+/** A server that is newer than this client may have further codes. */
+export type Code = ServerCode | ClientCode | (string & {});
+
 /** What the server says of an error, as its document describes it. */
 export type ProblemBody = Readonly<Record<string, unknown>>;
 
@@ -7,7 +14,7 @@ export type ProblemBody = Readonly<Record<string, unknown>>;
  */
 export class Problem extends Error {
   override readonly name = "Problem";
-  readonly code: string;
+  readonly code: Code;
   /** The status of HTTP; 0 when no answer came. */
   readonly status: number;
   /** The field of the request that is wrong. */

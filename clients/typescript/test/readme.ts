@@ -6,7 +6,8 @@ import { theWorld } from "./the-world.js";
 import { codeFor, PRICE } from "./world.js";
 
 test("the example of the README is the one that is tested", async () => {
-  const [readme, example] = await Promise.all([readFile("README.md", "utf8"), readFile("examples/chat-and-call.ts", "utf8")]);
+  const readme = await readFile("README.md", "utf8");
+  const example = await readFile("examples/chat-and-call.ts", "utf8");
   assert.ok(readme.includes(`\`\`\`ts\n${example}\`\`\``), "README.md holds examples/chat-and-call.ts word for word");
 });
 

@@ -93,6 +93,19 @@ test("a session that was ended elsewhere is forgotten, and who listens is told",
   assert.equal(await here.client.person(), undefined);
 });
 
+test("a session whose refresh is refused is over", async () => {
+  const { url } = theWorld().server;
+  const phone = newPhone();
+  const [here, elsewhere] = [await signIn(url, phone), await signIn(url, phone)];
+  let told = 0;
+  here.client.onSignedOut(() => told++);
+  await elsewhere.client.signOut({ everywhere: true });
+  await age(here.store, url, { accessExpiresAt: 0 });
+  await assert.rejects(here.client.get("/v1/me"), (fault) => fault instanceof Problem && fault.status === 401);
+  assert.equal(told, 1);
+  assert.equal(await here.client.person(), undefined);
+});
+
 test("the app starts again with the session that it kept", async () => {
   const { url } = theWorld().server;
   const user = await signIn(url, newPhone());

@@ -44,7 +44,7 @@ pub fn schemas(options: &SchemasOptions) -> anyhow::Result<ExitCode> {
 
 fn documents() -> anyhow::Result<Vec<(String, Value)>> {
     let mut documents = vec![
-        ("openapi.json".to_owned(), serde_json::to_value(api::openapi())?),
+        ("openapi.json".to_owned(), api::openapi()),
         ("asyncapi.json".to_owned(), websocket_gateway::asyncapi()),
         ("events/v1/Metadata.json".to_owned(), serde_json::to_value(schemars::schema_for!(Metadata))?),
     ];

@@ -1,0 +1,239 @@
+//! The schemas of the document: names that read well, every page and row under a name of its own, words instead of any
+//! text where only some are possible, and nothing that no route uses.
+
+use super::walk;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+const PREFIX: &str = "#/components/schemas/";
+
+/// Fields that hold one of a few words, by schema and field, with the name of that set of words.
+const WORDS: &[(&str, &str, &str, &[&str])] = &[
+    (
+        "CallView",
+        "status",
+        "CallStatus",
+        &[
+            "ringing",
+            "rejected",
+            "cancelled",
+            "missed",
+            "busy",
+            "failed",
+            "accepted",
+            "running",
+            "paused",
+            "ended",
+        ],
+    ),
+    ("CallOutcome", "end_reason", "CallEndReason", &["hung_up", "exhausted", "lost", "stopped"]),
+    (
+        "Purchase",
+        "status",
+        "PurchaseStatus",
+        &["opened", "failed", "expired", "captured", "partly_refunded", "refunded"],
+    ),
+    (
+        "Withdrawal",
+        "status",
+        "WithdrawalStatus",
+        &["requested", "approved", "rejected", "cancelled", "paid", "failed"],
+    ),
+    (
+        "StatementLine",
+        "type",
+        "MovementType",
+        &[
+            "purchase",
+            "refund",
+            "unmatched",
+            "bonus",
+            "bonus_expiry",
+            "call",
+            "call_return",
+            "gift",
+            "commission",
+            "withdrawal",
+            "adjustment",
+        ],
+    ),
+    (
+        "StatementLine",
+        "status",
+        "MovementStatus",
+        &["completed", "requested", "approved", "rejected", "cancelled", "paid", "failed", "unresolved"],
+    ),
+    (
+        "UnmatchedRow",
+        "cause",
+        "SuspenseCause",
+        &[
+            "unknown_order",
+            "second_payment",
+            "amount_mismatch",
+            "currency_mismatch",
+            "balance_full",
+            "refund_unmatched",
+            "refund_before_capture",
+            "refund_uncovered",
+        ],
+    ),
+    ("Live", "status", "Liveness", &["live"]),
+];
+
+pub fn tidy(document: &mut Value) {
+    document["components"]["schemas"]["Problem"] = problem();
+    name_rows(document);
+    rename(document);
+    words(document);
+}
+
+/// Written by hand: members beside the named ones cannot be derived.
+fn problem() -> Value {
+    json!({
+        "description": "An error (RFC 9457). Decide by `code`, which never changes its meaning; `detail` is a sentence for \
+            people and may change. Further members hold figures of the case, such as `needed_milli` or \
+            `retry_after_seconds`.",
+        "type": "object",
+        "properties": {
+            "type": { "type": "string", "description": "`/problems/` and the code." },
+            "title": { "type": "string", "description": "The code as words." },
+            "status": { "type": "integer", "format": "int32", "description": "The status of the answer." },
+            "detail": { "type": "string", "description": "What went wrong, for people." },
+            "code": { "type": "string", "description": "What went wrong, for programs." },
+            "field": { "type": "string", "description": "The field of the request that caused the error." },
+            "retry_after_seconds": {
+                "type": "integer",
+                "format": "int32",
+                "description": "When the same request may succeed. Absent where asking again does not help.",
+            },
+        },
+        "required": ["type", "title", "status", "detail", "code"],
+        "additionalProperties": true,
+        "example": {
+            "type": "/problems/insufficient_funds",
+            "title": "Insufficient funds",
+            "status": 409,
+            "detail": "this needs 2000 thousandths of a coin and 500 can be spent",
+            "code": "insufficient_funds",
+            "needed_milli": 2_000,
+            "spendable_milli": 500,
+        },
+    })
+}
+
+/// Pages repeat the schema of their rows. Each row gets a name, and the page refers to it.
+fn name_rows(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    let pages: Vec<String> = schemas.keys().filter(|name| name.starts_with("Page_")).cloned().collect();
+    for page in pages {
+        let row = page["Page_".len()..].to_owned();
+        let Some(items) = schemas[&page].pointer_mut("/properties/items/items") else { continue };
+        if items.get("$ref").is_none() {
+            let schema = std::mem::replace(items, json!({ "$ref": format!("{PREFIX}{row}") }));
+            schemas.entry(row).or_insert(schema);
+        }
+    }
+}
+
+/// `Page_InCoins_GiftRow` is a word of the program; the document says `GiftPage`, and `Gift` for each item.
+fn rename(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    let renamed: Map<String, Value> =
+        std::mem::take(schemas).into_iter().map(|(name, schema)| (name_of(&name), schema)).collect();
+    *schemas = renamed;
+    walk(document, &mut |object| {
+        if let Some(Value::String(target)) = object.get_mut("$ref")
+            && let Some(name) = target.strip_prefix(PREFIX)
+        {
+            *target = format!("{PREFIX}{}", name_of(name));
+        }
+    });
+}
+
+fn name_of(name: &str) -> String {
+    if let Some(row) = name.strip_prefix("Page_") {
+        let row = name_of(row);
+        return format!("{}Page", row.strip_suffix("View").or(row.strip_suffix("Row")).unwrap_or(&row));
+    }
+    match name.strip_prefix("InCoins_") {
+        Some(row) => row.strip_suffix("Row").unwrap_or(row).to_owned(),
+        None => name.to_owned(),
+    }
+}
+
+fn words(document: &mut Value) {
+    for (schema, field, name, words) in WORDS {
+        document["components"]["schemas"][name] = json!({ "type": "string", "enum": words });
+        let target = json!({ "$ref": format!("{PREFIX}{name}") });
+        // A row in coins has the fields of the row and the asset, side by side.
+        walk(&mut document["components"]["schemas"][schema], &mut |object| {
+            let Some(old) = object.get_mut("properties").and_then(|it| it.get_mut(*field)) else { return };
+            let optional = old["type"].is_array();
+            let described = old.get_mut("description").map(Value::take);
+            let mut new = if optional {
+                json!({ "oneOf": [target.clone(), { "type": "null" }] })
+            } else {
+                target.clone()
+            };
+            if let Some(described) = described {
+                new["description"] = described;
+            }
+            *old = new;
+        });
+    }
+}
+
+/// Takes out what nothing refers to, and then what only that referred to.
+pub fn drop_unused(document: &mut Value) {
+    loop {
+        let mut used = BTreeSet::new();
+        walk(document, &mut |object| {
+            if let Some(Value::String(target)) = object.get("$ref") {
+                used.insert(target.clone());
+            }
+        });
+        let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+        let before = schemas.len();
+        schemas.retain(|name, _| used.contains(&format!("{PREFIX}{name}")));
+        if schemas.len() == before {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WORDS, name_of};
+    use serde_json::Value;
+
+    #[test]
+    fn names_say_what_a_thing_is() {
+        for (inside, outside) in [
+            ("Page_InCoins_GiftRow", "GiftPage"),
+            ("InCoins_GiftRow", "Gift"),
+            ("Page_CallView", "CallPage"),
+            ("Page_StatementLine", "StatementLinePage"),
+            ("CallView", "CallView"),
+        ] {
+            assert_eq!(name_of(inside), outside);
+        }
+        let names: Vec<String> = schemas().into_iter().map(|(name, _)| name).collect();
+        assert!(!names.iter().any(|name| name.contains('_')), "{names:?}");
+    }
+
+    #[test]
+    fn each_field_of_words_is_there() {
+        let schemas = schemas();
+        for (schema, field, name, _) in WORDS {
+            let found = schemas.iter().find(|(it, _)| it == schema).map(|(_, it)| it.to_string());
+            let found = found.unwrap_or_else(|| panic!("{schema} is no schema"));
+            assert!(found.contains(&format!("schemas/{name}\"")), "{schema}.{field}");
+        }
+    }
+
+    fn schemas() -> Vec<(String, Value)> {
+        let document = crate::openapi();
+        document["components"]["schemas"].as_object().expect("schemas").clone().into_iter().collect()
+    }
+}

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# A step of `make test`: the documents in schemas/ please two linters and two client generators, and the TypeScript
+# client is built and tested against the real server. Says little unless something fails.
+#
+# Wants the binary built, and DATABASE_URL and REDIS_URL of throw-away servers. What it installs stays in
+# .muneem/web and in the node_modules folders, and is taken again while its lists are unchanged.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/services.sh
+
+[[ -n ${DATABASE_URL:-} && -n ${REDIS_URL:-} ]] || die "web.sh is a step of make test, which starts the servers that it wants"
+[[ -x $target_dir/debug/muneem ]] || die "$target_dir/debug/muneem is missing; make test builds it"
+
+home="$root/.muneem/web"
+log="$home/log"
+mkdir -p "$home"
+
+# quietly <what> <command...>: its output is shown only where it fails.
+quietly() {
+  local began=$SECONDS
+  if ! "${@:2}" >"$log" 2>&1; then
+    cat "$log" >&2
+    die "$1: failed, see above"
+  fi
+  say "$1 ($((SECONDS - began)) s)"
+}
+
+# unchanged <stamp> <file...>: whether the stamp was made of these files as they are.
+unchanged() { [[ -e $1 && $(cat "$1") == "$(stamp_of "${@:2}")" ]]; }
+stamp_of() { cat "$@" | sha256sum; }
+
+# The Python environment brings the generator, and Node for machines that have none.
+python="$home/python"
+install_python() {
+  install_missing venv
+  rm -rf "$python"
+  python3 -m venv "$python"
+  "$python/bin/pip" install --quiet --disable-pip-version-check --requirement schemas/lint/requirements.txt
+  stamp_of schemas/lint/requirements.txt >"$python/stamp"
+}
+unchanged "$python/stamp" schemas/lint/requirements.txt || quietly "Python packages installed" install_python
+
+# The client wants a WebSocket of Node's own, which came with version 22.
+node_is_new() { command -v node npm >/dev/null && (($(node -p 'parseInt(process.versions.node)') >= 22)); }
+node_is_new || PATH="$python/bin:$PATH"
+
+# install_node_packages <folder>
+install_node_packages() {
+  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
+  stamp_of "$1/package-lock.json" >"$1/node_modules/stamp"
+}
+for folder in schemas/lint clients/typescript; do
+  unchanged "$folder/node_modules/stamp" "$folder/package-lock.json" ||
+    quietly "Node packages of $folder installed" install_node_packages "$folder"
+done
+
+# Neither linter is to tell anybody that it ran.
+export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true SCARF_ANALYTICS=false
+lint=schemas/lint/node_modules/.bin
+quietly "Redocly finds nothing in openapi.json" \
+  "$lint/redocly" lint schemas/openapi.json --config schemas/lint/redocly.yaml
+quietly "Spectral finds nothing in openapi.json and asyncapi.json" \
+  "$lint/spectral" lint --ruleset schemas/lint/.spectral.yaml --fail-severity warn schemas/openapi.json schemas/asyncapi.json
+
+generate_python() {
+  "$python/bin/openapi-python-client" generate --path schemas/openapi.json --output-path "$home/python-client" \
+    --overwrite --meta none --fail-on-warning --config schemas/lint/openapi-python-client.yaml
+  # Each of its modules can be read.
+  (cd "$home" && "$python/bin/python" -c '
+import importlib, pathlib, sys
+sys.path.insert(0, ".")
+pathlib.Path("python_client").exists() or pathlib.Path("python_client").symlink_to("python-client")
+for file in sorted(pathlib.Path("python_client").rglob("*.py")):
+    importlib.import_module(".".join(file.with_suffix("").parts))
+')
+}
+quietly "openapi-python-client makes a client that can be imported" generate_python
+
+quietly "openapi-typescript's types and the client on them compile" npm --prefix clients/typescript run --silent build
+
+psql=$(postgres_bin)/psql
+database="client_$$"
+"$psql" -XAtq "$DATABASE_URL" -c "create database $database"
+trap '"$psql" -XAtq "$DATABASE_URL" -c "drop database if exists $database with (force)"' EXIT
+test_client() {
+  DATABASE_URL="${DATABASE_URL%/*}/$database" MUNEEM_BINARY="$target_dir/debug/muneem" \
+    npm --prefix clients/typescript test --silent
+}
+quietly "the client's tests pass against the real server" test_client

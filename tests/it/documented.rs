@@ -1,0 +1,67 @@
+//! Holds every answer of every story against the OpenAPI document: its status and code are listed for the operation,
+//! and its body fits the schema.
+
+use crate::world::Answer;
+use jsonschema::Validator;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(api::openapi);
+/// To make one takes longer than to use it.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+
+pub fn assert_documented(method: &Method, path: &str, answer: &Answer) {
+    let path = path.split('?').next().unwrap_or_default();
+    // What no route takes is answered by none.
+    let Some((template, operation)) = operation(method, path) else { return };
+    let name = format!("{method} {template}");
+    let status = answer.status.as_u16().to_string();
+    let mut response = &operation["responses"][&status];
+    if let Some(shared) = response["$ref"].as_str() {
+        response = DOCUMENT.pointer(&shared[1..]).expect("a response that is shared");
+    }
+    assert!(
+        response.is_object(),
+        "{name} answers {status}, which its document does not list: {}",
+        answer.body
+    );
+    let content = &response["content"];
+    if let Some(codes) = response["x-problem-codes"].as_array() {
+        let code = &answer.body["code"];
+        assert!(codes.contains(code), "{name} answers {status} {code}, which its document does not list");
+    }
+    for (kind, content) in content.as_object().into_iter().flatten() {
+        if answer.content_type.starts_with(kind) {
+            assert_fits(&format!("{name} {status} {kind}"), &content["schema"], &answer.body);
+        }
+    }
+}
+
+/// The operation whose path has this form; one that spells a part out goes before one that leaves it open.
+fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Value)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let fits = |template: &&str| {
+        let named: Vec<&str> = template.split('/').collect();
+        named.len() == parts.len()
+            && named.iter().zip(&parts).all(|(name, part)| name.starts_with('{') || name == part)
+    };
+    let paths = DOCUMENT["paths"].as_object()?;
+    let template = paths.keys().map(String::as_str).filter(fits).min_by_key(|it| it.matches('{').count())?;
+    Some((template, paths[template].get(method.as_str().to_lowercase())?))
+}
+
+fn assert_fits(name: &str, schema: &Value, body: &Value) {
+    let mut validators = VALIDATORS.lock().expect("no story panics while it holds them");
+    let validator = validators.entry(name.to_owned()).or_insert_with(|| {
+        let mut whole = json!({ "components": DOCUMENT["components"] });
+        whole["allOf"] = json!([schema]);
+        Arc::new(jsonschema::options().should_validate_formats(true).build(&whole).expect("a schema"))
+    });
+    let validator = validator.clone();
+    drop(validators);
+    let faults: Vec<String> =
+        validator.iter_errors(body).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
+    assert!(faults.is_empty(), "{name} does not fit its schema: {faults:#?}\n{body:#}");
+}
