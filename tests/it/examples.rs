@@ -35,8 +35,9 @@ async fn every_example_of_a_body_is_read_and_no_value_in_it_is_wrong(pool: PgPoo
                 .await;
             let status = answer.status.as_u16();
             // The ids of the examples lead nowhere, so that a thing may be missing or closed; but a value that is wrong
-            // in itself is a 400 or a 422. A code and a refresh token cannot be guessed.
-            assert!(![400, 413, 415, 422, 500].contains(&status), "{name} answers {status}: {}", answer.body);
+            // in itself is a 400 or a 422. A one-time password cannot be guessed.
+            let is_read = ![400, 413, 415, 422, 500].contains(&status) || answer.code() == "otp_invalid";
+            assert!(is_read, "{name} answers {status}: {}", answer.body);
             sent += 1;
         }
     }

@@ -400,7 +400,10 @@ fn codes(path: &str, operation: &Value) -> Vec<&'static str> {
         codes.push("invalid_path");
     }
     if any("query") {
-        codes.push("invalid_query");
+        codes.extend(["invalid_query", "unknown_field"]);
+    }
+    if parameters.is_some_and(|all| all.iter().any(|it| it["in"] == "query" && it["required"] == true)) {
+        codes.push("missing_field");
     }
     if takes("cursor") {
         codes.extend(["cursor_invalid", "field_invalid"]);
