@@ -7,10 +7,11 @@ use platform::problem::KEY_FIELD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
 /// An error (RFC 9457). Decide by `code`, which never changes its meaning; `detail` is a sentence for people and may
 /// change. Further members hold figures of the case, such as `needed_milli` or `retry_after_seconds`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
     /// `/problems/` and the code.
     #[serde(rename = "type")]
@@ -19,11 +20,14 @@ pub struct Problem {
     pub title: String,
     pub status: u16,
     pub detail: String,
+    #[schema(value_type = String)]
     pub code: Cow<'static, str>,
     /// The field of the request that caused the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The document describes it by hand: see `openapi::schemas`.
     #[serde(flatten)]
+    #[schema(ignore)]
     pub members: Map<String, Value>,
 }
 

@@ -39,6 +39,9 @@ fn body_of(schema: &str) -> Option<Value> {
         "CreateAgency" => json!({ "name": "Star Agency", "code": "STAR-1", "owner": PERSON }),
         "DeclineProposal" => json!({ "reason": "not_agreed", "note": "The ticket says otherwise." }),
         "EndSessions" => json!({ "reason": "stolen_phone" }),
+        "GiftBatch" => json!({ "items": [{
+            "gift": THING, "host": PERSON, "price_seen_milli": 5_000, "key": "order-7001-gift-1",
+        }] }),
         "GrantBonus" => json!({ "user": PERSON, "coins_milli": 50_000, "valid_seconds": 2_592_000 }),
         "GrantRole" => json!({ "role": "admin", "reason": "new_colleague" }),
         "HandleWebhook" => json!({ "reason": "refunded_in_panel" }),

@@ -105,6 +105,7 @@ pub fn complete(mut document: OpenApi) -> Value {
     refusals::add(&mut document);
     examples::add(&mut document);
     schemas::drop_unused(&mut document);
+    document["info"]["license"] = json!({ "name": "Apache-2.0", "identifier": "Apache-2.0" });
     document["tags"] =
         TAGS.iter().map(|(name, description)| json!({ "name": name, "description": description })).collect();
     document

@@ -269,6 +269,8 @@ const OWN: &[(&str, &[&str])] = &[
     ("approve_host", &["unknown_host", "host_already_decided", "own_money"]),
     ("reject_host", &["unknown_host", "host_already_decided", "own_money", "field_invalid"]),
     ("create_agency", &["field_invalid", "agency_code_taken", "unknown_person"]),
+    ("send_gifts", &["field_invalid"]),
+    ("find_people", &["phone_invalid"]),
     ("get_person", &["unknown_person"]),
     ("restrict_person", &["field_invalid", "unknown_person", "person_is_admin", "own_money"]),
     ("lift_restriction", &["field_invalid", "unknown_person"]),
@@ -301,7 +303,7 @@ const OWN: &[(&str, &[&str])] = &[
 ];
 
 /// Operations that give the ledger a command without a key of the client's.
-const COMMANDS: &[&str] = &["answer_call", "stop_call", "approve_proposal"];
+const COMMANDS: &[&str] = &["answer_call", "stop_call", "approve_proposal", "send_gifts"];
 
 const OF_COMMANDS: &[&str] = &[
     "busy",

@@ -156,6 +156,9 @@ fn name_of(name: &str) -> String {
         let row = name_of(row);
         return format!("{}Page", row.strip_suffix("View").or(row.strip_suffix("Row")).unwrap_or(&row));
     }
+    if let Some(row) = name.strip_prefix("WithOther_") {
+        return format!("{}WithOther", name_of(row));
+    }
     match name.strip_prefix("InCoins_") {
         Some(row) => row.strip_suffix("Row").unwrap_or(row).to_owned(),
         None => name.to_owned(),
@@ -167,19 +170,26 @@ fn words(document: &mut Value) {
         document["components"]["schemas"][name] = json!({ "type": "string", "enum": words });
         let target = json!({ "$ref": format!("{PREFIX}{name}") });
         // A row in coins has the fields of the row and the asset, side by side.
-        walk(&mut document["components"]["schemas"][schema], &mut |object| {
-            let Some(old) = object.get_mut("properties").and_then(|it| it.get_mut(*field)) else { return };
-            let optional = old["type"].is_array();
-            let described = old.get_mut("description").map(Value::take);
-            let mut new = if optional {
-                json!({ "oneOf": [target.clone(), { "type": "null" }] })
-            } else {
-                target.clone()
-            };
-            if let Some(described) = described {
-                new["description"] = described;
-            }
-            *old = new;
+        let schemas = document["components"]["schemas"].as_object_mut().into_iter().flatten();
+        let with_other = format!("{schema}WithOther");
+        let rows = schemas.filter(|(name, _)| *name == schema || **name == with_other);
+        rows.for_each(|(_, row)| {
+            walk(row, &mut |object| {
+                let Some(old) = object.get_mut("properties").and_then(|it| it.get_mut(*field)) else {
+                    return;
+                };
+                let optional = old["type"].is_array();
+                let described = old.get_mut("description").map(Value::take);
+                let mut new = if optional {
+                    json!({ "oneOf": [target.clone(), { "type": "null" }] })
+                } else {
+                    target.clone()
+                };
+                if let Some(described) = described {
+                    new["description"] = described;
+                }
+                *old = new;
+            })
         });
     }
 }
@@ -213,6 +223,7 @@ mod tests {
             ("Page_InCoins_GiftRow", "GiftPage"),
             ("InCoins_GiftRow", "Gift"),
             ("Page_CallView", "CallPage"),
+            ("Page_WithOther_InCoins_GiftRow", "GiftWithOtherPage"),
             ("Page_StatementLine", "StatementLinePage"),
             ("CallView", "CallView"),
         ] {
