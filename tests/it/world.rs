@@ -278,8 +278,9 @@ impl World {
     /// How many writes the ledger's events took.
     pub async fn ledger_batches(&self) -> u64 {
         let metrics = self.get(None, "/metrics").await.expect_ok();
-        let count =
-            metrics.as_str().and_then(|it| it.lines().find_map(|it| it.strip_prefix("muneem_ledger_batches_total ")));
+        let count = metrics
+            .as_str()
+            .and_then(|it| it.lines().find_map(|it| it.strip_prefix("muneem_ledger_batches_total ")));
         count.expect("the ledger counts them").parse().expect("a number")
     }
 
