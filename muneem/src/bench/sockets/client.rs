@@ -113,15 +113,17 @@ impl Client {
     /// Sends a request and, where the server answers, waits until it is done.
     async fn ask(&self, socket: &mut WebSocketStream<TcpStream>, request: String) -> anyhow::Result<()> {
         socket.send(Message::text(request)).await?;
-        while self.answered {
+        if !self.answered {
+            return Ok(());
+        }
+        loop {
             let came = socket.next().await.context("the server closed a socket")??;
             if let Message::Text(text) = came
                 && text.contains("reply_to")
             {
                 anyhow::ensure!(text.contains(r#""ok":true"#), "a request was refused: {text}");
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
