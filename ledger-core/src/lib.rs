@@ -27,7 +27,7 @@ pub use catalogue::Medium;
 pub use lots::Wallet;
 pub use mechanism::account::{self, Account, Gateway, NormalSide, Posting};
 pub use mechanism::decide::{Decision, Unit, check_key, decide};
-pub use mechanism::envelope::{ClientKey, Envelope, Key, Policy, command_id};
+pub use mechanism::envelope::{ClientKey, Envelope, Key, Policy, command_id, command_ids};
 pub use mechanism::evolve::evolve;
 pub use mechanism::ids::*;
 pub use mechanism::metadata::{Actor, Metadata, Recorded, RememberedFor, RequestHash};

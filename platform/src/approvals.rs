@@ -185,9 +185,9 @@ impl Approvals {
         key: &ClientKey,
         command: &Command,
     ) -> Result<bool, CommandError> {
-        let id = command_id(Actor::Person(admin), command.operation(), &key.to_string());
-        let key = Key::Client(key.clone());
-        let recorded = self.commands.ledger().query(move |state, at| state.is_recorded(id, &key, at));
+        let (actor, operation, key) = (Actor::Person(admin), command.operation(), Key::Client(key.clone()));
+        let recorded =
+            self.commands.ledger().query(move |state, at| state.is_recorded(actor, operation, &key, at));
         Ok(recorded.await??)
     }
 

@@ -6,7 +6,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::validation::FieldError;
 use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
-use ledger_core::{Actor, Asset, ClientKey, Command, Envelope, Key, PersonId, Policy, Rejection};
+use ledger_core::{Actor, Asset, ClientKey, Command, CommandId, Envelope, Key, PersonId, Policy, Rejection};
 use ledger_runtime::{ExecuteError, Ledger, Receipt, Submitted};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -113,6 +113,20 @@ impl Commands {
             policy: policy.clone(),
         };
         Ok(self.ledger.submit_together(commands.into_iter().map(envelope).collect()).await?)
+    }
+
+    /// The id of the command that `actor` gives as `operation` under the key: of a retry that of the first time.
+    ///
+    /// # Errors
+    /// When the key is refused.
+    pub async fn id_of(
+        &self,
+        actor: Actor,
+        operation: &'static str,
+        key: &ClientKey,
+    ) -> Result<CommandId, CommandError> {
+        let key = Key::Client(key.clone());
+        Ok(self.ledger.query(move |state, at| state.command_id(actor, operation, &key, at)).await??)
     }
 
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {

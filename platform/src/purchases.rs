@@ -11,7 +11,7 @@ use ledger_core::command::{CapturePurchase, ExpirePurchase, FailPurchase, OpenPu
 use ledger_core::purchases::Purchase;
 use ledger_core::{
     Actor, Asset, ClientKey, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId,
-    Rejection, command_id,
+    Rejection,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use sqlx::PgPool;
@@ -124,8 +124,8 @@ impl Purchases {
         now: DateTime<Utc>,
     ) -> Result<Checkout, CommandError> {
         let command = Command::from(OpenPurchase { user, plan, gateway: GATEWAY });
-        let command_id = command_id(Actor::Person(user), command.operation(), &key.to_string());
-        let id: PurchaseId = command_id.derive("purchase");
+        let asked = self.commands.id_of(Actor::Person(user), OpenPurchase::OPERATION, &key).await?;
+        let id: PurchaseId = asked.derive("purchase");
         // A retry of a purchase that was opened takes up no other place.
         let is_new = self.known(id).await?.is_none();
         if is_new {
@@ -136,6 +136,7 @@ impl Purchases {
             self.forget_open(id).await?;
         }
         let receipt = given?;
+        let id: PurchaseId = receipt.command_id.derive("purchase");
         let row = self.known(id).await?.ok_or(CommandError::NotFound("purchase"))?;
         let order_id = self.order_for(id, &row, now).await?;
         Ok(Checkout {

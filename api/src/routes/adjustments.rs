@@ -7,7 +7,7 @@ use crate::page::COIN;
 use crate::receipt::{Answered, Recorded, made};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use ledger_core::{Account, Actor, ClientKey, NoteId, PersonId, command_id};
+use ledger_core::{Account, Actor, ClientKey, NoteId, PersonId, command};
 use platform::approvals::{Given, Proposal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -62,7 +62,10 @@ async fn post_adjustment(
     let PostAdjustment { account, amount_milli, reason, note: words } = asked;
     check_owner(&api, account).await?;
     let person = admin.person()?;
-    let note = words.as_ref().map(|_| note_of(person, &key));
+    let note = match &words {
+        Some(_) => Some(note_of(&api, person, &key).await?),
+        None => None,
+    };
     // The words come first: an adjustment never points at a note that was not kept.
     if let (Some(note), Some(words)) = (note, words) {
         api.app.notes.keep(note, person, &words, api.now()).await?;
@@ -98,6 +101,7 @@ async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
 }
 
 /// Follows from the command's id, so that a retry names the same note.
-fn note_of(admin: PersonId, key: &ClientKey) -> NoteId {
-    command_id(Actor::Person(admin), "PostAdjustment", &key.to_string()).derive("note")
+async fn note_of(api: &Api, admin: PersonId, key: &ClientKey) -> Result<NoteId, Error> {
+    let id = api.app.commands.id_of(Actor::Person(admin), command::PostAdjustment::OPERATION, key).await?;
+    Ok(id.derive("note"))
 }

@@ -77,9 +77,11 @@ impl Unit {
 pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decision, Rejection> {
     let at = at.max(state.last_at());
     let remembered_for = check_key(&envelope.key, at)?;
-    let context = Context { state, at, command_id: envelope.command_id(), policy: &envelope.policy };
+    let (command_id, earlier) =
+        state.find_command(envelope.actor, envelope.command.operation(), &envelope.key, at)?;
+    let context = Context { state, at, command_id, policy: &envelope.policy };
     let request_hash = envelope.request_hash();
-    if let Some(earlier) = state.remembered(context.command_id, remembered_for, at) {
+    if let Some(earlier) = earlier {
         if !earlier.asked(request_hash) {
             return Err(Rejection::KeyReused);
         }

@@ -3,6 +3,7 @@
 use super::ids::CommandId;
 use super::metadata::{Actor, RequestHash};
 use super::money::Asset;
+use super::state::KEY_LIFE_MS;
 use super::time::Timestamp;
 use crate::nouns::{Command, Rejection};
 use rust_decimal::Decimal;
@@ -87,17 +88,30 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// UUIDv5 of (actor, operation, key): what a retry finds its first outcome by.
-    pub fn command_id(&self) -> CommandId {
-        let key = match &self.key {
-            Key::Client(key) => key.to_string(),
-            Key::Natural(key) | Key::State(key) => key.clone(),
-        };
-        command_id(self.actor, self.command.operation(), &key)
+    /// The id that the command gets if it is new at the moment `at`.
+    pub fn command_id(&self, at: Timestamp) -> CommandId {
+        command_ids(self.actor, self.command.operation(), &self.key, at)[0]
     }
 
     pub fn request_hash(&self) -> RequestHash {
         RequestHash::of(&self.command.encode())
+    }
+}
+
+/// The ids that a command may have which `actor` gives as `operation` under `key` at the moment `at`: first the one
+/// that it gets if it is new, then others that it may have got when it was first given.
+///
+/// A key that says no time is as good as new after 24 hours, and what its command makes then needs ids of its own. So
+/// the day is part of the id, and a retry looks at the day before too.
+pub fn command_ids(actor: Actor, operation: &str, key: &Key, at: Timestamp) -> Vec<CommandId> {
+    let id = |key: &str| command_id(actor, operation, key);
+    match key {
+        Key::Natural(key) | Key::State(key) => vec![id(key)],
+        Key::Client(ClientKey::V7(key)) => vec![id(&key.to_string())],
+        Key::Client(ClientKey::Text(key)) => {
+            let day = at.0.div_euclid(KEY_LIFE_MS);
+            [day, day - 1].map(|day| id(&format!("{day}|{key}"))).to_vec()
+        }
     }
 }
 

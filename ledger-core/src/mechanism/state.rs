@@ -4,10 +4,10 @@
 
 use super::account::Account;
 use super::decide::check_key;
-use super::envelope::Key;
+use super::envelope::{Key, command_ids};
 use super::ids::{CommandId, JournalId};
 use super::memory::{Memory, Remembered};
-use super::metadata::{Metadata, RememberedFor};
+use super::metadata::{Actor, Metadata};
 use super::money::Asset;
 use super::time::Timestamp;
 use crate::nouns::{Rejection, Tables};
@@ -70,14 +70,19 @@ impl State {
         self.tables.balances.iter().map(|((account, asset), amount)| (*account, *asset, *amount)).collect()
     }
 
-    /// Where the command was recorded, and with what content, if it is remembered at the moment `at`.
-    pub(crate) fn remembered(
+    /// The id of the command that `actor` gives as `operation` under `key` at the moment `at`, and what is known of it
+    /// if it was recorded before.
+    pub(crate) fn find_command(
         &self,
-        command: CommandId,
-        how: RememberedFor,
+        actor: Actor,
+        operation: &str,
+        key: &Key,
         at: Timestamp,
-    ) -> Option<Remembered> {
-        self.commands.find(command, how, at.plus_ms(-KEY_LIFE_MS))
+    ) -> Result<(CommandId, Option<Remembered>), Rejection> {
+        let (how, horizon) = (check_key(key, at)?, at.plus_ms(-KEY_LIFE_MS));
+        let ids = command_ids(actor, operation, key, at);
+        let known = ids.iter().find_map(|id| Some((*id, self.commands.find(*id, how, horizon)?)));
+        Ok(known.map_or((ids[0], None), |(id, found)| (id, Some(found))))
     }
 
     pub(crate) fn remember(&mut self, revision: u64, metadata: &Metadata) {
@@ -123,12 +128,33 @@ impl State {
         self.tables.rows()
     }
 
-    /// Whether this command, given under `key`, was recorded.
+    /// The id of the command that `actor` gives as `operation` under `key` at the moment `at`: of a retry that of the
+    /// first time.
     ///
     /// # Errors
-    /// When the key is refused at the moment `at`.
-    pub fn is_recorded(&self, command: CommandId, key: &Key, at: Timestamp) -> Result<bool, Rejection> {
-        Ok(self.remembered(command, check_key(key, at)?, at).is_some())
+    /// When the key is refused at that moment.
+    pub fn command_id(
+        &self,
+        actor: Actor,
+        operation: &str,
+        key: &Key,
+        at: Timestamp,
+    ) -> Result<CommandId, Rejection> {
+        Ok(self.find_command(actor, operation, key, at)?.0)
+    }
+
+    /// Whether that command was recorded.
+    ///
+    /// # Errors
+    /// When the key is refused at that moment.
+    pub fn is_recorded(
+        &self,
+        actor: Actor,
+        operation: &str,
+        key: &Key,
+        at: Timestamp,
+    ) -> Result<bool, Rejection> {
+        Ok(self.find_command(actor, operation, key, at)?.1.is_some())
     }
 
     /// How many bytes it takes to know retries of settled commands, as far as can be counted without the

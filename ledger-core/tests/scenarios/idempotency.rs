@@ -155,6 +155,46 @@ fn any_text_is_a_key_and_is_good_for_a_day_from_when_it_was_first_taken() {
     }
 }
 
+/// Ids derive from commands, and commands from keys: a purchase of another day under the key of an old one is another
+/// purchase.
+#[test]
+fn what_a_free_key_makes_on_another_day_is_another_thing() {
+    let key = || Key::Client("again".parse().expect("a key"));
+    let mut world = World::with_earnings(50_000);
+    world.given(plan(100_000, 5_000, None)).given(grant(USER, 50_000, None));
+    let commands = || {
+        [
+            Command::from(OpenPurchase { user: USER, plan: PLAN, gateway: Gateway::Razorpay }),
+            withdraw(HOST, 2_000),
+            grant(USER, 10, None),
+            rose(),
+            adjust(Account::UserBonus(USER), 10),
+        ]
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    // Each day a moment later, so that the day before is over; the retry is most of a day later.
+    for day in 0..4 {
+        let at = 1_000 + day * (DAY_MS + 1);
+        for command in commands() {
+            world.at_ms(at);
+            let sent = Envelope { key: key(), ..world.envelope(command) };
+            let (events, revision) = world.send(&sent).expect("accepted");
+            assert!(!events.is_empty(), "day {day}: {:?}", sent.command);
+            let id = world.journal.last().expect("an event").metadata.command_id;
+            assert!(seen.insert(id), "day {day}: {:?} has an id of its own", sent.command);
+            for later in [1, DAY_MS - 6_400_000, DAY_MS - 1] {
+                let Ok(Decision::Duplicate { command_id, revision: known }) =
+                    decide(&world.state, START.plus_ms(at + later), &sent)
+                else {
+                    panic!("day {day}, {later} ms later: {:?} is a retry", sent.command)
+                };
+                assert_eq!((command_id, known), (id, revision));
+            }
+        }
+    }
+    assert_eq!(seen.len(), 20);
+}
+
 #[test]
 fn a_key_is_1_to_255_printable_characters_and_one_uuid_in_any_spelling() {
     let longest = "k".repeat(255);

@@ -75,7 +75,7 @@ fn ids_and_request_hashes_of_all_commands_are_as_they_ever_were() {
     let mut wrong = vec![];
     for (command, id, hash) in commands() {
         let asked = envelope(Actor::Person(USER), Key::Client(KEY.into()), command);
-        let found = (asked.command_id().to_string(), format!("{:?}", asked.request_hash()));
+        let found = (asked.command_id(START).to_string(), format!("{:?}", asked.request_hash()));
         if (&*found.0, &*found.1) != (id, hash) {
             wrong.push(format!("{:?} now has {:?}, {:?}", asked.command, found.0, found.1));
         }
@@ -100,7 +100,7 @@ fn ids_by_actor_and_kind_of_key_are_as_they_ever_were() {
     let ids = table.map(|(actor, key, id)| {
         (
             envelope(actor, key, TickCall { call: CALL, number: 1, last_seen: None }.into())
-                .command_id()
+                .command_id(START)
                 .to_string(),
             id,
         )

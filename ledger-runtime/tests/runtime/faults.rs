@@ -29,7 +29,7 @@ async fn an_outcome_that_stays_unknown_for_a_while_is_recorded_exactly_once() {
             let receipt = world.execute(sent.clone()).await.expect("is accepted");
             let case = format!("{name}, {faults:?}");
             assert_eq!(rig.struck(), faults.len(), "{case}");
-            assert_eq!(recorded(store.as_ref()).await[&sent.command_id()], 1, "{case}");
+            assert_eq!(recorded(store.as_ref()).await[&sent.command_id(START)], 1, "{case}");
             assert_eq!(store.head().await.expect("is read"), Some(receipt.revision), "{case}");
             assert_eq!(world.spendable(USER).await, 4_000, "{case}");
             assert_eq!(world.ledger.status(), Status::Running, "{case}");
@@ -52,7 +52,7 @@ async fn an_unknown_outcome_behind_which_another_node_wrote_is_still_known_in_th
         other.execute(rose()).await.expect("is accepted");
         let receipt = soon(asked).await.expect("ends").expect("is accepted");
         assert!(!receipt.duplicate, "{fault:?}");
-        assert_eq!(recorded(store.as_ref()).await[&sent.command_id()], 1, "{fault:?}");
+        assert_eq!(recorded(store.as_ref()).await[&sent.command_id(START)], 1, "{fault:?}");
         assert_eq!(world.spendable(USER).await, 3_000, "{fault:?}");
         assert_eq!(world.hash().await, other.hash().await, "{fault:?}");
     }

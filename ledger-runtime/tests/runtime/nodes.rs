@@ -91,7 +91,7 @@ async fn two_nodes_that_race_keep_the_books_and_accept_no_key_twice() {
             let sent = rose();
             // Each command goes to both nodes, to one of them first.
             for node in [number % 2, (number + 1) % 2] {
-                tasks.push((sent.command_id(), nodes[node].send(sent.clone())));
+                tasks.push((sent.command_id(START), nodes[node].send(sent.clone())));
             }
         }
         let mut receipts: BTreeMap<CommandId, Vec<Receipt>> = BTreeMap::new();

@@ -231,7 +231,7 @@ impl Simulation {
             self.clients[client] = Some(pending);
             return;
         };
-        let (command_id, command) = (pending.envelope.command_id(), pending.envelope.command.clone());
+        let (command_id, command) = (pending.envelope.command_id(START), pending.envelope.command.clone());
         match soon(task).await {
             Ok(Ok(receipt)) => {
                 assert_eq!((receipt.command_id, receipt.journal), (command_id, JOURNAL));
@@ -326,7 +326,7 @@ impl Simulation {
         drop(pending);
         // The client comes back with the same key.
         let receipt = self.nodes[1 - node].execute(envelope.clone()).await.expect("is accepted");
-        self.accepted.insert(envelope.command_id(), (envelope.command, receipt.revision));
+        self.accepted.insert(envelope.command_id(START), (envelope.command, receipt.revision));
     }
 
     fn folder(&self) -> Option<&Path> {

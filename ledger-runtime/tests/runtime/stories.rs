@@ -16,9 +16,9 @@ async fn a_receipt_names_the_journal_the_command_and_its_last_event() {
         let receipt = world.execute(sent.clone()).await.expect("is accepted");
         let last = journal(store.as_ref()).await.pop().expect("is recorded");
         assert_eq!(receipt.journal, JOURNAL, "{name}");
-        assert_eq!(receipt.command_id, sent.command_id(), "{name}");
+        assert_eq!(receipt.command_id, sent.command_id(START), "{name}");
         assert_eq!((receipt.revision, receipt.duplicate), (last.revision, false), "{name}");
-        assert_eq!(last.metadata.command_id, sent.command_id(), "{name}");
+        assert_eq!(last.metadata.command_id, sent.command_id(START), "{name}");
         assert!(last.metadata.closes_unit(), "{name}");
         assert_eq!(world.ledger.durable_revision(), receipt.revision, "{name}");
 
@@ -56,7 +56,7 @@ async fn the_same_gift_sent_a_hundred_times_at_once_is_recorded_once() {
             first += usize::from(!receipt.duplicate);
         }
         assert_eq!((revisions.len(), first), (1, 1), "{name}: one revision, one that was the first");
-        assert_eq!(recorded(store.as_ref()).await[&sent.command_id()], 1, "{name}");
+        assert_eq!(recorded(store.as_ref()).await[&sent.command_id(START)], 1, "{name}");
         assert_eq!(world.spendable(USER).await, 499_000, "{name}");
     }
 }

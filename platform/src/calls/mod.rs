@@ -21,8 +21,10 @@ use crate::settings::Settings;
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::calls::total_milli;
 use ledger_core::command::{EndCall, StartCall};
+use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::{
-    Actor, CallId, ClientKey, Command, Ending, Key, Medium, PersonId, Rejection, check_key, command_id,
+    Actor, CallId, ClientKey, Command, Ending, Key, Medium, PersonId, Rejection, Timestamp, check_key,
+    command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use rings::parse_medium;
@@ -92,12 +94,17 @@ impl Calls {
         asked: Invitation,
         now: DateTime<Utc>,
     ) -> Result<Ring, CommandError> {
-        check_key(&Key::Client(key.clone()), now.into())?;
-        let actor = Actor::Person(asked.payer);
-        let call: CallId = command_id(actor, "InviteCall", &key.to_string()).derive("call");
-        if let Some(ring) = self.ring(call).await? {
-            return ring.made_by(&asked);
+        let key = Key::Client(key);
+        check_key(&key, now.into())?;
+        let ids = command_ids(Actor::Person(asked.payer), "InviteCall", &key, now.into());
+        for id in &ids {
+            if let Some(ring) = self.ring(id.derive("call")).await?
+                && Timestamp::from(now).since(ring.created_at.into()) <= KEY_LIFE_MS
+            {
+                return ring.made_by(&asked);
+            }
         }
+        let call: CallId = ids[0].derive("call");
         self.check_before_ring(&asked, now).await?;
         self.count_ring(asked.payer, now).await?;
         let metering = self.settings.metering().await?;
