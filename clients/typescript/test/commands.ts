@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Muneem, newKey, Problem } from "../src/index.js";
-import { theWorld } from "./the-world.js";
+import { story, theWorld } from "./the-world.js";
 
 interface Sent {
   readonly method: string;
@@ -36,7 +35,7 @@ function problem(status: number, body: Record<string, unknown>): Response {
   return new Response(JSON.stringify({ status, ...body }), { status, headers });
 }
 
-test("a gift reaches its host by socket, and the sender's next read includes it", async () => {
+story("a gift reaches its host by socket, and the sender's next read includes it", async () => {
   const world = theWorld();
   const { sent, fetch } = wire(untouched);
   const [user, host, gift] = [await world.newUserWith(50_000, { fetch }), await world.newHost(), await rose()];
@@ -54,7 +53,7 @@ test("a gift reaches its host by socket, and the sender's next read includes it"
   live.close();
 });
 
-test("a gift whose reply is lost is sent again under its key and charged once", async () => {
+story("a gift whose reply is lost is sent again under its key and charged once", async () => {
   const world = theWorld();
   const lossy = wire(async (one, times, real) => {
     const response = await real();
@@ -72,7 +71,7 @@ test("a gift whose reply is lost is sent again under its key and charged once", 
   assert.equal(wallet.spendable_milli, 50_000 - gift.price_milli, "charged once");
 });
 
-test("two requests have two keys, and a key of one's own is used as it is", async () => {
+story("two requests have two keys, and a key of one's own is used as it is", async () => {
   const world = theWorld();
   const { sent, fetch } = wire(untouched);
   const [user, host, gift] = [await world.newUserWith(50_000, { fetch }), await world.newHost(), await rose()];
@@ -87,7 +86,7 @@ test("two requests have two keys, and a key of one's own is used as it is", asyn
   assert.notEqual(keys[2], key);
 });
 
-test("what is tried again goes by the code of the problem", async () => {
+story("what is tried again goes by the code of the problem", async () => {
   const world = theWorld();
   const cases: [what: string, answer: () => Response, tries: number][] = [
     ["a busy ledger", () => problem(503, { code: "busy", retry_after_seconds: 0.01 }), 4],
@@ -114,7 +113,7 @@ test("what is tried again goes by the code of the problem", async () => {
   }
 });
 
-test("a refusal of the ledger has its code and its figures", async () => {
+story("a refusal of the ledger has its code and its figures", async () => {
   const world = theWorld();
   const [user, host, gift] = [await world.newUser(), await world.newHost(), await rose()];
   const body = { host: host.id, price_seen_milli: gift.price_milli };
@@ -127,7 +126,7 @@ test("a refusal of the ledger has its code and its figures", async () => {
   });
 });
 
-test("a server that nobody reaches is told as such", async () => {
+story("a server that nobody reaches is told as such", async () => {
   const client = theWorld().admin.client;
   const away = new Muneem({ baseUrl: "http://127.0.0.1:1", patience: { longestPauseMs: 10 } });
   await assert.rejects(away.startSignIn("+919812345678"), { code: "unreachable", status: 0 });
@@ -135,7 +134,7 @@ test("a server that nobody reaches is told as such", async () => {
   await assert.rejects(client.get("/v1/me", { signal: cut }), /the page was left/);
 });
 
-test("receipts of a journal that was restored to an earlier state are let go", async () => {
+story("receipts of a journal that was restored to an earlier state are let go", async () => {
   const world = theWorld();
   const { sent, fetch } = wire(async (one, _, real) => {
     const beyond = { code: "min_revision_beyond_journal", detail: "the journal has no such revision" };

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { type LiveSocket, type LiveState, Muneem, Problem } from "../src/index.js";
 import { Proxy } from "./proxy.js";
-import { theWorld } from "./the-world.js";
+import { story, theWorld } from "./the-world.js";
 import { codeFor, type Person, PRICE } from "./world.js";
 
 /** Short, so that the stories are. */
@@ -36,7 +35,7 @@ async function withProxy(story: (proxy: Proxy) => Promise<void>): Promise<void> 
   }
 }
 
-test("a call rings, is taken, is charged, and ends; both sides hear of it by name", async () => {
+story("a call rings, is taken, is charged, and ends; both sides hear of it by name", async () => {
   const world = theWorld();
   const [user, host] = [await world.newUserWith(1_000_000), await world.newHost()];
   const [atUser, atHost] = [user.client.live(), host.client.live()];
@@ -59,7 +58,7 @@ test("a call rings, is taken, is charged, and ends; both sides hear of it by nam
   atHost.close();
 });
 
-test("a connection that breaks comes back, and says that something was missed", () =>
+story("a connection that breaks comes back, and says that something was missed", () =>
   withProxy(async (proxy) => {
     const world = theWorld();
     const user = await world.newUserWith(50_000);
@@ -79,7 +78,7 @@ test("a connection that breaks comes back, and says that something was missed", 
     live.close();
   }));
 
-test("a request whose connection breaks is sent again under its key", () =>
+story("a request whose connection breaks is sent again under its key", () =>
   withProxy(async (proxy) => {
     const world = theWorld();
     const [user, host] = [await world.newUserWith(50_000), await world.newHost()];
@@ -101,7 +100,7 @@ test("a request whose connection breaks is sent again under its key", () =>
     heard.close();
   }));
 
-test("a server that has gone without a word is noticed", () =>
+story("a server that has gone without a word is noticed", () =>
   withProxy(async (proxy) => {
     const user = await theWorld().newUser();
     const live = (await behind(proxy, user)).live();
@@ -117,7 +116,7 @@ test("a server that has gone without a word is noticed", () =>
     live.close();
   }));
 
-test("a quiet connection is kept: the server answers when it is asked", () =>
+story("a quiet connection is kept: the server answers when it is asked", () =>
   withProxy(async (proxy) => {
     const user = await theWorld().newUser();
     const client = await behind(proxy, user);
@@ -131,7 +130,7 @@ test("a quiet connection is kept: the server answers when it is asked", () =>
     live.close();
   }));
 
-test("the socket ends with the session, and what was asked is told so", async () => {
+story("the socket ends with the session, and what was asked is told so", async () => {
   const user = await theWorld().newUser();
   const live = user.client.live();
   await live.ready();
@@ -143,7 +142,7 @@ test("the socket ends with the session, and what was asked is told so", async ()
   await assert.rejects(live.ready(), refused);
 });
 
-test("a ninth socket of one person closes the oldest, which does not fight back", async () => {
+story("a ninth socket of one person closes the oldest, which does not fight back", async () => {
   const user = await theWorld().newUser();
   const first = user.client.live();
   await first.ready();

@@ -1,17 +1,16 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { test } from "node:test";
 import { chatAndCall } from "../examples/chat-and-call.js";
-import { theWorld } from "./the-world.js";
+import { story, theWorld } from "./the-world.js";
 import { codeFor, PRICE } from "./world.js";
 
-test("the example of the README is the one that is tested", async () => {
+story("the example of the README is the one that is tested", async () => {
   const readme = await readFile("README.md", "utf8");
   const example = await readFile("examples/chat-and-call.ts", "utf8");
   assert.ok(readme.includes(`\`\`\`ts\n${example}\`\`\``), "README.md holds examples/chat-and-call.ts word for word");
 });
 
-test("the example of the README chats, calls, sends a gift and pays for it", async () => {
+story("the example of the README chats, calls, sends a gift and pays for it", async () => {
   const world = theWorld();
   const [user, host] = [await world.newUserWith(1_000_000), await world.newHost()];
   const atHost = host.client.live();

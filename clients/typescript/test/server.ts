@@ -61,6 +61,7 @@ export class Server {
     this.#child = child;
     // A story that never ends must not leave a server behind.
     process.once("exit", () => child.kill("SIGKILL"));
+    process.once("SIGTERM", () => process.exit(143));
     for await (const line of createInterface(child.stdout!)) {
       if (!line.startsWith("Muneem serves on")) continue;
       child.stdout!.resume();

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { MemoryStore, Muneem, Problem, type Store } from "../src/index.js";
-import { theWorld } from "./the-world.js";
+import { story, theWorld } from "./the-world.js";
 import { codeFor, newPhone, signIn } from "./world.js";
 
 /** Another look at the same store, as each tab of a browser has one: there is no lock between them. */
@@ -34,7 +33,7 @@ function wire(path: string, loses = 0) {
   return { seen, fetch: fetcher };
 }
 
-test("a token that is used up is refreshed before it is sent", async () => {
+story("a token that is used up is refreshed before it is sent", async () => {
   const { url } = theWorld().server;
   const { seen, fetch } = wire("/v1/auth/refresh");
   const user = await signIn(url, newPhone(), { fetch });
@@ -43,14 +42,14 @@ test("a token that is used up is refreshed before it is sent", async () => {
   assert.equal(seen.asked, 1);
 });
 
-test("a token that the server refuses is refreshed and the request is sent again", async () => {
+story("a token that the server refuses is refreshed and the request is sent again", async () => {
   const { url } = theWorld().server;
   const user = await signIn(url, newPhone());
   await age(user.store, url, { accessToken: "not.a.token" });
   assert.equal((await user.client.get("/v1/me")).id, user.id);
 });
 
-test("a refresh whose reply is lost is asked for again and the session goes on", async () => {
+story("a refresh whose reply is lost is asked for again and the session goes on", async () => {
   const { url } = theWorld().server;
   const { seen, fetch } = wire("/v1/auth/refresh", 2);
   const user = await signIn(url, newPhone(), { fetch });
@@ -61,7 +60,7 @@ test("a refresh whose reply is lost is asked for again and the session goes on",
   assert.equal((await user.client.get("/v1/me")).id, user.id, "what is kept is the token of the last reply");
 });
 
-test("of ten requests at once one refreshes", async () => {
+story("of ten requests at once one refreshes", async () => {
   const { url } = theWorld().server;
   const { seen, fetch } = wire("/v1/auth/refresh");
   const user = await signIn(url, newPhone(), { fetch });
@@ -70,7 +69,7 @@ test("of ten requests at once one refreshes", async () => {
   assert.equal(seen.asked, 1);
 });
 
-test("ten tabs without a lock between them refresh at once and all stay signed in", async () => {
+story("ten tabs without a lock between them refresh at once and all stay signed in", async () => {
   const { url } = theWorld().server;
   const first = await signIn(url, newPhone());
   const tabs = Array.from({ length: 10 }, () => new Muneem({ baseUrl: url, store: tabOf(first.store) }));
@@ -81,7 +80,7 @@ test("ten tabs without a lock between them refresh at once and all stay signed i
   }
 });
 
-test("a session that was ended elsewhere is forgotten, and who listens is told", async () => {
+story("a session that was ended elsewhere is forgotten, and who listens is told", async () => {
   const { url } = theWorld().server;
   const phone = newPhone();
   const [here, elsewhere] = [await signIn(url, phone), await signIn(url, phone)];
@@ -93,7 +92,7 @@ test("a session that was ended elsewhere is forgotten, and who listens is told",
   assert.equal(await here.client.person(), undefined);
 });
 
-test("a session whose refresh is refused is over", async () => {
+story("a session whose refresh is refused is over", async () => {
   const { url } = theWorld().server;
   const phone = newPhone();
   const [here, elsewhere] = [await signIn(url, phone), await signIn(url, phone)];
@@ -106,7 +105,7 @@ test("a session whose refresh is refused is over", async () => {
   assert.equal(await here.client.person(), undefined);
 });
 
-test("the app starts again with the session that it kept", async () => {
+story("the app starts again with the session that it kept", async () => {
   const { url } = theWorld().server;
   const user = await signIn(url, newPhone());
   const again = new Muneem({ baseUrl: `${url}/`, store: user.store });
@@ -116,7 +115,7 @@ test("the app starts again with the session that it kept", async () => {
   assert.equal(await user.client.person(), undefined, "they share the store");
 });
 
-test("a wrong code is a problem with its code, and the right one still signs in", async () => {
+story("a wrong code is a problem with its code, and the right one still signs in", async () => {
   const { url } = theWorld().server;
   const client = new Muneem({ baseUrl: url, store: new MemoryStore() });
   const phone = newPhone();
