@@ -9,10 +9,11 @@ use crate::settings::{ApprovalSettings, Settings};
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
 use ledger_core::event::BonusOrigin;
+use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, ClientKey, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, WithdrawalId,
-    command_id,
+    Account, Actor, ClientKey, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, Timestamp,
+    WithdrawalId, command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use serde::{Deserialize, Serialize};
@@ -153,12 +154,17 @@ impl Approvals {
         let Some(command) = proposal.command() else {
             return Err(CommandError::NotFound("command"));
         };
-        let id: Uuid =
-            command_id(Actor::Person(person), command.operation(), &key.to_string()).derive("approval");
+        let ids =
+            command_ids(Actor::Person(person), command.operation(), &Key::Client(key.clone()), now.into());
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.derive("approval")).collect();
         // Copies of one request come one after the other: with a limit that changes between them, one would be done
         // and another one proposed.
         let _turn = self.turn.lock().await;
-        if let Some(earlier) = self.known(id).await? {
+        for id in &ids {
+            let Some(earlier) = self.known(*id).await? else { continue };
+            if Timestamp::from(now).since(earlier.proposed_at.into()) > KEY_LIFE_MS {
+                continue;
+            }
             // A retry. The same key for something else is refused as the ledger would refuse it.
             if earlier.proposal != proposal {
                 return Err(Rejection::KeyReused.into());
@@ -174,7 +180,7 @@ impl Approvals {
         if self.is_recorded(person, &key, &command).await? || self.within(&proposal, &limits).await? {
             return Ok(Given::Done(self.commands.give_audited(author, key, command, now).await?));
         }
-        let approval = self.propose(id, author, proposal, beneficiary, &limits, now).await?;
+        let approval = self.propose(ids[0], author, proposal, beneficiary, &limits, now).await?;
         Ok(Given::Proposed(Box::new(approval)))
     }
 
