@@ -14,13 +14,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
--- Who had a part in a split, and what was split. The shares and the rule stand in the journal.
+-- Who earned by a split, and what was split. The payer, the shares and the rule stand in the journal.
 CREATE TABLE read.commission_splits (
     revision bigint PRIMARY KEY,
-    recorded_at timestamptz NOT NULL,
     -- Negative where a split was taken back.
     gross_milli bigint NOT NULL,
-    payer uuid NOT NULL,
     host uuid NOT NULL,
     agency uuid
 );
@@ -58,17 +56,13 @@ impl ReadModel for Commission {
         match place.event() {
             Event::CommissionSplit(it) => self.splits.push(SplitPlace {
                 revision: place.revision,
-                recorded_at: place.at,
                 gross_milli: it.gross_milli,
-                payer: it.payer.0,
                 host: it.host.0,
                 agency: it.commission.agency.map(|id| id.0),
             }),
             Event::CallChargeReturned(it) => self.splits.push(SplitPlace {
                 revision: place.revision,
-                recorded_at: place.at,
                 gross_milli: -it.returned_milli,
-                payer: it.payer.0,
                 host: it.host.0,
                 agency: it.commission.agency.map(|id| id.0),
             }),
@@ -94,9 +88,7 @@ impl ReadModel for Commission {
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub(crate) struct SplitPlace {
     pub revision: i64,
-    pub recorded_at: DateTime<Utc>,
     pub gross_milli: i64,
-    pub payer: Uuid,
     pub host: Uuid,
     pub agency: Option<Uuid>,
 }
@@ -104,14 +96,12 @@ pub(crate) struct SplitPlace {
 impl CopyRow for SplitPlace {
     const TABLE: &'static str = "commission_splits";
     const COLUMNS: &'static [&'static str] =
-        &["revision", "recorded_at", "gross_milli", "payer", "host", "agency"];
+        &["revision", "gross_milli", "host", "agency"];
 
-    fn fields(&self, fields: &mut Fields<'_>) {
+    fn fields(&self, fields: &mut impl Fields) {
         fields
             .bigint(self.revision)
-            .time(self.recorded_at)
             .bigint(self.gross_milli)
-            .uuid(Some(self.payer))
             .uuid(Some(self.host))
             .uuid(self.agency);
     }

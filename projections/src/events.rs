@@ -129,12 +129,12 @@ impl CopyRow for EventPlace {
     const COLUMNS: &'static [&'static str] =
         &["revision", "recorded_at", "correlation", "kind", "closes_unit"];
 
-    fn fields(&self, fields: &mut Fields<'_>) {
+    fn fields(&self, fields: &mut impl Fields) {
         fields
             .bigint(self.revision)
             .time(self.recorded_at)
             .uuid(self.correlation)
-            .text(self.kind.0)
+            .kind(self.kind)
             .boolean(self.closes_unit);
     }
 }
@@ -151,7 +151,7 @@ impl CopyRow for PersonNumber {
     const TABLE: &'static str = "people";
     const COLUMNS: &'static [&'static str] = &["person", "number", "revision"];
 
-    fn fields(&self, fields: &mut Fields<'_>) {
+    fn fields(&self, fields: &mut impl Fields) {
         fields.uuid(Some(self.person)).integer(self.number).bigint(self.revision);
     }
 }
@@ -168,8 +168,8 @@ impl CopyRow for EventPerson {
     const TABLE: &'static str = "event_people";
     const COLUMNS: &'static [&'static str] = &["person", "kind", "revision"];
 
-    fn fields(&self, fields: &mut Fields<'_>) {
-        fields.integer(self.person).text(self.kind.0).bigint(self.revision);
+    fn fields(&self, fields: &mut impl Fields) {
+        fields.integer(self.person).kind(self.kind).bigint(self.revision);
     }
 }
 

@@ -76,7 +76,7 @@ impl ReadModels {
             "SELECT account, asset,
                     greatest(balance_minor, 0) AS debit_minor, greatest(-balance_minor, 0) AS credit_minor
              FROM read.balances
-             WHERE account >= $1 AND account < $2 AND (account, asset) > ($3, $4) AND balance_minor <> 0
+             WHERE account >= $1 AND account < $2 AND (account, asset) > ($3, $4) AND NOT at_zero
              ORDER BY account, asset LIMIT $5",
         )
         .bind(prefix)

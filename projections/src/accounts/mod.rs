@@ -24,11 +24,14 @@ CREATE TABLE read.balances (
     number integer NOT NULL UNIQUE,
     -- Debit is positive, as in the journal; the owner's view is made when it is read.
     balance_minor bigint NOT NULL,
+    -- A column of its own, so that a balance that changes and stays above zero changes no index.
+    at_zero boolean NOT NULL,
     revision bigint NOT NULL,
     PRIMARY KEY (account, asset)
-);
+-- Room in each page for the next balances of its accounts.
+) WITH (fillfactor = 70);
 -- Lists leave out accounts at zero, which most accounts of finished withdrawals are.
-CREATE INDEX balances_not_at_zero ON read.balances (account, asset) WHERE balance_minor <> 0;
+CREATE INDEX balances_not_at_zero ON read.balances (account, asset) WHERE NOT at_zero;
 
 -- The sums of a class of accounts, such as all people's bonus coins: the trial balance is read from here,
 -- however many accounts there are.
@@ -48,8 +51,7 @@ CREATE TABLE read.statement_lines (
     account integer NOT NULL,
     posting_index smallint NOT NULL,
     revision bigint NOT NULL,
-    -- As the account's owner reads them: what they gain is positive.
-    amount_minor bigint NOT NULL CHECK (amount_minor <> 0),
+    -- As the account's owner reads it: what they have is positive.
     balance_after_minor bigint NOT NULL,
     -- The statement of an account, and its balance at any revision, are read along this key.
     PRIMARY KEY (account, revision, posting_index)
@@ -150,7 +152,6 @@ impl ReadModel for Accounts {
                 account: balance.number,
                 posting_index,
                 revision: place.revision,
-                amount_minor: account.natural_balance(posting.amount),
                 balance_after_minor: account.natural_balance(balance.balance_minor),
             });
         }
@@ -192,21 +193,19 @@ pub(crate) struct LineRow {
     pub account: i32,
     pub posting_index: i16,
     pub revision: i64,
-    pub amount_minor: i64,
     pub balance_after_minor: i64,
 }
 
 impl CopyRow for LineRow {
     const TABLE: &'static str = "statement_lines";
     const COLUMNS: &'static [&'static str] =
-        &["account", "posting_index", "revision", "amount_minor", "balance_after_minor"];
+        &["account", "posting_index", "revision", "balance_after_minor"];
 
-    fn fields(&self, fields: &mut Fields<'_>) {
+    fn fields(&self, fields: &mut impl Fields) {
         fields
             .integer(self.account)
             .smallint(self.posting_index)
             .bigint(self.revision)
-            .bigint(self.amount_minor)
             .bigint(self.balance_after_minor);
     }
 }
@@ -220,10 +219,12 @@ async fn write_balances(
     }
     let rows: Vec<_> = balances.iter().collect();
     sqlx::query(
-        "INSERT INTO read.balances (account, asset, number, balance_minor, revision)
-         SELECT * FROM UNNEST($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[])
+        "INSERT INTO read.balances (account, asset, number, balance_minor, at_zero, revision)
+         SELECT account, asset, number, balance_minor, balance_minor = 0, revision
+         FROM UNNEST($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[])
+              AS rows (account, asset, number, balance_minor, revision)
          ON CONFLICT (account, asset) DO UPDATE
-         SET balance_minor = EXCLUDED.balance_minor, revision = EXCLUDED.revision",
+         SET balance_minor = EXCLUDED.balance_minor, at_zero = EXCLUDED.at_zero, revision = EXCLUDED.revision",
     )
     .bind(rows.iter().map(|((account, _), _)| account.to_string()).collect::<Vec<_>>())
     .bind(rows.iter().map(|((_, asset), _)| asset.to_string()).collect::<Vec<_>>())

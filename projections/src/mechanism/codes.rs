@@ -3,9 +3,10 @@
 use ledger_core::Event;
 use ledger_core::event::CommissionScope;
 use serde::Serialize;
+use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgTypeInfo, PgValueRef};
-use sqlx::{Decode, Postgres, Type};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Encode, Postgres, Type};
 use uuid::Uuid;
 
 /// The name of a type of event: in columns, a value of the enum `read.event_kind`.
@@ -21,10 +22,22 @@ impl Kind {
     }
 }
 
-/// Read as a text.
+/// Read and bound as a text.
 impl Type<Postgres> for Kind {
     fn type_info() -> PgTypeInfo {
         <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Kind {
+    fn array_type_info() -> PgTypeInfo {
+        <&str as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl<'q> Encode<'q, Postgres> for Kind {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <&str as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
     }
 }
 

@@ -50,7 +50,6 @@ impl Opinion for Accounts {
                 account: row.number,
                 posting_index: i16::try_from(index).unwrap_or(i16::MAX),
                 revision: told.revision,
-                amount_minor: account.natural_balance(posting.amount),
                 balance_after_minor: account.natural_balance(row.minor),
             });
         }
@@ -130,7 +129,7 @@ impl Accounts {
             .iter()
             .map(|((account, asset), row)| ((account.to_string(), asset.to_string()), row))
             .collect();
-        for (account, asset, number, balance, revision) in balances(comparison.connection).await? {
+        for (account, asset, number, balance, at_zero, revision) in balances(comparison.connection).await? {
             let name = format!("{account} in {asset}");
             let Some(&Balance { minor: wanted, touched, number: place }) = expected.remove(&(account, asset)) else {
                 return Err(comparison.differs(
@@ -143,6 +142,7 @@ impl Accounts {
                 ));
             };
             comparison.same("balances", &name, touched, wanted, balance)?;
+            comparison.same("balances.at_zero", &name, touched, i64::from(wanted == 0), i64::from(at_zero))?;
             comparison.same("balances.number", &name, touched, place, number)?;
             comparison.same("balances.revision", &name, touched, i128::from(touched), i128::from(revision))?;
         }
@@ -156,9 +156,9 @@ impl Accounts {
     }
 }
 
-async fn balances(connection: &mut PgConnection) -> Result<Vec<(String, String, i32, i64, i64)>, sqlx::Error> {
+async fn balances(connection: &mut PgConnection) -> Result<Vec<(String, String, i32, i64, bool, i64)>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT account, asset, number, balance_minor, revision FROM read.balances ORDER BY account, asset",
+        "SELECT account, asset, number, balance_minor, at_zero, revision FROM read.balances ORDER BY account, asset",
     )
     .fetch_all(connection)
     .await

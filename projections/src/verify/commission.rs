@@ -22,11 +22,11 @@ impl Opinion for Commission {
     fn add(&mut self, told: &Told<'_>) {
         match told.event() {
             Event::CommissionSplit(it) => {
-                let parts = (it.payer, it.host, it.commission.agency);
+                let parts = (it.host, it.commission.agency);
                 self.split(told, it.gross_milli, parts);
             }
             Event::CallChargeReturned(it) => {
-                let parts = (it.payer, it.host, it.commission.agency);
+                let parts = (it.host, it.commission.agency);
                 self.split(told, -it.returned_milli, parts);
             }
             Event::CommissionRateSet(it) => {
@@ -59,13 +59,11 @@ impl Commission {
         &mut self,
         told: &Told<'_>,
         gross_milli: i64,
-        (payer, host, agency): (PersonId, PersonId, Option<AgencyId>),
+        (host, agency): (PersonId, Option<AgencyId>),
     ) {
         self.splits.push(SplitPlace {
             revision: told.revision,
-            recorded_at: told.at,
             gross_milli,
-            payer: payer.0,
             host: host.0,
             agency: agency.map(|agency| agency.0),
         });

@@ -21,13 +21,7 @@ impl Opinion for Gifts {
 
     fn add(&mut self, told: &Told<'_>) {
         let Event::GiftSent(it) = told.event() else { return };
-        self.sent.push(GiftPlace {
-            revision: told.revision,
-            sent_at: told.at,
-            price_milli: it.price_milli,
-            sender: it.sender.0,
-            host: it.host.0,
-        });
+        self.sent.push(GiftPlace { host: it.host.0, revision: told.revision });
         let before = self.received.get(&it.host.0);
         let totals = HostGiftTotals {
             host: it.host.0,

@@ -36,18 +36,18 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
             USER.0
         ),
         format!(
-            "INSERT INTO read.statement_lines SELECT CASE n % 2 WHEN 0 THEN number ELSE n END, 0, n, 1, 1 {rows},
+            "INSERT INTO read.statement_lines SELECT CASE n % 2 WHEN 0 THEN number ELSE n END, 0, n, 1 {rows},
                  read.balances WHERE account = 'user:00000000-0000-0000-0000-0000000000a1:purchased'"
         ),
         format!(
-            "INSERT INTO read.balances SELECT 'user:' || gen_random_uuid() || ':bonus', 'COIN/3', n, n % 2, n {rows}"
+            "INSERT INTO read.balances SELECT 'user:' || gen_random_uuid() || ':bonus', 'COIN/3', n, n % 2, n % 2 = 0, n {rows}"
         ),
         format!(
-            "INSERT INTO read.commission_splits SELECT n + 200000, now(), 1, gen_random_uuid(), {host}, {agency} {rows}"
+            "INSERT INTO read.commission_splits SELECT n + 200000, 1, {host}, {agency} {rows}"
         ),
         format!("INSERT INTO read.commission_rates SELECT n, 'global', NULL, 1, 1, now(), now(), 'system' {rows}"),
         format!(
-            "INSERT INTO read.gifts_sent SELECT n, now(), 1, {user}, {host} {rows}"
+            "INSERT INTO read.gifts_sent SELECT {host}, n {rows}"
         ),
         format!(
             "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), 'razorpay', 1, 0, 1,

@@ -37,12 +37,12 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
         ),
         (
             "balances",
-            "INSERT INTO read.balances VALUES ('user:00000000-0000-0000-0000-0000000000ff:bonus', 'COIN/3', 999, -5, 9)
+            "INSERT INTO read.balances VALUES ('user:00000000-0000-0000-0000-0000000000ff:bonus', 'COIN/3', 999, -5, false, 9)
              RETURNING account || ' in ' || asset, revision",
         ),
         (
-            "statement_lines.amount_minor",
-            "UPDATE read.statement_lines SET amount_minor = amount_minor + 1
+            "statement_lines.balance_after_minor",
+            "UPDATE read.statement_lines SET balance_after_minor = balance_after_minor + 1
              WHERE (account, revision) = (SELECT account, max(revision) FROM read.statement_lines WHERE account =
                  (SELECT number FROM read.balances WHERE account = 'platform:bank') GROUP BY account)
              RETURNING 'platform:bank in INR/2', revision",
@@ -63,7 +63,7 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
         ),
         (
             "statement_lines",
-            "INSERT INTO read.statement_lines SELECT number, 0, 100000, 1, 1 FROM read.balances
+            "INSERT INTO read.statement_lines SELECT number, 0, 100000, 1 FROM read.balances
              WHERE account = 'platform:revenue' AND asset = 'COIN/3' RETURNING 'platform:revenue in COIN/3', revision",
         ),
         (
