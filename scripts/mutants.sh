@@ -56,12 +56,13 @@ for patch in tests/mutants/*.patch; do
 done
 ((${#patches[@]})) || die "no patch under tests/mutants has ${only:-a name} in its name"
 
-# The files as they are now, committed or not.
+# The files as they are now, committed or not; with the time of now (-m), or cargo would take what the last run broke
+# for built from them.
 rm -rf "$copy"
 mkdir -p "$copy"
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
   [[ ! -f $file ]] || printf '%s\0' "$file"
-done | tar --null -T - -cf - | tar -xf - -C "$copy"
+done | tar --null -T - -cf - | tar -xmf - -C "$copy"
 
 say "building the whole program once"
 in_copy cargo build --workspace --bins --tests --locked --quiet
