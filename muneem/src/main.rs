@@ -8,6 +8,11 @@ use muneem::telemetry::Telemetry;
 use muneem::{bench, demo, operator};
 use std::process::ExitCode;
 
+/// Thousands of sockets come and go for months. The system's allocator keeps a third more for each of them, in gaps between
+/// what lives long, and gives less back (`muneem bench sockets`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The bookkeeper: backend of apps that sell minutes.
 ///
 /// Settings come from the environment (DATABASE_URL, REDIS_URL, MUNEEM_DATA_DIR, MUNEEM_MODE, ...) or

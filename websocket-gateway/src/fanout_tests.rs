@@ -258,13 +258,13 @@ async fn what_people_have_is_told_without_asking_the_ledger_again() {
 async fn somebody_who_does_not_read_holds_up_nobody() {
     let mut world = World::new(0).await;
     let (line, _unread) = Line::new(1);
-    let closing = line.closer.watch();
+    let closing = line.closer.clone();
     let _seat = world.registry.open(caller(USER), line);
     for granted in 1..=5 {
         world.grant(1_000).await;
         while world.user.next("wallet:update").await["data"]["spendable_milli"] != granted * 1_000 {}
     }
-    assert_eq!(*closing.borrow(), Some(Close::SLOW_READER));
+    assert_eq!(closing.reason(), Some(Close::SLOW_READER));
 }
 
 #[tokio::test]

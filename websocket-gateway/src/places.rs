@@ -167,7 +167,6 @@ mod tests {
     use super::*;
     use chrono::DateTime;
     use ledger_core::PersonId;
-    use tokio::sync::watch;
     use uuid::Uuid;
 
     fn somebody() -> SignedIn {
@@ -210,9 +209,8 @@ mod tests {
         for (socket, closer) in sockets.iter_mut().zip(&closers) {
             socket.signed_in(somebody(), closer.clone());
         }
-        let seen: Vec<watch::Receiver<Option<Close>>> = closers.iter().map(Closer::watch).collect();
         places.make_room(&[1, 2, 99]);
-        let decided: Vec<Option<Close>> = seen.iter().map(|it| *it.borrow()).collect();
+        let decided: Vec<Option<Close>> = closers.iter().map(|it| it.reason()).collect();
         assert_eq!(decided, [None, Some(Close::TOO_MANY_SOCKETS)]);
     }
 }

@@ -205,14 +205,14 @@ mod tests {
         let (registry, _heard) = registry();
         let (slow, _unread) = Line::new(2);
         let (quick, mut read) = Line::new(2);
-        let closing = [slow.closer.watch(), quick.closer.watch()];
+        let closing = [slow.closer.clone(), quick.closer.clone()];
         let _seats = [registry.open(caller(1, 1), slow), registry.open(caller(1, 2), quick)];
         for offset in 0..5 {
             registry.push(person(1), Some(offset), &news());
             read.try_next().expect("the quick one hears all");
         }
-        assert_eq!(*closing[0].borrow(), Some(Close::SLOW_READER));
-        assert_eq!(*closing[1].borrow(), None);
+        assert_eq!(closing[0].reason(), Some(Close::SLOW_READER));
+        assert_eq!(closing[1].reason(), None);
         assert_eq!((Close::SLOW_READER.code, Close::SLOW_READER.reason), (4409, "slow_reader"));
     }
 
@@ -236,24 +236,24 @@ mod tests {
     fn the_end_of_a_session_closes_its_sockets_alone() {
         let (registry, _heard) = registry();
         let (ended, kept) = (Line::new(1).0, Line::new(1).0);
-        let closing = [ended.closer.watch(), kept.closer.watch()];
+        let closing = [ended.closer.clone(), kept.closer.clone()];
         let again = caller(1, 2);
         let _seats = [registry.open(caller(1, 1), ended), registry.open(again.clone(), kept)];
         registry.close_session(person(1), session(1), Close::SESSION_ENDED);
-        assert_eq!(closing.each_ref().map(|it| *it.borrow()), [Some(Close::SESSION_ENDED), None]);
+        assert_eq!(closing.each_ref().map(|it| it.reason()), [Some(Close::SESSION_ENDED), None]);
         // The second device signs in again under another session.
         again.send_modify(|caller| caller.session = session(3));
         registry.close_session(person(1), session(2), Close::SESSION_ENDED);
-        assert_eq!(*closing[1].borrow(), None);
+        assert_eq!(closing[1].reason(), None);
         registry.close_session(person(1), session(3), Close::SESSION_ENDED);
-        assert_eq!(*closing[1].borrow(), Some(Close::SESSION_ENDED));
+        assert_eq!(closing[1].reason(), Some(Close::SESSION_ENDED));
     }
 
     #[test]
     fn a_look_at_the_database_closes_what_has_ended_and_changes_roles_in_place() {
         let (registry, _heard) = registry();
         let (ended, kept, new) = (Line::new(1).0, Line::new(1).0, Line::new(1).0);
-        let closing = [ended.closer.watch(), kept.closer.watch(), new.closer.watch()];
+        let closing = [ended.closer.clone(), kept.closer.clone(), new.closer.clone()];
         let promoted = caller(1, 2);
         let mut seen = promoted.subscribe();
         let mut seats = vec![registry.open(caller(1, 1), ended), registry.open(promoted, kept)];
@@ -263,7 +263,7 @@ mod tests {
         seats.push(registry.open(caller(2, 3), new));
         let alive = HashMap::from([(session(2), vec![Role::User, Role::Host])]);
         registry.set_access(&asked, &alive);
-        assert_eq!(closing.map(|it| *it.borrow()), [Some(Close::SESSION_ENDED), None, None]);
+        assert_eq!(closing.map(|it| it.reason()), [Some(Close::SESSION_ENDED), None, None]);
         assert_eq!(seen.borrow_and_update().roles, [Role::User, Role::Host]);
         registry.set_access(&asked, &alive);
         assert!(!seen.has_changed().expect("held"), "nothing new is no news");
@@ -274,15 +274,15 @@ mod tests {
     fn a_person_s_newest_socket_closes_their_oldest_and_nobody_else_s() {
         let (registry, _heard) = registry();
         let other = Line::new(1).0;
-        let mut closing = vec![other.closer.watch()];
+        let mut closing = vec![other.closer.clone()];
         let mut seats = vec![registry.open(caller(2, 9), other)];
         for device in 0..5 {
             let line = Line::new(1).0;
-            closing.push(line.closer.watch());
+            closing.push(line.closer.clone());
             seats.push(registry.open(caller(1, device), line));
         }
-        let closed: Vec<bool> = closing.iter().map(|it| it.borrow().is_some()).collect();
+        let closed: Vec<bool> = closing.iter().map(|it| it.reason().is_some()).collect();
         assert_eq!(closed, [false, true, true, false, false, false], "three may stay");
-        assert_eq!(*closing[1].borrow(), Some(Close::TOO_MANY_SOCKETS));
+        assert_eq!(closing[1].reason(), Some(Close::TOO_MANY_SOCKETS));
     }
 }

@@ -109,14 +109,19 @@ impl Requests {
                     None => return,
                 },
                 Some(answer) = answers.next() => {
+                    // First room, then the reply: a client that has it may send the next request at once.
+                    self.one_less();
                     self.tell(answer);
-                    let mut waiting = self.lock();
-                    waiting.unanswered -= 1;
-                    if waiting.unanswered == 0 {
-                        self.changed.notify_one();
-                    }
                 }
             }
+        }
+    }
+
+    fn one_less(&self) {
+        let mut waiting = self.lock();
+        waiting.unanswered -= 1;
+        if waiting.unanswered == 0 {
+            self.changed.notify_one();
         }
     }
 

@@ -6,7 +6,6 @@
 //! Most sockets are idle, so what an idle one keeps is kept small: the futures of what happens once are boxed and gone
 //! by then, and queues, buffers and the task that does what is asked take memory while they are used.
 
-use crate::Shared;
 use crate::line::{Closer, Frames, Line};
 use crate::pace::{Pace, Pacer};
 use crate::places::Place;
@@ -14,6 +13,7 @@ use crate::presence::Change;
 use crate::protocol::{Close, Id, Request, Unreadable, done, parse, refused};
 use crate::registry::Seat;
 use crate::requests::{Job, Requests, closes_at};
+use crate::{READ_BUFFER_BYTES, Shared};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -23,7 +23,6 @@ use platform::clock;
 use platform::identity::{AuthError, Caller, Role};
 use platform::problem::Problem;
 use platform::socket_leases::SignedIn;
-use std::future::poll_fn;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -105,17 +104,13 @@ async fn admit(shared: &Shared, socket: &mut WebSocket) -> Result<(Id, Caller), 
 
 /// A socket that is signed in.
 struct Live {
-    shared: Arc<Shared>,
-    line: Line,
+    reader: Reader,
     seat: Seat,
-    attending: Attending,
-    requests: Arc<Requests>,
-    caller: watch::Receiver<Caller>,
     writer: JoinHandle<()>,
 }
 
 impl Live {
-    async fn begin(shared: Arc<Shared>, sink: Sink, id: Id, caller: Caller, mut place: Place) -> Live {
+    async fn begin(shared: Arc<Shared>, sink: Sink, id: Id, caller: Caller, mut place: Place) -> Box<Live> {
         let person = caller.person;
         let signed_in = SignedIn { person, at: clock::now() };
         let (line, frames) = Line::new(shared.config.queue);
@@ -138,14 +133,18 @@ impl Live {
         };
         let writer = tokio::spawn(write(shared.clone(), sink, reply, frames, line.closer.clone()));
         let requests = Requests::new(shared.clone(), line.clone(), caller_in, place);
-        Live { shared, line, seat, attending, requests, caller: proved, writer }
+        Box::new(Live { reader: Reader::new(shared, attending, line, requests, proved), seat, writer })
     }
 
     /// Serves a person until either side goes.
-    async fn run(self, stream: Stream) {
-        let Live { shared, line, seat, attending, requests, caller, writer } = self;
-        let reader = Reader::new(&shared, &attending, &line, requests, caller);
-        let (close, stream) = reader.run(stream).await;
+    async fn run(mut self: Box<Self>, mut stream: Stream) {
+        let close = self.reader.run(&mut stream).await;
+        Box::pin(self.end(stream, close)).await;
+    }
+
+    async fn end(self: Box<Self>, stream: Stream, close: Option<Close>) {
+        let Live { reader: Reader { shared, attending, line, requests: _requests, .. }, seat, writer } =
+            *self;
         // The call is paused at once, however long the client takes to hear of it.
         drop(seat);
         drop(attending);
@@ -164,10 +163,10 @@ impl Live {
 }
 
 /// The reading side.
-struct Reader<'a> {
-    shared: &'a Shared,
-    attending: &'a Attending,
-    line: &'a Line,
+struct Reader {
+    shared: Arc<Shared>,
+    attending: Attending,
+    line: Line,
     requests: Arc<Requests>,
     caller: watch::Receiver<Caller>,
     pacer: Pacer,
@@ -180,23 +179,24 @@ struct Reader<'a> {
     expired: bool,
 }
 
-impl<'a> Reader<'a> {
+impl Reader {
     fn new(
-        shared: &'a Shared,
-        attending: &'a Attending,
-        line: &'a Line,
+        shared: Arc<Shared>,
+        attending: Attending,
+        line: Line,
         requests: Arc<Requests>,
         caller: watch::Receiver<Caller>,
-    ) -> Reader<'a> {
+    ) -> Reader {
         let now = Instant::now();
         let expires_at = caller.borrow().expires_at;
+        let pacer = Pacer::new(shared.config.requests_per_second);
         Reader {
             shared,
             attending,
             line,
             requests,
             caller,
-            pacer: Pacer::new(shared.config.requests_per_second),
+            pacer,
             malformed: 0,
             heard_at: now,
             touched_at: now,
@@ -207,24 +207,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads until the socket has to be closed, or (`None`) the client has gone.
-    async fn run(mut self, mut stream: Stream) -> (Option<Close>, Stream) {
+    async fn run(&mut self, stream: &mut Stream) -> Option<Close> {
         let mut stopping = self.shared.stopping.subscribe();
-        let mut closing = self.line.closer.watch();
-        let mut last = None;
+        // The last message is held until the next one has been read. So the library, when its buffer is full, takes a new one
+        // of the first size; if nobody held what came out of it, it would go on with the old one, however long that is.
+        let mut last: Option<Message> = None;
         loop {
             let silent_at = self.heard_at + 2 * self.shared.config.ping_interval;
             let step = tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => Err(Some(Close::SHUTTING_DOWN)),
-                close = decided(&mut closing) => Err(Some(close).filter(|it| *it != Close::GONE)),
+                close = self.line.closer.decided() => Err(Some(close).filter(|it| *it != Close::GONE)),
                 Ok(()) = self.caller.changed() => self.caller_has_changed(),
                 // Before the frames, so that no flood of them puts it off.
                 () = sleep_until(self.token_at) => self.token_is_over(),
-                message = next(&mut stream, &mut last) => self.hear(message),
+                message = stream.next() => {
+                    if let Some(Ok(message)) = &message {
+                        drop(last.replace(message.clone()));
+                    }
+                    self.hear(message)
+                }
                 () = sleep_until(silent_at) => Err(Some(Close::SILENT)),
             };
             if let Err(close) = step {
-                return (close, stream);
+                return close;
             }
         }
     }
@@ -263,6 +269,9 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, text: &Utf8Bytes, pace: Pace) -> Result<(), Option<Close>> {
+        if text.len() > READ_BUFFER_BYTES {
+            self.line.give_back_the_buffer();
+        }
         if text.len() > self.shared.config.max_frame_bytes {
             count_refused("too_large");
             return Err(Some(Close::FRAME_TOO_LARGE));
@@ -325,26 +334,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The next message. The one before is held until the library has begun to read it: meanwhile the library takes a new
-/// buffer of the first size instead of the one that the message is in, so that a long frame's buffer is given back.
-async fn next(stream: &mut Stream, last: &mut Option<Message>) -> Option<Result<Message, axum::Error>> {
-    let message = poll_fn(|context| {
-        let polled = stream.poll_next_unpin(context);
-        *last = None;
-        polled
-    })
-    .await;
-    if let Some(Ok(message)) = &message {
-        *last = Some(message.clone());
-    }
-    message
-}
-
 /// The writing side: the reply to `auth` first, then what is queued, and a ping now and then. Waits for
 /// the client within bounds only.
 async fn write(shared: Arc<Shared>, mut sink: Sink, first: Utf8Bytes, mut frames: Frames, closer: Closer) {
     let config = &shared.config;
-    let mut closing = closer.watch();
     let every = config.ping_interval;
     let mut ping = interval_at(Instant::now() + every, every);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -354,15 +347,15 @@ async fn write(shared: Arc<Shared>, mut sink: Sink, first: Utf8Bytes, mut frames
             Some(message) => message,
             None => tokio::select! {
                 biased;
-                close = decided(&mut closing) => break close,
+                close = closer.decided() => break close,
                 frame = frames.next() => Message::Text(frame),
-                _ = ping.tick() => Message::Ping(Default::default()),
+                _ = ping.tick() => Message::Ping(frames.ping()),
             },
         };
         let sent = tokio::select! {
             biased;
             sent = timeout(config.write_timeout, send(&mut sink, message, &mut frames)) => sent,
-            close = decided(&mut closing) => break close,
+            close = closer.decided() => break close,
         };
         match sent {
             Ok(Ok(())) => {}
@@ -390,14 +383,6 @@ async fn send(sink: &mut Sink, message: Message, frames: &mut Frames) -> Result<
         sink.feed(Message::Text(frame)).await?;
     }
     sink.flush().await
-}
-
-async fn decided(closing: &mut watch::Receiver<Option<Close>>) -> Close {
-    match closing.wait_for(Option::is_some).await.map(|close| *close) {
-        Ok(Some(close)) => close,
-        // The line is held by whoever waits here.
-        Ok(None) | Err(_) => std::future::pending().await,
-    }
 }
 
 async fn send_close(sink: &mut Sink, close: Close) -> Result<(), axum::Error> {
@@ -476,6 +461,6 @@ mod tests {
         let writing = size_of_future(|(shared, sink, first, frames, closer)| {
             write(shared, sink, first, frames, closer)
         });
-        assert!(reading <= 2_048 && writing <= 1_536, "reading {reading}, writing {writing} bytes");
+        assert!(reading <= 1_152 && writing <= 768, "reading {reading}, writing {writing} bytes");
     }
 }

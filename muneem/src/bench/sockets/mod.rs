@@ -26,6 +26,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// People who are made at once.
 const AT_ONCE: usize = 8;
+/// Within this time a socket has given back what a long frame took.
+const GIVE_BACK: Duration = Duration::from_secs(50);
 /// What axum takes for a socket's read buffer unless it is told otherwise.
 const AXUM_BUFFER_BYTES: usize = 128 * 1024;
 
@@ -121,7 +123,7 @@ async fn measure(
     let bytes_per_idle_socket = each(resident_bytes(server)?);
     clients.tell(client::SPEAK).await?;
     ensure!(clients.line().await? == client::SPOKEN, "the sockets did not speak");
-    tokio::time::sleep(Duration::from_secs(options.settle.into())).await;
+    tokio::time::sleep(Duration::from_secs(options.settle.into()).max(GIVE_BACK)).await;
     let bytes_after_a_long_frame = each(resident_bytes(server)?);
     Ok(Row { what, sockets: options.sockets, bytes_per_idle_socket, bytes_after_a_long_frame })
 }
