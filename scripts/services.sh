@@ -319,8 +319,10 @@ forget_settings() {
 
 nextest_version=0.9.143
 
-# need_nextest: installs the test runner where it is missing.
+# need_nextest: installs the test runner where it is missing. Tests mostly wait for servers, databases and clocks, so
+# that twice as many run at once as there are cores.
 need_nextest() {
+  export NEXTEST_TEST_THREADS=$((2 * $(nproc)))
   cargo nextest --version >/dev/null 2>&1 && return
   say "installing cargo-nextest $nextest_version, once (takes some minutes)"
   attended cargo install cargo-nextest --version "$nextest_version" --locked
