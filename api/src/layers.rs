@@ -1,9 +1,11 @@
 //! What happens around every request.
 
 use crate::Api;
+use crate::csv::NEXT_CURSOR;
 use crate::error::Error;
 use crate::extract::address_of;
 use crate::observe::{REQUEST_ID, TRACEPARENT, observe};
+use crate::receipt::REPLAYED;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -159,7 +161,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("tracestate"),
         ])
         // A client whose clock is wrong makes its keys by the date of the answers.
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::DATE])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::DATE, REPLAYED, NEXT_CURSOR])
         .max_age(Duration::from_secs(600))
 }
 

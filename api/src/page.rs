@@ -1,18 +1,28 @@
 //! Lists: pages, cursors, and waiting for what was just written.
 
 use crate::Api;
+use crate::csv;
 use crate::error::Error;
+use crate::extract::Json;
 use crate::words::PersonCardView;
-use chrono::Datelike;
+use axum::extract::FromRequestParts;
+use axum::http::header::{ACCEPT, VARY};
+use axum::http::{HeaderValue, request::Parts};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Datelike, Utc};
+use ledger_core::Period;
 use platform::identity::{self, PersonCard};
 use platform::page::{ListError, Place};
-use projections::{Cursor, QueryError};
+use projections::{Amounts, Cursor, QueryError};
 use serde::Serialize;
+use std::convert::Infallible;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub const DEFAULT_LIMIT: u32 = 20;
 pub const MAX_LIMIT: u32 = 100;
+/// What fits into a spreadsheet's file at once.
+pub const MAX_CSV_LIMIT: u32 = 10_000;
 
 /// A page of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -31,6 +41,67 @@ impl<T> Page<T> {
 impl<T> From<projections::Page<T>> for Page<T> {
     fn from(page: projections::Page<T>) -> Page<T> {
         Page { items: page.items, next_cursor: page.next }
+    }
+}
+
+/// A page in the form that the client asked for.
+pub struct Listed<T> {
+    page: Page<T>,
+    format: Format,
+}
+
+impl<T: Serialize + ToSchema> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        let mut response = match self.format {
+            Format::Json => Json(self.page).into_response(),
+            Format::Csv => csv::answer(&self.page.items, self.page.next_cursor.as_deref()),
+        };
+        response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+        response
+    }
+}
+
+/// The form of a list: pages of JSON, or a table for a spreadsheet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    /// How many rows a page has. A table may have more of them, and has when nobody says.
+    pub fn limit(self, asked: Option<u32>) -> Result<u32, Error> {
+        match (self, asked) {
+            (Format::Json, asked) => limit(asked),
+            (Format::Csv, None) => Ok(MAX_CSV_LIMIT),
+            (Format::Csv, Some(limit @ 1..=MAX_CSV_LIMIT)) => Ok(limit),
+            (Format::Csv, Some(_)) => Err(Error::field("limit", "must be from 1 to 10000")),
+        }
+    }
+
+    pub fn of<T>(self, page: Page<T>) -> Listed<T> {
+        Listed { page, format: self }
+    }
+
+    fn accepted(accept: &str) -> Format {
+        let kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+        kinds
+            .filter_map(|kind| match kind {
+                "text/csv" => Some(Format::Csv),
+                "application/json" | "application/*" | "*/*" => Some(Format::Json),
+                _ => None,
+            })
+            .next()
+            .unwrap_or(Format::Json)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Format {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Format, Infallible> {
+        let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        Ok(accept.map_or(Format::Json, Format::accepted))
     }
 }
 
@@ -113,6 +184,36 @@ pub fn common_era<T: Datelike>(field: &'static str, day: T) -> Result<T, Error> 
     }
 }
 
+/// The time of a list: from one moment on, and before another.
+pub fn period(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Period, Error> {
+    let from = from.map(|at| common_era("from", at)).transpose()?;
+    let to = to.map(|at| common_era("to", at)).transpose()?;
+    match (from, to) {
+        (Some(from), Some(to)) if to < from => Err(Error::field("to", "must not lie before `from`")),
+        _ => Ok(Period { from, to }),
+    }
+}
+
+/// The amounts of a list, both ends included.
+pub fn amounts(min: Option<i64>, max: Option<i64>) -> Result<Amounts, Error> {
+    match (min, max) {
+        (Some(min), Some(max)) if max < min => {
+            Err(Error::field("max_amount_minor", "must not be less than `min_amount_minor`"))
+        }
+        _ => Ok(Amounts { min, max }),
+    }
+}
+
+/// A word of a filter: one that no row has would find nothing, and nobody would see why.
+pub fn one_of(field: &'static str, word: Option<&str>, words: &[&str]) -> Result<(), Error> {
+    match word {
+        Some(word) if !words.contains(&word) => {
+            Err(Error::field(field, format!("must be one of {}", words.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The query of a route that answers with one thing or a short list.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -142,8 +243,12 @@ macro_rules! list_query {
 
         impl $name {
             /// The size of the page, once the read models have come as far as was asked.
-            async fn ready(&self, api: &$crate::Api) -> Result<u32, $crate::error::Error> {
-                let limit = $crate::page::limit(self.limit)?;
+            async fn ready(
+                &self,
+                format: $crate::page::Format,
+                api: &$crate::Api,
+            ) -> Result<u32, $crate::error::Error> {
+                let limit = format.limit(self.limit)?;
                 api.reach(self.min_revision).await?;
                 Ok(limit)
             }
@@ -155,7 +260,7 @@ pub(crate) use list_query;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{DateTime, NaiveDate};
+    use chrono::NaiveDate;
     use uuid::Uuid;
 
     #[test]
@@ -164,6 +269,51 @@ mod tests {
             [(None, Some(20)), (Some(1), Some(1)), (Some(100), Some(100)), (Some(0), None), (Some(101), None)]
         {
             assert_eq!(limit(asked).ok(), rows, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_has_as_many_rows_as_fit_into_a_file() {
+        for (asked, rows) in [
+            (None, Some(10_000)),
+            (Some(1), Some(1)),
+            (Some(10_000), Some(10_000)),
+            (Some(0), None),
+            (Some(10_001), None),
+        ] {
+            assert_eq!(Format::Csv.limit(asked).ok(), rows, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_form_that_a_client_accepts_is_taken() {
+        for (accept, format) in [
+            ("text/csv", Format::Csv),
+            ("text/html, text/csv;q=0.9, */*;q=0.1", Format::Csv),
+            ("application/json, text/csv", Format::Json),
+            ("*/*", Format::Json),
+            ("image/png", Format::Json),
+            ("", Format::Json),
+        ] {
+            assert_eq!(Format::accepted(accept), format, "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_ends_before_it_begins_is_refused() {
+        let at = |second| Some(DateTime::from_timestamp(second, 0).expect("a time"));
+        for (from, to, fits) in
+            [(None, None, true), (at(1), at(1), true), (at(1), at(2), true), (at(2), at(1), false)]
+        {
+            assert_eq!(period(from, to).is_ok(), fits, "{from:?} {to:?}");
+        }
+        for (min, max, fits) in [
+            (None, None, true),
+            (Some(-1), Some(-1), true),
+            (Some(0), Some(-1), false),
+            (Some(5), None, true),
+        ] {
+            assert_eq!(amounts(min, max).is_ok(), fits, "{min:?} {max:?}");
         }
     }
 

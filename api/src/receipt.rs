@@ -45,6 +45,10 @@ impl<T> Answered<T> {
         Answered { status: StatusCode::CREATED, replayed: receipt.duplicate, body }
     }
 
+    pub fn of(status: StatusCode, replayed: bool, body: T) -> Answered<T> {
+        Answered { status, replayed, body }
+    }
+
     /// Something was set that is no part of the ledger, and needs no key.
     pub fn stored(body: T) -> Answered<T> {
         Answered { status: StatusCode::OK, replayed: false, body }

@@ -3,6 +3,7 @@
 
 use ledger_core::event::CommissionScope;
 use ledger_core::{AgencyId, PersonId};
+use projections::SplitFrom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -89,6 +90,28 @@ pub enum ApprovalStateWord {
     Expired,
 }
 
+/// What a proposal would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalKind {
+    Adjustment,
+    Bonus,
+    Payout,
+    Limits,
+}
+
+impl ProposalKind {
+    /// As proposals are kept.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProposalKind::Adjustment => "adjustment",
+            ProposalKind::Bonus => "bonus",
+            ProposalKind::Payout => "payout",
+            ProposalKind::Limits => "limits",
+        }
+    }
+}
+
 /// What became of a gateway's delivery.
 #[derive(ToSchema)]
 #[schema(as = WebhookState, rename_all = "snake_case")]
@@ -142,6 +165,34 @@ pub enum ScopeKind {
     Global,
     Agency,
     Host,
+}
+
+impl ScopeKind {
+    /// As the read models have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ScopeKind::Global => "global",
+            ScopeKind::Agency => "agency",
+            ScopeKind::Host => "host",
+        }
+    }
+}
+
+/// What was charged and split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitFromWord {
+    Call,
+    Gift,
+}
+
+impl From<SplitFromWord> for SplitFrom {
+    fn from(word: SplitFromWord) -> SplitFrom {
+        match word {
+            SplitFromWord::Call => SplitFrom::Call,
+            SplitFromWord::Gift => SplitFrom::Gift,
+        }
+    }
 }
 
 /// Whom a commission rate is for. `id` is the agency or the host; absent for `global`.

@@ -53,7 +53,7 @@ impl Waiting {
 
     /// Whether events of it are in the batch.
     pub fn appends(&self) -> bool {
-        matches!(self, Waiting::Execute(_, _, Ok(Receipt { duplicate: false, .. })))
+        matches!(self, Waiting::Execute(_, _, Ok(Receipt { recorded: true, .. })))
     }
 
     pub fn into_request(self) -> Request {

@@ -36,6 +36,8 @@ pub struct Receipt {
     pub revision: u64,
     /// Whether the command had been accepted before.
     pub duplicate: bool,
+    /// Whether this request was recorded: not if it repeats one that was, nor if what it asks for is so already.
+    pub recorded: bool,
 }
 
 /// Why a command was not answered with a receipt.

@@ -193,7 +193,10 @@ impl Writer {
             })?;
         let unit = match (decision, leap) {
             (Ok(Decision::Duplicate { command_id, revision }), _) => {
-                return Ok(Receipt { journal, command_id, revision, duplicate: true });
+                return Ok(Receipt { journal, command_id, revision, duplicate: true, recorded: false });
+            }
+            (Ok(Decision::Unchanged { command_id, revision }), _) => {
+                return Ok(Receipt { journal, command_id, revision, duplicate: false, recorded: false });
             }
             // A rejection too may come of the wrong time: a key would be said to have expired.
             (_, Some(leap)) => return Err(ExecuteError::ClockLeap(leap)),
@@ -220,7 +223,8 @@ impl Writer {
         // Nobody follows: nobody has to be told.
         let facts = (self.live.receiver_count() > 0).then(|| Facts::after(&self.state, &recorded));
         self.deciding.published.push(recorded, facts);
-        Ok(Receipt { journal, command_id, revision: self.state.next_revision() - 1, duplicate: false })
+        let revision = self.state.next_revision() - 1;
+        Ok(Receipt { journal, command_id, revision, duplicate: false, recorded: true })
     }
 
     /// Sends what was decided to the store.

@@ -4,7 +4,7 @@ use crate::approvals::Approvals;
 use crate::attendance::Attendance;
 use crate::audit::AuditLog;
 use crate::bounds::Bounds;
-use crate::calls::Calls;
+use crate::calls::{Calls, Turns};
 use crate::commands::Commands;
 use crate::gifts::Gifts;
 use crate::hosts::Hosts;
@@ -127,6 +127,7 @@ impl App {
             attendance: attendance.clone(),
             limits: limits.clone(),
             bus: bus.clone(),
+            turns: Turns::default(),
         };
         let bounds = Bounds::new(limits.clone(), settings.clone());
         let webhooks = Inbox::new(pool.clone(), webhook_seal);

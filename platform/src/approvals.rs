@@ -4,7 +4,7 @@
 use crate::audit::{self, Author, Change};
 use crate::commands::{CommandError, Commands};
 use crate::identity::{Agencies, AgencyError};
-use crate::page::{ListError, Page, Place};
+use crate::page::{ListError, Page, Place, page_size, push_period};
 use crate::settings::{ApprovalSettings, Settings};
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
@@ -12,8 +12,8 @@ use ledger_core::event::BonusOrigin;
 use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, ClientKey, Command, Key, MAX_AMOUNT, NoteId, PersonId, Rejection, Timestamp,
-    WithdrawalId, command_ids,
+    Account, Actor, ClientKey, Command, Key, MAX_AMOUNT, NoteId, Period, PersonId, Rejection, Timestamp,
+    WithdrawalId, check_key, command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,6 @@ use tokio::sync::Mutex;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-/// The longest page.
-pub const MAX_PAGE: u32 = 100;
 /// Proposals of one admin that may wait at a time.
 const OPEN_AT_MOST: i64 = 100;
 /// How often proposals that ran out are closed, and those that a crash left unexecuted are executed.
@@ -115,13 +113,29 @@ pub struct Approval {
     pub failure: Option<String>,
 }
 
+/// Which proposals; all that is absent matches everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    pub state: Option<State>,
+    /// The kind of the proposal, as it is written.
+    pub kind: Option<&'static str>,
+    /// Who proposed it, decided on it, or whose money it is.
+    pub person: Option<PersonId>,
+    /// When it was proposed.
+    pub period: Period,
+}
+
 /// What became of something that may take two admins.
 #[derive(Clone, Debug)]
 pub enum Given {
     /// It lies within the limit and is done.
     Done(Receipt),
     /// It waits for a second admin.
-    Proposed(Box<Approval>),
+    Proposed {
+        approval: Box<Approval>,
+        /// Whether this is the answer to a retry.
+        replayed: bool,
+    },
 }
 
 #[derive(Clone)]
@@ -148,28 +162,36 @@ impl Approvals {
         author: &Author,
         key: ClientKey,
         proposal: Proposal,
-        now: DateTime<Utc>,
     ) -> Result<Given, CommandError> {
         let person = author.admin()?;
         let Some(command) = proposal.command() else {
             return Err(CommandError::NotFound("command"));
         };
-        let ids =
-            command_ids(Actor::Person(person), command.operation(), &Key::Client(key.clone()), now.into());
-        let ids: Vec<Uuid> = ids.iter().map(|id| id.derive("approval")).collect();
+        let (actor, operation) = (Actor::Person(person), command.operation());
         // Copies of one request come one after the other: with a limit that changes between them, one would be done
         // and another one proposed.
         let _turn = self.turn.lock().await;
-        for id in &ids {
-            let Some(earlier) = self.known(*id).await? else { continue };
-            if Timestamp::from(now).since(earlier.proposed_at.into()) > KEY_LIFE_MS {
+        let now = self.commands.now().await?;
+        let client = Key::Client(key.clone());
+        check_key(&client, now.into())?;
+        let ids_at = |at: DateTime<Utc>| -> Vec<Uuid> {
+            let ids = command_ids(actor, operation, &client, at.into());
+            ids.iter().map(|id| id.derive("approval")).collect()
+        };
+        // Those of the day after too: no event holds the time of a proposal, so that a server that starts again on an
+        // earlier clock is before it.
+        for id in ids_at(now).into_iter().chain(ids_at(now + TimeDelta::days(1))) {
+            let Some(earlier) = self.known(id).await? else { continue };
+            // A key that says when it was made is good for a day from then, which was checked above.
+            let age_ms = Timestamp::from(now).since(earlier.proposed_at.into());
+            if key.made_at().is_none() && age_ms > KEY_LIFE_MS {
                 continue;
             }
             // A retry. The same key for something else is refused as the ledger would refuse it.
             if earlier.proposal != proposal {
                 return Err(Rejection::KeyReused.into());
             }
-            return Ok(Given::Proposed(Box::new(earlier)));
+            return Ok(Given::Proposed { approval: Box::new(earlier), replayed: true });
         }
         let beneficiary = self.beneficiary(&proposal).await?;
         if beneficiary == Some(person) {
@@ -177,24 +199,12 @@ impl Approvals {
         }
         let limits = self.settings.approvals().await?;
         // A retry of what was within the limits is answered by the ledger, whatever they are by now.
-        if self.is_recorded(person, &key, &command).await? || self.within(&proposal, &limits).await? {
+        if self.commands.is_recorded(actor, operation, &key).await? || self.within(&proposal, &limits).await?
+        {
             return Ok(Given::Done(self.commands.give_audited(author, key, command, now).await?));
         }
-        let approval = self.propose(ids[0], author, proposal, beneficiary, &limits, now).await?;
-        Ok(Given::Proposed(Box::new(approval)))
-    }
-
-    /// Whether the ledger has recorded a command of this admin under this key.
-    async fn is_recorded(
-        &self,
-        admin: PersonId,
-        key: &ClientKey,
-        command: &Command,
-    ) -> Result<bool, CommandError> {
-        let (actor, operation, key) = (Actor::Person(admin), command.operation(), Key::Client(key.clone()));
-        let recorded =
-            self.commands.ledger().query(move |state, at| state.is_recorded(actor, operation, &key, at));
-        Ok(recorded.await??)
+        let approval = self.propose(ids_at(now)[0], author, proposal, beneficiary, &limits, now).await?;
+        Ok(Given::Proposed { approval: Box::new(approval), replayed: false })
     }
 
     /// Sets other limits. Lower ones hold at once; a higher one is proposed, so that nobody lifts a limit and uses it
@@ -430,24 +440,33 @@ impl Approvals {
         Ok(row.map(Approval::from))
     }
 
-    /// One page, the newest first: those in `state`, or all.
+    /// One page, the newest first.
     ///
     /// # Errors
     /// When Postgres fails.
     pub async fn list(
         &self,
-        state: Option<State>,
+        filter: &Filter,
         after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Approval>, ListError> {
         let place = after.unwrap_or_else(Place::newest);
-        let limit = i64::from(limit.clamp(1, MAX_PAGE));
+        let limit = page_size(limit);
         let mut query =
             QueryBuilder::<Postgres>::new("SELECT * FROM app.approvals WHERE (proposed_at, id) < (");
         query.push_bind(place.at).push(", ").push_bind(place.id).push(")");
-        if let Some(state) = state {
+        if let Some(state) = filter.state {
             query.push(" AND state = ").push_bind(state.as_str());
         }
+        if let Some(kind) = filter.kind {
+            query.push(" AND proposal->>'kind' = ").push_bind(kind);
+        }
+        if let Some(person) = filter.person {
+            query.push(" AND (proposed_by = ").push_bind(person.0);
+            query.push(" OR decided_by = ").push_bind(person.0);
+            query.push(" OR beneficiary = ").push_bind(person.0).push(")");
+        }
+        push_period(&mut query, "proposed_at", filter.period);
         query.push(" ORDER BY proposed_at DESC, id DESC LIMIT ").push_bind(limit + 1);
         let rows: Vec<ApprovalRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let approvals = rows.into_iter().map(Approval::from).collect();

@@ -5,19 +5,16 @@ mod command;
 use crate::commands::CommandError;
 use crate::entropy;
 use crate::notes;
-use crate::page::{ListError, Page, Place};
+use crate::page::{ListError, Page, Place, page_size, push_period};
 use crate::validation::{FieldError, text};
 use chrono::{DateTime, Utc};
-use ledger_core::{NoteId, PersonId};
+use ledger_core::{NoteId, Period, PersonId};
 use ledger_runtime::Receipt;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 pub(crate) use command::describe;
-
-/// The longest page.
-pub const MAX_PAGE: u32 = 100;
 
 /// Who makes a change, in which request, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,10 +227,7 @@ pub struct Filter {
     pub action: Option<String>,
     pub subject_kind: Option<String>,
     pub subject: Option<String>,
-    /// From this moment on.
-    pub from: Option<DateTime<Utc>>,
-    /// Before this moment.
-    pub to: Option<DateTime<Utc>>,
+    pub period: Period,
 }
 
 #[derive(Clone)]
@@ -257,7 +251,7 @@ impl AuditLog {
         limit: u32,
     ) -> Result<Page<Row>, ListError> {
         let place = after.unwrap_or_else(Place::newest);
-        let limit = i64::from(limit.clamp(1, MAX_PAGE));
+        let limit = page_size(limit);
         // Only the conditions that are asked for are written, so that Postgres can choose the index that serves them.
         let mut query = QueryBuilder::<Postgres>::new(
             "SELECT log.id, log.at, log.actor, log.action, log.subject_kind, log.subject, log.reason, log.note,
@@ -278,12 +272,7 @@ impl AuditLog {
                 query.push(column).push_bind(value);
             }
         }
-        if let Some(from) = filter.from {
-            query.push(" AND log.at >= ").push_bind(from);
-        }
-        if let Some(to) = filter.to {
-            query.push(" AND log.at < ").push_bind(to);
-        }
+        push_period(&mut query, "log.at", filter.period);
         query.push(" ORDER BY log.at DESC, log.id DESC LIMIT ").push_bind(limit + 1);
         let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await?;
         Ok(Page::of(rows, limit, |row| Place { at: row.at, id: row.id }))

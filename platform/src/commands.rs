@@ -7,7 +7,7 @@ use crate::validation::FieldError;
 use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
 use ledger_core::{Actor, Asset, ClientKey, Command, CommandId, Envelope, Key, PersonId, Policy, Rejection};
-use ledger_runtime::{ExecuteError, Ledger, Receipt, Submitted};
+use ledger_runtime::{ExecuteError, Ledger, Receipt, Status, Submitted};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -129,6 +129,34 @@ impl Commands {
         Ok(self.ledger.query(move |state, at| state.command_id(actor, operation, &key, at)).await??)
     }
 
+    /// Whether the ledger has recorded a command that `actor` gave as `operation` under this key. What is looked at
+    /// before a command, such as a limit or who is a host, may have changed since then, and a retry is answered as the
+    /// first time all the same.
+    ///
+    /// # Errors
+    /// When the key is refused.
+    pub async fn is_recorded(
+        &self,
+        actor: Actor,
+        operation: &'static str,
+        key: &ClientKey,
+    ) -> Result<bool, CommandError> {
+        let key = Key::Client(key.clone());
+        Ok(self.ledger.query(move |state, at| state.is_recorded(actor, operation, &key, at)).await??)
+    }
+
+    /// The ledger's time, which never runs backwards: what has ids that follow from the day goes by it.
+    ///
+    /// # Errors
+    /// When the clock cannot be believed.
+    pub async fn now(&self) -> Result<DateTime<Utc>, CommandError> {
+        let at = self.ledger.query(|_, at| at).await?;
+        match self.ledger.status() {
+            Status::ClockLeap(leap) => Err(ExecuteError::ClockLeap(leap).into()),
+            _ => Ok(at.to_utc()),
+        }
+    }
+
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {
         let policy = self.policy().await?;
         Ok(self.ledger.execute(Envelope { actor, key, command, policy }).await?)
@@ -164,7 +192,7 @@ impl Commands {
         let change = self.ledger.query(move |state, at| audit::describe(&asked, state, at)).await?;
         let receipt = self.give_as(actor, key, command).await?;
         // What is repeated, or set to what it was, leaves no trace; a repeated adjustment or bonus meets its row.
-        if !(receipt.duplicate && change.before == change.after) {
+        if receipt.recorded || change.before != change.after {
             let mut connection = self.settings.pool().acquire().await?;
             audit::record_command(&mut connection, author, change, &receipt, now).await?;
         }

@@ -6,8 +6,8 @@ use crate::hosts::{HostError, Hosts};
 use crate::validation::{FieldError, picture, text};
 use chrono::{DateTime, Utc};
 use ledger_core::command::{SendGift, SetGiftPrice};
-use ledger_core::{Actor, CallId, ClientKey, Command, GiftId, GiftSendingId, Key, PersonId};
-use ledger_runtime::{Receipt, Submitted};
+use ledger_core::{Actor, CallId, ClientKey, Command, GiftId, GiftSendingId, Key, PersonId, Rejection};
+use ledger_runtime::{ExecuteError, Receipt, Submitted};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
@@ -97,7 +97,9 @@ impl Gifts {
         asked: Sending,
     ) -> Result<Submitted, CommandError> {
         // The ledger does not know who is a host: earnings of anybody else could not be withdrawn.
-        self.hosts.must_serve(asked.host).await?;
+        if let Err(no_host) = self.hosts.must_serve(asked.host).await {
+            self.only_a_retry(sender, &key, no_host.into()).await?;
+        }
         self.commands.submit(sender, key, asked.by(sender)).await
     }
 
@@ -112,18 +114,41 @@ impl Gifts {
         asked: &[(ClientKey, Sending)],
     ) -> Result<Vec<Result<(GiftSendingId, Receipt), CommandError>>, CommandError> {
         let serving = self.hosts.serving_among(asked.iter().map(|(_, sending)| sending.host)).await?;
-        let sendable = asked.iter().filter(|(_, sending)| serving.contains(&sending.host));
-        let commands = sendable.map(|(key, sending)| (key.clone(), sending.by(sender))).collect();
+        let mut commands = Vec::with_capacity(asked.len());
+        let mut refused = Vec::with_capacity(asked.len());
+        for (key, sending) in asked {
+            let sendable = match serving.contains(&sending.host) {
+                true => Ok(()),
+                false => self.only_a_retry(sender, key, HostError::NotFound.into()).await,
+            };
+            if sendable.is_ok() {
+                commands.push((key.clone(), sending.by(sender)));
+            }
+            refused.push(sendable.err());
+        }
         let mut submitted = self.commands.submit_together(sender, commands).await?.into_iter();
         let mut outcomes = Vec::with_capacity(asked.len());
-        for (_, sending) in asked {
-            let in_line = if serving.contains(&sending.host) { submitted.next() } else { None };
-            outcomes.push(match in_line {
-                Some(submitted) => outcome(submitted).await,
-                None => Err(HostError::NotFound.into()),
+        for refused in refused {
+            outcomes.push(match refused {
+                Some(refused) => Err(refused),
+                None => match submitted.next() {
+                    Some(submitted) => outcome(submitted).await,
+                    None => Err(ExecuteError::Fault.into()),
+                },
             });
         }
         Ok(outcomes)
+    }
+
+    /// What was sent before the host went is answered as it was then; anything else is refused for this reason.
+    async fn only_a_retry(
+        &self,
+        sender: PersonId,
+        key: &ClientKey,
+        reason: CommandError,
+    ) -> Result<(), CommandError> {
+        let actor = Actor::Person(sender);
+        if self.commands.is_recorded(actor, SendGift::OPERATION, key).await? { Ok(()) } else { Err(reason) }
     }
 
     /// The whole catalogue, those withdrawn from sale too, in the order in which it is shown.
@@ -160,6 +185,9 @@ impl Gifts {
                 .bind(card.id)
                 .fetch_optional(&mut *tx)
                 .await?;
+        if receipt.duplicate && self.shows_another(&mut tx, card, receipt.revision).await? {
+            return Err(Rejection::KeyReused.into());
+        }
         if put(&mut tx, card, receipt.revision, now).await? {
             let shown = |card: &GiftCard, price: Option<i64>| {
                 json!({
@@ -174,6 +202,26 @@ impl Gifts {
         }
         tx.commit().await?;
         Ok(receipt)
+    }
+
+    /// Whether the key's first request gave this gift another card: the ledger knows its price alone.
+    async fn shows_another(
+        &self,
+        tx: &mut PgConnection,
+        card: &GiftCard,
+        revision: u64,
+    ) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM app.gifts WHERE id = $1 AND revision = $2
+                            AND (name, image_url, position) IS DISTINCT FROM ($3, $4, $5))",
+        )
+        .bind(card.id)
+        .bind(i64::try_from(revision).unwrap_or(i64::MAX))
+        .bind(&card.name)
+        .bind(&card.image_url)
+        .bind(card.position)
+        .fetch_one(tx)
+        .await
     }
 
     /// Puts a card whose price was recorded at `revision`, unless a later one is there.

@@ -5,14 +5,14 @@ use crate::{
     identity::people::{Role, grant},
     identity::{AccessChange, AccessChanges},
     known::Remembered,
-    page::{Page, Place},
+    page::{Page, Place, page_size, push_period},
     validation::{self, FieldError},
 };
 use chrono::{DateTime, Utc};
-use ledger_core::PersonId;
+use ledger_core::{Period, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -85,8 +85,6 @@ pub struct Hosts {
     /// Those whom users may deal with.
     serving: Remembered<PersonId, ()>,
 }
-
-pub const MAX_PAGE: u32 = 100;
 
 impl Hosts {
     pub fn new(pool: PgPool, access: AccessChanges) -> Self {
@@ -274,7 +272,7 @@ impl Hosts {
     /// One page of the hosts whom users may deal with, those approved first at the head.
     pub async fn list_serving(&self, after: Option<Place>, limit: u32) -> Result<Page<Host>, HostError> {
         let place = after.unwrap_or(Place::OLDEST);
-        let limit = i64::from(limit.clamp(1, MAX_PAGE));
+        let limit = page_size(limit);
         let rows: Vec<HostRow> = sqlx::query_as(
             "SELECT * FROM app.hosts WHERE status = 'approved' AND person IN (SELECT person FROM app.hosts_serving)
                  AND (status_since, person) > ($1, $2)
@@ -289,26 +287,24 @@ impl Hosts {
         Ok(Page::of(hosts, limit, |host: &Host| Place { at: host.status_since, id: host.person.0 }))
     }
 
-    /// One page, those longest in the status first: the applications that wait, or the approved hosts.
-    /// `after` is the last page's `next`; `limit` is brought within 1 to [`MAX_PAGE`].
+    /// One page, those longest in the status first: the applications that wait, or the approved hosts, of those who
+    /// came to it in the period.
+    /// `after` is the last page's `next`; `limit` is brought within 1 to [`MAX_PAGE`](crate::page::MAX_PAGE).
     pub async fn list(
         &self,
         status: HostStatus,
+        period: Period,
         after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Host>, HostError> {
         let place = after.unwrap_or(Place::OLDEST);
-        let limit = i64::from(limit.clamp(1, MAX_PAGE));
-        let rows: Vec<HostRow> = sqlx::query_as(
-            "SELECT * FROM app.hosts WHERE status = $1 AND (status_since, person) > ($2, $3)
-             ORDER BY status_since, person LIMIT $4",
-        )
-        .bind(status.as_str())
-        .bind(place.at)
-        .bind(place.id)
-        .bind(limit + 1)
-        .fetch_all(&self.pool)
-        .await?;
+        let limit = page_size(limit);
+        let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM app.hosts WHERE status = ");
+        query.push_bind(status.as_str()).push(" AND (status_since, person) > (");
+        query.push_bind(place.at).push(", ").push_bind(place.id).push(")");
+        push_period(&mut query, "status_since", period);
+        query.push(" ORDER BY status_since, person LIMIT ").push_bind(limit + 1);
+        let rows: Vec<HostRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let hosts = rows.into_iter().map(Host::from).collect();
         Ok(Page::of(hosts, limit, |host: &Host| Place { at: host.status_since, id: host.person.0 }))
     }

@@ -1,6 +1,8 @@
 //! Pages of lists that are ordered by a moment and an id.
 
 use chrono::{DateTime, Utc};
+use ledger_core::Period;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 /// A page of a list.
@@ -19,6 +21,24 @@ impl<T> Page<T> {
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(place);
         Page { items, next }
+    }
+}
+
+/// The most rows of a page: what fits into a spreadsheet's file at once.
+pub const MAX_PAGE: u32 = 10_000;
+
+/// A page's size as asked for, within what is served.
+pub(crate) fn page_size(limit: u32) -> i64 {
+    i64::from(limit.clamp(1, MAX_PAGE))
+}
+
+/// Adds the condition that `column` lies in the period to a query that has one.
+pub(crate) fn push_period(query: &mut QueryBuilder<Postgres>, column: &str, period: Period) {
+    if let Some(from) = period.from {
+        query.push(format_args!(" AND {column} >= ")).push_bind(from);
+    }
+    if let Some(to) = period.to {
+        query.push(format_args!(" AND {column} < ")).push_bind(to);
     }
 }
 

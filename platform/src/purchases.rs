@@ -74,7 +74,7 @@ impl Told {
     /// What came of news that moves no money.
     fn outcome(&self) -> Outcome {
         Outcome::Done(match self {
-            Told::Recorded(Receipt { duplicate: true, .. }) => "duplicate",
+            Told::Recorded(Receipt { recorded: false, .. }) => "duplicate",
             Told::Recorded(_) => "recorded",
             Told::Refused(rejection) => rejection.code(),
         })
@@ -465,7 +465,7 @@ impl Purchases {
     async fn tell(&self, key: Key, command: Command) -> Result<Told, CommandError> {
         match self.commands.give_as(Actor::Gateway(GATEWAY), key, command).await {
             Ok(receipt) => {
-                if !receipt.duplicate {
+                if receipt.recorded {
                     self.alert_unmatched(receipt).await?;
                 }
                 Ok(Told::Recorded(receipt))

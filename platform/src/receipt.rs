@@ -19,7 +19,7 @@ pub struct Receipt {
 
 impl From<ledger_runtime::Receipt> for Receipt {
     fn from(receipt: ledger_runtime::Receipt) -> Receipt {
-        let ledger_runtime::Receipt { journal, command_id, revision, duplicate } = receipt;
+        let ledger_runtime::Receipt { journal, command_id, revision, duplicate, recorded: _ } = receipt;
         Receipt { journal, command_id, revision, duplicate }
     }
 }

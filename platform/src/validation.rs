@@ -39,7 +39,9 @@ pub(crate) fn text(
 /// Where a picture lies.
 pub(crate) fn picture(field: &'static str, address: &str) -> Result<String, FieldError> {
     let placed = address.starts_with("https://") || (address.starts_with('/') && !address.starts_with("//"));
-    if !placed || address.len() > 500 || !address.bytes().all(|byte| byte.is_ascii_graphic()) {
+    // Browsers read a backslash as a slash, and two slashes as another site.
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    if !placed || address.len() > 500 || !address.bytes().all(plain) {
         return Err(FieldError::new(field, "must be an https address or a path, of at most 500 characters"));
     }
     Ok(address.to_owned())

@@ -3,16 +3,15 @@
 
 use crate::audit::{self, Author, Change};
 use crate::commands::CommandError;
-use crate::page::{ListError, Page, Place};
+use crate::page::{ListError, Page, Place, page_size, push_period};
 use crate::seal::{Seal, SealBroken};
 use chrono::{DateTime, TimeDelta, Utc};
+use ledger_core::Period;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-/// The longest page.
-pub const MAX_PAGE: u32 = 100;
 /// For how long the bytes of a delivery are kept.
 const BODY_DAYS: i64 = 90;
 
@@ -177,17 +176,19 @@ impl Inbox {
     pub async fn list(
         &self,
         state: Option<State>,
+        period: Period,
         after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Delivery>, ListError> {
         let place = after.unwrap_or_else(Place::newest);
-        let limit = i64::from(limit.clamp(1, MAX_PAGE));
+        let limit = page_size(limit);
         let mut query = QueryBuilder::<Postgres>::new(SELECT);
         query.push(" WHERE (received_at, id) < (").push_bind(place.at).push(", ");
         query.push_bind(i64::try_from(place.id.as_u128()).unwrap_or(i64::MAX)).push(")");
         if let Some(state) = state {
             query.push(" AND status = ").push_bind(state.as_str());
         }
+        push_period(&mut query, "received_at", period);
         query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(limit + 1);
         let rows: Vec<DeliveryRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let deliveries = rows.into_iter().map(Delivery::from).collect();

@@ -3,7 +3,7 @@
 use crate::error::ProjectError;
 use crate::mechanism::{Place, ReadModel, Table};
 use chrono::{DateTime, Utc};
-use ledger_core::Event;
+use ledger_core::{Event, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -85,7 +85,9 @@ pub struct AgencyMemberRow {
     pub host: Uuid,
     pub joined_revision: i64,
     pub agency: Uuid,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub joined_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub left_at: Option<DateTime<Utc>>,
     pub revision: i64,
 }

@@ -1,10 +1,10 @@
 //! Bonus coins that a person has. Balances are asked of the ledger itself.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{PAGE_LIMIT, Place, ReadModel, ReadModels, Table, code};
+use crate::mechanism::{Place, ReadModel, ReadModels, Table, code};
 use chrono::{DateTime, Utc};
 use ledger_core::event::Draw;
-use ledger_core::{Account, Event, LotId, PersonId, Timestamp};
+use ledger_core::{Account, Event, LotId, PersonId, Timestamp, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -176,15 +176,21 @@ pub struct BonusLotRow {
     pub purchase: Option<Uuid>,
     pub granted_milli: i64,
     pub remaining_milli: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub granted_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub expires_at: Option<DateTime<Utc>>,
     /// When what was left went back to the platform.
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub expired_at: Option<DateTime<Utc>>,
     pub revision: i64,
 }
 
+/// The most lots that one wallet shows.
+pub const MOST_LOTS: i64 = 200;
+
 impl ReadModels {
-    /// The bonus lots of `user` that are not spent, soonest expiry first; at most [`PAGE_LIMIT`].
+    /// The bonus lots of `user` that are not spent, soonest expiry first; at most [`MOST_LOTS`].
     ///
     /// # Errors
     /// When Postgres fails.
@@ -194,7 +200,7 @@ impl ReadModels {
              ORDER BY expires_at NULLS LAST, lot LIMIT $2",
         )
         .bind(user.0)
-        .bind(i64::from(PAGE_LIMIT))
+        .bind(MOST_LOTS)
         .fetch_all(self.pool()?)
         .await?;
         Ok(rows)

@@ -4,7 +4,7 @@ use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Place, ReadModel, ReadModels, Table, bps, code, scope};
 use chrono::{DateTime, Utc};
 use ledger_core::event::{CallStarted, SplitSource};
-use ledger_core::{CallId, Event};
+use ledger_core::{CallId, Event, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -204,11 +204,14 @@ pub struct CallRow {
     pub host_bps: i32,
     pub agency_bps: i32,
     pub agency: Option<Uuid>,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub started_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub ended_at: Option<DateTime<Utc>>,
     /// `running`, `paused` or `ended`.
     pub status: String,
     /// When a paused call is lost.
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub lost_at: Option<DateTime<Utc>>,
     /// `hung_up`, `exhausted`, `lost` or `stopped`.
     pub end_reason: Option<String>,

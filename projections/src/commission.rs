@@ -2,12 +2,12 @@
 
 use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{
-    CopyRow, Cursor, Fields, Page, Place, ReadModel, ReadModels, append, bps, page_size, pg_revision, put, scope,
+    Amounts, CopyRow, Cursor, Fields, Page, Place, ReadModel, ReadModels, append, bps, page_size, pg_revision, put, scope,
 };
 use chrono::{DateTime, Utc};
 use ledger_core::event::{CallChargeReturned, CommissionScope, CommissionSplit, SplitSource};
 use event_store::ReadError;
-use ledger_core::{AgencyId, Event, PersonId, Recorded, Timestamp};
+use ledger_core::{AgencyId, Event, Period, PersonId, Recorded, Timestamp, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -189,7 +189,9 @@ pub struct CommissionRateRow {
     pub scope_id: Option<Uuid>,
     pub host_bps: Option<i32>,
     pub agency_bps: Option<i32>,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub effective_from: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     /// Who set it: `person:<uuid>` or `system`.
     pub actor: String,
@@ -199,6 +201,7 @@ pub struct CommissionRateRow {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SplitRow {
     pub revision: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     /// `call` or `gift`.
     pub source: String,
@@ -215,6 +218,7 @@ pub struct SplitRow {
     pub host_milli: i64,
     pub agency_milli: i64,
     pub platform_milli: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub available_from: DateTime<Utc>,
 }
 
@@ -223,8 +227,32 @@ pub struct SplitRow {
 pub struct CommissionFilter {
     pub host: Option<PersonId>,
     pub agency: Option<AgencyId>,
+    /// The payer or the host.
+    pub person: Option<PersonId>,
     /// The call, or the sending of the gift.
     pub source_id: Option<Uuid>,
+    pub source: Option<SplitFrom>,
+    pub period: Period,
+    /// Of what was split.
+    pub gross_milli: Amounts,
+}
+
+/// What was charged and split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitFrom {
+    Call,
+    Gift,
+}
+
+/// Which rates; all that is absent matches everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateFilter {
+    /// `global`, `agency` or `host`.
+    pub scope: Option<&'static str>,
+    /// The agency or the host.
+    pub scope_id: Option<Uuid>,
+    /// When it was set or cleared.
+    pub period: Period,
 }
 
 impl ReadModels {
@@ -234,17 +262,24 @@ impl ReadModels {
     /// [`QueryError::BadCursor`], or when Postgres fails.
     pub async fn commission_rates(
         &self,
+        filter: RateFilter,
         before: Option<&str>,
         limit: u32,
     ) -> Result<Page<CommissionRateRow>, QueryError> {
         let limit = page_size(limit);
-        let rows: Vec<CommissionRateRow> = sqlx::query_as(
-            "SELECT * FROM read.commission_rates WHERE revision < $1 ORDER BY revision DESC LIMIT $2",
-        )
-        .bind(Cursor::read_or("commission_rates", before, i64::MAX)?)
-        .bind(limit + 1)
-        .fetch_all(self.pool()?)
-        .await?;
+        let before = Cursor::read_or("commission_rates", before, i64::MAX)?;
+        let (first, end) = self.revisions(filter.period).await?;
+        let mut query =
+            QueryBuilder::<Postgres>::new("SELECT * FROM read.commission_rates WHERE revision < ");
+        query.push_bind(before.min(end)).push(" AND revision >= ").push_bind(first);
+        if let Some(scope) = filter.scope {
+            query.push(" AND scope = ").push_bind(scope);
+        }
+        if let Some(id) = filter.scope_id {
+            query.push(" AND scope_id = ").push_bind(id);
+        }
+        query.push(" ORDER BY revision DESC LIMIT ").push_bind(limit + 1);
+        let rows: Vec<CommissionRateRow> = query.build_query_as().fetch_all(self.pool()?).await?;
         Ok(Page::of(rows, limit, "commission_rates", |row| row.revision))
     }
 
@@ -262,7 +297,9 @@ impl ReadModels {
         let before = Cursor::read_or("commission_log", before, i64::MAX)?;
         let mut query =
             QueryBuilder::<Postgres>::new("SELECT revision FROM read.commission_splits WHERE revision < ");
-        query.push_bind(before);
+        let (first, end) = self.revisions(filter.period).await?;
+        query.push_bind(before.min(end)).push(" AND revision >= ").push_bind(first);
+        filter.gross_milli.push(&mut query, "gross_milli");
         if let Some(host) = filter.host {
             query.push(" AND host = ").push_bind(host.0);
         }
@@ -273,6 +310,34 @@ impl ReadModels {
             // Splits stand under their source among all events.
             query.push(" AND revision IN (SELECT revision FROM read.events WHERE correlation = ");
             query.push_bind(source_id).push(")");
+        }
+        if let Some(source) = filter.source {
+            query.push(match source {
+                SplitFrom::Call => " AND EXISTS ",
+                SplitFrom::Gift => " AND NOT EXISTS ",
+            });
+            query.push(
+                "(SELECT FROM read.events JOIN read.calls ON calls.call = events.correlation
+                 WHERE events.revision = commission_splits.revision)",
+            );
+        }
+        if let Some(person) = filter.person {
+            // A split names no payer. Both sides are named by the gift, right before its split, and by the start of
+            // the call, which all of its splits are correlated to.
+            query.push(
+                " AND revision IN (
+                     WITH me AS (SELECT number FROM read.people WHERE person = ",
+            );
+            query.push_bind(person.0).push(
+                ") SELECT revision + 1 FROM read.event_people
+                   WHERE person = (SELECT number FROM me) AND kind = 'GiftSent'
+                   UNION ALL
+                   SELECT split.revision FROM read.event_people AS began
+                   JOIN read.events AS start ON start.revision = began.revision
+                   JOIN read.events AS split ON split.correlation = start.correlation
+                   WHERE began.person = (SELECT number FROM me) AND began.kind = 'CallStarted'
+                     AND split.kind IN ('CommissionSplit', 'CallChargeReturned'))",
+            );
         }
         query.push(" ORDER BY revision DESC LIMIT ").push_bind(limit + 1);
         let found: Vec<(i64,)> = query.build_query_as().fetch_all(self.pool()?).await?;

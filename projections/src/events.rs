@@ -5,7 +5,7 @@ use crate::mechanism::{
     CopyRow, Cursor, Fields, Kind, Page, Place, ReadModel, ReadModels, append, page_size, pg_revision,
 };
 use chrono::{DateTime, Utc};
-use ledger_core::{Event, PersonId, Recorded};
+use ledger_core::{Event, Period, PersonId, Recorded, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use std::collections::{BTreeSet, HashMap};
@@ -118,6 +118,7 @@ impl ReadModel for Events {
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
 pub(crate) struct EventPlace {
     pub revision: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     pub correlation: Option<Uuid>,
     pub kind: Kind,
@@ -180,6 +181,7 @@ pub struct EventRow {
     pub event_id: Uuid,
     /// The name of the event's type.
     pub kind: String,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     /// Who gave the command: `person:<uuid>`, `gateway:razorpay` or `system`.
     pub actor: String,
@@ -224,7 +226,8 @@ pub struct EventFilter {
     pub person: Option<PersonId>,
     pub correlation: Option<Uuid>,
     /// From this revision on.
-    pub from: Option<u64>,
+    pub from_revision: Option<u64>,
+    pub period: Period,
 }
 
 impl ReadModels {
@@ -251,10 +254,11 @@ impl ReadModels {
     ) -> Result<Page<EventRow>, QueryError> {
         let limit = page_size(limit);
         let after = Cursor::read_or("events", after, -1_i64)?;
-        let first = filter.from.map_or(0, pg_revision).max(after.saturating_add(1));
+        let (first, end) = self.revisions(filter.period).await?;
+        let first = first.max(filter.from_revision.map_or(0, pg_revision)).max(after.saturating_add(1));
         let mut query = match (filter.person, filter.correlation) {
-            (Some(person), None) => of_person(person, filter.kind.as_deref(), first, limit + 1),
-            _ => of_all(filter, first),
+            (Some(person), None) => of_person(person, filter.kind.as_deref(), (first, end), limit + 1),
+            _ => of_all(filter, (first, end)),
         };
         query.push(" ORDER BY revision LIMIT ").push_bind(limit + 1);
         let found: Vec<(i64,)> = query.build_query_as().fetch_all(self.pool()?).await?;
@@ -269,7 +273,7 @@ impl ReadModels {
 fn of_person(
     person: PersonId,
     kind: Option<&str>,
-    first: i64,
+    (first, end): (i64, i64),
     limit: i64,
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT revision FROM (");
@@ -279,16 +283,16 @@ fn of_person(
         query.push("SELECT revision FROM read.event_people WHERE person = ");
         query.push("(SELECT number FROM read.people WHERE person = ").push_bind(person.0);
         query.push(") AND kind = ").push_bind(*kind).push("::read.event_kind");
-        query.push(" AND revision >= ").push_bind(first);
+        query.push(" AND revision >= ").push_bind(first).push(" AND revision < ").push_bind(end);
         query.push(" ORDER BY revision LIMIT ").push_bind(limit).push(")");
     }
     query.push(") AS of_person");
     query
 }
 
-fn of_all(filter: &EventFilter, first: i64) -> QueryBuilder<Postgres> {
+fn of_all(filter: &EventFilter, (first, end): (i64, i64)) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT revision FROM read.events WHERE revision >= ");
-    query.push_bind(first);
+    query.push_bind(first).push(" AND revision < ").push_bind(end);
     if let Some(kind) = &filter.kind {
         query.push(" AND kind = ").push_bind(kind.clone()).push("::read.event_kind");
     }

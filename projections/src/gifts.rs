@@ -7,7 +7,7 @@ use crate::mechanism::{
 use chrono::{DateTime, Utc};
 use event_store::ReadError;
 use ledger_core::event::SplitSource;
-use ledger_core::{Event, Metadata, PersonId};
+use ledger_core::{Event, Metadata, PersonId, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use std::ops::RangeInclusive;
@@ -96,6 +96,7 @@ pub struct GiftRow {
     pub host_milli: i64,
     pub agency_milli: i64,
     pub platform_milli: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub sent_at: DateTime<Utc>,
 }
 

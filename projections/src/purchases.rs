@@ -4,7 +4,7 @@ use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
 use chrono::{DateTime, Utc};
 use ledger_core::event::PurchaseOpened;
-use ledger_core::{Event, PersonId, PurchaseId};
+use ledger_core::{Event, PersonId, PurchaseId, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
@@ -168,12 +168,17 @@ pub struct PurchaseRow {
     pub paid_minor: i64,
     pub refunded_minor: i64,
     pub refunded_coins_milli: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub opened_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub captured_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub failed_at: Option<DateTime<Utc>>,
     /// When it was closed because nobody had paid. A payment that comes later still credits.
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub expired_at: Option<DateTime<Utc>>,
     /// The last refund.
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub refunded_at: Option<DateTime<Utc>>,
     pub revision: i64,
 }

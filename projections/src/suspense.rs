@@ -1,13 +1,13 @@
 //! Money that fits no open case and waits for a person.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, code, page_size, put};
+use crate::mechanism::{Amounts, Cursor, Page, Place, ReadModel, ReadModels, code, page_size, put};
 use chrono::{DateTime, Utc};
-use ledger_core::Event;
+use ledger_core::{Event, Period, PersonId, PurchaseId, rfc3339};
 use ledger_core::event::{PurchaseRefunded, UnmatchedMoneyReceived};
 use ledger_core::purchases::Resolution;
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -135,6 +135,7 @@ impl Suspense {
 pub(crate) struct ResolutionRow {
     pub case_revision: i64,
     pub revision: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     pub resolution: String,
     pub purchase: Option<Uuid>,
@@ -151,6 +152,7 @@ pub struct SuspenseCaseRow {
     pub case: UnmatchedRow,
     /// `purchase`, `refund` or `income` by a person; `settled` by money that undoes it. Absent while it is open.
     pub resolution: Option<String>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub resolved_at: Option<DateTime<Utc>>,
     /// The event that closed it.
     pub resolved_revision: Option<i64>,
@@ -168,6 +170,7 @@ pub struct SuspenseCaseRow {
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct UnmatchedRow {
     pub revision: i64,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     pub gateway: String,
     /// The gateway's name of the payment or the refund.
@@ -182,32 +185,62 @@ pub struct UnmatchedRow {
     pub amount_asset: String,
 }
 
+/// Which cases; all that is absent matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SuspenseFilter {
+    /// Only those that are open.
+    pub open: bool,
+    pub cause: Option<String>,
+    pub direction: Option<String>,
+    pub purchase: Option<PurchaseId>,
+    /// Who opened the purchase that the money speaks of.
+    pub person: Option<PersonId>,
+    pub period: Period,
+    pub amount_minor: Amounts,
+}
+
 impl ReadModels {
-    /// The cases, newest first; with `open`, those that are open.
+    /// The cases, newest first.
     ///
     /// # Errors
     /// [`QueryError::BadCursor`], or when Postgres fails.
     pub async fn suspense_cases(
         &self,
-        open: bool,
+        filter: &SuspenseFilter,
         before: Option<&str>,
         limit: u32,
     ) -> Result<Page<SuspenseCaseRow>, QueryError> {
         let limit = page_size(limit);
-        let rows: Vec<SuspenseCaseRow> = sqlx::query_as(
+        let before = Cursor::read_or("suspense", before, i64::MAX)?;
+        let (first, end) = self.revisions(filter.period).await?;
+        let mut query = QueryBuilder::<Postgres>::new(
             "SELECT money.*, done.resolution, done.recorded_at AS resolved_at, done.revision AS resolved_revision,
                     done.purchase AS resolved_purchase, done.refund_ref AS resolved_refund_ref,
                     done.reason AS resolved_reason, done.actor AS resolved_by
              FROM read.unmatched_money AS money
              LEFT JOIN read.suspense_resolutions AS done ON done.case_revision = money.revision
-             WHERE money.revision < $1 AND (NOT $3 OR done.revision IS NULL)
-             ORDER BY money.revision DESC LIMIT $2",
-        )
-        .bind(Cursor::read_or("suspense", before, i64::MAX)?)
-        .bind(limit + 1)
-        .bind(open)
-        .fetch_all(self.pool()?)
-        .await?;
+             WHERE money.revision < ",
+        );
+        query.push_bind(before.min(end)).push(" AND money.revision >= ").push_bind(first);
+        filter.amount_minor.push(&mut query, "money.amount_minor");
+        if filter.open {
+            query.push(" AND done.revision IS NULL");
+        }
+        if let Some(cause) = &filter.cause {
+            query.push(" AND money.cause = ").push_bind(cause);
+        }
+        if let Some(direction) = &filter.direction {
+            query.push(" AND money.direction = ").push_bind(direction);
+        }
+        if let Some(purchase) = filter.purchase {
+            query.push(" AND money.purchase = ").push_bind(purchase.0);
+        }
+        if let Some(person) = filter.person {
+            query.push(" AND money.purchase IN (SELECT purchase FROM read.purchases WHERE \"user\" = ");
+            query.push_bind(person.0).push(")");
+        }
+        query.push(" ORDER BY money.revision DESC LIMIT ").push_bind(limit + 1);
+        let rows: Vec<SuspenseCaseRow> = query.build_query_as().fetch_all(self.pool()?).await?;
         Ok(Page::of(rows, limit, "suspense", |row| row.case.revision))
     }
 }

@@ -1,10 +1,10 @@
 //! Withdrawals of hosts and agencies.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
+use crate::mechanism::{Amounts, Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
 use chrono::{DateTime, Utc};
 use ledger_core::event::WithdrawalRequested;
-use ledger_core::{Event, Payee, WithdrawalId};
+use ledger_core::{AgencyId, Event, Payee, Period, PersonId, WithdrawalId, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -164,11 +164,17 @@ pub struct WithdrawalRow {
     pub payout_ref: Option<String>,
     /// Why it was rejected or failed.
     pub reason: Option<String>,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub requested_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub approved_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub rejected_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub cancelled_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub paid_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub failed_at: Option<DateTime<Utc>>,
     pub revision: i64,
 }
@@ -178,6 +184,12 @@ pub struct WithdrawalRow {
 pub struct WithdrawalFilter {
     pub status: Option<String>,
     pub payee: Option<Payee>,
+    /// The host who is paid, or the owner of the agency that is.
+    pub person: Option<PersonId>,
+    pub agency: Option<AgencyId>,
+    /// When it was requested.
+    pub period: Period,
+    pub coins_milli: Amounts,
 }
 
 impl ReadModels {
@@ -195,7 +207,15 @@ impl ReadModels {
         let before = Cursor::read_or("withdrawals", before, i64::MAX)?;
         let mut query =
             QueryBuilder::<Postgres>::new("SELECT * FROM read.withdrawals WHERE requested_revision < ");
-        query.push_bind(before);
+        let (first, end) = self.revisions(filter.period).await?;
+        query.push_bind(before.min(end)).push(" AND requested_revision >= ").push_bind(first);
+        filter.coins_milli.push(&mut query, "coins_milli");
+        if let Some(person) = filter.person {
+            query.push(" AND person = ").push_bind(person.0);
+        }
+        if let Some(agency) = filter.agency {
+            query.push(" AND agency = ").push_bind(agency.0);
+        }
         if let Some(status) = &filter.status {
             query.push(" AND status = ").push_bind(status);
         }

@@ -27,6 +27,7 @@ pub fn assert_documented(method: &Method, path: &str, answer: &Answer) {
         "{name} answers {status}, which its document does not list: {}",
         answer.body
     );
+    assert_times(&name, &answer.body);
     let content = &response["content"];
     if let Some(codes) = response["x-problem-codes"].as_array() {
         let code = &answer.body["code"];
@@ -36,6 +37,18 @@ pub fn assert_documented(method: &Method, path: &str, answer: &Answer) {
         if answer.content_type.starts_with(kind) {
             assert_fits(&format!("{name} {status} {kind}"), &content["schema"], &answer.body);
         }
+    }
+}
+
+/// Every time is written alike: RFC 3339 in UTC with milliseconds.
+fn assert_times(name: &str, value: &Value) {
+    match value {
+        Value::Object(members) => members.values().for_each(|it| assert_times(name, it)),
+        Value::Array(items) => items.iter().for_each(|it| assert_times(name, it)),
+        Value::String(text) if chrono::DateTime::parse_from_rfc3339(text).is_ok() => {
+            assert!(text.len() == 24 && text.ends_with('Z'), "{name} answers the time {text}");
+        }
+        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use muneem::config::{Config, Mode};
 use muneem::serve::Server;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -330,6 +331,7 @@ impl World {
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
+    pub headers: HeaderMap,
     pub content_type: String,
     pub body: Value,
 }
@@ -337,10 +339,16 @@ pub struct Answer {
 impl Answer {
     pub async fn of(response: reqwest::Response) -> Answer {
         let status = response.status();
-        let content_type = response.headers().get("content-type").and_then(|it| it.to_str().ok());
+        let headers = response.headers().clone();
+        let content_type = headers.get("content-type").and_then(|it| it.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let text = response.text().await.expect("a body");
-        Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+        Answer {
+            status,
+            headers,
+            content_type,
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        }
     }
 
     #[track_caller]
@@ -354,6 +362,11 @@ impl Answer {
     pub fn expect_problem(&self, status: u16, code: &str) {
         assert_eq!((self.status.as_u16(), self.code()), (status, code), "{}", self.body);
         assert_eq!(self.content_type, "application/problem+json");
+    }
+
+    /// Whether it says that it is the answer to a retry.
+    pub fn is_replayed(&self) -> bool {
+        self.headers.get("idempotent-replayed").is_some_and(|it| it == "true")
     }
 
     pub fn code(&self) -> &str {

@@ -215,7 +215,7 @@ impl Requests {
             _ => self.may(request.role(), now).await?,
         };
         match request {
-            Request::CallInvite(it) => Ok(done(id, &self.invite(person, it, now).await?)),
+            Request::CallInvite(it) => Ok(done(id, &self.invite(person, it).await?)),
             Request::CallAnswer(it) => Ok(done(id, &self.answer(person, it, now).await?)),
             Request::CallCancel(it) => Ok(done(id, &self.cancel(person, it.call, now).await?)),
             Request::CallHangUp(it) => Ok(done(id, &self.hang_up(person, it, now).await?)),
@@ -272,15 +272,10 @@ impl Requests {
         self.line.send(push.frame(None));
     }
 
-    async fn invite(
-        &self,
-        payer: PersonId,
-        asked: CallInvite,
-        now: DateTime<Utc>,
-    ) -> Result<Ringing, Problem> {
+    async fn invite(&self, payer: PersonId, asked: CallInvite) -> Result<Ringing, Problem> {
         let CallInvite { host, medium, price_seen_milli_per_minute, key } = asked;
         let invitation = Invitation { payer, host, medium, price_seen_milli_per_minute };
-        let ring = self.shared.app.calls.invite(key_of(&key)?, invitation, now).await.map_err(problem)?;
+        let ring = self.shared.app.calls.invite(key_of(&key)?, invitation).await.map_err(problem)?.ring;
         Ok(Ringing {
             call: CallId(ring.call),
             host,

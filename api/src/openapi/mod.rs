@@ -3,6 +3,9 @@
 mod examples;
 mod refusals;
 mod schemas;
+mod tables;
+
+pub use schemas::words_of;
 
 use ledger_core::Rejection;
 use platform::calls::CHARGES;
@@ -36,7 +39,11 @@ answer is 429 with the code `rate_limited`; try again after `retry_after_seconds
 requests. Being connected is what makes a host reachable and a call run. The AsyncAPI document at `/v1/asyncapi.json` \
 describes every frame.
 
-**Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page.
+**Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page. Lists of admins are \
+tables too: with `Accept: text/csv` the answer has a line of names and a line for each row, up to 10,000 of them, and \
+the header `Next-Cursor` when there are more.
+
+**Times** are in UTC and have milliseconds: `2026-11-26T09:30:00.000Z`.
 
 **Errors** are problems (RFC 9457) with a stable `code`, which has a page at `/problems/<code>`. A 5xx status, `rate_limited` and every problem with \
 `retry_after_seconds` may be tried again after a pause; other 4xx problems will not go away by retrying.";
@@ -91,9 +98,10 @@ pub fn complete(mut document: OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     schemas::tidy(&mut document);
     for operation in operations_of(&mut document) {
+        let keyed = parameters_of(operation).any(|it| it["name"] == "Idempotency-Key");
         for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
             if response.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
-                response["description"] = meaning(status).into();
+                response["description"] = meaning(status, keyed).into();
             }
         }
         if operation.get("security").is_none() {
@@ -102,6 +110,7 @@ pub fn complete(mut document: OpenApi) -> Value {
         say_who_may_call(operation);
         say_what_a_key_is(operation);
     }
+    tables::add(&mut document);
     refusals::add(&mut document);
     examples::add(&mut document);
     schemas::drop_unused(&mut document);
@@ -176,10 +185,12 @@ fn walk(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
 }
 
 /// What a status means where the route does not say it better.
-fn meaning(status: &str) -> &'static str {
+fn meaning(status: &str, keyed: bool) -> &'static str {
     match status {
-        "201" => "Done. A retry is answered the same, with the header `Idempotent-Replayed: true`.",
-        "202" => "Proposed. Nothing happens until another admin approves it.",
+        "201" if keyed => "Done. A retry is answered the same, with the header `Idempotent-Replayed: true`.",
+        "201" => "Done: it is there now.",
+        "202" if keyed => "Proposed. Nothing happens until another admin approves it.",
+        "202" => "Taken; it is on its way.",
         "204" => "Done. There is nothing to return.",
         _ => "Done, or found.",
     }

@@ -291,6 +291,7 @@ const OWN: &[(&str, &[&str])] = &[
     ("mark_webhook_handled", &["field_invalid", "unknown_webhook", "webhook_needs_nobody"]),
     ("get_account_balance", &["field_invalid"]),
     ("list_account_statement", &[]),
+    ("get_trial_balance", &["field_invalid"]),
     ("get_revenue", &["field_invalid"]),
     ("set_approval_settings", &["field_invalid", "too_many_proposals", "setting_unreadable"]),
     ("set_limit_settings", &["field_invalid", "setting_unreadable"]),

@@ -1,11 +1,11 @@
 //! The schemas of the document: names that read well, every page and row under a name of its own, words instead of any
 //! text where only some are possible, and nothing that no route uses.
 
-use super::walk;
+use super::{parameters_of, walk};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-const PREFIX: &str = "#/components/schemas/";
+pub const PREFIX: &str = "#/components/schemas/";
 
 /// Fields that hold one of a few words, by schema and field, with the name of that set of words.
 const WORDS: &[(&str, &str, &str, &[&str])] = &[
@@ -80,6 +80,11 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
     ),
     ("Live", "status", "Liveness", &["live"]),
 ];
+
+/// The words of a set.
+pub fn words_of(name: &str) -> &'static [&'static str] {
+    WORDS.iter().find(|(_, _, it, _)| *it == name).map_or(&[], |(_, _, _, words)| words)
+}
 
 pub fn tidy(document: &mut Value) {
     document["components"]["schemas"]["Problem"] = problem();
@@ -192,6 +197,24 @@ fn words(document: &mut Value) {
             })
         });
     }
+    filters(document);
+}
+
+/// Filters that take one of a few words, by path and parameter.
+const FILTERS: [(&str, &str, &str); 3] = [
+    ("/v1/admin/accounts/{account}/statement", "type", "MovementType"),
+    ("/v1/wallet/statement", "type", "MovementType"),
+    ("/v1/admin/suspense", "cause", "SuspenseCause"),
+];
+
+fn filters(document: &mut Value) {
+    for (path, name, words) in FILTERS {
+        for parameter in parameters_of(&mut document["paths"][path]["get"]) {
+            if parameter["name"] == name {
+                parameter["schema"] = json!({ "$ref": format!("{PREFIX}{words}") });
+            }
+        }
+    }
 }
 
 /// Takes out what nothing refers to, and then what only that referred to.
@@ -229,6 +252,11 @@ mod tests {
         ] {
             assert_eq!(name_of(inside), outside);
         }
+        let inside = crate::routes::all().into_openapi().components.expect("schemas").schemas;
+        let mut outside: Vec<String> = inside.keys().map(|name| name_of(name)).collect();
+        outside.sort_unstable();
+        let twice: Vec<&String> = outside.windows(2).filter(|it| it[0] == it[1]).map(|it| &it[0]).collect();
+        assert!(twice.is_empty(), "two schemas of one name: {twice:?}");
         let names: Vec<String> = schemas().into_iter().map(|(name, _)| name).collect();
         assert!(!names.iter().any(|name| name.contains('_')), "{names:?}");
     }

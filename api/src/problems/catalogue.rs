@@ -25,6 +25,7 @@ impl Entry {
                 "Yes: send the same request with the same key after `retry_after_seconds`, which is the `Retry-After` \
                  header too. It is carried out at most once."
             }
+            401 if self.code == "token_expired" => "Yes, with a fresh access token and the same key.",
             500 => "Once or twice, with the same key. If it stays, tell us the request id of the answer.",
             403 | 404 | 409 => {
                 "Not at once: something has to change first. Then the same key may be used again, since a refused \
@@ -40,7 +41,7 @@ impl Entry {
 pub static CATALOGUE: &[Entry] = &[
     entry("account_banned", 403, "An admin has closed this account for good.", "Tell the person whom to write to. Nothing else works with this account."),
     entry("account_not_adjustable", 422, "Only accounts of users, hosts and agencies can be adjusted by hand.", "Choose such an account. The platform's own accounts change by what happens only."),
-    entry("account_suspended", 403, "An admin has closed this account for some time.", "Tell the person until when, if `GET /v1/me` said so before, and whom to write to."),
+    entry("account_suspended", 403, "An admin has closed this account for some time.", "Tell the person whom to write to. The account works again once an admin lifts it."),
     entry("adjustment_overdraws", 409, "The adjustment would take more than the account holds (`balance_milli`).", "Take at most what is there."),
     entry("agency_code_taken", 409, "Another agency has this code.", "Choose another code."),
     entry("already_in_agency", 409, "The host belongs to another agency.", "Let them leave that agency first."),

@@ -7,6 +7,7 @@ pub use catalogue::{CATALOGUE, Entry, find};
 use crate::error::{Error, title_of};
 use axum::Router;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -30,8 +31,8 @@ pub fn pages() -> Router {
         .route("/problems/{code}", get(page))
 }
 
-async fn page(Path(code): Path<String>) -> Response {
-    match find(&code) {
+async fn page(code: Result<Path<String>, PathRejection>) -> Response {
+    match code.ok().and_then(|Path(code)| find(&code)) {
         Some(entry) => Html(page_of(entry)).into_response(),
         None => Error::NoSuchPath.into_response(),
     }

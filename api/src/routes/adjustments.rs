@@ -72,8 +72,8 @@ async fn post_adjustment(
     }
     let author = admin.author.with_note(Some(reason.clone()), note);
     let proposal = Proposal::Adjustment { account, amount_milli, reason, note };
-    Ok(match api.app.approvals.give(&author, key, proposal, api.now()).await? {
-        Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
+    Ok(match api.app.approvals.give(&author, key, proposal).await? {
+        Given::Proposed { approval, replayed } => DoneOrProposed::Proposed { approval, replayed },
         Given::Done(receipt) => {
             let answer = AdjustmentPosted {
                 recorded: receipt.into(),

@@ -6,7 +6,7 @@ use crate::extract::{AdminAuthor, Json};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use ledger_core::PersonId;
+use ledger_core::{PersonId, rfc3339};
 use platform::identity::Agency;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,6 +34,7 @@ struct AgencyView {
     name: String,
     code: String,
     owner: Uuid,
+    #[serde(serialize_with = "rfc3339::serialize")]
     created_at: DateTime<Utc>,
 }
 

@@ -3,13 +3,14 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query};
-use crate::page::{self, List, Page};
+use crate::page::{Format, List, Listed, Page, period};
 use crate::receipt::Answered;
-use crate::words::ApprovalStateWord;
+use crate::words::{ApprovalStateWord, ProposalKind};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use platform::approvals::{Approval, State as ApprovalState};
+use ledger_core::{PersonId, rfc3339};
+use platform::approvals::{Approval, Filter, State as ApprovalState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -40,13 +41,16 @@ pub struct ApprovalView {
     pub beneficiary: Option<Uuid>,
     /// The admin who proposed it; they cannot approve.
     pub proposed_by: Uuid,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub proposed_at: DateTime<Utc>,
     pub reason: Option<String>,
     /// Read it at `/v1/admin/notes/{note}`.
     pub note: Option<Uuid>,
     /// Until then it can be approved or declined.
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub expires_at: DateTime<Utc>,
     pub decided_by: Option<Uuid>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub decided_at: Option<DateTime<Utc>>,
     /// The journal's revision that records it, once it is executed.
     pub revision: Option<i64>,
@@ -77,15 +81,15 @@ impl From<Approval> for ApprovalView {
 /// An answer of a route that does something at once or proposes it.
 pub enum DoneOrProposed<T> {
     Done(Answered<T>),
-    Proposed(Box<Approval>),
+    Proposed { approval: Box<Approval>, replayed: bool },
 }
 
 impl<T: Serialize> axum::response::IntoResponse for DoneOrProposed<T> {
     fn into_response(self) -> axum::response::Response {
         match self {
             DoneOrProposed::Done(answer) => answer.into_response(),
-            DoneOrProposed::Proposed(approval) => {
-                (StatusCode::ACCEPTED, Json(ApprovalView::from(*approval))).into_response()
+            DoneOrProposed::Proposed { approval, replayed } => {
+                Answered::of(StatusCode::ACCEPTED, replayed, ApprovalView::from(*approval)).into_response()
             }
         }
     }
@@ -98,6 +102,15 @@ struct ApprovalsQuery {
     /// Only those in this state.
     #[param(value_type = Option<ApprovalStateWord>)]
     state: Option<ApprovalState>,
+    /// Only proposals of this kind.
+    #[param(inline)]
+    kind: Option<ProposalKind>,
+    /// Only those that this person proposed, decided on, or has money in.
+    person: Option<Uuid>,
+    /// Only those proposed at this time or later (RFC 3339).
+    from: Option<DateTime<Utc>>,
+    /// Only those proposed before this time.
+    to: Option<DateTime<Utc>>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
     /// Rows of a page, 1 to 100; 20 when absent.
@@ -115,11 +128,18 @@ async fn list_approvals(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<ApprovalsQuery>,
-) -> Result<Json<Page<ApprovalView>>, Error> {
-    let limit = page::limit(query.limit)?;
+    format: Format,
+) -> Result<Listed<ApprovalView>, Error> {
+    let limit = format.limit(query.limit)?;
+    let filter = Filter {
+        state: query.state,
+        kind: query.kind.map(ProposalKind::as_str),
+        person: query.person.map(PersonId),
+        period: period(query.from, query.to)?,
+    };
     let after = LIST.place(query.cursor.as_deref())?;
-    let found = api.app.approvals.list(query.state, after, limit).await?;
-    Ok(Json(LIST.page(found).map(ApprovalView::from)))
+    let found = api.app.approvals.list(&filter, after, limit).await?;
+    Ok(format.of(LIST.page(found).map(ApprovalView::from)))
 }
 
 /// Retrieve a proposal

@@ -3,10 +3,10 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{self, List, Page, common_era};
+use crate::page::{Format, List, Listed, Page, period};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use ledger_core::{NoteId, PersonId};
+use ledger_core::{NoteId, PersonId, rfc3339};
 use platform::audit::{Filter, Row};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,6 +24,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[derive(Serialize, ToSchema)]
 struct AuditEntry {
     id: Uuid,
+    #[serde(serialize_with = "rfc3339::serialize")]
     at: DateTime<Utc>,
     /// The person who made the change; null for the operator at the server's command line.
     actor: Option<Uuid>,
@@ -123,19 +124,14 @@ async fn list_audit_log(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<AuditQuery>,
-) -> Result<Json<Page<AuditEntry>>, Error> {
+    format: Format,
+) -> Result<Listed<AuditEntry>, Error> {
     let AuditQuery { actor, action, subject_kind, subject, from, to, cursor, limit } = query;
-    let limit = page::limit(limit)?;
-    let filter = Filter {
-        actor: actor.map(PersonId),
-        action,
-        subject_kind,
-        subject,
-        from: from.map(|at| common_era("from", at)).transpose()?,
-        to: to.map(|at| common_era("to", at)).transpose()?,
-    };
+    let limit = format.limit(limit)?;
+    let (actor, period) = (actor.map(PersonId), period(from, to)?);
+    let filter = Filter { actor, action, subject_kind, subject, period };
     let found = api.app.audit.list(&filter, LIST.place(cursor.as_deref())?, limit).await?;
-    Ok(Json(LIST.page(found).map(AuditEntry::from)))
+    Ok(format.of(LIST.page(found).map(AuditEntry::from)))
 }
 
 /// The words behind a reason.
@@ -145,6 +141,7 @@ struct NoteView {
     /// Who wrote it; null for the operator at the server's command line.
     author: Option<Uuid>,
     words: String,
+    #[serde(serialize_with = "rfc3339::serialize")]
     created_at: DateTime<Utc>,
 }
 

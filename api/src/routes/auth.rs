@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use integrations::otp_sender::OtpChannel;
+use ledger_core::rfc3339;
 use platform::identity::{Requester, TokenPair};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -89,6 +90,7 @@ struct Tokens {
     access_expires_in_seconds: i64,
     /// Good once: each refresh gives the next one.
     refresh_token: String,
+    #[serde(serialize_with = "rfc3339::serialize")]
     refresh_expires_at: DateTime<Utc>,
 }
 

@@ -61,8 +61,8 @@ async fn grant_bonus(
     let user = api.app.people.get(PersonId(user)).await?.id;
     let author = admin.because(Some(reason.as_deref().unwrap_or("promotion")), note.as_deref())?;
     let proposal = Proposal::Bonus { user, coins_milli, valid_seconds };
-    Ok(match api.app.approvals.give(&author, key, proposal, api.now()).await? {
-        Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
+    Ok(match api.app.approvals.give(&author, key, proposal).await? {
+        Given::Proposed { approval, replayed } => DoneOrProposed::Proposed { approval, replayed },
         Given::Done(receipt) => {
             let lot = made(receipt.command_id, "bonus");
             let answer = BonusGranted { recorded: receipt.into(), lot, asset: COIN, coins_milli };

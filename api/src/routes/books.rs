@@ -3,16 +3,19 @@
 use crate::Api;
 use crate::error::{Error, Unreadable};
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{InCoins, Page, ReadQuery, common_era, list_query};
+use crate::openapi::words_of;
+use crate::page::{Format, InCoins, Listed, Page, amounts, common_era, list_query, one_of, period};
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use ledger_core::{Account, Asset};
+use ledger_core::{Account, Asset, Event, PersonId};
 use projections::{
-    AsOf, BalanceAsOf, RevenueRow, StatementLine, StatementOf, TrialBalance, TrialBalanceLine,
+    AccountFilter, AsOf, BalanceAsOf, RevenueRow, StatementFilter, StatementLine, StatementOf, TrialBalance,
+    TrialBalanceLine,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 /// The longest time that revenue is told of at once.
 const REVENUE_DAYS: i64 = 366;
@@ -30,6 +33,15 @@ list_query! {
     AccountsQuery {
         /// Only accounts whose name begins with this, such as `suspense:`.
         prefix: Option<String>,
+        /// Only the accounts of this person.
+        person: Option<Uuid>,
+        /// Only balances in this asset, such as `INR/2`.
+        #[param(value_type = Option<String>)]
+        asset: Option<Asset>,
+        /// Only balances of this size or more, debit or credit.
+        min_amount_minor: Option<i64>,
+        /// Only balances of this size or less, debit or credit.
+        max_amount_minor: Option<i64>,
     }
 }
 
@@ -70,11 +82,17 @@ async fn list_accounts(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<AccountsQuery>,
-) -> Result<Json<Page<AccountView>>, Error> {
-    let limit = query.ready(&api).await?;
-    let prefix = query.prefix.as_deref().unwrap_or_default();
-    let page = api.read.accounts(prefix, query.cursor.as_deref(), limit).await?;
-    Ok(Json(Page::from(page).map(AccountView::from)))
+    format: Format,
+) -> Result<Listed<AccountView>, Error> {
+    let limit = query.ready(format, &api).await?;
+    let filter = AccountFilter {
+        prefix: query.prefix.unwrap_or_default(),
+        person: query.person.map(PersonId),
+        asset: query.asset,
+        amount_minor: amounts(query.min_amount_minor, query.max_amount_minor)?,
+    };
+    let page = api.read.accounts(&filter, query.cursor.as_deref(), limit).await?;
+    Ok(format.of(Page::from(page).map(AccountView::from)))
 }
 
 list_query! {
@@ -82,12 +100,28 @@ list_query! {
         /// The asset, such as `INR/2`. If absent, the one that the account usually holds.
         #[param(value_type = Option<String>)]
         asset: Option<Asset>,
+        /// Only movements of this type.
+        r#type: Option<String>,
+        /// Only movements by events of this type, such as `GiftSent`.
+        kind: Option<String>,
+        /// Only movements with this person on the other side.
+        person: Option<Uuid>,
+        /// Only movements at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only movements before this time.
+        to: Option<DateTime<Utc>>,
+        /// Only movements whose `amount_minor` is this or more. What the owner lost is negative.
+        min_amount_minor: Option<i64>,
+        /// Only movements whose `amount_minor` is this or less.
+        max_amount_minor: Option<i64>,
     }
 }
 
 /// List an account's entries
 ///
-/// Returns every movement of an account with the balance after it, the newest first.
+/// Returns every movement of an account with the balance after it, the newest first. With a filter other than `from`
+/// and `to` a page looks through up to 10,000 movements: it may have fewer items than `limit`, or none, and still a
+/// `next_cursor` with which the search goes on.
 #[utoipa::path(get, path = "/v1/admin/accounts/{account}/statement", tag = "admin: books",
     security(("bearer" = ["admin"])), params(("account" = String, Path), AccountStatementQuery),
     responses((status = 200, body = Page<StatementLine>)))]
@@ -96,11 +130,21 @@ async fn list_account_statement(
     _: AdminCaller,
     Path(account): Path<String>,
     Query(query): Query<AccountStatementQuery>,
-) -> Result<Json<Page<StatementLine>>, Error> {
+    format: Format,
+) -> Result<Listed<StatementLine>, Error> {
     let account = read_account(&account)?;
-    let limit = query.ready(&api).await?;
+    let limit = query.ready(format, &api).await?;
+    one_of("type", query.r#type.as_deref(), words_of("MovementType"))?;
+    one_of("kind", query.kind.as_deref(), Event::KINDS)?;
     let of = StatementOf::Account(account, query.asset.unwrap_or_else(|| usual_asset(account)));
-    Ok(Json(api.read.statement(of, query.cursor.as_deref(), limit).await?.into()))
+    let filter = StatementFilter {
+        period: period(query.from, query.to)?,
+        movement: query.r#type,
+        kind: query.kind,
+        counterparty: query.person.map(PersonId),
+        amount_minor: amounts(query.min_amount_minor, query.max_amount_minor)?,
+    };
+    Ok(format.of(api.read.statement(of, &filter, query.cursor.as_deref(), limit).await?.into()))
 }
 
 fn read_account(text: &str) -> Result<Account, Error> {
@@ -153,34 +197,56 @@ async fn get_account_balance(
     Query(query): Query<BalanceQuery>,
 ) -> Result<Json<BalanceAsOf>, Error> {
     let account = read_account(&account)?;
-    let as_of = match (query.at, query.revision) {
-        (Some(time), None) => AsOf::Time(common_era("at", time)?),
-        (None, Some(revision)) => {
-            api.reach(Some(revision)).await?;
-            AsOf::Revision(revision)
-        }
-        (None, None) => AsOf::Revision(u64::MAX),
-        (Some(_), Some(_)) => return Err(Error::field("at", "must not stand beside revision")),
-    };
+    let as_of = moment(&api, query.at, query.revision).await?.unwrap_or(AsOf::Revision(u64::MAX));
     api.reach(query.min_revision).await?;
     let asset = query.asset.unwrap_or_else(|| usual_asset(account));
     Ok(Json(api.read.balance_as_of(account, asset, as_of).await?))
+}
+
+/// The moment that is asked for, once the read models show it.
+async fn moment(api: &Api, at: Option<DateTime<Utc>>, revision: Option<u64>) -> Result<Option<AsOf>, Error> {
+    match (at, revision) {
+        (Some(time), None) => Ok(Some(AsOf::Time(common_era("at", time)?))),
+        (None, Some(revision)) => {
+            api.reach(Some(revision)).await?;
+            Ok(Some(AsOf::Revision(revision)))
+        }
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(Error::field("at", "must not stand beside revision")),
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct TrialBalanceQuery {
+    /// The balances at this time (RFC 3339). Cannot be combined with `revision`.
+    at: Option<DateTime<Utc>>,
+    /// The balances after this event of the journal. Inside the events of one command they are those before them.
+    revision: Option<u64>,
+    /// Answer only once the read models show this revision.
+    min_revision: Option<u64>,
 }
 
 /// Retrieve the trial balance
 ///
 /// Returns debit and credit balances. For each asset the two columns have equal sums; if they ever differ, money was
 /// created or lost, and `muneem verify` tells where. The accounts of people, agencies and withdrawals are summed by
-/// kind, as `user:*:bonus`; `/v1/admin/accounts` lists each of them.
+/// kind, as `user:*:bonus`; `/v1/admin/accounts` lists each of them. With `at` or `revision` it is the trial balance of
+/// that moment, which takes a look at every account that ever was.
 #[utoipa::path(get, path = "/v1/admin/trial-balance", tag = "admin: books",
-    security(("bearer" = ["admin"])), params(ReadQuery), responses((status = 200, body = TrialBalance)))]
+    security(("bearer" = ["admin"])), params(TrialBalanceQuery), responses((status = 200, body = TrialBalance)))]
 async fn get_trial_balance(
     State(api): State<Api>,
     _: AdminCaller,
-    Query(query): Query<ReadQuery>,
+    Query(query): Query<TrialBalanceQuery>,
 ) -> Result<Json<TrialBalance>, Error> {
+    let as_of = moment(&api, query.at, query.revision).await?;
     api.reach(query.min_revision).await?;
-    Ok(Json(api.read.trial_balance().await?))
+    Ok(Json(match as_of {
+        Some(as_of) => api.read.trial_balance_as_of(as_of).await?,
+        None => api.read.trial_balance().await?,
+    }))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -196,7 +262,7 @@ struct RevenueQuery {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Revenue {
+struct RevenueReport {
     items: Vec<InCoins<RevenueRow>>,
 }
 
@@ -205,12 +271,12 @@ struct Revenue {
 /// Returns what calls, gifts and other sources charged on each day, and how it was divided between hosts, agencies and
 /// the platform. Days are in UTC; a report covers at most 366 of them.
 #[utoipa::path(get, path = "/v1/admin/revenue", tag = "admin: books", security(("bearer" = ["admin"])),
-    params(RevenueQuery), responses((status = 200, body = Revenue)))]
+    params(RevenueQuery), responses((status = 200, body = RevenueReport)))]
 async fn get_revenue(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<RevenueQuery>,
-) -> Result<Json<Revenue>, Error> {
+) -> Result<Json<RevenueReport>, Error> {
     let RevenueQuery { from, to, min_revision } = query;
     let (from, to) = (common_era("from", from)?, common_era("to", to)?);
     if !(TimeDelta::zero()..TimeDelta::days(REVENUE_DAYS)).contains(&(to - from)) {
@@ -218,5 +284,5 @@ async fn get_revenue(
     }
     api.reach(min_revision).await?;
     let rows = api.read.revenue_by_day(from, to).await?;
-    Ok(Json(Revenue { items: rows.into_iter().map(InCoins::from).collect() }))
+    Ok(Json(RevenueReport { items: rows.into_iter().map(InCoins::from).collect() }))
 }

@@ -3,14 +3,15 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
-use crate::page::{COIN, List, Page, ReadQuery, list_query};
+use crate::page::{COIN, Format, List, Page, ReadQuery, list_query};
+use crate::receipt::Answered;
 use crate::words::{MediumWord, PersonCardView};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use ledger_core::{CallId, Medium, PersonId};
+use ledger_core::{CallId, Medium, PersonId, rfc3339};
 use ledger_runtime::Receipt;
-use platform::calls::{Invitation, Ring, SeenRing};
+use platform::calls::{Invitation, Invited, Ring, SeenRing};
 use platform::commands::CommandError;
 use platform::identity::{self, PersonCard};
 use projections::CallRow;
@@ -60,10 +61,13 @@ struct CallView {
     status: String,
     /// Why an accepted ring did not become a call.
     failure: Option<String>,
+    #[serde(serialize_with = "rfc3339::serialize")]
     created_at: DateTime<Utc>,
     /// Until when it rings.
+    #[serde(serialize_with = "rfc3339::serialize")]
     expires_at: DateTime<Utc>,
     /// When the ring was answered or ended.
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     decided_at: Option<DateTime<Utc>>,
     /// Absent as long as the call has not begun.
     outcome: Option<CallOutcome>,
@@ -72,7 +76,9 @@ struct CallView {
 /// What a call came to.
 #[derive(Serialize, ToSchema)]
 struct CallOutcome {
+    #[serde(serialize_with = "rfc3339::serialize")]
     started_at: DateTime<Utc>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     ended_at: Option<DateTime<Utc>>,
     /// `hung_up`, `exhausted`, `lost` or `stopped`.
     end_reason: Option<String>,
@@ -133,16 +139,16 @@ async fn invite(
     user: UserCaller,
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<Invite>,
-) -> Result<(StatusCode, Json<CallView>), Error> {
+) -> Result<Answered<CallView>, Error> {
     let invitation = Invitation {
         payer: user.person(),
         host: PersonId(asked.host),
         medium: asked.medium,
         price_seen_milli_per_minute: asked.price_seen_milli_per_minute,
     };
-    let ring = api.app.calls.invite(key, invitation, api.now()).await?;
+    let Invited { ring, replayed } = api.app.calls.invite(key, invitation).await?;
     let seen = seen(&api, ring, user.person()).await?;
-    Ok((StatusCode::CREATED, Json(view(seen, None, user.person()))))
+    Ok(Answered::of(StatusCode::CREATED, replayed, view(seen, None, user.person())))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -194,14 +200,14 @@ async fn answer_call(
     host: HostCaller,
     Path(call): Path<Uuid>,
     Json(asked): Json<Answer>,
-) -> Result<Json<CallChanged>, Error> {
+) -> Result<Answered<CallChanged>, Error> {
     let receipt = if asked.accept {
         Some(api.app.calls.accept(host.person(), CallId(call), api.now()).await?)
     } else {
         api.app.calls.reject(host.person(), CallId(call), api.now()).await?;
         None
     };
-    Ok(Json(CallChanged::new(call, receipt)))
+    Ok(changed(call, receipt))
 }
 
 /// Cancel a call
@@ -229,9 +235,14 @@ async fn end_call(
     caller: AnyCaller,
     IdempotencyKey(key): IdempotencyKey,
     Path(call): Path<Uuid>,
-) -> Result<Json<CallChanged>, Error> {
+) -> Result<Answered<CallChanged>, Error> {
     let receipt = api.app.calls.end(caller.person(), key, CallId(call), api.now()).await?;
-    Ok(Json(CallChanged::new(call, receipt)))
+    Ok(changed(call, receipt))
+}
+
+fn changed(call: Uuid, receipt: Option<Receipt>) -> Answered<CallChanged> {
+    let replayed = receipt.is_some_and(|it| it.duplicate);
+    Answered::of(StatusCode::OK, replayed, CallChanged::new(call, receipt))
 }
 
 list_query! { CallsQuery {} }
@@ -246,7 +257,7 @@ async fn list_calls(
     caller: AnyCaller,
     Query(query): Query<CallsQuery>,
 ) -> Result<Json<Page<CallView>>, Error> {
-    let limit = query.ready(&api).await?;
+    let limit = query.ready(Format::Json, &api).await?;
     let (person, after) = (caller.person(), LIST.place(query.cursor.as_deref())?);
     let Page { items: rings, next_cursor } = LIST.page(api.app.calls.rings_of(person, after, limit).await?);
     Ok(Json(Page { items: with_outcomes(&api, rings, person).await?, next_cursor }))

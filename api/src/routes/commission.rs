@@ -3,16 +3,16 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Query};
-use crate::page::{InCoins, Page, common_era, list_query};
+use crate::page::{Format, InCoins, Listed, Page, amounts, common_era, list_query, period};
 use crate::receipt::{Answered, Recorded};
-use crate::words::Scope;
+use crate::words::{Scope, ScopeKind, SplitFromWord};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use ledger_core::event::CommissionScope;
 use ledger_core::{AgencyId, PersonId, Rejection, Timestamp, command};
 use platform::audit::Author;
 use platform::commands::CommandError;
-use projections::{CommissionFilter, CommissionRateRow, SplitRow};
+use projections::{CommissionFilter, CommissionRateRow, RateFilter, SplitFrom, SplitRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,7 +26,21 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list_commission_log))
 }
 
-list_query! { CommissionRatesQuery {} }
+list_query! {
+    CommissionRatesQuery {
+        /// Only rates of this scope.
+        #[param(inline)]
+        scope: Option<ScopeKind>,
+        /// Only rates of this host.
+        host: Option<Uuid>,
+        /// Only rates of this agency.
+        agency: Option<Uuid>,
+        /// Only rates that were set or cleared at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only rates that were set or cleared before this time.
+        to: Option<DateTime<Utc>>,
+    }
+}
 
 /// List commission rates
 ///
@@ -39,9 +53,22 @@ async fn list_commission_rates(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<CommissionRatesQuery>,
-) -> Result<Json<Page<CommissionRateRow>>, Error> {
-    let limit = query.ready(&api).await?;
-    Ok(Json(api.read.commission_rates(query.cursor.as_deref(), limit).await?.into()))
+    format: Format,
+) -> Result<Listed<CommissionRateRow>, Error> {
+    let limit = query.ready(format, &api).await?;
+    let scope = match (query.scope, query.host, query.agency) {
+        (_, Some(_), Some(_)) => return Err(Error::field("agency", "must not stand beside host")),
+        (None | Some(ScopeKind::Host), Some(_), None) => Some(ScopeKind::Host),
+        (None | Some(ScopeKind::Agency), None, Some(_)) => Some(ScopeKind::Agency),
+        (scope, None, None) => scope,
+        _ => return Err(Error::field("scope", "does not fit the host or the agency")),
+    };
+    let filter = RateFilter {
+        scope: scope.map(ScopeKind::as_str),
+        scope_id: query.host.or(query.agency),
+        period: period(query.from, query.to)?,
+    };
+    Ok(format.of(api.read.commission_rates(filter, query.cursor.as_deref(), limit).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -186,10 +213,25 @@ async fn get_commission_rule(
 
 list_query! {
     CommissionLogQuery {
+        /// Only splits of this host's earnings.
         host: Option<Uuid>,
+        /// Only splits that this agency has a part of.
         agency: Option<Uuid>,
-        /// The call, or the sending of the gift.
-        source: Option<Uuid>,
+        /// Only splits of what this person paid or earned as a host.
+        person: Option<Uuid>,
+        /// Only splits of calls, or of gifts.
+        #[param(inline)]
+        source: Option<SplitFromWord>,
+        /// Only splits of this call, or of this sending of a gift.
+        source_id: Option<Uuid>,
+        /// Only splits at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only splits before this time: the log as it was then.
+        to: Option<DateTime<Utc>>,
+        /// Only splits whose `gross_milli` is this or more. What was taken back is negative.
+        min_amount_minor: Option<i64>,
+        /// Only splits whose `gross_milli` is this or less.
+        max_amount_minor: Option<i64>,
     }
 }
 
@@ -203,13 +245,18 @@ async fn list_commission_log(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<CommissionLogQuery>,
-) -> Result<Json<Page<InCoins<SplitRow>>>, Error> {
-    let limit = query.ready(&api).await?;
+    format: Format,
+) -> Result<Listed<InCoins<SplitRow>>, Error> {
+    let limit = query.ready(format, &api).await?;
     let filter = CommissionFilter {
         host: query.host.map(PersonId),
         agency: query.agency.map(AgencyId),
-        source_id: query.source,
+        person: query.person.map(PersonId),
+        source_id: query.source_id,
+        source: query.source.map(SplitFrom::from),
+        period: period(query.from, query.to)?,
+        gross_milli: amounts(query.min_amount_minor, query.max_amount_minor)?,
     };
     let page = api.read.commission_log(filter, query.cursor.as_deref(), limit).await?;
-    Ok(Json(Page::from(page).map(InCoins::from)))
+    Ok(format.of(Page::from(page).map(InCoins::from)))
 }

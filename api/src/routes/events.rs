@@ -3,9 +3,10 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{Page, ReadQuery, list_query};
+use crate::page::{Format, Listed, Page, ReadQuery, list_query, one_of, period};
 use axum::extract::State;
-use ledger_core::PersonId;
+use chrono::{DateTime, Utc};
+use ledger_core::{Event, PersonId};
 use projections::{EventFilter, EventRow};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -23,7 +24,11 @@ list_query! {
         /// Only events of this call, purchase, withdrawal or the like.
         correlation: Option<Uuid>,
         /// Only events from this revision on.
-        from: Option<u64>,
+        from_revision: Option<u64>,
+        /// Only events recorded at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only events recorded before this time.
+        to: Option<DateTime<Utc>>,
     }
 }
 
@@ -37,14 +42,14 @@ async fn list_events(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<EventsQuery>,
-) -> Result<Json<Page<EventRow>>, Error> {
-    let limit = query.ready(&api).await?;
-    let EventsQuery { kind, person, correlation, from, cursor, .. } = query;
-    if kind.as_deref().is_some_and(|kind| !ledger_core::Event::KINDS.contains(&kind)) {
-        return Err(Error::field("kind", "there is no such type of event"));
-    }
-    let filter = EventFilter { kind, person: person.map(PersonId), correlation, from };
-    Ok(Json(api.read.events(&filter, cursor.as_deref(), limit).await?.into()))
+    format: Format,
+) -> Result<Listed<EventRow>, Error> {
+    let limit = query.ready(format, &api).await?;
+    let EventsQuery { kind, person, correlation, from_revision, from, to, cursor, .. } = query;
+    one_of("kind", kind.as_deref(), Event::KINDS)?;
+    let (person, period) = (person.map(PersonId), period(from, to)?);
+    let filter = EventFilter { kind, person, correlation, from_revision, period };
+    Ok(format.of(api.read.events(&filter, cursor.as_deref(), limit).await?.into()))
 }
 
 /// Retrieve an event

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query, UserCaller};
-use crate::page::{COIN, InCoins, Page, ReadQuery, WithOther, list_query};
+use crate::page::{COIN, Format, InCoins, Page, ReadQuery, WithOther, list_query};
 use crate::receipt::{Answered, Recorded};
 use axum::extract::State;
 use ledger_core::{CallId, GiftId, PersonId};
@@ -127,7 +127,7 @@ async fn list_received_gifts(
     host: HostCaller,
     Query(query): Query<ReceivedGiftsQuery>,
 ) -> Result<Json<ReceivedGifts>, Error> {
-    let limit = query.ready(&api).await?;
+    let limit = query.ready(Format::Json, &api).await?;
     let person = host.person();
     let page = Page::from(api.read.gifts_received(person, query.cursor.as_deref(), limit).await?);
     let totals = api.read.gift_totals(person).await?.into();

@@ -3,11 +3,12 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{List, Page, list_query};
+use crate::page::{Format, List, Listed, Page, list_query, period};
 use crate::receipt::{Answered, Recorded};
 use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use ledger_core::command::{JoinAgency, LeaveAgency};
 use ledger_core::{AgencyId, PersonId, Rejection};
 use platform::commands::CommandError;
@@ -32,6 +33,10 @@ list_query! {
         /// Those that wait for a decision when absent.
         #[param(value_type = Option<HostStatusWord>)]
         status: Option<HostStatus>,
+        /// Only those who came to the status at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only those who came to the status before this time.
+        to: Option<DateTime<Utc>>,
     }
 }
 
@@ -44,11 +49,13 @@ async fn list_applications(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<ApplicationsQuery>,
-) -> Result<Json<Page<ApplicationView>>, Error> {
-    let limit = query.ready(&api).await?;
+    format: Format,
+) -> Result<Listed<ApplicationView>, Error> {
+    let limit = query.ready(format, &api).await?;
     let status = query.status.unwrap_or(HostStatus::Applied);
-    let found = api.app.hosts.list(status, LIST.place(query.cursor.as_deref())?, limit).await?;
-    Ok(Json(LIST.page(found).map(ApplicationView::from)))
+    let after = LIST.place(query.cursor.as_deref())?;
+    let found = api.app.hosts.list(status, period(query.from, query.to)?, after, limit).await?;
+    Ok(format.of(LIST.page(found).map(ApplicationView::from)))
 }
 
 /// Approve a host's application

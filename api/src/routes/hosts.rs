@@ -3,14 +3,14 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, HostCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{COIN, List, Page, ReadQuery, list_query};
+use crate::page::{COIN, Format, List, Page, ReadQuery, list_query};
 use crate::receipt::{Answered, Recorded};
 use crate::words::{HostStatusWord, MediumWord, PresenceWord};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use ledger_core::command::SetHostRate;
-use ledger_core::{Command, Medium, PersonId};
+use ledger_core::{Actor, Command, Medium, PersonId, rfc3339};
 use platform::bounds::Free;
 use platform::hosts::{Host, HostProfile, HostStatus};
 use platform::presence::PresenceStatus;
@@ -56,9 +56,11 @@ pub struct ApplicationView {
     pub languages: Vec<String>,
     #[schema(value_type = HostStatusWord)]
     pub status: HostStatus,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub status_since: DateTime<Utc>,
     pub reject_reason: Option<String>,
     pub decided_by: Option<Uuid>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub decided_at: Option<DateTime<Utc>>,
 }
 
@@ -139,7 +141,7 @@ async fn list_hosts(
     _: AnyCaller,
     Query(query): Query<HostsQuery>,
 ) -> Result<Json<Page<HostView>>, Error> {
-    let limit = query.ready(&api).await?;
+    let limit = query.ready(Format::Json, &api).await?;
     let (hosts, next_cursor) = if query.online {
         (hosts_online(&api, limit).await?, None)
     } else {
@@ -218,8 +220,10 @@ async fn set_rate(
     Json(asked): Json<SetRate>,
 ) -> Result<Answered<Recorded>, Error> {
     let price_milli_per_minute = asked.price_milli_per_minute;
-    api.app.bounds.take(host.person(), Free::PriceChanges, api.now()).await?;
     let command = Command::from(SetHostRate { host: host.person(), medium, price_milli_per_minute });
+    if !api.app.commands.is_recorded(Actor::Person(host.person()), command.operation(), &key).await? {
+        api.app.bounds.take(host.person(), Free::PriceChanges, api.now()).await?;
+    }
     Ok(Answered::done(api.app.commands.give(host.person(), key, command).await?))
 }
 

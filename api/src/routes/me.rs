@@ -7,6 +7,7 @@ use crate::routes::people::RestrictionView;
 use crate::words::{HostStatusWord, RoleWord};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use ledger_core::rfc3339;
 use platform::hosts::{HostError, HostStatus};
 use platform::identity::{PeopleError, Person, Role};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub struct PersonView {
     pub avatar_url: Option<String>,
     #[schema(value_type = Vec<RoleWord>)]
     pub roles: Vec<Role>,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub created_at: DateTime<Utc>,
 }
 

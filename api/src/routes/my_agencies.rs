@@ -111,7 +111,7 @@ async fn list_agency_withdrawals(
     Query(query): Query<WithdrawalsQuery>,
 ) -> Result<Json<Page<InCoins<WithdrawalRow>>>, Error> {
     let payee = payee(&api, &owner, agency).await?;
-    Ok(Json(query.page(&api, Some(payee)).await?))
+    Ok(Json(query.page(&api, payee).await?))
 }
 
 /// Cancel a withdrawal of an agency

@@ -3,12 +3,12 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query};
-use crate::page::{self, List, Page};
+use crate::page::{Format, List, Listed, Page, period};
 use crate::routes::me::PersonView;
 use crate::words::{RestrictionKindWord, RoleWord, ScopeWord};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use ledger_core::PersonId;
+use ledger_core::{PersonId, rfc3339};
 use platform::audit::Author;
 use platform::calls::Sides;
 use platform::identity::{
@@ -55,6 +55,7 @@ pub struct RestrictionView {
     kind: RestrictionKind,
     /// A code.
     reason: String,
+    #[serde(serialize_with = "rfc3339::serialize")]
     since: DateTime<Utc>,
 }
 
@@ -68,6 +69,7 @@ impl From<Restriction> for RestrictionView {
 #[derive(Serialize, ToSchema)]
 struct SessionView {
     session: Uuid,
+    #[serde(serialize_with = "rfc3339::serialize")]
     created_at: DateTime<Utc>,
 }
 
@@ -101,6 +103,10 @@ struct PeopleQuery {
     /// Only people with this role.
     #[param(value_type = Option<RoleWord>)]
     role: Option<Role>,
+    /// Only accounts made at this time or later (RFC 3339).
+    from: Option<DateTime<Utc>>,
+    /// Only accounts made before this time.
+    to: Option<DateTime<Utc>>,
     /// The `next_cursor` of the previous page.
     cursor: Option<String>,
     /// How many items to return, from 1 to 100. The default is 20.
@@ -117,13 +123,15 @@ async fn find_people(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<PeopleQuery>,
-) -> Result<Json<Page<PersonView>>, Error> {
+    format: Format,
+) -> Result<Listed<PersonView>, Error> {
     let phone: Option<Phone> =
         query.phone.as_deref().map(str::parse).transpose().map_err(OtpError::PhoneInvalid)?;
-    let wanted = Wanted { phone, name: query.name, role: query.role };
+    let period = period(query.from, query.to)?;
+    let wanted = Wanted { phone, name: query.name, role: query.role, period };
     let after = LIST.place(query.cursor.as_deref())?;
-    let found = api.app.people.find(&wanted, after, page::limit(query.limit)?).await?;
-    Ok(Json(LIST.page(found).map(PersonView::from)))
+    let found = api.app.people.find(&wanted, after, format.limit(query.limit)?).await?;
+    Ok(format.of(LIST.page(found).map(PersonView::from)))
 }
 
 /// Retrieve a person

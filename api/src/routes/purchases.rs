@@ -3,14 +3,16 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, UserCaller};
-use crate::page::{COIN, InCoins, Page, ReadQuery, list_query};
+use crate::openapi::words_of;
+use crate::page::{COIN, Format, InCoins, Listed, Page, ReadQuery, amounts, list_query, one_of, period};
 use crate::receipt::{Answered, Recorded};
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use ledger_core::command::{RefundPurchase, ResolveSuspense};
 use ledger_core::purchases::Resolution;
-use ledger_core::{Asset, Command, PlanId, PurchaseId};
+use ledger_core::{Asset, Command, PersonId, PlanId, PurchaseId};
 use platform::purchases::Checkout;
-use projections::{PurchaseRow, SuspenseCaseRow};
+use projections::{PurchaseRow, SuspenseCaseRow, SuspenseFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -103,7 +105,7 @@ async fn list_purchases(
     caller: AnyCaller,
     Query(query): Query<PurchasesQuery>,
 ) -> Result<Json<Page<InCoins<PurchaseRow>>>, Error> {
-    let limit = query.ready(&api).await?;
+    let limit = query.ready(Format::Json, &api).await?;
     let page = api.read.purchases_of(caller.person(), query.cursor.as_deref(), limit).await?;
     Ok(Json(Page::from(page).map(InCoins::from)))
 }
@@ -168,6 +170,22 @@ list_query! {
     SuspenseQuery {
         /// Only cases that are still open.
         open: bool,
+        /// Only money that is here for this cause.
+        cause: Option<String>,
+        /// Only money that came (`in`) or went (`out`).
+        direction: Option<String>,
+        /// Only money that speaks of this purchase.
+        purchase: Option<Uuid>,
+        /// Only money that speaks of a purchase of this person.
+        person: Option<Uuid>,
+        /// Only money recorded at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only money recorded before this time.
+        to: Option<DateTime<Utc>>,
+        /// Only amounts of this or more.
+        min_amount_minor: Option<i64>,
+        /// Only amounts of this or less.
+        max_amount_minor: Option<i64>,
     }
 }
 
@@ -181,9 +199,21 @@ async fn list_suspense(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<SuspenseQuery>,
-) -> Result<Json<Page<SuspenseCaseRow>>, Error> {
-    let limit = query.ready(&api).await?;
-    Ok(Json(api.read.suspense_cases(query.open, query.cursor.as_deref(), limit).await?.into()))
+    format: Format,
+) -> Result<Listed<SuspenseCaseRow>, Error> {
+    let limit = query.ready(format, &api).await?;
+    one_of("cause", query.cause.as_deref(), words_of("SuspenseCause"))?;
+    one_of("direction", query.direction.as_deref(), &["in", "out"])?;
+    let filter = SuspenseFilter {
+        open: query.open,
+        cause: query.cause,
+        direction: query.direction,
+        purchase: query.purchase.map(PurchaseId),
+        person: query.person.map(PersonId),
+        period: period(query.from, query.to)?,
+        amount_minor: amounts(query.min_amount_minor, query.max_amount_minor)?,
+    };
+    Ok(format.of(api.read.suspense_cases(&filter, query.cursor.as_deref(), limit).await?.into()))
 }
 
 /// What money in suspense turned out to be. Give one of the three.

@@ -186,7 +186,7 @@ async fn set_approval_settings(
     let author = asked.author(admin)?;
     let settings = ApprovalSettings::from(asked);
     Ok(match api.app.approvals.set_limits(&author, settings.clone(), api.now()).await? {
-        Some(approval) => DoneOrProposed::Proposed(Box::new(approval)),
+        Some(approval) => DoneOrProposed::Proposed { approval: Box::new(approval), replayed: false },
         None => DoneOrProposed::Done(Answered::stored(settings.into())),
     })
 }

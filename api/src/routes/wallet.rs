@@ -3,9 +3,11 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, Json, Query};
-use crate::page::{COIN, Page, ReadQuery, WithOther, list_query};
+use crate::openapi::words_of;
+use crate::page::{COIN, Format, Page, ReadQuery, WithOther, list_query, one_of, period};
 use axum::extract::State;
-use projections::{BonusLotRow, StatementLine, StatementOf};
+use chrono::{DateTime, Utc};
+use projections::{BonusLotRow, StatementFilter, StatementLine, StatementOf};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -67,11 +69,22 @@ async fn get_wallet(
     }))
 }
 
-list_query! { StatementQuery {} }
+list_query! {
+    StatementQuery {
+        /// Only movements of this type.
+        r#type: Option<String>,
+        /// Only movements at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only movements before this time.
+        to: Option<DateTime<Utc>>,
+    }
+}
 
 /// List your statement
 ///
-/// Returns every movement of the caller's wallet with the balance after it, the newest first.
+/// Returns every movement of the caller's wallet with the balance after it, the newest first. With `type` a page looks
+/// through up to 10,000 movements: it may have fewer items than `limit`, or none, and still a `next_cursor` with which
+/// the search goes on.
 #[utoipa::path(get, path = "/v1/wallet/statement", tag = "wallet", security(("bearer" = [])),
     params(StatementQuery), responses((status = 200, body = Page<WithOther<StatementLine>>)))]
 async fn list_statement(
@@ -79,8 +92,14 @@ async fn list_statement(
     caller: AnyCaller,
     Query(query): Query<StatementQuery>,
 ) -> Result<Json<Page<WithOther<StatementLine>>>, Error> {
-    let limit = query.ready(&api).await?;
+    let limit = query.ready(Format::Json, &api).await?;
     let of = StatementOf::Person(caller.person());
-    let page = Page::from(api.read.statement(of, query.cursor.as_deref(), limit).await?);
+    one_of("type", query.r#type.as_deref(), words_of("MovementType"))?;
+    let filter = StatementFilter {
+        period: period(query.from, query.to)?,
+        movement: query.r#type,
+        ..StatementFilter::default()
+    };
+    let page = Page::from(api.read.statement(of, &filter, query.cursor.as_deref(), limit).await?);
     Ok(Json(page.with_others(&api, |line| line.counterparty_person).await?))
 }

@@ -3,11 +3,12 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query, Raw};
-use crate::page::{self, List, Page};
+use crate::page::{Format, List, Listed, Page, period};
 use crate::words::WebhookStateWord;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
+use ledger_core::rfc3339;
 use platform::webhooks::{Delivery, State as WebhookState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -56,6 +57,7 @@ struct WebhookView {
     gateway: String,
     /// What the gateway calls the delivery.
     delivery: String,
+    #[serde(serialize_with = "rfc3339::serialize")]
     received_at: DateTime<Utc>,
     #[schema(value_type = WebhookStateWord)]
     state: WebhookState,
@@ -63,6 +65,7 @@ struct WebhookView {
     outcome: Option<String>,
     attempts: i32,
     handled_by: Option<Uuid>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     handled_at: Option<DateTime<Utc>>,
 }
 
@@ -89,6 +92,10 @@ struct WebhooksQuery {
     /// Only those in this state.
     #[param(value_type = Option<WebhookStateWord>)]
     state: Option<WebhookState>,
+    /// Only those received at this time or later (RFC 3339).
+    from: Option<DateTime<Utc>>,
+    /// Only those received before this time.
+    to: Option<DateTime<Utc>>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
     /// Rows of a page, 1 to 100; 20 when absent.
@@ -107,11 +114,12 @@ async fn list_webhooks(
     State(api): State<Api>,
     _: AdminCaller,
     Query(query): Query<WebhooksQuery>,
-) -> Result<Json<Page<WebhookView>>, Error> {
-    let limit = page::limit(query.limit)?;
+    format: Format,
+) -> Result<Listed<WebhookView>, Error> {
+    let limit = format.limit(query.limit)?;
     let after = LIST.place(query.cursor.as_deref())?;
-    let found = api.app.webhooks.list(query.state, after, limit).await?;
-    Ok(Json(LIST.page(found).map(WebhookView::from)))
+    let found = api.app.webhooks.list(query.state, period(query.from, query.to)?, after, limit).await?;
+    Ok(format.of(LIST.page(found).map(WebhookView::from)))
 }
 
 #[derive(Serialize, ToSchema)]

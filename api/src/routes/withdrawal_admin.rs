@@ -3,15 +3,16 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{InCoins, Page};
+use crate::page::{Format, InCoins, Listed, Page, amounts, list_query, period};
 use crate::receipt::{Answered, Recorded};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
-use crate::routes::withdrawals::WithdrawalsQuery;
+use crate::words::WithdrawalStatus;
 use axum::extract::State;
-use ledger_core::WithdrawalId;
+use chrono::{DateTime, Utc};
 use ledger_core::command::{FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal};
+use ledger_core::{AgencyId, PersonId, WithdrawalId};
 use platform::approvals::{Given, Proposal};
-use projections::WithdrawalRow;
+use projections::{WithdrawalFilter, WithdrawalRow};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,18 +27,49 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(fail_withdrawal))
 }
 
+list_query! {
+    AllWithdrawalsQuery {
+        /// Only withdrawals of this status.
+        #[param(inline, value_type = Option<WithdrawalStatus>)]
+        status: Option<WithdrawalStatus>,
+        /// Only withdrawals of this host, or of agencies that this person owned then.
+        person: Option<Uuid>,
+        /// Only withdrawals of this agency.
+        agency: Option<Uuid>,
+        /// Only withdrawals requested at this time or later (RFC 3339).
+        from: Option<DateTime<Utc>>,
+        /// Only withdrawals requested before this time.
+        to: Option<DateTime<Utc>>,
+        /// Only withdrawals whose `coins_milli` is this or more.
+        min_amount_minor: Option<i64>,
+        /// Only withdrawals whose `coins_milli` is this or less.
+        max_amount_minor: Option<i64>,
+    }
+}
+
 /// List all withdrawals
 ///
 /// Returns the withdrawals of all hosts and agencies, the newest first.
 #[utoipa::path(get, path = "/v1/admin/withdrawals", tag = "admin: withdrawals",
-    security(("bearer" = ["admin"])), params(WithdrawalsQuery),
+    security(("bearer" = ["admin"])), params(AllWithdrawalsQuery),
     responses((status = 200, body = Page<InCoins<WithdrawalRow>>)))]
 async fn list_all_withdrawals(
     State(api): State<Api>,
     _: AdminCaller,
-    Query(query): Query<WithdrawalsQuery>,
-) -> Result<Json<Page<InCoins<WithdrawalRow>>>, Error> {
-    Ok(Json(query.page(&api, None).await?))
+    Query(query): Query<AllWithdrawalsQuery>,
+    format: Format,
+) -> Result<Listed<InCoins<WithdrawalRow>>, Error> {
+    let limit = query.ready(format, &api).await?;
+    let filter = WithdrawalFilter {
+        status: query.status.map(|it| it.as_str().to_owned()),
+        payee: None,
+        person: query.person.map(PersonId),
+        agency: query.agency.map(AgencyId),
+        period: period(query.from, query.to)?,
+        coins_milli: amounts(query.min_amount_minor, query.max_amount_minor)?,
+    };
+    let page = api.read.withdrawals(&filter, query.cursor.as_deref(), limit).await?;
+    Ok(format.of(Page::from(page).map(InCoins::from)))
 }
 
 /// Approve a withdrawal
@@ -55,8 +87,8 @@ async fn approve_withdrawal(
     Path(withdrawal): Path<Uuid>,
 ) -> Result<DoneOrProposed<Recorded>, Error> {
     let proposal = Proposal::Payout { withdrawal: WithdrawalId(withdrawal) };
-    Ok(match api.app.approvals.give(&admin.author, key, proposal, api.now()).await? {
-        Given::Proposed(approval) => DoneOrProposed::Proposed(approval),
+    Ok(match api.app.approvals.give(&admin.author, key, proposal).await? {
+        Given::Proposed { approval, replayed } => DoneOrProposed::Proposed { approval, replayed },
         Given::Done(receipt) => DoneOrProposed::Done(Answered::done(receipt)),
     })
 }

@@ -4,12 +4,12 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AnyCaller, EarnerCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{COIN, InCoins, Page, list_query};
+use crate::page::{COIN, Format, InCoins, Page, list_query};
 use crate::receipt::{Answered, Recorded, made};
 use crate::words::WithdrawalStatus;
 use axum::extract::State;
 use ledger_core::command;
-use ledger_core::{ClientKey, Command, Payee, WithdrawalId};
+use ledger_core::{Actor, ClientKey, Command, Payee, WithdrawalId};
 use platform::bounds::Free;
 use projections::{WithdrawalFilter, WithdrawalRow};
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,11 @@ pub async fn request(
     payee: Payee,
     coins_milli: i64,
 ) -> Result<Answered<WithdrawalRequested>, Error> {
-    api.app.bounds.take(payee.person(), Free::Withdrawals, api.now()).await?;
     let command = Command::from(command::RequestWithdrawal { payee, coins_milli });
+    let actor = Actor::Person(payee.person());
+    if !api.app.commands.is_recorded(actor, command.operation(), &key).await? {
+        api.app.bounds.take(payee.person(), Free::Withdrawals, api.now()).await?;
+    }
     let receipt = api.app.commands.give(payee.person(), key, command).await?;
     let withdrawal = made(receipt.command_id, "withdrawal");
     let answer = WithdrawalRequested { recorded: receipt.into(), withdrawal, asset: COIN, coins_milli };
@@ -94,10 +97,11 @@ list_query! {
 }
 
 impl WithdrawalsQuery {
-    /// The page for an admin (`payee` absent), or for whoever is paid.
-    pub async fn page(&self, api: &Api, payee: Option<Payee>) -> Result<Page<InCoins<WithdrawalRow>>, Error> {
-        let limit = self.ready(api).await?;
-        let filter = WithdrawalFilter { status: self.status.map(|it| it.as_str().to_owned()), payee };
+    /// The page of whoever is paid.
+    pub async fn page(&self, api: &Api, payee: Payee) -> Result<Page<InCoins<WithdrawalRow>>, Error> {
+        let limit = self.ready(Format::Json, api).await?;
+        let status = self.status.map(|it| it.as_str().to_owned());
+        let filter = WithdrawalFilter { status, payee: Some(payee), ..WithdrawalFilter::default() };
         let page = api.read.withdrawals(&filter, self.cursor.as_deref(), limit).await?;
         Ok(Page::from(page).map(InCoins::from))
     }
@@ -113,7 +117,7 @@ async fn list_withdrawals(
     host: AnyCaller,
     Query(query): Query<WithdrawalsQuery>,
 ) -> Result<Json<Page<InCoins<WithdrawalRow>>>, Error> {
-    Ok(Json(query.page(&api, Some(Payee::Host { person: host.person() })).await?))
+    Ok(Json(query.page(&api, Payee::Host { person: host.person() }).await?))
 }
 
 /// Cancel a withdrawal

@@ -22,9 +22,10 @@ const KEY_AHEAD_MS: i64 = 5 * 60 * 1_000;
 pub enum Decision {
     /// These events, to be appended together.
     Append(Unit),
-    /// Nothing new: the command was accepted before, and its last event has this revision; or what it asks for is so
-    /// already, and this is the last revision.
+    /// Nothing new: the command was accepted before, and its last event has this revision.
     Duplicate { command_id: CommandId, revision: u64 },
+    /// Nothing: what it asks for is so already, and this is the journal's last revision.
+    Unchanged { command_id: CommandId, revision: u64 },
 }
 
 /// The events of one command, which stand or fall together; at least one.
@@ -100,7 +101,7 @@ pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decis
     if events.is_empty() {
         // What is asked for is so already: nothing is recorded, and the answer is the end of the journal.
         let revision = state.revision().ok_or(Rejection::JournalNotOpen)?;
-        return Ok(Decision::Duplicate { command_id: context.command_id, revision });
+        return Ok(Decision::Unchanged { command_id: context.command_id, revision });
     }
     audit(state, &events)?;
     let payer = events.iter().find_map(Event::payer);

@@ -31,6 +31,43 @@ impl Timestamp {
     }
 }
 
+/// How moments are written for people and programs outside: RFC 3339 with milliseconds, always as many digits.
+pub mod rfc3339 {
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::Serializer;
+
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(moment: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&moment.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+
+    /// The same of a moment that may be absent.
+    pub mod option {
+        use chrono::{DateTime, Utc};
+        use serde::Serializer;
+
+        /// # Errors
+        /// Those of the serializer.
+        pub fn serialize<S: Serializer>(
+            moment: &Option<DateTime<Utc>>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match moment {
+                Some(moment) => super::serialize(moment, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+    }
+}
+
+/// From one moment on and before another; all time where neither is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+}
+
 impl From<DateTime<Utc>> for Timestamp {
     fn from(moment: DateTime<Utc>) -> Self {
         Timestamp(moment.timestamp_millis())

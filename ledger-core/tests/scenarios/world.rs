@@ -132,7 +132,9 @@ impl World {
     /// Decides and, where accepted, records. Answers the events and the receipt's revision.
     pub fn send(&mut self, envelope: &Envelope) -> Result<(Vec<Event>, u64), Rejection> {
         match self.decide(envelope)? {
-            Decision::Duplicate { revision, .. } => Ok((vec![], revision)),
+            Decision::Duplicate { revision, .. } | Decision::Unchanged { revision, .. } => {
+                Ok((vec![], revision))
+            }
             Decision::Append(unit) => {
                 let events = unit.events.clone();
                 let first = self.state.next_revision();

@@ -145,9 +145,15 @@ async fn of_a_batch_that_the_store_refuses_the_guilty_command_alone_fails() {
     // Sent again under their keys they are what they were.
     let again = [&sent[0], &sent[1], &sent[2]].map(|envelope| world.execute(envelope.clone()));
     let [before_again, guilty_again, behind_again] = again;
-    assert_eq!(before_again.await, Ok(ledger_runtime::Receipt { duplicate: true, ..before }));
+    assert_eq!(
+        before_again.await,
+        Ok(ledger_runtime::Receipt { duplicate: true, recorded: false, ..before })
+    );
     assert_eq!(guilty_again.await, Err(fault));
-    assert_eq!(behind_again.await, Ok(ledger_runtime::Receipt { duplicate: true, ..behind }));
+    assert_eq!(
+        behind_again.await,
+        Ok(ledger_runtime::Receipt { duplicate: true, recorded: false, ..behind })
+    );
     assert_eq!(world.spendable(OTHER).await, 5 * ROSE_MILLI);
     assert_eq!(world.ledger.status(), Status::Running);
     world.assert_sound().await;

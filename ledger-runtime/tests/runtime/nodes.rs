@@ -16,7 +16,7 @@ async fn a_retry_at_a_node_that_lags_is_a_duplicate_not_a_lack_of_coins() {
     let sent = rose();
     let receipt = one.execute(sent.clone()).await.expect("is accepted");
     let again = two.execute(sent).await;
-    assert_eq!(again, Ok(Receipt { duplicate: true, ..receipt }));
+    assert_eq!(again, Ok(Receipt { duplicate: true, recorded: false, ..receipt }));
 }
 
 #[tokio::test]

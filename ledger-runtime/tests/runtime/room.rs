@@ -25,7 +25,7 @@ async fn a_full_store_refuses_commands_and_takes_them_by_itself_once_it_has_room
     .await;
     // Reads, receipts of what is recorded, and rejections go on.
     assert_eq!(world.spendable(USER).await, 4_000);
-    assert_eq!(world.execute(earlier).await, Ok(Receipt { duplicate: true, ..receipt }));
+    assert_eq!(world.execute(earlier).await, Ok(Receipt { duplicate: true, recorded: false, ..receipt }));
     let poor = world.execute(rose_of(OTHER)).await;
     assert!(matches!(poor, Err(ExecuteError::Rejected(Rejection::InsufficientFunds { .. }))), "{poor:?}");
     assert_eq!(world.hash().await, hash, "nothing of what was refused is left");

@@ -29,7 +29,9 @@ use ledger_core::{
 use ledger_runtime::{ExecuteError, Receipt};
 use rings::parse_medium;
 use sqlx::PgPool;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tracing::warn;
 
 /// How often, and how long between, somebody who hangs up waits for a call that is just being taken.
@@ -80,6 +82,31 @@ pub struct Calls {
     pub(crate) attendance: Attendance,
     pub(crate) limits: RateLimiter,
     pub(crate) bus: Bus,
+    pub(crate) turns: Turns,
+}
+
+/// A ring that was asked for.
+pub struct Invited {
+    pub ring: Ring,
+    /// Whether this is the answer to a retry.
+    pub replayed: bool,
+}
+
+/// Turns of people: somebody waits for themselves, and now and then for one of the few who share their turn.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<[Mutex<()>; 64]>);
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(Arc::new(std::array::from_fn(|_| Mutex::default())))
+    }
+}
+
+impl Turns {
+    fn of(&self, person: PersonId) -> &Mutex<()> {
+        // The last bits of an id are random.
+        &self.0[usize::from(person.0.as_bytes()[15] % 64)]
+    }
 }
 
 impl Calls {
@@ -88,12 +115,10 @@ impl Calls {
     /// # Errors
     /// Price, balance, and whether both are free are checked before it rings; nothing is charged yet. A payer who
     /// rings too often is refused with `rate_limited`.
-    pub async fn invite(
-        &self,
-        key: ClientKey,
-        asked: Invitation,
-        now: DateTime<Utc>,
-    ) -> Result<Ring, CommandError> {
+    pub async fn invite(&self, key: ClientKey, asked: Invitation) -> Result<Invited, CommandError> {
+        // Copies of one request come one after the other, so that each finds the ring that the first has made.
+        let _turn = self.turns.of(asked.payer).lock().await;
+        let now = self.commands.now().await?;
         let key = Key::Client(key);
         check_key(&key, now.into())?;
         let ids = command_ids(Actor::Person(asked.payer), "InviteCall", &key, now.into());
@@ -101,7 +126,7 @@ impl Calls {
             if let Some(ring) = self.ring(id.derive("call")).await?
                 && Timestamp::from(now).since(ring.created_at.into()) <= KEY_LIFE_MS
             {
-                return ring.made_by(&asked);
+                return Ok(Invited { ring: ring.made_by(&asked)?, replayed: true });
             }
         }
         let call: CallId = ids[0].derive("call");
@@ -113,7 +138,7 @@ impl Calls {
         for seen in self.seen_by(asked.host, vec![ring.clone()]).await? {
             self.bus.send(&[asked.host], News::Rings(seen));
         }
-        Ok(ring)
+        Ok(Invited { ring, replayed: false })
     }
 
     async fn count_ring(&self, payer: PersonId, now: DateTime<Utc>) -> Result<(), CommandError> {
@@ -208,7 +233,7 @@ impl Calls {
         });
         match self.commands.give_as(Actor::Person(host), Key::Natural(call.to_string()), command).await {
             Ok(receipt) => {
-                if !receipt.duplicate {
+                if receipt.recorded {
                     self.bus.send(&[payer, host], News::Answered { call, accepted: true });
                     // The call runs: what is amiss with other rings is no reason to say that it does not.
                     let told = async {

@@ -10,7 +10,7 @@ use crate::{
     validation::{self, FieldError},
 };
 use chrono::{DateTime, Utc};
-use ledger_core::PersonId;
+use ledger_core::{Period, PersonId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use std::str::FromStr;
@@ -78,6 +78,8 @@ pub struct Wanted {
     /// The start of the name, or of the display name of a host.
     pub name: Option<String>,
     pub role: Option<Role>,
+    /// When the account was made.
+    pub period: Period,
 }
 
 #[derive(Clone)]
@@ -124,6 +126,7 @@ impl People {
                AND ($4::text IS NULL OR lower(name) LIKE $4
                     OR id IN (SELECT person FROM app.hosts WHERE lower(display_name) LIKE $4))
                AND ($5::text IS NULL OR id IN (SELECT person FROM app.person_roles WHERE role = $5))
+               AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
              ORDER BY created_at DESC, id DESC LIMIT $6",
         )
         .bind(place.at)
@@ -132,6 +135,8 @@ impl People {
         .bind(pattern)
         .bind(wanted.role.map(Role::as_str))
         .bind(limit + 1)
+        .bind(wanted.period.from)
+        .bind(wanted.period.to)
         .fetch_all(&self.pool)
         .await?;
         let people = rows.into_iter().map(Person::from).collect();

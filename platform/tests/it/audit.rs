@@ -1,4 +1,5 @@
 use crate::{at, person};
+use ledger_core::Period;
 use platform::audit::{self, AuditLog, Author, Change, Filter, Row};
 use sqlx::PgPool;
 
@@ -42,9 +43,13 @@ async fn the_log_is_read_in_pages_and_by_each_filter(pool: PgPool) {
         ("action", Filter { action: Some("thing.removed".into()), ..all() }, vec!["4", "3"]),
         ("kind", Filter { subject_kind: Some("person".into()), ..all() }, vec!["x"]),
         ("subject", Filter { subject: Some("2".into()), ..all() }, vec!["2"]),
-        ("from", Filter { from: Some(at(3)), ..all() }, vec!["x", "4", "3"]),
-        ("to", Filter { to: Some(at(1)), ..all() }, vec!["0"]),
-        ("two", Filter { actor: Some(asha), from: Some(at(2)), to: Some(at(3)), ..all() }, vec!["2"]),
+        ("from", Filter { period: Period { from: Some(at(3)), to: None }, ..all() }, vec!["x", "4", "3"]),
+        ("to", Filter { period: Period { from: None, to: Some(at(1)) }, ..all() }, vec!["0"]),
+        (
+            "two",
+            Filter { actor: Some(asha), period: Period { from: Some(at(2)), to: Some(at(3)) }, ..all() },
+            vec!["2"],
+        ),
         ("none", Filter { subject: Some("9".into()), ..all() }, vec![]),
     ] {
         let page = log.list(&filter, None, 10).await.unwrap();

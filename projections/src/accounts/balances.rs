@@ -1,11 +1,15 @@
 //! Balances of all accounts: now, and as of any moment.
 
 use crate::error::QueryError;
-use crate::mechanism::{Cursor, Page, ReadModels, page_size, pg_revision};
+use super::class_of;
+use crate::mechanism::{Amounts, Cursor, Page, ReadModels, page_size, pg_revision};
 use chrono::{DateTime, Utc};
-use ledger_core::{Account, Asset};
+use event_store::ReadError;
+use futures_util::TryStreamExt;
+use ledger_core::{Account, Asset, PersonId, rfc3339};
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// One account, or one class of accounts, in the trial balance.
@@ -49,17 +53,35 @@ pub struct BalanceAsOf {
     pub balance_minor: i64,
     /// The last event of the last command that counts; absent before the journal's beginning.
     pub as_of_revision: Option<i64>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub recorded_at: Option<DateTime<Utc>>,
 }
 
+/// Which accounts; all that is absent matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountFilter {
+    /// How their names begin.
+    pub prefix: String,
+    pub person: Option<PersonId>,
+    pub asset: Option<Asset>,
+    /// Of the balance, debit or credit.
+    pub amount_minor: Amounts,
+}
+
+fn accounts_of(person: PersonId) -> Vec<String> {
+    [Account::UserPurchased(person), Account::UserBonus(person), Account::HostEarnings(person)]
+        .map(|account| account.to_string())
+        .to_vec()
+}
+
 impl ReadModels {
-    /// The accounts that are not at zero and whose name begins with `prefix`, by name and asset.
+    /// The accounts that are not at zero, by name and asset.
     ///
     /// # Errors
     /// [`QueryError::BadCursor`], or when Postgres fails.
     pub async fn accounts(
         &self,
-        prefix: &str,
+        filter: &AccountFilter,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<TrialBalanceLine>, QueryError> {
@@ -67,29 +89,32 @@ impl ReadModels {
         let after: Option<(Account, Asset)> = after.map(|text| Cursor::read("accounts", text)).transpose()?;
         let (account, asset) =
             after.map(|(account, asset)| (account.to_string(), asset.to_string())).unwrap_or_default();
+        let prefix = filter.prefix.as_str();
         // No name has other letters, and Postgres takes no text with a zero in it.
         if prefix.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return Ok(Page { items: Vec::new(), next: None });
         }
         // Names are ASCII, so all that begin with the prefix lie below it with the last character of all.
-        let rows: Vec<TrialBalanceLine> = sqlx::query_as(
+        let mut query = QueryBuilder::<Postgres>::new(
             "SELECT account, asset,
                     greatest(balance_minor, 0) AS debit_minor, greatest(-balance_minor, 0) AS credit_minor
-             FROM read.balances
-             WHERE account >= $1 AND account < $2 AND (account, asset) > ($3, $4) AND NOT at_zero
-             ORDER BY account, asset LIMIT $5",
-        )
-        .bind(prefix)
-        .bind(format!("{prefix}{}", char::MAX))
-        .bind(account)
-        .bind(asset)
-        .bind(limit + 1)
-        .fetch_all(self.pool()?)
-        .await?;
+             FROM read.balances WHERE NOT at_zero AND account >= ",
+        );
+        query.push_bind(prefix).push(" AND account < ").push_bind(format!("{prefix}{}", char::MAX));
+        query.push(" AND (account, asset) > (").push_bind(account).push(", ").push_bind(asset).push(")");
+        if let Some(asset) = filter.asset {
+            query.push(" AND asset = ").push_bind(asset.to_string());
+        }
+        if let Some(person) = filter.person {
+            query.push(" AND account = ANY(").push_bind(accounts_of(person)).push(")");
+        }
+        filter.amount_minor.push(&mut query, "abs(balance_minor)");
+        query.push(" ORDER BY account, asset LIMIT ").push_bind(limit + 1);
+        let rows: Vec<TrialBalanceLine> = query.build_query_as().fetch_all(self.pool()?).await?;
         Ok(Page::of(rows, limit, "accounts", |row| (row.account.clone(), row.asset.clone())))
     }
 
-    /// The trial balance: a line for each account of the platform, and one for all accounts of people,
+    /// The trial balance now: a line for each account of the platform, and one for all accounts of people,
     /// agencies or withdrawals of a kind.
     ///
     /// # Errors
@@ -116,6 +141,65 @@ impl ReadModels {
         Ok(TrialBalance { as_of_revision, lines, sums })
     }
 
+    /// The trial balance after the last command that was complete at the moment. Costs a look at each account that
+    /// ever was.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn trial_balance_as_of(&self, as_of: AsOf) -> Result<TrialBalance, QueryError> {
+        let boundary = self.boundary(as_of).await?.map(|(revision, _)| revision);
+        let mut classes: BTreeMap<(String, String), (i64, i64)> = BTreeMap::new();
+        let mut held = sqlx::query_as::<_, (String, String, i64)>(
+            "SELECT account, asset, line.balance_after_minor
+             FROM read.balances
+             CROSS JOIN LATERAL (SELECT balance_after_minor FROM read.statement_lines
+                                 WHERE statement_lines.account = balances.number AND revision <= $1
+                                 ORDER BY revision DESC, posting_index DESC LIMIT 1) AS line
+             WHERE line.balance_after_minor <> 0",
+        )
+        .bind(boundary.unwrap_or(-1))
+        .fetch(self.pool()?);
+        while let Some((account, asset, natural)) = held.try_next().await? {
+            let account: Account = account
+                .parse()
+                .map_err(|_| ReadError::Damaged(format!("there is no account {account}")))?;
+            // The owner's view of the owner's view is the journal's.
+            let signed = account.natural_balance(natural);
+            let (debit, credit) = classes.entry((asset, class_of(account).into_owned())).or_default();
+            *debit += signed.max(0);
+            *credit -= signed.min(0);
+        }
+        let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for ((asset, _), (debit, credit)) in &classes {
+            let sum = sums.entry(asset.clone()).or_default();
+            *sum = (sum.0 + debit, sum.1 + credit);
+        }
+        let lines = classes.into_iter().map(|((asset, account), (debit_minor, credit_minor))| {
+            TrialBalanceLine { account, asset, debit_minor, credit_minor }
+        });
+        let sums = sums.into_iter().map(|(asset, (debit_minor, credit_minor))| {
+            TrialBalanceSum { asset, debit_minor, credit_minor }
+        });
+        Ok(TrialBalance { as_of_revision: boundary, lines: lines.collect(), sums: sums.collect() })
+    }
+
+    /// The last event of the last command that was complete at a moment.
+    async fn boundary(&self, as_of: AsOf) -> Result<Option<(i64, DateTime<Utc>)>, QueryError> {
+        let query = match as_of {
+            AsOf::Time(time) => sqlx::query_as(
+                "SELECT revision, recorded_at FROM read.events
+                 WHERE recorded_at <= $1 AND closes_unit ORDER BY recorded_at DESC, revision DESC LIMIT 1",
+            )
+            .bind(time),
+            AsOf::Revision(revision) => sqlx::query_as(
+                "SELECT revision, recorded_at FROM read.events
+                 WHERE revision <= $1 AND closes_unit ORDER BY revision DESC LIMIT 1",
+            )
+            .bind(pg_revision(revision)),
+        };
+        Ok(query.fetch_optional(self.pool()?).await?)
+    }
+
     /// What `account` held after the last command that was complete at the moment.
     ///
     /// # Errors
@@ -126,26 +210,7 @@ impl ReadModels {
         asset: Asset,
         as_of: AsOf,
     ) -> Result<BalanceAsOf, QueryError> {
-        let boundary: Option<(i64, DateTime<Utc>)> = match as_of {
-            AsOf::Time(time) => {
-                sqlx::query_as(
-                    "SELECT revision, recorded_at FROM read.events
-                     WHERE recorded_at <= $1 AND closes_unit ORDER BY recorded_at DESC, revision DESC LIMIT 1",
-                )
-                .bind(time)
-                .fetch_optional(self.pool()?)
-                .await?
-            }
-            AsOf::Revision(revision) => {
-                sqlx::query_as(
-                    "SELECT revision, recorded_at FROM read.events
-                     WHERE revision <= $1 AND closes_unit ORDER BY revision DESC LIMIT 1",
-                )
-                .bind(pg_revision(revision))
-                .fetch_optional(self.pool()?)
-                .await?
-            }
-        };
+        let boundary = self.boundary(as_of).await?;
         let (account, asset) = (account.to_string(), asset.to_string());
         let balance_minor: Option<i64> = sqlx::query_scalar(
             "SELECT balance_after_minor FROM read.statement_lines

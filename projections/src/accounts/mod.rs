@@ -4,8 +4,8 @@ mod balances;
 mod statements;
 mod words;
 
-pub use balances::{AsOf, BalanceAsOf, TrialBalance, TrialBalanceLine, TrialBalanceSum};
-pub use statements::{StatementLine, StatementOf};
+pub use balances::{AccountFilter, AsOf, BalanceAsOf, TrialBalance, TrialBalanceLine, TrialBalanceSum};
+pub use statements::{StatementFilter, StatementLine, StatementOf};
 
 use crate::error::ProjectError;
 use crate::mechanism::{CopyRow, Fields, Place, ReadModel, append, put};

@@ -3,11 +3,11 @@
 use super::words;
 use crate::calls::CallRow;
 use crate::error::QueryError;
-use crate::mechanism::{Cursor, Events, Page, ReadModels, page_size, pg_revision};
+use crate::mechanism::{Amounts, Cursor, Events, Page, ReadModels, page_size, pg_revision};
 use chrono::{DateTime, Utc};
 use event_store::ReadError;
 use ledger_core::event::CommissionSplit;
-use ledger_core::{Account, Asset, CallId, PersonId, Recorded};
+use ledger_core::{Account, Asset, CallId, Period, PersonId, Recorded, rfc3339};
 use serde::Serialize;
 use sqlx::{Postgres, QueryBuilder};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +22,7 @@ pub struct StatementLine {
     pub asset: String,
     pub revision: i64,
     pub posting_index: i32,
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub recorded_at: DateTime<Utc>,
     /// The type of the event.
     pub kind: String,
@@ -66,41 +67,104 @@ impl StatementOf {
     }
 }
 
+/// Which movements; all that is absent matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatementFilter {
+    pub period: Period,
+    /// What sort of movement, such as `gift`.
+    pub movement: Option<String>,
+    /// The type of the event.
+    pub kind: Option<String>,
+    /// The person on the other side.
+    pub counterparty: Option<PersonId>,
+    /// As the account's owner reads them.
+    pub amount_minor: Amounts,
+}
+
+impl StatementFilter {
+    /// Whether lines have to be read to be told apart.
+    fn reads(&self) -> bool {
+        *self != StatementFilter { period: self.period, ..StatementFilter::default() }
+    }
+
+    fn takes(&self, line: &StatementLine) -> bool {
+        self.movement.as_ref().is_none_or(|movement| *movement == line.movement)
+            && self.kind.as_ref().is_none_or(|kind| *kind == line.kind)
+            && self.counterparty.is_none_or(|person| line.counterparty_person == Some(person.0))
+            && self.amount_minor.take(line.amount_minor)
+    }
+}
+
+/// As many lines are read at once for a filter that reads them,
+const BLOCK: i64 = 1_000;
+/// and so many times for one page.
+const BLOCKS: u32 = 10;
+
 /// A line as its table has it: the revision, the posting, the balance after it.
 type Kept = (i64, i16, i64);
 
 impl ReadModels {
-    /// The movements, newest first.
+    /// The movements, newest first. Tables keep the figures alone, so that a filter reads the events of up to 10,000
+    /// lines for a page: the page may be short, or empty, and have a next one.
     ///
     /// # Errors
     /// [`QueryError::BadCursor`], or when Postgres or the journal fails.
     pub async fn statement(
         &self,
         of: StatementOf,
+        filter: &StatementFilter,
         before: Option<&str>,
         limit: u32,
     ) -> Result<Page<StatementLine>, QueryError> {
-        let limit = page_size(limit);
-        let before = Cursor::read_or("statement", before, (i64::MAX, i16::MAX))?;
+        let rows = usize::try_from(page_size(limit)).unwrap_or(usize::MAX);
+        let (first, end) = self.revisions(filter.period).await?;
+        let mut before = Cursor::read_or("statement", before, (i64::MAX, i16::MAX))?.min((end, 0));
+        let (block, blocks) = if filter.reads() { (BLOCK, BLOCKS) } else { (page_size(limit), 1) };
+        let mut items = Vec::new();
+        for _ in 0..blocks {
+            let (Page { items: lines, next }, events) = self.block(of, (first, before), block).await?;
+            let media = self.media(&events).await?;
+            for (place, line) in lines.iter().enumerate() {
+                before = (line.0, line.1);
+                let line = told(line, events.at(line.0)?, &media)?;
+                items.extend(Some(line).filter(|line| filter.takes(line)));
+                if items.len() == rows {
+                    let more = next.is_some() || place + 1 < lines.len();
+                    return Ok(Page { items, next: more.then(|| Cursor::write("statement", &before)) });
+                }
+            }
+            if next.is_none() {
+                return Ok(Page { items, next });
+            }
+        }
+        Ok(Page { items, next: Some(Cursor::write("statement", &before)) })
+    }
+
+    /// Up to `limit` lines before a place and from a revision on, and their events.
+    async fn block(
+        &self,
+        of: StatementOf,
+        (first, before): (i64, (i64, i16)),
+        limit: i64,
+    ) -> Result<(Page<Kept>, Events), QueryError> {
         let page = |kept| Page::of(kept, limit, "statement", |line: &Kept| (line.0, line.1));
-        let (Page { items, next }, events) = match of {
-            StatementOf::Account(Account::ClearingCharges, asset) => {
-                let (kept, events) = self.clearing(asset, before, limit + 1).await?;
-                (page(kept), events)
-            }
-            _ => {
-                let page = page(self.lines(of, before, limit + 1).await?);
-                let events = self.recorded(page.items.iter().map(|line| line.0)).await?;
-                (page, events)
-            }
-        };
-        let media = self.media(&events).await?;
-        let items = items.iter().map(|line| told(line, events.at(line.0)?, &media));
-        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
+        if let StatementOf::Account(Account::ClearingCharges, asset) = of {
+            let (mut kept, events) = self.clearing(asset, before, limit + 1).await?;
+            kept.retain(|line| line.0 >= first);
+            return Ok((page(kept), events));
+        }
+        let page = page(self.lines(of, (first, before), limit + 1).await?);
+        let events = self.recorded(page.items.iter().map(|line| line.0)).await?;
+        Ok((page, events))
     }
 
     /// The lines before a place, newest first. Each account has its own in order along the key, and they are merged.
-    async fn lines(&self, of: StatementOf, before: (i64, i16), limit: i64) -> Result<Vec<Kept>, QueryError> {
+    async fn lines(
+        &self,
+        of: StatementOf,
+        (first, before): (i64, (i64, i16)),
+        limit: i64,
+    ) -> Result<Vec<Kept>, QueryError> {
         let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM (");
         for (place, (account, asset)) in of.accounts().into_iter().enumerate() {
             query.push(if place == 0 { "(" } else { " UNION ALL (" });
@@ -110,8 +174,8 @@ impl ReadModels {
             );
             query.push_bind(account.to_string()).push(" AND asset = ").push_bind(asset.to_string());
             query.push(") AND (revision, posting_index) < (").push_bind(before.0);
-            query.push(", ").push_bind(before.1);
-            query.push(") ORDER BY revision DESC, posting_index DESC LIMIT ").push_bind(limit).push(")");
+            query.push(", ").push_bind(before.1).push(") AND revision >= ").push_bind(first);
+            query.push(" ORDER BY revision DESC, posting_index DESC LIMIT ").push_bind(limit).push(")");
         }
         query.push(") AS lines ORDER BY revision DESC, posting_index DESC LIMIT ").push_bind(limit);
         Ok(query.build_query_as().fetch_all(self.pool()?).await?)

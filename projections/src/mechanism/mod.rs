@@ -32,7 +32,7 @@ pub(crate) use codes::{Kind, bps, code, scope};
 pub(crate) use copy::{CopyRow, Fields, append, between, encode};
 pub(crate) use journal::{belong_together, decode};
 pub(crate) use page::page_size;
-pub use page::{BadCursor, Cursor, PAGE_LIMIT, Page};
+pub use page::{Amounts, BadCursor, Cursor, PAGE_LIMIT, Page};
 pub use progress::{Condition, Progress};
 pub use projector::{BATCH_EVENTS, Projector, rebuild};
 pub(crate) use reading::Events;

@@ -4,9 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::{Postgres, QueryBuilder};
 
-/// The most rows that a page has.
-pub const PAGE_LIMIT: u32 = 200;
+/// The most rows that a page has: what fits into a spreadsheet's file at once.
+pub const PAGE_LIMIT: u32 = 10_000;
 
 /// No cursor of ours is longer.
 const CURSOR_LIMIT_BYTES: usize = 400;
@@ -78,6 +79,29 @@ impl Cursor {
         start: K,
     ) -> Result<K, BadCursor> {
         text.map_or(Ok(start), |text| Cursor::read(list, text))
+    }
+}
+
+/// From one amount to another, both included; any amount where neither is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts {
+    pub min: Option<i64>,
+    pub max: Option<i64>,
+}
+
+impl Amounts {
+    pub(crate) fn take(self, amount: i64) -> bool {
+        self.min.is_none_or(|min| amount >= min) && self.max.is_none_or(|max| amount <= max)
+    }
+
+    /// Adds the condition on `column` to a query that has one.
+    pub(crate) fn push(self, query: &mut QueryBuilder<Postgres>, column: &str) {
+        if let Some(min) = self.min {
+            query.push(format_args!(" AND {column} >= ")).push_bind(min);
+        }
+        if let Some(max) = self.max {
+            query.push(format_args!(" AND {column} <= ")).push_bind(max);
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use super::projector::Projector;
 use super::{Checkpoint, Condition, Progress, journal, schema};
 use crate::Journal;
 use crate::error::{Behind, ProjectError, QueryError};
+use chrono::{DateTime, Utc};
 use event_store::ReadError;
-use ledger_core::Recorded;
+use ledger_core::{Period, Recorded};
 use sqlx::PgPool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +107,32 @@ impl ReadModels {
             Condition::Refused(why) => Err(QueryError::Refused(why.clone())),
             _ => Ok(&self.pool),
         }
+    }
+
+    /// The revisions of the events that were recorded in a period: from the first on and before the second. No event
+    /// was recorded before an earlier one, so that they stand together.
+    pub(crate) async fn revisions(&self, period: Period) -> Result<(i64, i64), QueryError> {
+        let first = match period.from {
+            Some(from) => self.first_from(from).await?,
+            None => 0,
+        };
+        let end = match period.to {
+            Some(to) => self.first_from(to).await?,
+            None => i64::MAX,
+        };
+        Ok((first, end))
+    }
+
+    /// The first revision that is not of an event recorded before `moment`.
+    async fn first_from(&self, moment: DateTime<Utc>) -> Result<i64, QueryError> {
+        let last_before: Option<i64> = sqlx::query_scalar(
+            "SELECT revision FROM read.events WHERE recorded_at < $1 AND closes_unit
+             ORDER BY recorded_at DESC, revision DESC LIMIT 1",
+        )
+        .bind(moment)
+        .fetch_optional(self.pool()?)
+        .await?;
+        Ok(last_before.map_or(0, |revision| revision + 1))
     }
 
     /// The events at these revisions, which the read models have: they keep where an event stands, and the journal

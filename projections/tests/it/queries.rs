@@ -7,8 +7,15 @@ use ledger_core::Payee;
 use ledger_core::{Account, Asset, CallId, Medium, PersonId, Recorded, State, evolve};
 use projections::*;
 use sqlx::PgPool;
+use std::sync::LazyLock;
 use std::time::Duration;
 use uuid::Uuid;
+
+static EVERY: LazyLock<StatementFilter> = LazyLock::new(StatementFilter::default);
+
+fn beginning(prefix: &str) -> AccountFilter {
+    AccountFilter { prefix: prefix.to_owned(), ..AccountFilter::default() }
+}
 
 async fn models(pool: &PgPool, world: &World) -> anyhow::Result<ReadModels> {
     let models = ReadModels::open(pool.clone(), world.journal()).await?;
@@ -83,13 +90,13 @@ async fn pages_neither_skip_nor_repeat_while_the_journal_grows(pool: PgPool) -> 
     let models = models(&pool, &world).await?;
     let projector = Projector::new(pool.clone(), world.journal());
     for of in [StatementOf::Person(USER), StatementOf::Account(Account::ClearingCharges, Asset::COIN)] {
-        let whole = models.statement(of, None, PAGE_LIMIT).await?;
+        let whole = models.statement(of, &EVERY, None, PAGE_LIMIT).await?;
         assert!(whole.items.len() > 20 && whole.next.is_none());
         for limit in [1, 2, 3, 7] {
             let mut collected = Vec::new();
             let mut cursor: Option<String> = None;
             loop {
-                let page = models.statement(of, cursor.as_deref(), limit).await?;
+                let page = models.statement(of, &EVERY, cursor.as_deref(), limit).await?;
                 assert!(page.items.len() <= limit as usize);
                 collected.extend(page.items);
                 let Some(next) = page.next else { break };
@@ -108,7 +115,7 @@ async fn pages_neither_skip_nor_repeat_while_the_journal_grows(pool: PgPool) -> 
             assert!(places.is_sorted_by(|a, b| a > b), "newest first");
         }
     }
-    let broken = models.statement(StatementOf::Person(USER), Some("yesterday"), 5).await;
+    let broken = models.statement(StatementOf::Person(USER), &EVERY, Some("yesterday"), 5).await;
     assert!(matches!(broken, Err(QueryError::BadCursor)));
     Ok(())
 }
@@ -141,7 +148,7 @@ async fn the_statement_of_clearing_has_every_movement_though_no_table_has(
     for limit in [1, 3, PAGE_LIMIT] {
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
-            let page = models.statement(of, cursor.as_deref(), limit).await?;
+            let page = models.statement(of, &EVERY, cursor.as_deref(), limit).await?;
             let figures =
                 |it: &StatementLine| (it.revision, it.posting_index, it.amount_minor, it.balance_after_minor);
             found.extend(page.items.iter().map(figures));
@@ -152,7 +159,8 @@ async fn the_statement_of_clearing_has_every_movement_though_no_table_has(
         }
         assert_eq!(found, expected, "in pages of {limit}");
     }
-    let other = models.statement(StatementOf::Account(Account::ClearingCharges, Asset::INR), None, 5).await?;
+    let other =
+        models.statement(StatementOf::Account(Account::ClearingCharges, Asset::INR), &EVERY, None, 5).await?;
     assert_eq!(other.items, []);
     Ok(())
 }
@@ -161,7 +169,7 @@ async fn the_statement_of_clearing_has_every_movement_though_no_table_has(
 async fn a_statement_names_the_people_on_the_other_side(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;
     let models = models(&pool, &world).await?;
-    let user = models.statement(StatementOf::Person(USER), None, PAGE_LIMIT).await?.items;
+    let user = models.statement(StatementOf::Person(USER), &EVERY, None, PAGE_LIMIT).await?.items;
     let tick = user.iter().rfind(|line| line.kind == "CallTicked").expect("a tick of the first call");
     assert_eq!(tick.movement, "call");
     assert_eq!(tick.description, "Video call, increment 1");
@@ -170,7 +178,7 @@ async fn a_statement_names_the_people_on_the_other_side(pool: PgPool) -> anyhow:
     let bought = user.iter().rfind(|line| line.movement == "purchase").expect("a purchase");
     assert_eq!((bought.amount_minor, bought.balance_after_minor), (100_000, 100_000));
 
-    let host = models.statement(StatementOf::Person(HOST), None, PAGE_LIMIT).await?.items;
+    let host = models.statement(StatementOf::Person(HOST), &EVERY, None, PAGE_LIMIT).await?.items;
     let earned = host.iter().rfind(|line| line.movement == "call").expect("an earning");
     assert_eq!(earned.counterparty_person, Some(USER.0));
     assert_eq!(earned.description, "Earned: Video call");
@@ -216,7 +224,7 @@ async fn the_trial_balance_balances(pool: PgPool) -> anyhow::Result<()> {
 async fn all_accounts(models: &ReadModels) -> anyhow::Result<Vec<TrialBalanceLine>> {
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
-        let page = models.accounts("", cursor.as_deref(), 5).await?;
+        let page = models.accounts(&beginning(""), cursor.as_deref(), 5).await?;
         all.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -239,7 +247,7 @@ async fn accounts_are_listed_by_prefix_in_pages(pool: PgPool) -> anyhow::Result<
         for limit in [1, 3, PAGE_LIMIT] {
             let (mut found, mut cursor) = (Vec::new(), None);
             loop {
-                let page = models.accounts(prefix, cursor.as_deref(), limit).await?;
+                let page = models.accounts(&beginning(prefix), cursor.as_deref(), limit).await?;
                 assert!(page.items.len() <= limit as usize);
                 found.extend(page.items);
                 cursor = page.next;
@@ -261,7 +269,7 @@ async fn accounts_are_listed_by_prefix_in_pages(pool: PgPool) -> anyhow::Result<
         of("accounts", "platform:revenue", "COIN"),
         of("accounts", "\u{0}", "COIN/3"),
     ] {
-        let broken = models.accounts("", Some(&cursor), 5).await;
+        let broken = models.accounts(&beginning(""), Some(&cursor), 5).await;
         assert!(matches!(broken, Err(QueryError::BadCursor)), "{cursor:?}");
     }
     Ok(())
@@ -311,19 +319,25 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
     let all = models.withdrawals(&WithdrawalFilter::default(), None, 10).await?.items;
     let statuses: Vec<_> = all.iter().map(|it| it.status.as_str()).collect();
     assert_eq!(statuses, ["requested", "paid", "requested", "cancelled", "rejected", "failed"]);
-    let filter = WithdrawalFilter { status: Some("paid".into()), payee: Some(Payee::Host { person: HOST }) };
+    let filter = WithdrawalFilter {
+        status: Some("paid".into()),
+        payee: Some(Payee::Host { person: HOST }),
+        ..WithdrawalFilter::default()
+    };
     let paid = models.withdrawals(&filter, None, 10).await?.items;
     assert_eq!(paid.len(), 1);
     assert_eq!(paid[0].payout_ref.as_deref(), Some("utr_2"));
     let payee = Some(Payee::Agency { agency: AGENCY, owner: USER });
-    let of_agency = models.withdrawals(&WithdrawalFilter { status: None, payee }, None, 10).await?.items;
+    let of_agency =
+        models.withdrawals(&WithdrawalFilter { payee, ..WithdrawalFilter::default() }, None, 10).await?.items;
     let of_agency: Vec<_> = of_agency.iter().map(|it| (it.agency, it.person, it.coins_milli)).collect();
     assert_eq!(of_agency, [(Some(AGENCY.0), USER.0, 1_000)]);
     let payee = Some(Payee::Host { person: USER });
-    let own = models.withdrawals(&WithdrawalFilter { status: None, payee }, None, 10).await?.items;
+    let own =
+        models.withdrawals(&WithdrawalFilter { payee, ..WithdrawalFilter::default() }, None, 10).await?.items;
     assert_eq!(own, [], "the owner's own are others");
 
-    let cases = models.suspense_cases(false, None, 10).await?.items;
+    let cases = models.suspense_cases(&SuspenseFilter::default(), None, 10).await?.items;
     let cases: Vec<_> = cases.iter().map(|it| (it.case.cause.as_str(), it.resolution.as_deref())).collect();
     #[rustfmt::skip]
     assert_eq!(cases, [
@@ -333,7 +347,15 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
         ("unknown_order", None),
         ("second_payment", None),
     ]);
-    assert_eq!(models.suspense_cases(true, None, 10).await?.items.len(), 3, "open ones");
+    assert_eq!(
+        models
+            .suspense_cases(&SuspenseFilter { open: true, ..SuspenseFilter::default() }, None, 10)
+            .await?
+            .items
+            .len(),
+        3,
+        "open ones"
+    );
     Ok(())
 }
 
@@ -355,9 +377,9 @@ async fn commission_revenue_and_catalogue(pool: PgPool) -> anyhow::Result<()> {
     assert_eq!(gross, log.iter().map(|row| row.gross_milli).sum::<i64>());
     assert_eq!(models.revenue_by_day(date(2020, 1, 1), date(2020, 2, 1)).await?, []);
 
-    let page = models.commission_rates(None, 2).await?;
+    let page = models.commission_rates(RateFilter::default(), None, 2).await?;
     let mut rates = page.items;
-    rates.extend(models.commission_rates(page.next.as_deref(), 2).await?.items);
+    rates.extend(models.commission_rates(RateFilter::default(), page.next.as_deref(), 2).await?.items);
     assert_eq!(rates.iter().map(|it| it.scope.as_str()).collect::<Vec<_>>(), ["host", "host", "global"]);
     assert_eq!(rates[0].host_bps, None, "cleared");
 
@@ -392,7 +414,7 @@ async fn events_are_filtered_for_the_audit(pool: PgPool) -> anyhow::Result<()> {
     let filter = EventFilter {
         kind: Some("GiftSent".into()),
         person: Some(HOST),
-        from: u64::try_from(call.revision).ok(),
+        from_revision: u64::try_from(call.revision).ok(),
         ..EventFilter::default()
     };
     let page = models.events(&filter, None, 1).await?;
