@@ -2,6 +2,7 @@
 
 use crate::Api;
 use crate::csv::NEXT_CURSOR;
+use crate::allowance::{self, Left};
 use crate::error::Error;
 use crate::extract::address_of;
 use crate::observe::{REQUEST_ID, TRACEPARENT, observe};
@@ -12,6 +13,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
+use platform::rate_limit::Allowance;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,10 +129,16 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Response
         return next.run(request).await;
     }
     let address = address_of(request.extensions(), request.headers(), &api.config.trusted_proxies);
-    match api.count_requests(&address, 1) {
-        Ok(()) => next.run(request).await,
-        Err(limited) => Error::from(limited).into_response(),
-    }
+    let (mut response, left) = match api.count_requests(&address, 1) {
+        Ok(left) => (next.run(request).await, left),
+        Err(limited) => {
+            let (limit, reset_seconds) = (api.config.requests_per_minute, limited.retry_after_seconds);
+            let none_left = Allowance { limit, remaining: 0, reset_seconds };
+            (Error::from(limited).into_response(), Some(none_left))
+        }
+    };
+    Left(left).stamp(response.headers_mut());
+    response
 }
 
 /// What a request is answered that takes longer than it may.
@@ -161,7 +169,16 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("tracestate"),
         ])
         // A client whose clock is wrong makes its keys by the date of the answers.
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::DATE, REPLAYED, NEXT_CURSOR])
+        .expose_headers([
+            REQUEST_ID,
+            REPLAYED,
+            allowance::LIMIT,
+            allowance::REMAINING,
+            allowance::RESET,
+            NEXT_CURSOR,
+            header::RETRY_AFTER,
+            header::DATE,
+        ])
         .max_age(Duration::from_secs(600))
 }
 

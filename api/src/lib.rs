@@ -2,9 +2,11 @@
 //! responds; what may go wrong is in [`error`]. The OpenAPI document is made from the handlers.
 
 mod csv;
+mod allowance;
 mod docs;
 pub mod error;
 mod extract;
+mod html;
 mod layers;
 pub mod metrics;
 mod observe;
@@ -24,7 +26,7 @@ use error::Error;
 use extract::ClientAddress;
 use platform::app::App;
 use platform::client_address::TrustedProxies;
-use platform::rate_limit::RateLimited;
+use platform::rate_limit::{Allowance, RateLimited};
 use platform::workers::Workers;
 use projections::ReadModels;
 use std::ops::Deref;
@@ -112,11 +114,16 @@ impl Api {
         platform::clock::now()
     }
 
-    /// Counts so many requests of an address, or none of them. The layers count each request that comes.
-    fn count_requests(&self, ClientAddress(address): &ClientAddress, count: u32) -> Result<(), RateLimited> {
+    /// Counts so many requests of an address and says how many are left, where they are limited; or counts none of them.
+    /// The layers count each request that comes.
+    fn count_requests(
+        &self,
+        ClientAddress(address): &ClientAddress,
+        count: u32,
+    ) -> Result<Option<Allowance>, RateLimited> {
         match self.config.requests_per_minute {
-            0 => Ok(()),
-            limit => self.app.limits.count_requests(address, count, limit, self.now()),
+            0 => Ok(None),
+            limit => self.app.limits.count_requests(address, count, limit, self.now()).map(Some),
         }
     }
 
@@ -129,9 +136,17 @@ impl Api {
     }
 }
 
-/// All routes, and those of `beside` (the gateway's), within the same layers. Serve it with the peer's address as
-/// `ConnectInfo<SocketAddr>` in each request: limits go by it.
-pub fn router(api: Api, beside: Router) -> Router {
+/// What is served beside the routes of this crate, within the same layers.
+#[derive(Default)]
+pub struct Beside {
+    /// The gateway's, and those of development.
+    pub routes: Router,
+    /// The AsyncAPI document of the sockets, which has a page; null where there are none.
+    pub asyncapi: serde_json::Value,
+}
+
+/// All routes. Serve them with the peer's address as `ConnectInfo<SocketAddr>` in each request: limits go by it.
+pub fn router(api: Api, beside: Beside) -> Router {
     let (routes, document) = routes::all().split_for_parts();
     let document = openapi::complete(document);
     let routes = routes
@@ -139,11 +154,9 @@ pub fn router(api: Api, beside: Router) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(api.clone())
-        .merge(beside);
-    layers::around(
-        layers::of_answers(routes).merge(layers::of_pages(docs::pages(document).merge(problems::pages()))),
-        api,
-    )
+        .merge(beside.routes);
+    let pages = docs::pages(document, &beside.asyncapi).merge(problems::pages());
+    layers::around(layers::of_answers(routes).merge(layers::of_pages(pages)), api)
 }
 
 /// The document of all routes.

@@ -53,6 +53,11 @@ impl<T> Answered<T> {
     pub fn stored(body: T) -> Answered<T> {
         Answered { status: StatusCode::OK, replayed: false, body }
     }
+
+    /// Something was done, and recorded if there is a receipt.
+    pub fn changed(receipt: Option<&Receipt>, body: T) -> Answered<T> {
+        Answered { status: StatusCode::OK, replayed: receipt.is_some_and(|it| it.duplicate), body }
+    }
 }
 
 impl Answered<Recorded> {

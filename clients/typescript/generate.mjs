@@ -12,26 +12,27 @@ const sockets = await read("asyncapi.json");
 /** The messages of the AsyncAPI document as one OpenAPI document of schemas, which the same generator takes. */
 function gatewayDocument(document) {
   const object = (properties) => ({ type: "object", properties, required: Object.keys(properties) });
-  const message = (reference) => {
-    const name = reference.$ref.split("/").at(-1);
-    return document.components.messages[name];
+  const target = (reference, of) => of[reference.$ref.split("/").at(-1)];
+  const fields = (reference) => {
+    const { payload } = target(reference, document.components.messages);
+    return target(payload, document.components.schemas).properties;
   };
   const [pushes, requests, answers] = [{}, {}, {}];
   for (const operation of Object.values(document.operations)) {
-    const { payload } = message(operation.messages[0]);
+    const { type, data } = fields(operation.messages[0]);
     if (operation.action === "send") {
-      pushes[payload.properties.push.const] = payload.properties.data;
+      pushes[type.const] = data;
       continue;
     }
-    const type = payload.properties.type.const;
     // The client itself says who it is.
-    if (type === "auth") continue;
-    requests[type] = payload.properties.data ?? object({});
-    const reply = operation.reply.messages.map(message).find((it) => it.payload.properties.data);
-    answers[type] = reply.payload.properties.data;
+    if (type.const === "auth") continue;
+    requests[type.const] = data;
+    answers[type.const] = operation.reply.messages.map(fields).find((it) => it.data).data;
   }
   const named = { Pushes: object(pushes), Requests: object(requests), Answers: object(answers) };
   const schemas = { ...document.components.schemas, ...named };
+  // Each frame is known by its `type`, which TypeScript sees by itself.
+  for (const union of ["ClientFrame", "ServerFrame"]) schemas[union] = { oneOf: schemas[union].oneOf };
   return { openapi: "3.1.0", info: document.info, paths: {}, components: { schemas } };
 }
 

@@ -146,10 +146,11 @@ impl Server {
         }
 
         let gateway = Gateway::new(app.clone(), sockets);
-        let mut beside = websocket_gateway::router(gateway.clone());
+        let mut routes = websocket_gateway::router(gateway.clone());
         if let Some(dev) = &dev {
-            beside = beside.merge(dev::router(dev.clone()));
+            routes = routes.merge(dev::router(dev.clone()));
         }
+        let beside = api::Beside { routes, asyncapi: websocket_gateway::asyncapi() };
         if let Some(recorder) = recorder.clone() {
             workers.start(metrics_worker(recorder));
         }

@@ -9,7 +9,8 @@ use crate::commands::Commands;
 use crate::gifts::Gifts;
 use crate::hosts::Hosts;
 use crate::identity::{
-    AccessChanges, AccessTokens, Agencies, Otp, OtpConfig, People, PhoneVault, Restrictions, Sessions, Sweep,
+    AccessChanges, AccessTokens, Agencies, Cards, Otp, OtpConfig, People, PhoneVault, Restrictions, Sessions,
+    Sweep,
 };
 use crate::known::Known;
 use crate::notes::Notes;
@@ -61,6 +62,7 @@ pub struct Services {
     pub shared: SharedRedis,
     pub commands: Commands,
     pub people: People,
+    pub cards: Cards,
     pub otp: Otp,
     pub sessions: Sessions,
     pub restrictions: Restrictions,
@@ -143,6 +145,7 @@ impl App {
         let approvals = Approvals::new(pool.clone(), commands.clone(), settings.clone(), agencies.clone());
         let app = Services {
             people,
+            cards: Cards::new(pool.clone()),
             otp,
             sessions: Sessions::new(pool.clone(), tokens, access.clone(), limits.clone(), refreshes_per_hour),
             restrictions: Restrictions::new(pool.clone(), access.clone()),

@@ -50,7 +50,7 @@ async fn an_agency_earns_and_its_owner_takes_it_out(pool: PgPool) {
     let ids: Vec<Value> = answers.into_iter().map(|it| it.expect_ok()["withdrawal"].clone()).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(balances(&world, &owner).await, (json!(5_000), json!(5_000)));
-    let push = &socket.push("withdrawal:update").await["data"];
+    let push = &socket.push("withdrawal:updated").await["data"];
     assert_eq!((&push["agency"], &push["status"]), (&json!(agency), &json!("requested")));
 
     // One is approved and paid, another one is cancelled.

@@ -21,7 +21,7 @@ async fn pair(world: &World) -> (Person, Person, Socket, Socket) {
 
 #[track_caller]
 fn refused(reply: &Value, code: &str) {
-    assert_eq!((&reply["ok"], &reply["problem"]["code"]), (&json!(false), &json!(code)), "{reply}");
+    assert_eq!((&reply["type"], &reply["problem"]["code"]), (&json!("refused"), &json!(code)), "{reply}");
 }
 
 #[sqlx::test(migrations = false)]
@@ -32,24 +32,30 @@ async fn a_ring_is_rejected_cancelled_or_missed_and_costs_nothing(pool: PgPool) 
 
     let ring = at_user.request("call:invite", invitation(&host)).await;
     let call = ring["data"]["call"].clone();
-    let invite = at_host.push("call:invite").await;
+    let invite = at_host.push("call:invited").await;
     assert_eq!(invite["data"]["call"], call);
     assert!(invite["offset"].is_null(), "a ring is no event of the journal: {invite}");
     refused(&at_user.request("call:invite", invitation(&host)).await, "ring_pending");
-    assert_eq!(at_host.request("call:answer", json!({ "call": call, "accept": false })).await["ok"], true);
-    assert_eq!(at_user.push("call:answer").await["data"]["accepted"], false);
+    assert_eq!(
+        at_host.request("call:answer", json!({ "call": call, "accept": false })).await["type"],
+        "call:answer:done"
+    );
+    assert_eq!(at_user.push("call:answered").await["data"]["accepted"], false);
     refused(&at_host.request("call:answer", json!({ "call": call, "accept": true })).await, "ring_over");
 
     let ring = at_user.request("call:invite", invitation(&host)).await;
-    assert_eq!(at_user.request("call:cancel", json!({ "call": ring["data"]["call"] })).await["ok"], true);
+    assert_eq!(
+        at_user.request("call:cancel", json!({ "call": ring["data"]["call"] })).await["type"],
+        "call:cancel:done"
+    );
     for side in [&mut at_host, &mut at_user] {
-        assert_eq!(side.push("call:end").await["data"]["reason"], "cancelled");
+        assert_eq!(side.push("call:ended").await["data"]["reason"], "cancelled");
     }
 
     let ring = at_user.request("call:invite", invitation(&host)).await;
     let after_ring = chrono::Utc::now() + chrono::TimeDelta::seconds(31);
     world.app.calls.sweep_once(after_ring).await.expect("the sweep");
-    let missed = at_user.push("call:end").await;
+    let missed = at_user.push("call:ended").await;
     assert_eq!(missed["data"], json!({ "call": ring["data"]["call"], "reason": "missed" }));
 
     assert_eq!(world.wallet(&user).await, before);
@@ -68,9 +74,12 @@ async fn of_several_rings_the_host_takes_one_and_the_others_hear_busy(pool: PgPo
     let mut second = world.connect(&second_user).await;
     first.request("call:invite", invitation(&host)).await;
     let taken = second.request("call:invite", invitation(&host)).await["data"]["call"].clone();
-    assert_eq!(at_host.request("call:answer", json!({ "call": taken, "accept": true })).await["ok"], true);
-    assert_eq!(first.push("call:end").await["data"]["reason"], "busy");
-    assert_eq!(second.push("call:tick").await["data"]["number"], 1);
+    assert_eq!(
+        at_host.request("call:answer", json!({ "call": taken, "accept": true })).await["type"],
+        "call:answer:done"
+    );
+    assert_eq!(first.push("call:ended").await["data"]["reason"], "busy");
+    assert_eq!(second.push("call:ticked").await["data"]["number"], 1);
     refused(&first.request("call:invite", invitation(&host)).await, "host_busy");
     let other_host = world.new_host(PRICE).await;
     let _at_other = world.connect(&other_host).await;
@@ -85,9 +94,9 @@ async fn ringing_another_host_ends_the_first_ring(pool: PgPool) {
     let other = world.new_host(PRICE).await;
     let mut at_other = world.connect(&other).await;
     let first = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
-    assert_eq!(at_user.request("call:invite", invitation(&other)).await["ok"], true);
-    assert_eq!(at_host.push("call:end").await["data"], json!({ "call": first, "reason": "cancelled" }));
-    at_other.push("call:invite").await;
+    assert_eq!(at_user.request("call:invite", invitation(&other)).await["type"], "call:invite:done");
+    assert_eq!(at_host.push("call:ended").await["data"], json!({ "call": first, "reason": "cancelled" }));
+    at_other.push("call:invited").await;
 }
 
 #[sqlx::test(migrations = false)]
@@ -119,7 +128,7 @@ async fn a_lost_connection_pauses_the_call_and_coming_back_resumes_it(pool: PgPo
     world.meter(1, 30).await;
     let (user, host, mut at_user, mut at_host) = pair(&world).await;
     let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
-    at_host.push("call:tick").await;
+    at_host.push("call:ticked").await;
     drop(at_user);
     let paused = at_host.push("call:paused").await;
     // A stranger to the pause: the host's second device changes nothing.
@@ -128,16 +137,16 @@ async fn a_lost_connection_pauses_the_call_and_coming_back_resumes_it(pool: PgPo
     assert_eq!(at_user.hello["active_call"]["call"], json!(call), "{}", at_user.hello);
     let resumed = loop {
         let came = at_host.receive().await.expect("the socket stays open");
-        assert_ne!(came["push"], "call:tick", "nothing is charged while a side is away");
-        if came["push"] == "call:resumed" {
+        assert_ne!(came["type"], "call:ticked", "nothing is charged while a side is away");
+        if came["type"] == "call:resumed" {
             break came;
         }
     };
     assert!(resumed["offset"].as_u64() > paused["offset"].as_u64());
-    at_user.push("call:tick").await;
+    at_user.push("call:ticked").await;
     let ended = at_host.request("call:end", json!({ "call": call, "key": new_key() })).await;
-    assert_eq!(ended["ok"], true, "{ended}");
-    let ended = at_user.push("call:end").await;
+    assert_eq!(ended["type"], "call:end:done", "{ended}");
+    let ended = at_user.push("call:ended").await;
     assert_eq!((&ended["data"]["reason"], &ended["data"]["ended_by"]), (&json!("hung_up"), &json!(host.id)));
     world.verify().await;
 }
@@ -149,7 +158,7 @@ async fn who_stays_away_beyond_the_grace_loses_the_call(pool: PgPool) {
     let (_, host, mut at_user, mut at_host) = pair(&world).await;
     world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
     drop(at_user);
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "lost");
+    assert_eq!(at_host.push("call:ended").await["data"]["reason"], "lost");
     assert!(world.wallet(&host).await.earnings_milli >= 500, "what had begun is kept");
     world.verify().await;
 }
@@ -167,7 +176,7 @@ async fn a_second_device_keeps_the_call_alive(pool: PgPool) {
     world.start_call(&mut first, &mut at_host, host.id, PRICE).await;
     drop(first);
     for number in 1..=3 {
-        assert_eq!(second.push("call:tick").await["data"]["number"], number);
+        assert_eq!(second.push("call:ticked").await["data"]["number"], number);
     }
     world.verify().await;
 }
@@ -178,14 +187,14 @@ async fn a_restart_pauses_the_call_and_bills_no_outage(pool: PgPool) {
     world.meter(2, 30).await;
     let (user, host, mut at_user, mut at_host) = pair(&world).await;
     let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
-    at_user.push("call:tick").await;
+    at_user.push("call:ticked").await;
     drop((at_user, at_host));
     let world = world.restart().await;
     let before = charged(&world, call).await;
     let mut at_user = world.connect(&user).await;
     let _at_host = world.connect(&host).await;
     at_user.push("call:resumed").await;
-    let tick = at_user.push("call:tick").await;
+    let tick = at_user.push("call:ticked").await;
     assert_eq!(tick["data"]["charged_total_milli"], before + 2_000, "one more increment of two coins");
     world.verify().await;
 }
@@ -207,7 +216,7 @@ async fn over_http_a_call_runs_the_same_way(pool: PgPool) {
     }
     world.post(Some(&host), &format!("{path}/answer"), json!({ "accept": true })).await.expect_ok();
     world.post(Some(&host), &format!("{path}/answer"), json!({ "accept": true })).await.expect_ok();
-    at_user.push("call:tick").await;
+    at_user.push("call:ticked").await;
     world.post(Some(&stranger), &format!("{path}/end"), json!({})).await.expect_problem(404, "unknown_call");
     let key = new_key();
     let ended = world.post_with_key(&user, &format!("{path}/end"), key, json!({})).await.expect_ok();
@@ -233,9 +242,9 @@ async fn coins_that_run_out_end_the_call_on_both_sides(pool: PgPool) {
     let (user, host) = (world.new_user_with(2_500).await, world.new_host(PRICE).await);
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
-    assert_eq!(at_user.push("call:warning").await["data"]["call"], json!(call));
-    assert_eq!(at_user.push("call:end").await["data"]["reason"], "exhausted");
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "exhausted");
+    assert_eq!(at_user.push("call:warned").await["data"]["call"], json!(call));
+    assert_eq!(at_user.push("call:ended").await["data"]["reason"], "exhausted");
+    assert_eq!(at_host.push("call:ended").await["data"]["reason"], "exhausted");
     assert_eq!(world.wallet(&user).await.spendable_milli, 500, "what does not pay an increment stays");
     // Both are free again.
     eventually("both are free", async || {
@@ -275,8 +284,8 @@ async fn an_answer_that_is_tried_again_starts_no_call_with_a_payer_who_has_gone(
     assert_eq!(world.events(), before, "nothing was recorded");
     // Once the payer is back, the same answer counts.
     let mut at_user = world.connect(&user).await;
-    assert_eq!(at_host.request("call:answer", answer).await["ok"], true);
-    assert_eq!(at_user.push("call:tick").await["data"]["number"], 1);
+    assert_eq!(at_host.request("call:answer", answer).await["type"], "call:answer:done");
+    assert_eq!(at_user.push("call:ticked").await["data"]["number"], 1);
     world.verify().await;
 }
 
@@ -290,7 +299,7 @@ async fn who_hangs_up_on_a_half_accepted_ring_is_never_charged_for_it(pool: PgPo
     let hang_up = json!({ "call": call, "key": new_key() });
     for _ in 0..2 {
         let ended = at_user.request("call:end", hang_up.clone()).await;
-        assert_eq!(ended["ok"], true, "{ended}");
+        assert_eq!(ended["type"], "call:end:done", "{ended}");
     }
     refused(&at_host.request("call:answer", json!({ "call": call, "accept": true })).await, "ring_over");
     assert_eq!(world.wallet(&user).await, before);
@@ -312,7 +321,7 @@ async fn a_half_accepted_ring_fails_after_a_while_and_a_call_that_runs_does_not(
     world.app.calls.recover(since, now).await.expect("the look");
     assert_eq!(ring_status(&world, &other, &half).await, "accepted", "it may still become a call");
     world.app.calls.recover(since, now + chrono::TimeDelta::minutes(2)).await.expect("the look");
-    let failed = at_other.push("call:end").await;
+    let failed = at_other.push("call:ended").await;
     assert_eq!(failed["data"], json!({ "call": half, "reason": "server_stopped" }));
     assert_eq!(ring_status(&world, &other, &half).await, "failed");
     assert_ne!(ring_status(&world, &user, &json!(running)).await, "failed");
@@ -334,8 +343,8 @@ async fn a_running_call_can_be_ended_whatever_its_ring_says(pool: PgPool) {
         .await
         .expect("the ring");
     let ended = at_user.request("call:end", json!({ "call": call, "key": new_key() })).await;
-    assert_eq!(ended["ok"], true, "{ended}");
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "hung_up");
+    assert_eq!(ended["type"], "call:end:done", "{ended}");
+    assert_eq!(at_host.push("call:ended").await["data"]["reason"], "hung_up");
     world.verify().await;
 }
 
@@ -454,13 +463,13 @@ async fn ringing_and_cancelling_over_and_over_is_bounded(pool: PgPool) {
     let mut rung = 0;
     let refusal = loop {
         let ring = at_user.request("call:invite", invitation(&host)).await;
-        if ring["ok"] == false {
+        if ring["type"] == "refused" {
             break ring;
         }
         rung += 1;
         assert!(rung <= 20, "twenty a minute");
         let call = &ring["data"]["call"];
-        assert_eq!(at_user.request("call:cancel", json!({ "call": call })).await["ok"], true);
+        assert_eq!(at_user.request("call:cancel", json!({ "call": call })).await["type"], "call:cancel:done");
     };
     refused(&refusal, "rate_limited");
     assert!(refusal["problem"]["retry_after_seconds"].is_u64(), "{refusal}");
@@ -468,7 +477,7 @@ async fn ringing_and_cancelling_over_and_over_is_bounded(pool: PgPool) {
     // Another payer is not held up.
     let other = world.new_user_with(1_000_000).await;
     let mut at_other = world.connect(&other).await;
-    assert_eq!(at_other.request("call:invite", invitation(&host)).await["ok"], true);
+    assert_eq!(at_other.request("call:invite", invitation(&host)).await["type"], "call:invite:done");
 }
 
 #[sqlx::test(migrations = false)]
@@ -476,8 +485,11 @@ async fn rings_that_became_no_call_are_swept_by_age(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, mut at_user, mut at_host) = pair(&world).await;
     let cancelled = at_user.request("call:invite", invitation(&host)).await["data"]["call"].clone();
-    at_host.push("call:invite").await;
-    assert_eq!(at_user.request("call:cancel", json!({ "call": cancelled })).await["ok"], true);
+    at_host.push("call:invited").await;
+    assert_eq!(
+        at_user.request("call:cancel", json!({ "call": cancelled })).await["type"],
+        "call:cancel:done"
+    );
     let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
     let days = |days| chrono::Utc::now() + chrono::TimeDelta::days(days);
     assert_eq!(world.app.calls.sweep_old(days(89)).await.expect("the sweep"), 0);
@@ -516,7 +528,7 @@ async fn what_nobody_was_seen_in_is_given_back_once_however_often_the_loss_is_to
     let call = world.start_call(&mut at_user, &mut at_host, host.id, PRICE).await;
     // The payer's phone says nothing any more, not even a pong; nobody knows it yet.
     at_user.stop_reading();
-    while at_host.push("call:tick").await["data"]["number"].as_i64() < Some(4) {}
+    while at_host.push("call:ticked").await["data"]["number"].as_i64() < Some(4) {}
     let lost = |cause| Command::from(PauseCall { call: CallId(call), cause, last_seen: None });
     let tick = |number| Command::from(TickCall { call: CallId(call), number, last_seen: None });
     let step = |name: String, command| world.app.commands.give_as(Actor::System, Key::State(name), command);

@@ -1,5 +1,6 @@
-//! Holds every answer of every story against the OpenAPI document: its status and code are listed for the operation,
-//! and its body fits the schema.
+//! Holds every answer of every story against the OpenAPI document: its status, its code and those of its headers that
+//! clients go by are listed for the operation, and its body fits the schema. And every frame against the AsyncAPI
+//! document.
 
 use crate::world::Answer;
 use jsonschema::Validator;
@@ -9,6 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(api::openapi);
+static SOCKETS: LazyLock<Value> = LazyLock::new(websocket_gateway::asyncapi);
+/// Headers that clients go by, as the document spells them.
+const HEADERS: [&str; 5] =
+    ["Idempotent-Replayed", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After"];
 /// To make one takes longer than to use it.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
@@ -28,6 +33,13 @@ pub fn assert_documented(method: &Method, path: &str, answer: &Answer) {
         answer.body
     );
     assert_times(&name, &answer.body);
+    for header in HEADERS.into_iter().filter(|header| answer.headers.contains_key(*header)) {
+        let documented = response["headers"].get(header);
+        assert!(
+            documented.is_some(),
+            "{name} answers {status} with {header}, which its document does not list"
+        );
+    }
     let content = &response["content"];
     if let Some(codes) = response["x-problem-codes"].as_array() {
         let code = &answer.body["code"];
@@ -35,7 +47,7 @@ pub fn assert_documented(method: &Method, path: &str, answer: &Answer) {
     }
     for (kind, content) in content.as_object().into_iter().flatten() {
         if answer.content_type.starts_with(kind) {
-            assert_fits(&format!("{name} {status} {kind}"), &content["schema"], &answer.body);
+            assert_fits(&DOCUMENT, &format!("{name} {status} {kind}"), &content["schema"], &answer.body);
         }
     }
 }
@@ -52,6 +64,14 @@ fn assert_times(name: &str, value: &Value) {
     }
 }
 
+/// Holds a frame of the server against the message of its type.
+pub fn assert_frame_documented(frame: &Value) {
+    let messages = SOCKETS["components"]["messages"].as_object().expect("messages");
+    let message = messages.values().find(|message| message["name"] == frame["type"]);
+    let message = message.unwrap_or_else(|| panic!("the document knows no message like {frame}"));
+    assert_fits(&SOCKETS, &frame["type"].to_string(), &message["payload"], frame);
+}
+
 /// The operation whose path has this form; one that spells a part out goes before one that leaves it open.
 fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Value)> {
     let parts: Vec<&str> = path.split('/').collect();
@@ -65,10 +85,10 @@ fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Valu
     Some((template, paths[template].get(method.as_str().to_lowercase())?))
 }
 
-fn assert_fits(name: &str, schema: &Value, body: &Value) {
+fn assert_fits(document: &Value, name: &str, schema: &Value, body: &Value) {
     let mut validators = VALIDATORS.lock().expect("no story panics while it holds them");
     let validator = validators.entry(name.to_owned()).or_insert_with(|| {
-        let mut whole = json!({ "components": DOCUMENT["components"] });
+        let mut whole = json!({ "components": document["components"] });
         whole["allOf"] = json!([schema]);
         Arc::new(jsonschema::options().should_validate_formats(true).build(&whole).expect("a schema"))
     });

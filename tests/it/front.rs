@@ -99,7 +99,7 @@ async fn access_tokens_are_in_no_log_line_at_any_level(pool: PgPool) {
     assert_eq!(wallet.status(), StatusCode::OK);
     let (mut socket, _) =
         tokio_tungstenite::connect_async(url.replacen("http", "ws", 1) + "/v1/ws").await.expect("a socket");
-    let auth = json!({ "id": 1, "type": "auth", "token": token }).to_string();
+    let auth = json!({ "id": 1, "type": "auth", "data": { "token": token } }).to_string();
     socket.send(Message::text(auth)).await.expect("it is sent");
     let welcome = socket.next().await.expect("an answer").expect("a frame").into_text().expect("text");
     assert!(welcome.contains("\"ok\":true"), "{welcome}");

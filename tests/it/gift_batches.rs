@@ -1,7 +1,6 @@
 //! Many gifts in one request.
 
 use crate::world::{Answer, Person, World, hours_ago, key_of, new_key};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
@@ -192,7 +191,7 @@ async fn each_gift_of_a_batch_counts_as_a_request(pool: PgPool) {
         (a_gift(&world).await, world.new_user_with(1_000_000).await, world.new_host(60_000).await);
     let config = api::Config { requests_per_minute: 10, ..api::Config::default() };
     let api = api::Api::new(world.app.clone(), world.read.clone(), Workers::default(), None, config);
-    let router = api::router(api, Router::new());
+    let router = api::router(api, api::Beside::default());
     let send = async |count: usize| {
         let items: Vec<Value> = (0..count).map(|_| item(gift, &host)).collect();
         let peer: SocketAddr = "192.0.2.7:1".parse().expect("an address");
@@ -202,12 +201,15 @@ async fn each_gift_of_a_batch_counts_as_a_request(pool: PgPool) {
             .extension(ConnectInfo(peer))
             .body(Body::from(json!({ "items": items }).to_string()));
         let answer = router.clone().oneshot(request.expect("a request")).await;
-        answer.expect("a router never fails").status()
+        let answer = answer.expect("a router never fails");
+        let left = answer.headers()["ratelimit-remaining"].to_str().expect("text").to_owned();
+        (answer.status(), left)
     };
-    assert_eq!(send(6).await, StatusCode::OK);
-    assert_eq!(send(6).await, StatusCode::TOO_MANY_REQUESTS, "four are left");
+    let (taken, refused) = (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(send(6).await, (taken, "4".to_owned()));
+    assert_eq!(send(6).await, (refused, "3".to_owned()), "four were left");
     assert_eq!(world.wallet(&user).await.spendable_milli, 940_000, "six gifts were sent");
     // What was refused has cost the request itself.
-    assert_eq!(send(3).await, StatusCode::OK);
-    assert_eq!(send(1).await, StatusCode::TOO_MANY_REQUESTS, "ten were counted");
+    assert_eq!(send(3).await, (taken, "0".to_owned()));
+    assert_eq!(send(1).await, (refused, "0".to_owned()), "ten were counted");
 }

@@ -123,6 +123,10 @@ async fn at_once(world: &World, who: &Person, path: &str, body: &Value) -> Value
     let key = new_key();
     let sent = (0..8).map(|_| world.post_with_key(who, path, key, body.clone()));
     let answers = futures_util::future::join_all(sent).await;
+    for answer in &answers {
+        let says_so = answer.headers.get("idempotent-replayed").is_some_and(|it| it == "true");
+        assert_eq!(json!(says_so), answer.body["duplicate"], "{path}: a retry says that it is one");
+    }
     let receipts: Vec<Value> = answers.into_iter().map(crate::world::Answer::expect_ok).collect();
     let new = receipts.iter().filter(|it| it["duplicate"] == false).count();
     assert_eq!(new, 1, "{path}: one of eight is new");

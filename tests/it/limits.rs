@@ -20,27 +20,40 @@ async fn ask(router: &Router, address: &str, method: &str, path: &str) -> (Statu
     (parts.status, parts.headers)
 }
 
+/// The limit, what is left of it, and in how many seconds it is whole again.
+fn allowance(headers: &HeaderMap) -> [u32; 3] {
+    ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(|name| {
+        let value = headers.get(name).and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {headers:?}"))
+    })
+}
+
 #[sqlx::test(migrations = false)]
 async fn an_address_that_asks_too_often_waits_and_the_others_do_not(pool: PgPool) {
     let world = World::start(&pool).await;
     let config = api::Config { requests_per_minute: A_MINUTE, ..api::Config::default() };
     let router = api::router(
         api::Api::new(world.app.clone(), world.read.clone(), Workers::default(), None, config),
-        Router::new(),
+        api::Beside::default(),
     );
     let plans = async |address: &str| ask(&router, address, "GET", "/v1/coin-plans").await;
     for port in 0..A_MINUTE {
-        assert_eq!(plans(&format!("192.0.2.7:{port}")).await.0, StatusCode::OK);
+        let (status, headers) = plans(&format!("192.0.2.7:{port}")).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(allowance(&headers)[..2], [A_MINUTE, A_MINUTE - 1 - port], "{headers:?}");
+        assert!((1..=60).contains(&allowance(&headers)[2]), "{headers:?}");
     }
     for path in ["/v1/coin-plans", "/v1/wallet", "/v1/nowhere", "/health/live", "/docs/", "/metrics"] {
         let (status, headers) = ask(&router, "192.0.2.7:99", "GET", path).await;
         assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{path}");
         let wait = headers[header::RETRY_AFTER].to_str().ok().and_then(|it| it.parse().ok());
         assert!(wait.is_some_and(|seconds: u32| (1..=60).contains(&seconds)), "{path}: {headers:?}");
+        assert_eq!(allowance(&headers), [A_MINUTE, 0, wait.unwrap_or_default()], "{path}");
     }
     assert_eq!(plans("192.0.2.8:99").await.0, StatusCode::OK, "a neighbour");
 
-    let (status, _) = ask(&router, "192.0.2.7:99", "POST", "/v1/webhooks/razorpay").await;
+    let (status, headers) = ask(&router, "192.0.2.7:99", "POST", "/v1/webhooks/razorpay").await;
+    assert!(!headers.contains_key("ratelimit-limit"), "{headers:?}");
     assert_ne!(status, StatusCode::TOO_MANY_REQUESTS, "webhooks are not counted");
     assert_ne!(status, StatusCode::NOT_FOUND, "the route is there");
 
@@ -60,7 +73,7 @@ async fn behind(world: &World, proxies: &str) -> Router {
         ..api::Config::default()
     };
     let api = api::Api::new(world.app.clone(), world.read.clone(), Workers::default(), None, config);
-    api::router(api, Router::new())
+    api::router(api, api::Beside::default())
 }
 
 async fn ask_through(router: &Router, peer: &str, forwarded_for: &str) -> StatusCode {

@@ -24,6 +24,7 @@ mod read_models;
 mod redis_away;
 mod retries;
 mod roles;
+mod sequences;
 mod sockets;
 mod suspense;
 mod telemetry;

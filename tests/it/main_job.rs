@@ -36,15 +36,15 @@ async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
     world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
-    assert_eq!(at_user.push("call:tick").await["data"]["number"], 1);
+    assert_eq!(at_user.push("call:ticked").await["data"]["number"], 1);
     let sent =
         json!({ "host": host.id, "gift": gift, "call": call, "price_seen_milli": 10_000, "key": new_key() });
-    assert_eq!(at_user.request("gift:send", sent).await["ok"], true);
+    assert_eq!(at_user.request("gift:send", sent).await["type"], "gift:send:done");
     assert_eq!(at_host.push("gift:sent").await["data"]["price_milli"], 10_000);
-    at_user.push("call:warning").await;
-    let ended = at_user.push("call:end").await["data"].clone();
+    at_user.push("call:warned").await;
+    let ended = at_user.push("call:ended").await["data"].clone();
     assert_eq!((&ended["reason"], &ended["charged_total_milli"]), (&json!("exhausted"), &json!(5_000)));
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "exhausted");
+    assert_eq!(at_host.push("call:ended").await["data"]["reason"], "exhausted");
 
     // Fifteen coins at 60 %: nine for the host.
     assert_eq!(world.wallet(&user).await.spendable_milli, 0);

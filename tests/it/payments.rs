@@ -467,7 +467,7 @@ async fn a_purchase_that_nobody_pays_expires_and_a_late_payment_still_credits(po
     world.app.purchases.sweep_once(later).await.expect("the sweep");
     assert_eq!(world.events(), before + 1, "it expires once");
     assert_eq!((status(purchase).await, status(paid).await), (json!("expired"), json!("captured")));
-    assert_eq!(socket.push("purchase:update").await["data"]["status"], "expired");
+    assert_eq!(socket.push("purchase:updated").await["data"]["status"], "expired");
 
     let late = captured("pay_late", &order_id, 9_900, "INR");
     let told = futures_util::future::join_all(["evt_1", "evt_2"].map(|id| world.webhook(id, &late))).await;

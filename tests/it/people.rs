@@ -30,10 +30,18 @@ async fn rings_calls_gifts_and_statements_say_who_the_other_side_is(pool: PgPool
     });
     let ring = at_user.request("call:invite", asked).await;
     let call = ring["data"]["call"].as_str().expect("a call").to_owned();
-    assert_eq!(at_host.push("call:invite").await["data"]["other"], of_user);
+    assert_eq!(at_host.push("call:invited").await["data"]["other"], of_user);
     let second = world.connect(&host).await;
     assert_eq!(second.hello["rings"][0]["other"], of_user, "who connects later hears of it too");
-    assert_eq!(at_host.request("call:answer", json!({ "call": call, "accept": true })).await["ok"], true);
+    assert_eq!(
+        at_host.request("call:answer", json!({ "call": call, "accept": true })).await["type"],
+        "call:answer:done"
+    );
+    for (side, other) in [(&mut at_user, &of_host), (&mut at_host, &of_user)] {
+        assert_eq!(side.push("call:started").await["data"]["other"], *other);
+    }
+    let back = world.connect(&user).await;
+    assert_eq!(back.hello["active_call"]["other"], of_host, "who reconnects hears with whom they talk");
     at_user.request("call:end", json!({ "call": call, "key": new_key() })).await;
     let path = format!("/v1/calls/{call}");
     assert_eq!(world.get(Some(&host), &path).await.expect_ok()["other"], of_user);
@@ -45,6 +53,9 @@ async fn rings_calls_gifts_and_statements_say_who_the_other_side_is(pool: PgPool
     world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
     let sent = json!({ "host": host.id, "price_seen_milli": 10_000 });
     world.post(Some(&user), &format!("/v1/gifts/{gift}/send"), sent).await.expect_ok();
+    for (side, other) in [(&mut at_user, &of_host), (&mut at_host, &of_user)] {
+        assert_eq!(side.push("gift:sent").await["data"]["other"], *other);
+    }
     let received = world.get(Some(&host), "/v1/gifts/received").await.expect_ok();
     assert_eq!(received["items"][0]["other"], of_user);
     let lines = world.get(Some(&user), "/v1/wallet/statement").await.expect_ok();

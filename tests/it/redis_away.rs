@@ -80,7 +80,7 @@ const A_MINUTE: u32 = 3;
 fn limited(world: &World) -> Router {
     let config = api::Config { requests_per_minute: A_MINUTE, ..api::Config::default() };
     let api = api::Api::new(world.app.clone(), world.read.clone(), Workers::default(), None, config);
-    api::router(api, Router::new())
+    api::router(api, api::Beside::default())
 }
 
 /// How often this address is served before it is refused.
@@ -266,12 +266,12 @@ async fn a_person_s_newest_socket_closes_the_oldest_on_whichever_node(pool: PgPo
     let mut third = signed_in(&other.url, &user).await.expect("room");
     assert_eq!(oldest.closed_with().await, 4430);
     for socket in [&mut spared, &mut second, &mut third] {
-        assert_eq!(socket.request("ping", serde_json::json!({})).await["ok"], true);
+        assert_eq!(socket.request("ping", serde_json::json!({})).await["type"], "ping:done");
     }
     let mut fourth = world.connect(&user).await;
     assert_eq!(second.closed_with().await, 4430, "the oldest of those that are left, on the other node");
     for socket in [&mut third, &mut fourth] {
-        assert_eq!(socket.request("ping", serde_json::json!({})).await["ok"], true);
+        assert_eq!(socket.request("ping", serde_json::json!({})).await["type"], "ping:done");
     }
 }
 
@@ -329,6 +329,6 @@ async fn while_redis_is_down_each_node_bounds_its_sockets_and_then_all_count_aga
     .await;
     // Nobody was put out by the outage itself.
     for socket in [&mut oldest, &mut kept.0, &mut kept.1, &mut newest] {
-        assert_eq!(socket.request("ping", serde_json::json!({})).await["ok"], true);
+        assert_eq!(socket.request("ping", serde_json::json!({})).await["type"], "ping:done");
     }
 }

@@ -155,7 +155,7 @@ async fn a_suspended_person_is_out_at_once_and_comes_back_when_it_is_lifted(pool
     let refresh = json!({ "refresh_token": user.refresh });
     world.post(None, "/v1/auth/refresh", refresh).await.expect_problem(403, "account_suspended");
     assert_eq!(at_user.closed_with().await, 4401);
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "stopped");
+    assert_eq!(at_host.push("call:ended").await["data"]["reason"], "stopped");
     let asked = json!({ "phone": user.phone, "channel": "sms" });
     let challenge = world.post(None, "/v1/auth/otp", asked.clone()).await.expect_ok()["challenge"].clone();
     let code = world.dev.outbox.last_code(&user.phone).expect("a code");
@@ -191,7 +191,7 @@ async fn a_banned_host_is_not_rung_or_paid_and_their_withdrawals_stay_for_the_ad
     let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
 
     restrict(&world, &host, "host", "banned").await;
-    assert_eq!(at_user.push("call:end").await["data"]["reason"], "stopped");
+    assert_eq!(at_user.push("call:ended").await["data"]["reason"], "stopped");
     let price = json!({ "price_milli_per_minute": 1_000 });
     world.put(Some(&host), "/v1/hosts/me/rates/video", price).await.expect_problem(403, "forbidden_role");
     let me = world.get(Some(&host), "/v1/me").await.expect_ok();
@@ -223,10 +223,10 @@ async fn a_ring_of_a_suspended_host_ends_and_cannot_be_taken(pool: PgPool) {
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let invitation = json!({ "host": host.id, "medium": "video", "price_seen_milli_per_minute": 60_000 });
     let call = world.post(Some(&user), "/v1/calls", invitation).await.expect_ok()["call"].clone();
-    at_host.push("call:invite").await;
+    at_host.push("call:invited").await;
     let before = world.events();
     restrict(&world, &host, "host", "suspended").await;
-    assert_eq!(at_user.push("call:end").await["data"]["reason"], "restricted");
+    assert_eq!(at_user.push("call:ended").await["data"]["reason"], "restricted");
     let reply = at_host.request("call:answer", json!({ "call": call, "accept": true })).await;
     assert_eq!(reply["problem"]["code"], "forbidden_role", "{reply}");
     let path = format!("/v1/calls/{}/answer", call.as_str().expect("a call"));
@@ -254,7 +254,7 @@ async fn an_admin_ends_sessions_and_their_sockets_close_within_two_seconds(pool:
     assert_eq!(closed.expect("within two seconds"), 4401);
     world.get(Some(&tablet), "/v1/me").await.expect_problem(401, "session_ended");
     world.get(Some(&user), "/v1/me").await.expect_ok();
-    assert_eq!(at_phone.request("ping", json!({})).await["ok"], true, "the other device goes on");
+    assert_eq!(at_phone.request("ping", json!({})).await["type"], "ping:done", "the other device goes on");
     assert_eq!(end(json!({ "reason": "stolen_phone" })).await.as_array().map(Vec::len), Some(1));
     let closed = tokio::time::timeout(Duration::from_secs(2), at_phone.closed_with()).await;
     assert_eq!(closed.expect("within two seconds"), 4401);
@@ -277,8 +277,8 @@ async fn an_admin_ends_a_call_and_it_costs_no_more(pool: PgPool) {
     let why = json!({ "reason": "complaint", "note": "the user wrote to us" });
     let first = world.post(Some(&world.admin), &path, why.clone()).await.expect_ok();
     assert!(first["revision"].is_u64(), "{first}");
-    assert_eq!(at_user.push("call:end").await["data"]["reason"], "stopped");
-    assert_eq!(at_host.push("call:end").await["data"]["reason"], "stopped");
+    assert_eq!(at_user.push("call:ended").await["data"]["reason"], "stopped");
+    assert_eq!(at_host.push("call:ended").await["data"]["reason"], "stopped");
     let head = world.events();
     let again = world.post(Some(&world.admin), &path, why.clone()).await.expect_ok();
     assert_eq!((&again["revision"], &again["duplicate"]), (&first["revision"], &json!(true)));
@@ -294,7 +294,7 @@ async fn an_admin_ends_a_call_and_it_costs_no_more(pool: PgPool) {
         let stopped = world.post(Some(&world.admin), &path, why.clone()).await.expect_ok();
         assert!(stopped["revision"].is_null(), "nothing was recorded: {stopped}");
     }
-    assert_eq!(at_user.push("call:end").await["data"]["reason"], "stopped");
+    assert_eq!(at_user.push("call:ended").await["data"]["reason"], "stopped");
     world.verify().await;
 }
 

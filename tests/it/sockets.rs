@@ -21,7 +21,10 @@ async fn the_first_frame_says_who_it_is_or_the_socket_is_closed(pool: PgPool) {
     let user = world.new_person().await;
     for (case, frame) in [
         ("a request before the sign-in", json!({ "id": 1, "type": "ping" }).to_string()),
-        ("a forged token", json!({ "id": 1, "type": "auth", "token": forged(&user.token) }).to_string()),
+        (
+            "a forged token",
+            json!({ "id": 1, "type": "auth", "data": { "token": forged(&user.token) } }).to_string(),
+        ),
         ("no JSON", "hello".to_owned()),
     ] {
         let mut socket = world.open_socket().await;
@@ -41,7 +44,11 @@ async fn a_session_that_ended_opens_no_socket(pool: PgPool) {
     let user = world.new_person().await;
     world.post(Some(&user), "/v1/auth/logout", json!({})).await.expect_ok();
     let mut socket = world.open_socket().await;
-    socket.send_raw(Message::text(json!({ "id": 1, "type": "auth", "token": user.token }).to_string())).await;
+    socket
+        .send_raw(Message::text(
+            json!({ "id": 1, "type": "auth", "data": { "token": user.token } }).to_string(),
+        ))
+        .await;
     assert_eq!(socket.closed_with().await, 4401);
 }
 
@@ -68,7 +75,7 @@ async fn bad_frames_get_a_clear_problem_and_change_nothing(pool: PgPool) {
         ("a key that is none", "call:invite", with("key", json!("abc"))),
     ] {
         let reply = socket.request(kind, data).await;
-        assert_eq!(reply["ok"], false, "{case}: {reply}");
+        assert_eq!(reply["type"], "refused", "{case}: {reply}");
         assert!(reply["problem"]["code"].is_string(), "{case}: {reply}");
     }
     assert_eq!(world.events(), before, "nothing was recorded");
@@ -112,7 +119,7 @@ async fn who_says_nothing_is_closed(pool: PgPool) {
     crate::world::eventually("a pong counts", heard_of).await;
     assert_eq!(last_seen(&user), Some(dead_seen));
     assert!(dead_seen < before);
-    assert_eq!(alive.request("ping", json!({})).await["ok"], true);
+    assert_eq!(alive.request("ping", json!({})).await["type"], "ping:done");
 }
 
 #[sqlx::test(migrations = false)]
@@ -134,10 +141,10 @@ async fn a_slow_reader_is_closed_and_nobody_waits_for_it(pool: PgPool) {
         .app
         .bus
         .send(&[PersonId(other.id)], News::RingEnded { call: CallId(Uuid::nil()), reason: "missed" });
-    at_other.push("call:end").await;
+    at_other.push("call:ended").await;
     // Another device of the same person is served as ever.
     let mut quick = world.connect(&user).await;
-    assert_eq!(quick.request("ping", json!({})).await["ok"], true);
+    assert_eq!(quick.request("ping", json!({})).await["type"], "ping:done");
     assert_eq!(slow.closed_with().await, 4409);
 }
 
@@ -149,7 +156,7 @@ async fn too_much_nonsense_is_closed(pool: PgPool) {
     for frame in [Message::text("{"), Message::binary(vec![1])] {
         socket.send_raw(frame).await;
         let reply = socket.receive().await.expect("a problem");
-        assert_eq!((&reply["reply_to"], &reply["ok"]), (&Value::Null, &json!(false)), "{reply}");
+        assert_eq!((&reply["reply_to"], &reply["type"]), (&Value::Null, &json!("refused")), "{reply}");
     }
     for _ in 0..10 {
         socket.send_raw(Message::text("{")).await;
@@ -168,7 +175,7 @@ async fn a_flood_of_requests_is_refused_and_then_closed(pool: PgPool) {
     let mut refused = 0;
     let closed = loop {
         match socket.receive().await {
-            Ok(reply) if reply["ok"] == false => {
+            Ok(reply) if reply["type"] == "refused" => {
                 assert_eq!(reply["problem"]["code"], "rate_limited", "{reply}");
                 refused += 1;
             }
@@ -218,11 +225,11 @@ async fn an_address_has_bounds_before_and_after_sign_in(pool: PgPool) {
     let user = world.new_person().await;
     let mut strangers = (world.open_socket().await, world.open_socket().await);
     refused().await;
-    let auth = json!({ "id": 1, "type": "auth", "token": user.token });
-    assert_eq!(strangers.0.send_frame(auth.clone()).await["ok"], true);
+    let auth = json!({ "id": 1, "type": "auth", "data": { "token": user.token } });
+    assert_eq!(strangers.0.send_frame(auth.clone()).await["type"], "auth:done");
     // Signing in has made room for another stranger, up to the bound of all.
     let _third = world.open_socket().await;
-    assert_eq!(strangers.1.send_frame(auth).await["ok"], true);
+    assert_eq!(strangers.1.send_frame(auth).await["type"], "auth:done");
     refused().await;
 }
 
@@ -236,7 +243,7 @@ async fn a_person_s_newest_socket_closes_the_oldest(pool: PgPool) {
     let mut third = world.connect(&user).await;
     assert_eq!(oldest.closed_with().await, 4430);
     for socket in [&mut kept, &mut second, &mut third] {
-        assert_eq!(socket.request("ping", json!({})).await["ok"], true);
+        assert_eq!(socket.request("ping", json!({})).await["type"], "ping:done");
     }
 }
 
@@ -352,7 +359,11 @@ async fn what_is_asked_first_is_done_first(pool: PgPool) {
     at_user.pipeline(&[("gift:send", in_call()), ("call:end", end), ("gift:send", in_call())]).await;
     let replies = at_user.replies(3).await;
     assert_eq!(ids(&replies), [0, 1, 2]);
-    assert_eq!([&replies[0]["ok"], &replies[1]["ok"]], [true, true], "{replies:?}");
+    assert_eq!(
+        [&replies[0]["type"], &replies[1]["type"]],
+        ["gift:send:done", "call:end:done"],
+        "{replies:?}"
+    );
     assert_eq!(replies[2]["problem"]["code"], "gift_outside_call", "{replies:?}");
     world.verify().await;
 }
@@ -377,9 +388,9 @@ async fn requests_beyond_those_that_may_be_unanswered_are_refused(pool: PgPool) 
     lock.rollback().await.expect("the lock is given back");
     let answered = socket.replies(4).await;
     assert_eq!(ids(&answered), [0, 1, 2, 3]);
-    assert!(answered.iter().all(|it| it["ok"] == true), "{answered:?}");
+    assert!(answered.iter().all(|it| it["type"] != "refused"), "{answered:?}");
     // Room is there again, and an idle socket's worker begins anew.
-    assert_eq!(socket.request("ping", json!({})).await["ok"], true);
+    assert_eq!(socket.request("ping", json!({})).await["type"], "ping:done");
 }
 
 #[sqlx::test(migrations = false)]
@@ -394,13 +405,14 @@ async fn a_token_that_expires_is_renewed_on_the_same_socket(pool: PgPool) {
     socket.push("auth:expired").await;
     let refused = socket.request("call:cancel", cancel.clone()).await;
     assert_eq!(refused["problem"]["code"], "token_expired", "{refused}");
-    let fresh = socket.send_frame(json!({ "id": "again", "type": "auth", "token": user.token })).await;
-    assert_eq!(fresh["ok"], true, "{fresh}");
+    let fresh =
+        socket.send_frame(json!({ "id": "again", "type": "auth", "data": { "token": user.token } })).await;
+    assert_eq!(fresh["type"], "auth:done", "{fresh}");
     let taken = socket.request("call:cancel", cancel).await;
     assert_eq!(taken["problem"]["code"], "unknown_call", "{taken}");
 
     assert_eq!(never_renewed.closed_with().await, 4401, "nothing fresh came within the grace");
-    assert_eq!(socket.request("ping", json!({})).await["ok"], true, "the fresh one stays");
+    assert_eq!(socket.request("ping", json!({})).await["type"], "ping:done", "the fresh one stays");
 }
 
 #[sqlx::test(migrations = false)]
@@ -411,7 +423,7 @@ async fn signing_out_closes_the_sockets_of_that_session_alone(pool: PgPool) {
     let (mut here, mut there) = (world.connect(&user).await, world.connect(&other_device).await);
     world.post(Some(&user), "/v1/auth/logout", json!({})).await.expect_ok();
     assert_eq!(here.closed_with().await, 4401);
-    assert_eq!(there.request("ping", json!({})).await["ok"], true);
+    assert_eq!(there.request("ping", json!({})).await["type"], "ping:done");
     world.post(Some(&other_device), "/v1/auth/logout-everywhere", json!({})).await.expect_ok();
     assert_eq!(there.closed_with().await, 4401);
 }
@@ -465,7 +477,7 @@ async fn a_role_that_is_taken_away_counts_at_the_next_request_of_an_open_socket(
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let invitation = requests_like_routes(&host)[0].2.clone();
     let ring = at_user.request("call:invite", invitation).await;
-    assert_eq!(ring["ok"], true, "{ring}");
+    assert_eq!(ring["type"], "call:invite:done", "{ring}");
     let before = world.events();
     revoke(&world, &host, "host").await;
     let answer = json!({ "call": ring["data"]["call"], "accept": true });
@@ -487,7 +499,7 @@ async fn a_session_that_ends_in_whatever_way_closes_its_sockets(pool: PgPool) {
     refresh(&second).await.expect_ok();
     refresh(&json!(user.refresh)).await.expect_problem(401, "session_ended");
     assert_eq!(socket.closed_with().await, 4401, "a refresh token was used twice");
-    assert_eq!(kept.request("ping", json!({})).await["ok"], true);
+    assert_eq!(kept.request("ping", json!({})).await["type"], "ping:done");
 }
 
 #[sqlx::test(migrations = false)]
@@ -502,7 +514,7 @@ async fn a_change_made_elsewhere_is_found_by_looking(pool: PgPool) {
         .await
         .expect("the sessions end");
     assert_eq!(socket.closed_with().await, 4401, "ended by hand");
-    assert_eq!(kept.request("ping", json!({})).await["ok"], true);
+    assert_eq!(kept.request("ping", json!({})).await["type"], "ping:done");
 }
 
 async fn revoke(world: &World, person: &Person, role: &str) {

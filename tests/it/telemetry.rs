@@ -147,7 +147,7 @@ async fn the_figures_say_how_the_server_fares(pool: PgPool) {
         ("muneem_projector_lag_events", vec![], "0"),
         ("muneem_websocket_sockets", vec![], "2"),
         ("muneem_websocket_closed_total", vec![("code", "4401")], "1"),
-        ("muneem_websocket_pushes_total", vec![("push", "call:invite")], "1"),
+        ("muneem_websocket_pushes_total", vec![("push", "call:invited")], "1"),
         ("muneem_worker_up", vec![("worker", "metrics")], "1"),
         ("muneem_worker_failures_total", vec![("worker", "projector")], "0"),
         ("muneem_limits_counted_locally", vec![], "0"),
@@ -166,7 +166,7 @@ async fn the_figures_say_how_the_server_fares(pool: PgPool) {
     let [at_user, _] = &mut sockets;
     let call = at_user.push("call:started").await["data"]["call"].clone();
     let ended = at_user.request("call:end", json!({ "call": call, "key": new_key() })).await;
-    assert_eq!(ended["ok"], true, "{ended}");
+    assert_eq!(ended["type"], "call:end:done", "{ended}");
     calls("0").await;
 }
 

@@ -311,10 +311,10 @@ impl World {
             }),
         );
         let ring = ring.await;
-        assert_eq!(ring["ok"], true, "{ring}");
-        let call = host.push("call:invite").await["data"]["call"].clone();
+        assert_eq!(ring["type"], "call:invite:done", "{ring}");
+        let call = host.push("call:invited").await["data"]["call"].clone();
         let taken = host.request("call:answer", json!({ "call": call, "accept": true })).await;
-        assert_eq!(taken["ok"], true, "{taken}");
+        assert_eq!(taken["type"], "call:answer:done", "{taken}");
         call.as_str().expect("a call").parse().expect("a uuid")
     }
 
@@ -343,12 +343,8 @@ impl Answer {
         let content_type = headers.get("content-type").and_then(|it| it.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let text = response.text().await.expect("a body");
-        Answer {
-            status,
-            headers,
-            content_type,
-            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        }
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status, headers, content_type, body }
     }
 
     #[track_caller]
@@ -412,8 +408,9 @@ impl Socket {
 
     /// Says who it is.
     pub async fn sign_in(&mut self, who: &Person) {
-        let reply = self.send_frame(json!({ "id": "auth", "type": "auth", "token": who.token })).await;
-        assert_eq!(reply["ok"], true, "{reply}");
+        let reply =
+            self.send_frame(json!({ "id": "auth", "type": "auth", "data": { "token": who.token } })).await;
+        assert_eq!(reply["type"], "auth:done", "{reply}");
         self.hello = reply["data"].clone();
     }
 
@@ -454,7 +451,7 @@ impl Socket {
         let mut replies = Vec::new();
         while replies.len() < count {
             match self.receive().await {
-                Ok(came) if came["push"].is_null() => replies.push(came),
+                Ok(came) if came.get("reply_to").is_some() => replies.push(came),
                 Ok(push) => self.pushes.push_back(push),
                 Err(closed) => panic!("closed after {replies:?}: {closed:?}"),
             }
@@ -475,7 +472,7 @@ impl Socket {
                     self.receive().await.unwrap_or_else(|closed| panic!("closed before {name}: {closed:?}"))
                 }
             };
-            if came["push"] == name {
+            if came["type"] == name {
                 return came;
             }
         }
@@ -487,7 +484,11 @@ impl Socket {
             let came =
                 tokio::time::timeout(PATIENCE, self.frames.recv()).await.expect("something comes in time");
             match came {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(&text).expect("JSON");
+                    crate::documented::assert_frame_documented(&frame);
+                    return Ok(frame);
+                }
                 Some(Ok(Message::Close(frame))) => return Err(frame),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(None),

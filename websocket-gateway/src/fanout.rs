@@ -1,13 +1,14 @@
 //! From the journal and the bus to the sockets of the people concerned.
 
 use crate::budget::Warnings;
-use crate::news::{self, Offset};
+use crate::news::{self, Names, Offset};
 use crate::presence::Change;
-use crate::push::{Push, WarningPush};
+use crate::push::{Push, WarnedPush};
 use crate::registry::Registry;
 use futures_util::FutureExt;
 use ledger_core::{Event, PersonId, Recorded};
 use ledger_runtime::{DurableUnit, Facts, Follower, JournalError, Ledger};
+use platform::identity::Cards;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
@@ -22,6 +23,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Follows the journal.
 pub(crate) struct JournalNews {
     ledger: Ledger,
+    cards: Cards,
     registry: Arc<Registry>,
     offset: Offset,
     warning_seconds: watch::Receiver<u32>,
@@ -33,6 +35,7 @@ pub(crate) struct JournalNews {
 impl JournalNews {
     pub fn new(
         ledger: Ledger,
+        cards: Cards,
         registry: Arc<Registry>,
         offset: Offset,
         warning_seconds: watch::Receiver<u32>,
@@ -40,6 +43,7 @@ impl JournalNews {
         offset.reach(ledger.durable_revision());
         JournalNews {
             ledger,
+            cards,
             registry,
             offset,
             warning_seconds,
@@ -64,6 +68,7 @@ impl JournalNews {
 
     async fn tell(&mut self, units: &[DurableUnit]) {
         let asked = self.ask(units).await;
+        let names = self.names(units).await;
         // A person to whom many units posted hears of the wallet once, as the last of them left it.
         let mut last_posting = HashMap::new();
         for (index, unit) in units.iter().enumerate().filter(|(_, unit)| unit.facts().is_some()) {
@@ -71,7 +76,7 @@ impl JournalNews {
         }
         for (index, unit) in units.iter().enumerate() {
             let facts = unit.facts().unwrap_or(&asked);
-            for (person, revision, push) in news::of_unit(unit.events(), facts) {
+            for (person, revision, push) in news::of_unit(unit.events(), facts, &names) {
                 self.registry.push(person, Some(revision), &push);
             }
             self.offset.reach(unit.last_revision());
@@ -118,6 +123,15 @@ impl JournalNews {
         }
     }
 
+    /// What those are called of whom somebody here is told.
+    async fn names(&self, units: &[DurableUnit]) -> Names {
+        let introduced =
+            units.iter().flat_map(DurableUnit::events).filter_map(|it| news::introduced(&it.event));
+        let told = introduced.flatten().filter(|(told, _)| self.registry.is_here(*told));
+        let others = told.map(|(_, other)| other.0).collect();
+        self.cards.of(&others).await
+    }
+
     fn tell_wallet(&mut self, person: PersonId, facts: &Facts) {
         if let Some(known) = facts.of(person) {
             self.registry.push(person, Some(self.offset.get()), &news::wallet(&known.wallet));
@@ -135,7 +149,7 @@ impl JournalNews {
                 && let Some((call, seconds_left)) = news::running_out(facts, payer)
                 && self.warnings.crossed(call, seconds_left, warning_seconds)
             {
-                let push = Push::CallWarning(WarningPush { call, seconds_left });
+                let push = Push::CallWarned(WarnedPush { call, seconds_left });
                 self.registry.push(payer, Some(self.offset.get()), &push);
             }
         }

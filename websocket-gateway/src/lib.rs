@@ -9,6 +9,7 @@
 mod access;
 mod asyncapi;
 mod budget;
+mod examples;
 mod fanout;
 mod leases;
 mod line;
@@ -27,7 +28,7 @@ pub use asyncapi::asyncapi;
 use crate::access::AccessWatch;
 use crate::fanout::{JournalNews, pass_on};
 use crate::leases::LeaseKeeper;
-use crate::news::Offset;
+use crate::news::{Names, Offset};
 use crate::places::{Bounds, Gone, NoRoom, Places};
 use crate::presence::Keeper;
 use crate::protocol::Welcome;
@@ -47,6 +48,7 @@ use platform::clock;
 use platform::identity::{AccessChange, Caller};
 use platform::problem::Problem;
 use platform::socket_leases::{LEASE, SocketBounds, SocketLeases};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -231,6 +233,7 @@ impl Gateway {
         let registry = shared.registry.clone();
         let news = JournalNews::new(
             shared.app.ledger.clone(),
+            shared.app.cards.clone(),
             registry.clone(),
             shared.offset.clone(),
             warning_seconds,
@@ -307,12 +310,16 @@ impl Shared {
         let seen =
             self.app.calls.seen_by(person, rings).await.map_err(platform::commands::CommandError::from);
         let rings = seen.map_err(|error| Problem::from(&error))?;
+        let names = match news::peer(&facts, person) {
+            Some(peer) => self.app.cards.of(&BTreeSet::from([peer.0])).await,
+            None => Names::new(),
+        };
         Ok(Welcome {
             person,
             roles: caller.roles.iter().map(|role| role.as_str().to_owned()).collect(),
             offset,
             token_expires_at: caller.expires_at,
-            active_call: news::standing(&facts, person),
+            active_call: news::standing(&facts, person, &names),
             rings: rings.into_iter().map(Into::into).collect(),
         })
     }

@@ -6,9 +6,11 @@ use ledger_core::calls::Phase;
 use ledger_core::event::{EndReason, SplitSource};
 use ledger_core::{Asset, CallId, Event, Payee, PersonId, Recorded, Timestamp, Wallet};
 use ledger_runtime::Facts;
-use std::collections::BTreeSet;
+use platform::identity::PersonCard;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
 
 /// The last durable revision whose news have been told.
 #[derive(Clone, Default)]
@@ -54,36 +56,62 @@ pub(crate) fn ticked_for(events: &[Recorded]) -> BTreeSet<PersonId> {
     events.iter().flat_map(sides).collect()
 }
 
+/// What people are called, by their ids.
+pub(crate) type Names = HashMap<Uuid, PersonCard>;
+
+/// Who is told of the event with the name of the other side, as pairs of who is told and who the other side is.
+pub(crate) fn introduced(event: &Event) -> Option<[(PersonId, PersonId); 2]> {
+    let (one, other) = match event {
+        Event::CallStarted(it) => (it.payer, it.host),
+        Event::GiftSent(it) => (it.sender, it.host),
+        _ => return None,
+    };
+    Some([(one, other), (other, one)])
+}
+
+/// A card is blank where it could not be looked up in time: who it is, is told all the same.
+pub(crate) fn named(names: &Names, person: PersonId) -> PersonCard {
+    names.get(&person.0).cloned().unwrap_or_else(|| PersonCard::blank(person.0))
+}
+
 /// What to tell whom of a unit, in order, wallets apart. With each its revision.
-pub(crate) fn of_unit(unit: &[Recorded], facts: &Facts) -> Vec<(PersonId, u64, Push)> {
+pub(crate) fn of_unit(unit: &[Recorded], facts: &Facts, names: &Names) -> Vec<(PersonId, u64, Push)> {
     let mut news = Vec::new();
     for recorded in unit {
         let at = recorded.metadata.recorded_at;
-        let told = of_event(&recorded.event, at, unit, facts);
+        let told = of_event(&recorded.event, at, unit, facts, names);
         news.extend(told.into_iter().map(|(person, push)| (person, recorded.revision, push)));
     }
     news
 }
 
-fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], facts: &Facts) -> Vec<(PersonId, Push)> {
+fn of_event(
+    event: &Event,
+    at: Timestamp,
+    unit: &[Recorded],
+    facts: &Facts,
+    names: &Names,
+) -> Vec<(PersonId, Push)> {
     let both = |payer, host, push: Push| vec![(payer, push.clone()), (host, push)];
     match event {
-        Event::CallStarted(it) => both(
-            it.payer,
-            it.host,
-            Push::CallStarted(StartedPush {
-                call: it.call,
-                payer: it.payer,
-                host: it.host,
-                medium: it.medium,
-                asset: Asset::COIN,
-                price_milli_per_minute: it.price_milli_per_minute,
-                increment_seconds: it.increment_seconds,
-                free_seconds: it.free_seconds,
-                grace_seconds: it.grace_seconds,
-                started_at: at.to_utc(),
-            }),
-        ),
+        Event::CallStarted(it) => {
+            let seen = |other| {
+                Push::CallStarted(StartedPush {
+                    call: it.call,
+                    payer: it.payer,
+                    host: it.host,
+                    medium: it.medium,
+                    asset: Asset::COIN,
+                    price_milli_per_minute: it.price_milli_per_minute,
+                    increment_seconds: it.increment_seconds,
+                    free_seconds: it.free_seconds,
+                    grace_seconds: it.grace_seconds,
+                    started_at: at.to_utc(),
+                    other: named(names, other),
+                })
+            };
+            vec![(it.payer, seen(it.host)), (it.host, seen(it.payer))]
+        }
         Event::CallTicked(it) => ticked(it, unit, facts),
         Event::CallPaused(it) => {
             let (call, cause, connected_ms) = (it.call, it.cause, it.connected_ms);
@@ -99,7 +127,7 @@ fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], facts: &Facts) -> V
         Event::CallEnded(it) => both(
             it.payer,
             it.host,
-            Push::CallEnd(EndPush {
+            Push::CallEnded(EndedPush {
                 call: it.call,
                 reason: end_reason(it.reason).to_owned(),
                 ended_by: it.ended_by,
@@ -118,9 +146,10 @@ fn of_event(event: &Event, at: Timestamp, unit: &[Recorded], facts: &Facts) -> V
                 asset: Asset::COIN,
                 price_milli: it.price_milli,
                 earned_milli: None,
+                other: named(names, it.host),
             };
             let earned = Some(earned_milli(unit, SplitSource::Gift(it.sending)));
-            let to_host = GiftPush { earned_milli: earned, ..push.clone() };
+            let to_host = GiftPush { earned_milli: earned, other: named(names, it.sender), ..push.clone() };
             vec![(it.sender, Push::GiftSent(push)), (it.host, Push::GiftSent(to_host))]
         }
         Event::PurchaseCaptured(it) => purchase(it.user, it.purchase, "captured", it.coins_milli),
@@ -151,7 +180,7 @@ fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], facts: &Facts)
             (*id == it.call).then_some(call.increment_seconds)
         })
     };
-    let push = TickPush {
+    let push = TickedPush {
         call: it.call,
         number: it.number,
         asset: Asset::COIN,
@@ -165,10 +194,10 @@ fn ticked(it: &ledger_core::event::CallTicked, unit: &[Recorded], facts: &Facts)
         seconds_left: None,
     };
     let (spendable_left_milli, seconds_left) = budget(facts, it.payer);
-    let to_payer = TickPush { spendable_left_milli, seconds_left, ..push.clone() };
+    let to_payer = TickedPush { spendable_left_milli, seconds_left, ..push.clone() };
     let earned = Some(earned_milli(unit, SplitSource::Call(it.call)));
-    let to_host = TickPush { earned_milli: earned, ..push };
-    vec![(it.payer, Push::CallTick(to_payer)), (it.host, Push::CallTick(to_host))]
+    let to_host = TickedPush { earned_milli: earned, ..push };
+    vec![(it.payer, Push::CallTicked(to_payer)), (it.host, Push::CallTicked(to_host))]
 }
 
 /// The host's share of the charge in this unit; zero where the charge was.
@@ -187,7 +216,7 @@ fn purchase(
     coins_milli: i64,
 ) -> Vec<(PersonId, Push)> {
     let status = status.to_owned();
-    vec![(user, Push::PurchaseUpdate(PurchasePush { purchase, status, asset: Asset::COIN, coins_milli }))]
+    vec![(user, Push::PurchaseUpdated(PurchasePush { purchase, status, asset: Asset::COIN, coins_milli }))]
 }
 
 fn withdrawal(
@@ -198,11 +227,11 @@ fn withdrawal(
 ) -> Vec<(PersonId, Push)> {
     let (status, reason) = (status.to_owned(), reason.cloned());
     let agency = payee.agency();
-    vec![(payee.person(), Push::WithdrawalUpdate(WithdrawalPush { withdrawal, agency, status, reason }))]
+    vec![(payee.person(), Push::WithdrawalUpdated(WithdrawalPush { withdrawal, agency, status, reason }))]
 }
 
 pub(crate) fn wallet(wallet: &Wallet) -> Push {
-    Push::WalletUpdate(WalletPush {
+    Push::WalletUpdated(WalletPush {
         asset: Asset::COIN,
         purchased_milli: wallet.purchased_milli,
         bonus_milli: wallet.bonus_milli,
@@ -230,9 +259,16 @@ fn end_reason(reason: EndReason) -> &'static str {
     }
 }
 
+/// Who is in a call with `person`.
+pub(crate) fn peer(facts: &Facts, person: PersonId) -> Option<PersonId> {
+    let (_, call) = facts.of(person)?.call.as_ref()?;
+    Some(if call.payer == person { call.host } else { call.payer })
+}
+
 /// The call that `person` is in, as they may see it.
-pub(crate) fn standing(facts: &Facts, person: PersonId) -> Option<Standing> {
+pub(crate) fn standing(facts: &Facts, person: PersonId, names: &Names) -> Option<Standing> {
     let (id, call) = facts.of(person)?.call.as_ref()?;
+    let other = named(names, peer(facts, person)?);
     let lost_at = match call.phase {
         Phase::Paused { lost_at, .. } => Some(lost_at.to_utc()),
         Phase::Running { .. } | Phase::Ended => None,
@@ -258,5 +294,6 @@ pub(crate) fn standing(facts: &Facts, person: PersonId) -> Option<Standing> {
         lost_at,
         spendable_left_milli,
         seconds_left,
+        other,
     })
 }

@@ -122,7 +122,7 @@ impl Keeper<'_> {
     async fn tell(&self, to: PersonId, about: PersonId) -> Result<(), PresenceError> {
         if self.registry.is_here(to) {
             let status = self.presence.get(about, clock::now()).await?;
-            let push = Push::PresenceUpdate(PresencePush { person: about, status });
+            let push = Push::PresenceUpdated(PresencePush { person: about, status });
             self.registry.push(to, None, &push);
         }
         Ok(())

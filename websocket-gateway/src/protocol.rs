@@ -1,10 +1,14 @@
-//! What goes over a socket from the client, and what it is answered with. JSON in text frames.
+//! What goes over a socket: requests of the client, and what they are answered with. JSON in text frames.
 //!
-//! The first frame is `{"id": 1, "type": "auth", "token": "..."}`. Every other request has its fields in
-//! `data`: `{"id": 7, "type": "call:end", "data": {"call": "...", "key": "..."}}`. It gets exactly one reply,
-//! which names its id: `{"reply_to": 7, "ok": true, "data": {...}}` or
-//! `{"reply_to": 7, "ok": false, "problem": {"code": "...", "detail": "..."}}`. Requests are done and answered in
-//! the order in which they come; the refusal of a frame that cannot be read, or comes too soon, may overtake them.
+//! Every frame of either direction has a `type`, and no request, reply or push shares one:
+//!
+//! - a request is in the imperative: `{"type": "call:end", "id": 7, "data": {"call": "...", "key": "..."}}`;
+//! - it gets exactly one reply, which names its id: `{"type": "call:end:done", "reply_to": 7, "data": {...}}`, or
+//!   `{"type": "refused", "reply_to": 7, "problem": {"code": "...", "detail": "..."}}`;
+//! - a push is in the past tense, see [`crate::push`].
+//!
+//! Requests are done and answered in the order in which they come; the refusal of a frame that cannot be read, or comes
+//! too soon, may overtake them.
 
 use crate::push::{RingPush, Standing};
 use axum::extract::ws::Utf8Bytes;
@@ -21,33 +25,61 @@ use serde_json::{Map, Value};
 /// The longest text that a request may have as its id.
 const ID_CHARACTERS: usize = 64;
 
-/// Chosen by the client, given back with the reply.
+/// An integer or a short text of your choice. The reply names it as `reply_to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Id {
     Number(i64),
-    /// At most 64 characters.
+    /// 1 to 64 characters.
     Text(#[schemars(length(min = 1, max = 64))] String),
 }
 
+/// What a request is answered with when it was done.
+pub(crate) trait Answer: Serialize {
+    /// The value of `type` of the reply: that of the request, and `:done`.
+    const TYPE: &'static str;
+}
+
+/// The `type` of the reply to a request that was not done.
+pub const REFUSED: &str = "refused";
+
+/// A request and its answer, for the AsyncAPI document.
+pub(crate) struct RequestKind {
+    pub request_type: &'static str,
+    pub reply_type: &'static str,
+    /// The name of the request's data, and that of the answer's.
+    pub name: &'static str,
+    pub answer: &'static str,
+    /// The lines of its description.
+    pub doc: &'static [&'static str],
+    pub data: schemars::Schema,
+    pub answer_data: schemars::Schema,
+}
+
 macro_rules! requests {
-    ($($(#[$doc:meta])* $name:ident = $type:literal, needs $role:expr, answer $answer:ident
+    ($($(#[doc = $doc:literal])* $name:ident = $type:literal, needs $role:expr, answer $answer:ident
         { $($(#[$field_meta:meta])* $field:ident: $kind:ty),* $(,)? })*) => {
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])*
             #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
             #[serde(deny_unknown_fields)]
             pub struct $name { $($(#[$field_meta])* pub $field: $kind),* }
 
-            impl $name {
-                /// The value of `type`.
-                pub const TYPE: &'static str = $type;
+            impl Answer for $answer {
+                const TYPE: &'static str = concat!($type, ":done");
+            }
+
+            impl From<$name> for Request {
+                fn from(asked: $name) -> Request {
+                    Request::$name(asked)
+                }
             }
         )*
 
         /// Everything that a client can ask for.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub enum Request { $($name($name)),* }
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        #[serde(tag = "type", content = "data")]
+        pub enum Request { $(#[serde(rename = $type)] $name($name)),* }
 
         impl Request {
             /// All values of `type`, in the order of this page.
@@ -73,77 +105,114 @@ macro_rules! requests {
             }
         }
 
-        /// The requests for the AsyncAPI document: type, name and schema of the request, name of the answer.
-        pub(crate) fn request_schemas(
-            generator: &mut schemars::SchemaGenerator,
-        ) -> Vec<(&'static str, &'static str, schemars::Schema, schemars::Schema)> {
-            vec![$((
-                $type,
-                stringify!($name),
-                generator.subschema_for::<$name>(),
-                generator.subschema_for::<$answer>(),
-            )),*]
+        /// All values of `type` of the replies to requests that were done.
+        pub const REPLY_TYPES: &[&str] = &[$(<$answer as Answer>::TYPE),*];
+
+        /// The requests for the AsyncAPI document.
+        pub(crate) fn request_kinds(generator: &mut schemars::SchemaGenerator) -> Vec<RequestKind> {
+            vec![$(RequestKind {
+                request_type: $type,
+                reply_type: <$answer as Answer>::TYPE,
+                name: stringify!($name),
+                answer: stringify!($answer),
+                doc: &[$($doc),*],
+                data: generator.subschema_for::<$name>(),
+                answer_data: generator.subschema_for::<$answer>(),
+            }),*]
         }
     };
 }
 
 requests! {
-    /// Signs the socket in. Must be the first frame. Send it again with a fresh token before the old one expires.
+    /// Signs in this socket. It must be the first frame.
+    ///
+    /// Send it within 10 seconds of opening the socket, or the server closes the socket with 4408. The reply holds the
+    /// call that you are in and the rings that are open, so that an app that reconnects can continue where it was.
+    /// Send `auth` again on the same socket, with a fresh access token, before `token_expires_at`. If the token is
+    /// refused on the first frame, the socket is closed with 4401.
     Auth = "auth", needs None, answer Welcome {
         /// An access token of the HTTP API.
         token: String,
     }
 
-    /// Rings a host. Nothing is charged before the host accepts. Both sides must be connected. Ringing another
-    /// host ends the first ring; ringing and cancelling is limited to 20 rings a minute and 500 a day.
+    /// Rings a host. For users.
+    ///
+    /// Both sides must be connected, and the user must be able to pay for the first increment. Nothing is charged until
+    /// the host accepts. The host gets `call:invited`; wait for `call:answered` or `call:ended`. A user has one ring at a
+    /// time: ringing another host ends the first ring. A user can ring 20 times a minute and 500 times a day.
     CallInvite = "call:invite", needs Some(Role::User), answer Ringing {
+        /// The host to ring.
         host: PersonId,
         medium: Medium,
-        /// The price that the user was shown.
+        /// The price that you showed to the user, in thousandths of a coin a minute. If it is no longer the host's
+        /// price, the request is refused with `call_price_changed`.
         price_seen_milli_per_minute: i64,
-        /// Idempotency key, at best a UUIDv7. A repeated request with the same key is answered with the same ring.
+        /// The idempotency key of this ring, at best a UUIDv7. If you send the request again with the same key, you get
+        /// the same ring and the host's phone does not ring twice.
         key: String,
     }
 
-    /// Takes or declines a call that rings; for its host. Taking it starts the call and charges the first
-    /// increment. While both sides are seen, each further increment is charged when the one before is used up; a
-    /// `call:tick` tells of each.
+    /// Accepts or declines a call that rings. For the host that is rung.
+    ///
+    /// Accepting starts the call and charges the first increment. Each further increment is charged when the one before
+    /// is used up, while both sides are connected; both get `call:ticked` for each of them. The first answer counts: if the
+    /// ring is over, or another device of the host has declined, the request is refused with `ring_over`.
     CallAnswer = "call:answer", needs Some(Role::Host), answer Answered {
         call: CallId,
+        /// `true` to accept, `false` to decline.
         accept: bool,
     }
 
-    /// Stops ringing; for the payer, before the host has answered.
+    /// Cancels a ring before the host has answered. For the user that rings.
+    ///
+    /// Both sides get `call:ended` with the reason `cancelled`. If the host has answered meanwhile, the request is refused
+    /// with `ring_over`; send `call:end` instead.
     CallCancel = "call:cancel", needs Some(Role::User), answer Cancelled {
         call: CallId,
     }
 
-    /// Hangs up; for either side. The increment that has started stays charged in full, and nothing more is charged.
-    /// While the call still rings, the payer cancels by this and the host declines.
-    CallHangUp = "call:end", needs None, answer HungUp {
+    /// Hangs up. For either side of a call.
+    ///
+    /// The increment that has begun stays charged in full; nothing more is charged. Both sides get `call:ended`. While the
+    /// call still rings, the same request cancels it for the user and declines it for the host.
+    CallEnd = "call:end", needs None, answer HungUp {
         call: CallId,
         /// Idempotency key: 1 to 255 printable ASCII characters, at best a UUIDv7.
         key: String,
     }
 
-    /// Sends a gift to a host, within the running call of both or outside.
+    /// Sends a gift to a host, in a call or outside of one. For users.
+    ///
+    /// The price of the gift is charged at once. Both sides get `gift:sent`. You need not wait for the reply before you
+    /// send the next gift: gifts that follow each other are recorded together.
     GiftSend = "gift:send", needs Some(Role::User), answer GiftReceipt {
+        /// The host who gets it.
         host: PersonId,
+        /// Which gift of the catalogue.
         gift: GiftId,
+        /// The running call with this host, if the gift is sent in a call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call: Option<CallId>,
-        /// The price that the sender was shown.
+        /// The price that you showed to the sender, in thousandths of a coin. If it is no longer the gift's price, the
+        /// request is refused with `gift_price_changed`.
         price_seen_milli: i64,
         /// Idempotency key: 1 to 255 printable ASCII characters, at best a UUIDv7.
         key: String,
     }
 
-    /// Chooses how others see the person while they are connected: online or offline.
+    /// Chooses whether others see you as online while you are connected.
+    ///
+    /// A host who is shown as offline cannot be rung. The choice lasts until it is changed, over all of the person's
+    /// devices, which get `presence:updated`.
     PresenceUpdate = "presence:update", needs None, answer PresenceChosen {
         status: ChosenStatus,
     }
 
-    /// Asks the server for its time, as a sign of life. Ping frames of the WebSocket protocol do as well.
+    /// Asks the server for its time, to find out whether the connection still works.
+    ///
+    /// For clients that cannot see or send WebSocket pings, such as browsers. The server itself sends a WebSocket ping
+    /// every 4 seconds and closes a socket from which nothing comes for 8 seconds; WebSocket libraries answer pings by
+    /// themselves.
     Ping = "ping", needs None, answer Pong {}
 }
 
@@ -155,35 +224,49 @@ pub enum ChosenStatus {
     Offline,
 }
 
-/// Answers `auth`. To miss nothing, read what you show over HTTP with `offset` as `min_revision`, then apply every
-/// push with a higher offset and every push without one.
+/// You are signed in. Says where things stand, so that nothing is missed.
+///
+/// Read what you show over HTTP with `offset` as `min_revision`. Then apply every push with a higher offset, and every
+/// push without one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Welcome {
+    /// Whom the socket speaks for.
     pub person: PersonId,
-    /// user, host, agency, admin
+    #[schemars(extend("items" = { "type": "string", "enum": ["user", "host", "agency", "admin"] }))]
     pub roles: Vec<String>,
-    /// The revision that `active_call` is as of. Every later event that concerns the person is pushed.
+    /// The revision of the journal that this welcome is as of. Each later event that concerns you is pushed.
     pub offset: u64,
-    /// Authenticate again on this socket before this moment; 60 seconds later it is closed.
+    /// Send `auth` again on this socket before this moment. The socket is closed 60 seconds after it.
     pub token_expires_at: DateTime<Utc>,
-    /// The call that the person is in, to go on with.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The call that you are in. Absent when you are in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_call: Option<Standing>,
-    /// Calls that ring now, those that the person made and those that wait for their answer.
+    /// Calls that ring at this moment: those that you made and those that wait for your answer.
     pub rings: Vec<RingPush>,
 }
 
+/// The host's devices ring.
+///
+/// Wait for `call:answered` or `call:ended`. A request that is sent again with the same key is answered with what became
+/// of the ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ringing {
     pub call: CallId,
     pub host: PersonId,
+    #[schemars(with = "Medium")]
     pub medium: String,
     pub price_milli_per_minute: i64,
-    /// `ringing`; for a repeated request what became of the ring.
+    /// `ringing`, or what became of the ring if the request is a retry.
+    #[schemars(extend("enum" = ["ringing", "accepted", "rejected", "cancelled", "missed", "busy", "failed"]))]
     pub status: String,
+    /// When the ring ends as missed unless the host answers.
     pub expires_at: DateTime<Utc>,
 }
 
+/// The ring is answered.
+///
+/// If it was accepted, the call runs and the reply holds the receipt of its first charge. `call:started` and the first
+/// `call:ticked` are pushed as well, before or after this reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answered {
     pub call: CallId,
@@ -193,11 +276,13 @@ pub struct Answered {
     pub receipt: Option<Receipt>,
 }
 
+/// The ring is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancelled {
     pub call: CallId,
 }
 
+/// The call is over, or the ring if the call was not answered yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HungUp {
     pub call: CallId,
@@ -206,18 +291,22 @@ pub struct HungUp {
     pub receipt: Option<Receipt>,
 }
 
+/// The gift is paid and recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GiftReceipt {
+    /// The id of this gift, the same as in `gift:sent` and over HTTP.
     pub sending: GiftSendingId,
     #[serde(flatten)]
     pub receipt: Receipt,
 }
 
+/// Others see you as you chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceChosen {
     pub status: ChosenStatus,
 }
 
+/// The connection works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pong {
     /// The server's time.
@@ -261,9 +350,6 @@ fn read_request(mut frame: Map<String, Value>) -> Result<Request, Box<Problem>> 
         }
         None => return Err(Box::new(missing("type"))),
     };
-    if name == Auth::TYPE {
-        return Request::read(&name, frame);
-    }
     let data = frame.remove("data").unwrap_or_else(|| Value::Object(Map::new()));
     if let Some(other) = frame.keys().next() {
         let detail = "a request may have no field beside id, type and data";
@@ -300,26 +386,37 @@ fn read_id(value: Value) -> Option<Id> {
     }
 }
 
+/// The frame of a request, as a client sends it.
+pub(crate) fn asked(id: &Id, request: &Request) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        id: &'a Id,
+        #[serde(flatten)]
+        request: &'a Request,
+    }
+    frame(&Asked { id, request })
+}
+
 /// The frame that says that the request was done.
-pub(crate) fn done(id: &Id, data: &impl Serialize) -> Utf8Bytes {
+pub(crate) fn done<A: Answer>(id: &Id, data: &A) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Done<'a, T> {
+        r#type: &'static str,
         reply_to: &'a Id,
-        ok: bool,
         data: &'a T,
     }
-    frame(&Done { reply_to: id, ok: true, data })
+    frame(&Done { r#type: A::TYPE, reply_to: id, data })
 }
 
 /// The frame that says why it was not; `id` is missing where none could be read.
 pub(crate) fn refused(id: Option<&Id>, problem: &Problem) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Refused<'a> {
+        r#type: &'static str,
         reply_to: Option<&'a Id>,
-        ok: bool,
         problem: &'a Problem,
     }
-    frame(&Refused { reply_to: id, ok: false, problem })
+    frame(&Refused { r#type: REFUSED, reply_to: id, problem })
 }
 
 pub(crate) fn frame(message: &impl Serialize) -> Utf8Bytes {
@@ -339,38 +436,49 @@ impl Close {
 }
 
 macro_rules! closes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $reason:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $reason:literal;)*) => {
         impl Close {
-            $($(#[$doc])* pub const $name: Close = Close { code: $code, reason: $reason };)*
+            $($(#[doc = $doc])* pub const $name: Close = Close { code: $code, reason: $reason };)*
 
-            /// All of them, for the AsyncAPI document.
-            pub(crate) const ALL: &'static [Close] = &[$(Close::$name),*];
+            /// All of them, for the AsyncAPI document, each with what to make of it.
+            pub(crate) const ALL: &'static [(Close, &'static str)] =
+                &[$((Close::$name, concat!($($doc),*))),*];
         }
     };
 }
 
 closes! {
+    /// The server stops. Connect again after a short pause.
     SHUTTING_DOWN = 1001, "server_shutting_down";
+    /// A frame broke the WebSocket protocol.
     PROTOCOL = 1002, "protocol_error";
+    /// A text frame was no UTF-8.
     NOT_UTF8 = 1007, "not_utf8";
+    /// A frame was longer than 16 KiB.
     FRAME_TOO_LARGE = 1009, "frame_too_large";
-    /// Sign-in could not be checked: try again.
+    /// The server cannot answer at present. Connect again after a pause.
     UNAVAILABLE = 1013, "unavailable";
-    /// Too many frames that are no requests.
+    /// Too many frames could not be read as requests.
     MALFORMED = 4400, "too_many_malformed_frames";
-    /// The first frame was another.
+    /// The first frame was not `auth`.
     NOT_AUTHENTICATED = 4401, "authenticate_first";
+    /// The first frame held no token.
     TOKEN_MISSING = 4401, "token_missing";
+    /// The token is none of this server's.
     TOKEN_INVALID = 4401, "token_invalid";
+    /// The token has expired. Refresh it over HTTP and connect again.
     TOKEN_EXPIRED = 4401, "token_expired";
+    /// The session has ended, or the person was suspended or banned. Sign in again.
     SESSION_ENDED = 4401, "session_ended";
+    /// No `auth` came within 10 seconds.
     AUTH_TIMEOUT = 4408, "auth_timeout";
-    /// The client does not read what it is sent. Connect again: what was missed can be asked for.
+    /// The client did not read what it was sent. Connect again; the welcome says what was missed.
     SLOW_READER = 4409, "slow_reader";
-    /// Nothing came from the client for two ping intervals, not even a pong.
+    /// Nothing came from the client for 8 seconds, not even a pong. Connect again.
     SILENT = 4410, "silent";
+    /// The client went on sending after it was told to slow down.
     RATE_LIMITED = 4429, "rate_limited";
-    /// The person has opened a newer socket, and has as many as one may have.
+    /// The person has opened a newer socket and has as many as one may have. Do not connect again by yourself.
     TOO_MANY_SOCKETS = 4430, "too_many_sockets";
 }
 

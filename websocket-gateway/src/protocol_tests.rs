@@ -13,7 +13,7 @@ fn problem_of(text: &str) -> (Option<Id>, String) {
 #[test]
 fn every_request_is_read() {
     let frames = [
-        json!({"type": "auth", "token": "a.b.c"}),
+        json!({"type": "auth", "data": {"token": "a.b.c"}}),
         json!({"type": "call:invite",
             "data": {"host": CALL, "medium": "video", "price_seen_milli_per_minute": 1, "key": KEY}}),
         json!({"type": "call:answer", "data": {"call": CALL, "accept": false}}),
@@ -83,8 +83,8 @@ fn a_request_with_a_fault_is_refused_under_its_id_and_names_the_field() {
         (r#""type": "ping", "data": []"#, "wrong_type", "data"),
         (r#""type": "ping", "data": null"#, "wrong_type", "data"),
         (r#""type": "auth""#, "missing_field", "token"),
-        (r#""type": "auth", "token": 5"#, "wrong_type", "token"),
-        (r#""type": "auth", "data": {"token": "a"}"#, "unknown_field", "data"),
+        (r#""type": "auth", "data": {"token": 5}"#, "wrong_type", "token"),
+        (r#""type": "auth", "token": "a.b.c""#, "unknown_field", "token"),
         (r#""type": "call:cancel", "data": {"call": "no-uuid"}"#, "wrong_type", "call"),
         (r#""type": "call:cancel""#, "missing_field", "call"),
         (r#""type": "call:cancel", "call": "00000000-0000-4000-8000-00000000000a""#, "unknown_field", "call"),
@@ -124,7 +124,7 @@ fn amounts_are_whole_numbers_and_nobody_says_who_pays() {
 #[test]
 fn a_reply_names_its_request() {
     let frame = done(&Id::Text("a".into()), &Cancelled { call: CallId(Uuid::nil()) });
-    let expected = json!({"reply_to": "a", "ok": true, "data": {"call": Uuid::nil()}});
+    let expected = json!({"type": "call:cancel:done", "reply_to": "a", "data": {"call": Uuid::nil()}});
     assert_eq!(serde_json::from_str::<Value>(&frame).expect("JSON"), expected);
 }
 
@@ -133,7 +133,7 @@ fn a_refusal_names_the_code_and_what_helps_to_go_on() {
     let rejection = ledger_core::Rejection::InsufficientFunds { needed_milli: 10, spendable_milli: 4 };
     let frame = refused(Some(&Id::Number(3)), &Problem::from(&rejection));
     let frame: Value = serde_json::from_str(&frame).expect("JSON");
-    assert_eq!((&frame["reply_to"], &frame["ok"]), (&json!(3), &json!(false)));
+    assert_eq!((&frame["reply_to"], &frame["type"]), (&json!(3), &json!("refused")));
     let problem = &frame["problem"];
     assert_eq!(problem["code"], "insufficient_funds");
     assert_eq!((&problem["needed_milli"], &problem["spendable_milli"]), (&json!(10), &json!(4)));
@@ -145,7 +145,7 @@ fn a_refusal_names_the_code_and_what_helps_to_go_on() {
 
 #[test]
 fn close_reasons_fit_their_frame_and_differ() {
-    let mut reasons: Vec<&str> = Close::ALL.iter().map(|close| close.reason).collect();
+    let mut reasons: Vec<&str> = Close::ALL.iter().map(|(close, _)| close.reason).collect();
     assert!(reasons.iter().all(|reason| reason.len() <= 123));
     reasons.sort_unstable();
     reasons.dedup();

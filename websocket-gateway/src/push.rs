@@ -1,4 +1,6 @@
-//! What the server tells without being asked: `{"push": "call:tick", "offset": 17, "data": {...}}`.
+//! What the server tells without being asked: `{"type": "call:ticked", "offset": 17, "data": {...}}`.
+//!
+//! A push says what has happened, so its name is in the past tense.
 //!
 //! A push that tells of the journal has an offset: the revision of the event that it tells of. The offsets that
 //! one socket gets never go down, and no push with a higher offset than the welcome's is left out. So a client
@@ -20,62 +22,96 @@ use platform::push::News;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A push, for the AsyncAPI document.
+pub(crate) struct PushKind {
+    pub push_type: &'static str,
+    pub name: &'static str,
+    /// The lines of its description.
+    pub doc: &'static [&'static str],
+    pub data: schemars::Schema,
+}
+
 macro_rules! pushes {
-    ($($(#[doc = $doc:literal])* $variant:ident($name:ident) = $push:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident($data:ident) = $push:literal;)*) => {
         /// Everything that is pushed.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-        #[serde(tag = "push", content = "data")]
-        pub enum Push { $($(#[doc = $doc])* #[serde(rename = $push)] $variant($name)),* }
+        #[serde(tag = "type", content = "data")]
+        pub enum Push { $($(#[doc = $doc])* #[serde(rename = $push)] $name($data)),* }
 
         impl Push {
-            /// All values of `push`, in the order of this page.
-            pub const NAMES: &'static [&'static str] = &[$($push),*];
+            /// All values of `type`, in the order of this page.
+            pub const TYPES: &'static [&'static str] = &[$($push),*];
 
-            /// The value of `push`.
+            /// The value of `type`.
             pub fn name(&self) -> &'static str {
-                match self { $(Push::$variant(_) => $push),* }
+                match self { $(Push::$name(_) => $push),* }
             }
         }
 
-        /// The pushes for the AsyncAPI document: name, key, what it tells whom, schema of the data.
-        pub(crate) fn push_schemas(
-            generator: &mut schemars::SchemaGenerator,
-        ) -> Vec<(&'static str, &'static str, &'static str, schemars::Schema)> {
-            vec![$(($push, stringify!($variant), concat!($($doc),*).trim(), generator.subschema_for::<$name>())),*]
+        /// The pushes for the AsyncAPI document.
+        pub(crate) fn push_kinds(generator: &mut schemars::SchemaGenerator) -> Vec<PushKind> {
+            vec![$(PushKind {
+                push_type: $push,
+                name: stringify!($name),
+                doc: &[$($doc),*],
+                data: generator.subschema_for::<$data>(),
+            }),*]
         }
     };
 }
 
 pushes! {
-    /// To the host: a user calls.
-    CallInvite(RingPush) = "call:invite";
-    /// To both: the host took the call or declined.
-    CallAnswer(AnswerPush) = "call:answer";
-    /// To both: the first increment has begun.
+    /// A user rings you. Sent to the host.
+    ///
+    /// Show the ring until you answer with `call:answer`, until `call:ended` comes, or until `expires_at`.
+    CallInvited(RingPush) = "call:invited";
+    /// The host accepted or declined the ring. Sent to both sides.
+    ///
+    /// If it was accepted, the call starts; `call:started` can come before or after this push. The host's other devices
+    /// stop ringing.
+    CallAnswered(AnsweredPush) = "call:answered";
+    /// The call runs. Sent to both sides.
+    ///
+    /// The first `call:ticked` follows at once.
     CallStarted(StartedPush) = "call:started";
-    /// To both: an increment began.
-    CallTick(TickPush) = "call:tick";
-    /// To the payer: the coins that are left last no longer than the warning time. Sent once, and again after a
-    /// top-up.
-    CallWarning(WarningPush) = "call:warning";
-    /// To both: a side is away. No time runs and nothing is charged until both are back.
+    /// An increment of the call has begun and was charged. Sent to both sides.
+    ///
+    /// The user also gets what is left and for how many seconds it lasts; the host gets what was earned.
+    CallTicked(TickedPush) = "call:ticked";
+    /// The user's coins will soon be used up. Sent to the user.
+    ///
+    /// Offer to buy coins: the call ends when the next increment cannot be paid. Sent once when the rest of the time falls
+    /// to the warning time that admins set, and again only if coins came in between.
+    CallWarned(WarnedPush) = "call:warned";
+    /// A side is away, so the call is paused. Sent to both sides.
+    ///
+    /// No time runs and nothing is charged until both sides are back. Unless they are by `lost_at`, the call ends with the
+    /// reason `lost`.
     CallPaused(PausedPush) = "call:paused";
-    /// To both: time runs again.
+    /// Both sides are back, and time runs again. Sent to both sides.
     CallResumed(ResumedPush) = "call:resumed";
-    /// To both: a call is over, or a ring ended before it became one.
-    CallEnd(EndPush) = "call:end";
-    /// To the sender and the host: a gift was sent.
+    /// A call is over, or a ring ended without becoming one. Sent to both sides.
+    ///
+    /// `reason` says why. Of a call it says what was charged in all; of a ring, nothing was charged.
+    CallEnded(EndedPush) = "call:ended";
+    /// A gift was sent. Sent to the sender and to the host.
     GiftSent(GiftPush) = "gift:sent";
-    /// To everybody whose balance has changed, with all balances as they are now.
-    WalletUpdate(WalletPush) = "wallet:update";
-    /// To the user: a purchase was paid, failed or was refunded.
-    PurchaseUpdate(PurchasePush) = "purchase:update";
-    /// To the host: a withdrawal has moved on.
-    WithdrawalUpdate(WithdrawalPush) = "withdrawal:update";
-    /// To the other side of a call when a person comes, goes or is busy; to the person's own devices when they
+    /// Your balances have changed. Sent to whoever owns them.
+    ///
+    /// Holds all balances as they are now, so it is enough to show the last one that came. Changes that follow each other
+    /// quickly can come as one push.
+    WalletUpdated(WalletPush) = "wallet:updated";
+    /// A purchase was paid, failed, expired or was refunded. Sent to the user.
+    PurchaseUpdated(PurchasePush) = "purchase:updated";
+    /// A withdrawal has moved on. Sent to the host, or to the owner of the agency.
+    WithdrawalUpdated(WithdrawalPush) = "withdrawal:updated";
+    /// Somebody came, left, or is in a call. Sent to the other side of their call, and to a person's own devices when they
     /// choose to be shown as online or offline.
-    PresenceUpdate(PresencePush) = "presence:update";
-    /// The token has expired: send `auth` with a fresh one.
+    PresenceUpdated(PresencePush) = "presence:updated";
+    /// Your access token has expired. Sent on each socket whose token it is.
+    ///
+    /// Requests are refused with `token_expired` from now on. Send `auth` with a fresh token before `closes_at`, or the
+    /// socket is closed with 4401.
     AuthExpired(ExpiredPush) = "auth:expired";
 }
 
@@ -96,9 +132,9 @@ impl Push {
 impl From<News> for Push {
     fn from(news: News) -> Push {
         match news {
-            News::Rings(ring) => Push::CallInvite(ring.into()),
-            News::Answered { call, accepted } => Push::CallAnswer(AnswerPush { call, accepted }),
-            News::RingEnded { call, reason } => Push::CallEnd(EndPush {
+            News::Rings(ring) => Push::CallInvited(ring.into()),
+            News::Answered { call, accepted } => Push::CallAnswered(AnsweredPush { call, accepted }),
+            News::RingEnded { call, reason } => Push::CallEnded(EndedPush {
                 call,
                 reason: reason.to_owned(),
                 ended_by: None,
@@ -134,144 +170,179 @@ macro_rules! data {
 
 data! {
     RingPush {
+        /// The id that the call has if the host accepts.
         call: CallId,
+        /// The user that rings and pays.
         payer: PersonId,
         host: PersonId,
-        /// chat, voice or video
+        #[schemars(with = "Medium")]
         medium: String,
         price_milli_per_minute: i64,
+        /// When the ring ends as missed unless the host answers.
         expires_at: DateTime<Utc>,
-        /// The other side.
+        /// The person on the other side.
         other: PersonCard,
     }
 
-    AnswerPush { call: CallId, accepted: bool }
+    AnsweredPush {
+        call: CallId,
+        accepted: bool,
+    }
 
     StartedPush {
         call: CallId,
+        /// The user that pays.
         payer: PersonId,
         host: PersonId,
         medium: Medium,
         asset: Asset,
         price_milli_per_minute: i64,
+        /// The length of an increment: the piece of connected time that is charged at once.
         increment_seconds: u32,
+        /// Connected time at the start that costs nothing.
         free_seconds: u32,
+        /// How long a side can be away before the call ends as lost.
         grace_seconds: u32,
         started_at: DateTime<Utc>,
+        /// The person on the other side.
+        other: PersonCard,
     }
 
-    TickPush {
+    TickedPush {
         call: CallId,
-        /// Which increment began, from one.
+        /// Which increment has begun, from 1.
         number: u32,
         asset: Asset,
+        /// What this increment cost.
         charge_milli: i64,
+        /// What the call has cost so far.
         charged_total_milli: i64,
-        /// The connected time, from the start, that the increments so far last.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// For how many seconds of connected time, from the start, the increments so far last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds_paid: Option<i64>,
-        /// The host's share of this charge; to the host alone.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// The host's share of this charge. Only the host gets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         earned_milli: Option<i64>,
-        /// To the payer alone.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// What the user can still spend. Only the user gets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         spendable_left_milli: Option<i64>,
-        /// How much longer the call can last on what is left; to the payer alone.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// For how many more seconds the call can go on with what is left. Only the user gets it; absent when the call
+        /// costs nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds_left: Option<i64>,
     }
 
-    WarningPush { call: CallId, seconds_left: i64 }
+    WarnedPush {
+        call: CallId,
+        /// For how many more seconds the call can go on with what is left.
+        seconds_left: i64,
+    }
 
     PausedPush {
         call: CallId,
         cause: PauseCause,
-        /// Up to the last moment at which both sides were seen: the call goes on from here.
+        /// The connected time so far: up to the last moment at which both sides were there.
         connected_ms: i64,
-        /// What was given back of the call's charges: increments that began after that moment.
+        /// What was given back: the charges of increments that began after that moment.
         returned_milli: i64,
-        /// When the call ends as lost unless both are back.
+        /// When the call ends as lost, unless both sides are back.
         lost_at: DateTime<Utc>,
     }
 
-    ResumedPush { call: CallId, resumed_at: DateTime<Utc> }
-
-    EndPush {
+    ResumedPush {
         call: CallId,
-        /// Of a call: hung_up, exhausted, lost, stopped. Of a ring: cancelled, missed, busy, or the code of
-        /// the problem for which it failed.
+        resumed_at: DateTime<Utc>,
+    }
+
+    EndedPush {
+        call: CallId,
+        /// Of a call: `hung_up`, `exhausted` (the coins are used up), `lost` (a side did not come back) or `stopped` (by an
+        /// admin, a suspension or a ban). Of a ring: `cancelled`, `missed`, `busy` (the other side is in a call by now), or
+        /// the code of the problem for which it could not start.
         reason: String,
-        /// Absent when nobody chose to end it, and for a ring.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// Who hung up. Absent when nobody did, and for a ring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         ended_by: Option<PersonId>,
-        /// Absent for a ring, as what follows.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// The connected time of the call. Absent for a ring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         connected_ms: Option<i64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// Absent for a ring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         asset: Option<Asset>,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// What the call cost in all. Absent for a ring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         charged_total_milli: Option<i64>,
     }
 
     GiftPush {
+        /// The id of this gift, the same as in the reply to `gift:send` and over HTTP.
         sending: GiftSendingId,
+        /// Which gift of the catalogue.
         gift: GiftId,
         sender: PersonId,
         host: PersonId,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// The call in which it was sent. Absent when it was sent outside of one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         call: Option<CallId>,
         asset: Asset,
         price_milli: i64,
-        /// The host's share; to the host alone.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// The host's share. Only the host gets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         earned_milli: Option<i64>,
+        /// The person on the other side.
+        other: PersonCard,
     }
 
-    /// What the person has now: as of the offset or later.
     WalletPush {
         asset: Asset,
+        /// Coins that were bought.
         purchased_milli: i64,
+        /// Coins that were given. They are spent before those that were bought.
         bonus_milli: i64,
+        /// What can be spent: bought and given coins together.
         spendable_milli: i64,
+        /// What a host has earned.
         earnings_milli: i64,
+        /// The part of the earnings that can be withdrawn by now.
         withdrawable_milli: i64,
     }
 
     PurchasePush {
         purchase: PurchaseId,
-        /// captured, failed, expired or refunded
+        #[schemars(extend("enum" = ["captured", "failed", "expired", "refunded"]))]
         status: String,
-        /// Of a capture what came in, of a refund what went back.
         asset: Asset,
+        /// The coins that came in, or went back with a refund; 0 otherwise.
         coins_milli: i64,
     }
 
     WithdrawalPush {
         withdrawal: WithdrawalId,
-        /// The agency whose withdrawal it is; absent for a host's own.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// The agency whose withdrawal it is. Absent for a host's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         agency: Option<AgencyId>,
-        /// requested, approved, rejected, cancelled, paid or failed
+        #[schemars(extend("enum" = ["requested", "approved", "rejected", "cancelled", "paid", "failed"]))]
         status: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// Why it was rejected or failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     }
 
     PresencePush {
         person: PersonId,
-        /// online, busy or offline
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("enum" = ["online", "busy", "offline"]))]
         status: PresenceStatus,
     }
 
     ExpiredPush {
-        /// When the socket is closed unless a fresh token came.
+        /// When the socket is closed, unless a fresh token comes.
         closes_at: DateTime<Utc>,
     }
 
-    /// A call that goes on, as one of the two finds it when they connect.
+    /// The call that you are in, as it is at the welcome's offset.
     Standing {
         call: CallId,
+        /// The user that pays.
         payer: PersonId,
         host: PersonId,
         medium: Medium,
@@ -281,19 +352,25 @@ data! {
         free_seconds: u32,
         grace_seconds: u32,
         started_at: DateTime<Utc>,
+        /// How many increments have begun.
         ticks: u32,
         charged_total_milli: i64,
+        /// For how many seconds of connected time, from the start, the increments so far last.
         seconds_paid: i64,
+        /// The connected time so far.
         connected_ms: i64,
+        /// Whether a side is away.
         paused: bool,
-        /// While it is paused: when it ends as lost.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// While the call is paused: when it ends as lost, unless both sides are back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         lost_at: Option<DateTime<Utc>>,
-        /// To the payer alone.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// What the user can still spend. Only the user gets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         spendable_left_milli: Option<i64>,
-        /// To the payer alone.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// For how many more seconds the call can go on with what is left. Only the user gets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds_left: Option<i64>,
+        /// The person on the other side.
+        other: PersonCard,
     }
 }

@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn news() -> Push {
-        Push::PresenceUpdate(PresencePush { person: person(9), status: PresenceStatus::Online })
+        Push::PresenceUpdated(PresencePush { person: person(9), status: PresenceStatus::Online })
     }
 
     fn registry() -> (Arc<Registry>, mpsc::Receiver<Change>) {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(on_tablet.try_next().expect("the tablet heard"), frame);
         assert!(on_other.try_next().is_none(), "somebody else heard");
         let frame: serde_json::Value = serde_json::from_str(&frame).expect("JSON");
-        assert_eq!((&frame["push"], &frame["offset"]), (&"presence:update".into(), &7.into()));
+        assert_eq!((&frame["type"], &frame["offset"]), (&"presence:updated".into(), &7.into()));
         assert_eq!(frame["data"]["status"], "online");
     }
 

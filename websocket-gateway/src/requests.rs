@@ -218,7 +218,7 @@ impl Requests {
             Request::CallInvite(it) => Ok(done(id, &self.invite(person, it).await?)),
             Request::CallAnswer(it) => Ok(done(id, &self.answer(person, it, now).await?)),
             Request::CallCancel(it) => Ok(done(id, &self.cancel(person, it.call, now).await?)),
-            Request::CallHangUp(it) => Ok(done(id, &self.hang_up(person, it, now).await?)),
+            Request::CallEnd(it) => Ok(done(id, &self.hang_up(person, it, now).await?)),
             Request::PresenceUpdate(it) => Ok(done(id, &self.choose_presence(person, it, now).await?)),
             // A gift is begun apart, and the others are answered above.
             Request::GiftSend(_) | Request::Auth(_) | Request::Ping(_) => Err(Problem::unavailable()),
@@ -306,13 +306,8 @@ impl Requests {
         Ok(Cancelled { call })
     }
 
-    async fn hang_up(
-        &self,
-        person: PersonId,
-        asked: CallHangUp,
-        now: DateTime<Utc>,
-    ) -> Result<HungUp, Problem> {
-        let CallHangUp { call, key } = asked;
+    async fn hang_up(&self, person: PersonId, asked: CallEnd, now: DateTime<Utc>) -> Result<HungUp, Problem> {
+        let CallEnd { call, key } = asked;
         let receipt = self.shared.app.calls.end(person, key_of(&key)?, call, now).await.map_err(problem)?;
         Ok(HungUp { call, receipt: receipt.map(Into::into) })
     }
@@ -334,7 +329,7 @@ impl Requests {
         let chosen = presence.set_hidden(person, status == ChosenStatus::Offline).await;
         chosen.map_err(|fault| Problem::from(&fault))?;
         let status_now = presence.get(person, now).await.map_err(|fault| Problem::from(&fault))?;
-        let push = Push::PresenceUpdate(crate::push::PresencePush { person, status: status_now });
+        let push = Push::PresenceUpdated(crate::push::PresencePush { person, status: status_now });
         self.shared.registry.push(person, None, &push);
         Ok(PresenceChosen { status })
     }

@@ -1,6 +1,7 @@
 //! The OpenAPI document: what the handlers do not say of themselves.
 
 mod examples;
+mod headers;
 mod refusals;
 mod schemas;
 mod tables;
@@ -33,11 +34,13 @@ that changes nothing because all is so already, leaves no trace: sent again, it 
 moment later. Pass the revision as `min_revision` to make a read wait for it.
 
 **Limits.** Requests of one network address, sign-ins, and some actions of one person are limited. Beyond a limit the \
-answer is 429 with the code `rate_limited`; try again after `retry_after_seconds`.
+answer is 429 with the code `rate_limited`; try again after `retry_after_seconds`, which the header `Retry-After` says too. \
+The headers `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` of every answer say how many requests your \
+address may make in a minute, how many are left, and in how many seconds they are all there again.
 
 **Sockets.** Rings, calls, gifts, balances and presence are pushed over one WebSocket at `/v1/ws`, which also takes \
-requests. Being connected is what makes a host reachable and a call run. The AsyncAPI document at `/v1/asyncapi.json` \
-describes every frame.
+requests. Being connected is what makes a host reachable and a call run. [The page of the sockets](/docs/sockets) draws a \
+call step by step and describes every frame, as does the AsyncAPI document at `/v1/asyncapi.json`.
 
 **Lists** return a page of `items` and a `next_cursor`. Pass it as `cursor` to get the next page. Lists of admins are \
 tables too: with `Accept: text/csv` the answer has a line of names and a line for each row, up to 10,000 of them, and \
@@ -112,6 +115,8 @@ pub fn complete(mut document: OpenApi) -> Value {
     }
     tables::add(&mut document);
     refusals::add(&mut document);
+    headers::add(&mut document);
+    refusals::share(&mut document);
     examples::add(&mut document);
     schemas::drop_unused(&mut document);
     document["info"]["license"] = json!({ "name": "Apache-2.0", "identifier": "Apache-2.0" });

@@ -318,11 +318,6 @@ const OF_COMMANDS: &[&str] = &[
 
 /// Adds to each operation a response for each status with the codes that it may have.
 pub fn add(document: &mut Value) {
-    let components = json!({ "RetryAfter": {
-        "description": "The same as `retry_after_seconds` of the problem: when to ask again, in seconds.",
-        "schema": { "type": "integer", "format": "int32" },
-    } });
-    document["components"]["headers"] = components;
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (_, operation) in item.as_object_mut().into_iter().flatten() {
             let mut by_status: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
@@ -338,11 +333,10 @@ pub fn add(document: &mut Value) {
             operation["responses"]["default"] = problem("Any other error. Decide by its `code`.");
         }
     }
-    share(document);
 }
 
 /// Of each status the answer that most operations have stands in the document once.
-fn share(document: &mut Value) {
+pub fn share(document: &mut Value) {
     let mut counted: BTreeMap<(String, String), (usize, Value)> = BTreeMap::new();
     for (status, response) in responses_of(document) {
         if response["content"].get("application/problem+json").is_some() {
@@ -434,9 +428,6 @@ fn response(status: u16, codes: &BTreeSet<&str>) -> Value {
     let lines = codes.iter().copied().filter_map(find).map(|it| format!("- `{}`: {}", it.code, it.meaning));
     let mut response = problem(&format!("{}.\n\n{}", meaning(status), lines.collect::<Vec<_>>().join("\n")));
     response["x-problem-codes"] = json!(codes);
-    if [429, 503, 504, 507].contains(&status) {
-        response["headers"] = json!({ "Retry-After": { "$ref": "#/components/headers/RetryAfter" } });
-    }
     response
 }
 

@@ -5,30 +5,16 @@ mod catalogue;
 pub use catalogue::{CATALOGUE, Entry, find};
 
 use crate::error::{Error, title_of};
+use crate::html::{document, marked_up};
 use axum::Router;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use std::fmt::Write as _;
 
-const STYLE: &str = "\
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-code { background: #f2f2f2; padding: .1em .3em; border-radius: .2em; }
-table { border-collapse: collapse; width: 100%; }
-td, th { border-bottom: 1px solid #ddd; padding: .4rem .6rem .4rem 0; text-align: left; vertical-align: top; }
-dt { font-weight: 600; margin-top: 1rem; }
-dd { margin: 0; }
-@media (prefers-color-scheme: dark) { body { background: #161616; color: #e6e6e6; } code { background: #2a2a2a; }
-  a { color: #8ab4f8; } td, th { border-color: #333; } }
-";
-
 pub fn pages() -> Router {
-    Router::new()
-        .route("/problems", get(async || Html(list())))
-        .route("/problems/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], STYLE)))
-        .route("/problems/{code}", get(page))
+    Router::new().route("/problems", get(async || Html(list()))).route("/problems/{code}", get(page))
 }
 
 async fn page(code: Result<Path<String>, PathRejection>) -> Response {
@@ -69,23 +55,6 @@ fn page_of(entry: &Entry) -> String {
     document(&title_of(entry.code), &format!("<dl>{parts}</dl><p><a href=\"/problems\">All codes</a></p>"))
 }
 
-fn document(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - Muneem</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"stylesheet\" href=\"/problems/style.css\">\
-         </head><body><h1>{title}</h1>{body}</body></html>"
-    )
-}
-
-/// The catalogue's own text as HTML; what stands in backticks is code.
-fn marked_up(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let parts = text.split('`').enumerate();
-    parts
-        .map(|(place, part)| if place % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +81,6 @@ mod tests {
         {
             assert!(page.contains(part), "{part}: {page}");
         }
-        assert_eq!(marked_up("a < `b&c`"), "a &lt; <code>b&amp;c</code>");
         let list = list();
         assert!(CATALOGUE.iter().all(|it| list.contains(&format!("\"/problems/{}\"", it.code))));
     }

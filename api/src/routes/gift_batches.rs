@@ -2,6 +2,7 @@
 
 use super::gifts::GiftSent;
 use crate::Api;
+use crate::allowance::Left;
 use crate::error::{Error, Problem};
 use crate::extract::{ClientAddress, Json, UserCaller};
 use crate::page::COIN;
@@ -89,18 +90,18 @@ async fn send_gifts(
     user: UserCaller,
     address: ClientAddress,
     Json(GiftBatch { items }): Json<GiftBatch>,
-) -> Result<Json<GiftsSent>, Error> {
+) -> Result<(Left, Json<GiftsSent>), Error> {
     if items.is_empty() || items.len() > MOST_GIFTS {
         return Err(Error::field("items", format!("a batch has 1 to {MOST_GIFTS} gifts")));
     }
     // The request itself was counted when it came.
     let further = u32::try_from(items.len() - 1).unwrap_or(u32::MAX);
-    api.count_requests(&address, further)?;
+    let left = Left(api.count_requests(&address, further)?);
     let asked: Vec<(ClientKey, Sending)> = items.into_iter().map(GiftOfBatch::keyed).collect();
     let outcomes = api.app.gifts.send_together(user.person(), &asked).await?;
     let items = outcomes.into_iter().zip(asked).enumerate();
     let items = items.map(|(index, (outcome, (_, asked)))| GiftOutcome::of(index, outcome, &asked));
-    Ok(Json(GiftsSent { items: items.collect() }))
+    Ok((left, Json(GiftsSent { items: items.collect() })))
 }
 
 impl GiftOfBatch {

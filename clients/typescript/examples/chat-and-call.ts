@@ -10,8 +10,8 @@ export async function chatAndCall(baseUrl: string, phone: string, askForCode: ()
 
   // One socket for the whole app. It comes back by itself; being connected is what makes a call run.
   const live = muneem.live();
-  live.on("wallet:update", (wallet) => console.log(`you have ${wallet.spendable_milli / 1000} coins`));
-  live.on("call:warning", ({ seconds_left }) => console.log(`coins for ${seconds_left} more seconds`));
+  live.on("wallet:updated", (wallet) => console.log(`you have ${wallet.spendable_milli / 1000} coins`));
+  live.on("call:warned", ({ seconds_left }) => console.log(`coins for ${seconds_left} more seconds`));
   live.on("call:paused", () => console.log("the other side is away, nothing is charged"));
   live.onWelcome((_, { missed }) => missed && console.log("back again: read what is shown once more"));
   await live.ready();
@@ -24,9 +24,9 @@ export async function chatAndCall(baseUrl: string, phone: string, askForCode: ()
     const price = host!.rates.find((rate) => rate.medium === medium)?.price_milli_per_minute ?? 0;
     const fields = { host: host!.person, medium, price_seen_milli_per_minute: price };
     const { call } = await live.request("call:invite", fields);
-    const over = live.next("call:end", (end) => end.call === call);
+    const over = live.next("call:ended", (end) => end.call === call);
     // Nobody may answer, and the ring ends.
-    const answer = await Promise.race([live.next("call:answer", (it) => it.call === call), over]);
+    const answer = await Promise.race([live.next("call:answered", (it) => it.call === call), over]);
     if ("accepted" in answer && answer.accepted) {
       await during(call);
       await live.request("call:end", { call });

@@ -1,9 +1,9 @@
 import { keyedRequests } from "./generated/operations.js";
 import { newKey } from "./keys.js";
-import { isAboutToken, Problem, type ProblemBody } from "./problem.js";
+import { isAboutToken, Problem } from "./problem.js";
 import { backOff, PATIENCE, retrying } from "./retry.js";
 import type { Grant, Session } from "./session.js";
-import type { Pushes, SocketAnswers, SocketFields, SocketRequests, Welcome } from "./types.js";
+import type { Pushes, ServerFrame, SocketAnswers, SocketFields, SocketRequests, Welcome } from "./types.js";
 
 export interface LiveSettings {
   /** After this long without a word the server is asked for one, and after as long again it counts as gone. */
@@ -39,18 +39,9 @@ interface Asked {
   readonly fail: (problem: Problem) => void;
 }
 
-interface Reply {
-  readonly reply_to: number | null;
-  readonly ok: boolean;
-  readonly data?: unknown;
-  readonly problem?: ProblemBody;
-}
-
-interface Push {
-  readonly push: keyof Pushes;
-  readonly offset?: number;
-  readonly data: unknown;
-}
+/** Every reply names the request that it answers; a push answers none. */
+type Reply = Extract<ServerFrame, { reply_to: unknown }>;
+type Push = Exclude<ServerFrame, Reply>;
 
 type Listener = (data: never, info: PushInfo) => void;
 
@@ -232,13 +223,13 @@ export class LiveSocket {
       sent: true,
       settle: (reply) => {
         if (socket !== this.#socket) return;
-        if (reply.ok) this.#begin(reply.data as Welcome, first);
+        if (reply.type === "auth:done") this.#begin(reply.data, first);
         // The close that follows says the same.
         else if (!first) void this.#renew(grant);
       },
       fail: () => undefined,
     });
-    socket.send(JSON.stringify({ id, type: "auth", token: grant?.accessToken }));
+    socket.send(JSON.stringify({ id, type: "auth", data: { token: grant?.accessToken } }));
   }
 
   #begin(welcome: Welcome, first: boolean): void {
@@ -351,11 +342,11 @@ export class LiveSocket {
         frame: JSON.stringify({ id, type, data }),
         sent: false,
         settle: (reply) => {
-          const problem = reply.ok ? undefined : new Problem(reply.problem ?? {}, 0, key);
+          const problem = reply.type === "refused" ? new Problem(reply.problem, 0, key) : undefined;
           // It waits for the fresh token.
           if (problem && isAboutToken(problem)) return void this.#renew(this.#grant);
           done();
-          if (problem) reject(problem);
+          if (reply.type === "refused") reject(problem);
           else resolve(reply.data as T);
         },
         fail: (problem) => {
@@ -377,23 +368,24 @@ export class LiveSocket {
   #hear(text: string): void {
     this.#heardAt = Date.now();
     this.#pingedAt = undefined;
-    const frame = JSON.parse(text) as Reply | Push;
-    if ("push" in frame) return this.#pushed(frame);
-    const asked = frame.reply_to === null ? undefined : this.#asked.get(frame.reply_to);
-    if (!asked) return;
+    const frame = JSON.parse(text) as ServerFrame;
+    if (!("reply_to" in frame)) return this.#pushed(frame);
+    const id = frame.reply_to as number | null;
+    const asked = id === null ? undefined : this.#asked.get(id);
+    if (id === null || !asked) return;
     asked.sent = false;
-    if (asked.frame === "") this.#asked.delete(frame.reply_to!);
+    if (asked.frame === "") this.#asked.delete(id);
     asked.settle(frame);
   }
 
   #pushed(frame: Push): void {
-    const { push, offset, data } = frame;
+    const { type, offset, data } = frame;
     if (offset !== undefined) {
       if (offset <= this.#floor) return;
       this.#reach(offset);
     }
-    if (push === "auth:expired") void this.#renew(this.#grant);
-    for (const listener of this.#listeners.get(push) ?? []) listener(data as never, { offset });
+    if (type === "auth:expired") void this.#renew(this.#grant);
+    for (const listener of this.#listeners.get(type) ?? []) listener(data as never, { offset });
   }
 
   #reach(revision: number): void {

@@ -52,6 +52,8 @@ export type Pushes = gateway["schemas"]["Pushes"];
 /** What can be asked for over the socket, by name. */
 export type SocketRequests = gateway["schemas"]["Requests"];
 export type SocketAnswers = gateway["schemas"]["Answers"];
+/** Any frame that the server sends, known by its `type`. */
+export type ServerFrame = gateway["schemas"]["ServerFrame"];
 /** What the server answers when the socket has signed in. */
 export type Welcome = gateway["schemas"]["Welcome"];
 /** The fields of a socket request; the client makes the key where none is given. */

@@ -15,7 +15,7 @@ story("the example of the README chats, calls, sends a gift and pays for it", as
   const [user, host] = [await world.newUserWith(1_000_000), await world.newHost()];
   const atHost = host.client.live();
   const heard: string[] = [];
-  atHost.on("call:invite", ({ call, medium }) => {
+  atHost.on("call:invited", ({ call, medium }) => {
     heard.push(medium);
     void atHost.request("call:answer", { call, accept: true });
   });

@@ -144,7 +144,10 @@ impl Gifts {
     /// A frame over a socket, whose first one signs in.
     fn frame(&self, connection: u32, id: u64) -> String {
         if id == 0 {
-            return format!(r#"{{"id":0,"type":"auth","token":"{}"}}"#, self.sender(connection).token);
+            return format!(
+                r#"{{"id":0,"type":"auth","data":{{"token":"{}"}}}}"#,
+                self.sender(connection).token
+            );
         }
         format!(r#"{{"id":{id},"type":"gift:send","data":{}}}"#, self.fields(connection))
     }

@@ -136,9 +136,9 @@ async fn reply(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<()> {
     loop {
         let came = socket.next().await.context("the server closed a socket")??;
         if let Message::Text(text) = came
-            && text.starts_with(r#"{"reply_to""#)
+            && text.contains(r#","reply_to":"#)
         {
-            anyhow::ensure!(text.contains(r#""ok":true"#), "a request was refused: {text}");
+            anyhow::ensure!(!text.starts_with(r#"{"type":"refused""#), "a request was refused: {text}");
             return Ok(());
         }
     }

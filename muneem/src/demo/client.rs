@@ -86,7 +86,7 @@ impl Client {
         let (stream, _) = tokio_tungstenite::connect_async(&url).await.context("the socket was refused")?;
         let mut socket = Socket::new(stream);
         let token = self.token.clone().context("nobody is signed in")?;
-        socket.send(json!({ "type": "auth", "token": token })).await?;
+        socket.send(json!({ "type": "auth", "data": { "token": token } })).await?;
         Ok(socket)
     }
 }
@@ -140,7 +140,7 @@ impl Socket {
             let came = self.receive().await?;
             if came["reply_to"] != json!(id) {
                 self.pushes.push_back(came);
-            } else if came["ok"] == json!(true) {
+            } else if came["type"] != "refused" {
                 return Ok(came["data"].clone());
             } else {
                 bail!("{} was refused: {}", frame["type"], came["problem"]);
@@ -155,7 +155,7 @@ impl Socket {
     pub async fn push(&mut self, name: &str) -> anyhow::Result<Value> {
         loop {
             let came = self.next_push().await.with_context(|| format!("no push {name} came"))?;
-            if came["push"] == name {
+            if came["type"] == name {
                 return Ok(came["data"].clone());
             }
         }

@@ -171,7 +171,7 @@ async fn call(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     });
     let ring = user.request("call:invite", invitation).await?;
     let call = text(&ring, "call")?;
-    host.push("call:invite").await?;
+    host.push("call:invited").await?;
     report.step("Asha rings; price and balance were checked before it rang.");
     host.request("call:answer", json!({ "call": call, "accept": true })).await?;
     report.step("Meera takes the call: the first increment is charged now, one more each second.");
@@ -206,8 +206,8 @@ async fn listen(
     loop {
         let came = user.next_push().await?;
         let data = &came["data"];
-        match came["push"].as_str().unwrap_or_default() {
-            "call:tick" => {
+        match came["type"].as_str().unwrap_or_default() {
+            "call:ticked" => {
                 heard.ticks = number(data, "number")?;
                 let total = coins(number(data, "charged_total_milli")?);
                 report.step(format!("increment {}: {total} charged so far", heard.ticks));
@@ -222,11 +222,11 @@ async fn listen(
                     ));
                 }
             }
-            "call:warning" => {
+            "call:warned" => {
                 heard.warnings += 1;
                 report.step(format!("A warning: coins for {} more seconds.", data["seconds_left"]));
             }
-            "call:end" => {
+            "call:ended" => {
                 heard.end = data.clone();
                 report.step("The coins are used up, and the server hangs up.");
                 return Ok(heard);
@@ -279,7 +279,7 @@ pub fn expected_host_rest_milli() -> i64 {
 /// Waits for the wallet in which a field has this value.
 async fn wallet_with(socket: &mut Socket, field: &str, value: i64) -> anyhow::Result<Value> {
     loop {
-        let wallet = socket.push("wallet:update").await?;
+        let wallet = socket.push("wallet:updated").await?;
         let found = number(&wallet, field)?;
         ensure!(found <= value, "the wallet holds {} where {} were bought", coins(found), coins(value));
         if found == value {

@@ -1,18 +1,28 @@
 //! What others see of a person.
 
+use moka::sync::Cache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-/// A person as the other side of a call, a gift or a payment sees them: a host by their profile, others by the name
-/// that they chose.
+/// How long a card is taken from memory: a new name is seen in pushes by then.
+const GOOD_FOR: Duration = Duration::from_secs(10);
+/// Cards in memory; the least used ones make room. About 12 MB where every name and address is as long as can be.
+const CAPACITY: u64 = 20_000;
+/// How long the news of many people may be held up for the names in them.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A person as others see them: a host by their profile, others by the name that they chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, FromRow, JsonSchema)]
 pub struct PersonCard {
     pub id: Uuid,
     /// Null for somebody who has chosen none.
     pub name: Option<String>,
+    /// The address of a picture. Null for somebody who has chosen none.
     pub avatar_url: Option<String>,
 }
 
@@ -48,4 +58,41 @@ pub async fn cards(pool: &PgPool, people: &[Uuid]) -> Result<HashMap<Uuid, Perso
 /// When Postgres fails.
 pub async fn card(pool: &PgPool, person: Uuid) -> Result<PersonCard, sqlx::Error> {
     Ok(cards(pool, &[person]).await?.remove(&person).unwrap_or_else(|| PersonCard::blank(person)))
+}
+
+/// Cards for pushes: taken from memory where they can be, since many people are told of the same few.
+#[derive(Clone)]
+pub struct Cards {
+    pool: PgPool,
+    lately: Cache<Uuid, PersonCard>,
+}
+
+impl Cards {
+    pub fn new(pool: PgPool) -> Cards {
+        Cards { pool, lately: Cache::builder().max_capacity(CAPACITY).time_to_live(GOOD_FOR).build() }
+    }
+
+    /// The cards of these people, each as it was within the last seconds. News do not wait long for names: whose card
+    /// cannot be looked up in time is left out.
+    pub async fn of(&self, people: &BTreeSet<Uuid>) -> HashMap<Uuid, PersonCard> {
+        let mut found = HashMap::with_capacity(people.len());
+        let mut missing = Vec::new();
+        for person in people {
+            match self.lately.get(person) {
+                Some(card) => drop(found.insert(*person, card)),
+                None => missing.push(*person),
+            }
+        }
+        match timeout(PATIENCE, cards(&self.pool, &missing)).await {
+            Ok(Ok(looked_up)) => {
+                for (person, card) in looked_up {
+                    self.lately.insert(person, card.clone());
+                    found.insert(person, card);
+                }
+            }
+            Ok(Err(fault)) => tracing::warn!(%fault, "the cards of people cannot be looked up"),
+            Err(_) => tracing::warn!("the cards of people cannot be looked up in time"),
+        }
+        found
+    }
 }

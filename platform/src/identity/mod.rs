@@ -13,7 +13,7 @@ pub mod tokens;
 
 pub use access::{AccessChange, AccessChanges};
 pub use agencies::{Agencies, Agency, AgencyError};
-pub use cards::{PersonCard, card, cards};
+pub use cards::{Cards, PersonCard, card, cards};
 pub use otp::{Otp, OtpConfig, OtpError, OtpStarted, Requester, Verified};
 pub use people::{People, PeopleError, Person, Role, Wanted};
 pub use phone::{Phone, PhoneInvalid, PhoneVault};

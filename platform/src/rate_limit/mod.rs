@@ -26,6 +26,15 @@ pub struct RateLimited {
     pub retry_after_seconds: u32,
 }
 
+/// What is left of a limit once something was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    pub limit: u32,
+    pub remaining: u32,
+    /// When all of it is there again.
+    pub reset_seconds: u32,
+}
+
 #[derive(Clone)]
 pub struct RateLimiter {
     shared: SharedRedis,
@@ -71,8 +80,8 @@ impl RateLimiter {
         Self { shared, local: Arc::default(), requests: Arc::new(Tally::new("requests")) }
     }
 
-    /// Counts so many of the requests that an address may make in a minute, or none of them and says when to come back.
-    /// Waits for nobody: the nodes exchange their counts in the background.
+    /// Counts so many of the requests that an address may make in a minute and says how many are left, or counts none of
+    /// them and says when to come back. Waits for nobody: the nodes exchange their counts in the background.
     ///
     /// # Errors
     /// When fewer were left in this minute.
@@ -82,7 +91,7 @@ impl RateLimiter {
         count: u32,
         per_minute: u32,
         now: DateTime<Utc>,
-    ) -> Result<(), RateLimited> {
+    ) -> Result<Allowance, RateLimited> {
         self.requests.check(address, count, per_minute, now)
     }
 

@@ -4,7 +4,7 @@
 //! the last exchange, so a client who spreads requests over nodes gets at most what fits into [`EXCHANGE`] more on
 //! each. While Redis is away a limit holds on each node.
 
-use super::RateLimited;
+use super::{Allowance, RateLimited};
 use crate::shared_redis::SharedRedis;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
@@ -60,8 +60,15 @@ impl Tally {
         Tally { name, counts: Mutex::default() }
     }
 
-    /// Counts so many hits of a minute's `limit`, or none of them and says when to come back.
-    pub fn check(&self, key: &str, hits: u32, limit: u32, now: DateTime<Utc>) -> Result<(), RateLimited> {
+    /// Counts so many hits of a minute's `limit` and says what is left of it, or counts none of them and says when to
+    /// come back.
+    pub fn check(
+        &self,
+        key: &str,
+        hits: u32,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Allowance, RateLimited> {
         let now_ms = now.timestamp_millis();
         let mut counts = self.lock();
         if now_ms - counts.swept_at_ms >= SWEEP_MS {
@@ -78,13 +85,15 @@ impl Tally {
         if count.is_over(now_ms) {
             *count = Count::new(now_ms);
         }
-        if count.here + count.elsewhere + u64::from(hits) > u64::from(limit) {
-            let left_ms = count.began_ms + MINUTE_MS - now_ms;
-            let seconds = u64::try_from(left_ms).unwrap_or(0).div_ceil(1_000);
-            return Err(RateLimited { retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX) });
-        }
+        let left_ms = count.began_ms + MINUTE_MS - now_ms;
+        let seconds = u64::try_from(left_ms).unwrap_or(0).div_ceil(1_000);
+        let reset_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let counted = count.here + count.elsewhere + u64::from(hits);
+        let Some(remaining) = u64::from(limit).checked_sub(counted) else {
+            return Err(RateLimited { retry_after_seconds: reset_seconds });
+        };
         count.here += u64::from(hits);
-        Ok(())
+        Ok(Allowance { limit, remaining: u32::try_from(remaining).unwrap_or(u32::MAX), reset_seconds })
     }
 
     /// Tells the other nodes what was counted here, and hears what they have counted of the same keys.
@@ -139,6 +148,19 @@ mod tests {
         assert_eq!(hit("k", 69), Some(1), "what was refused does not count");
         assert_eq!([hit("k", 70), hit("k", 70), hit("k", 70)], [None, None, Some(60)]);
         assert_eq!(hit("k", 68), Some(62), "a clock that steps back gives nothing anew");
+    }
+
+    #[test]
+    fn what_is_left_is_told_with_each_hit() {
+        let tally = Tally::new("t");
+        let left = |hits, seconds| {
+            let left = tally.check("k", hits, 5, at(seconds)).ok()?;
+            Some((left.limit, left.remaining, left.reset_seconds))
+        };
+        assert_eq!(left(1, 0), Some((5, 4, 60)));
+        assert_eq!(left(3, 20), Some((5, 1, 40)));
+        assert_eq!([left(2, 20), left(1, 59), left(1, 59)], [None, Some((5, 0, 1)), None]);
+        assert_eq!(left(1, 60), Some((5, 4, 60)), "the next minute");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Client {
         let config = WebSocketConfig::default().read_buffer_size(1_024).write_buffer_size(0);
         let url = format!("ws://{}/v1/ws", self.address);
         let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
-        let auth = serde_json::json!({ "id": 1, "type": "auth", "token": token });
+        let auth = serde_json::json!({ "id": 1, "type": "auth", "data": { "token": token } });
         self.ask(&mut socket, auth.to_string()).await?;
         drop(permit);
         self.done.send(())?;
@@ -121,7 +121,7 @@ impl Client {
             if let Message::Text(text) = came
                 && text.contains("reply_to")
             {
-                anyhow::ensure!(text.contains(r#""ok":true"#), "a request was refused: {text}");
+                anyhow::ensure!(!text.contains(r#""type":"refused""#), "a request was refused: {text}");
                 return Ok(());
             }
         }
