@@ -190,16 +190,16 @@ impl Document {
 
     fn operation(&mut self, action: &str, name: &str, replies: Option<&[&str]>) {
         let in_channel = |name: &str| json!({ "$ref": format!("{CHANNEL}/messages/{name}") });
+        let said = |field: &str| self.messages[name].get(field).and_then(Value::as_str).unwrap_or_default();
+        let (summary, more) = (said("summary"), said("description"));
         let mut operation = json!({
             "action": action,
             "title": self.messages[name]["name"],
-            "summary": self.messages[name]["summary"],
+            "summary": summary,
+            "description": if more.is_empty() { summary.to_owned() } else { format!("{summary}\n\n{more}") },
             "channel": { "$ref": CHANNEL },
             "messages": [in_channel(name)],
         });
-        if let Some(description) = self.messages[name].get("description") {
-            operation["description"] = description.clone();
-        }
         if let Some(replies) = replies {
             let messages: Vec<Value> = replies.iter().map(|name| in_channel(name)).collect();
             operation["reply"] = json!({ "channel": { "$ref": CHANNEL }, "messages": messages });

@@ -50,9 +50,9 @@ impl Teller {
         self.steps.push(json!({ "part": title }));
     }
 
-    /// Something that no frame tells.
-    fn happens(&mut self, note: &str) {
-        self.steps.push(json!({ "note": note }));
+    /// Something that no frame tells: in a few words, and in whole sentences.
+    fn happens(&mut self, what: &str, note: &str) {
+        self.steps.push(json!({ "happens": what, "note": note }));
     }
 
     fn asks(&mut self, who: Side, request: impl Into<Request>, note: &str) {
@@ -268,7 +268,7 @@ fn seen(person: PersonId, status: PresenceStatus) -> Push {
     Push::PresenceUpdated(PresencePush { person, status })
 }
 
-/// The sequences, each with its steps: `{part}` is a heading, `{note}` something that no frame tells, and
+/// The sequences, each with its steps: `{part}` is a heading, `{happens, note}` something that no frame tells, and
 /// `{from, to, frame, note}` a frame.
 pub(crate) fn sequences() -> Vec<Value> {
     vec![a_call(), a_ring(), a_token(), others()]
@@ -325,6 +325,7 @@ fn a_call() -> Value {
 
     it.part("Heartbeat");
     it.happens(
+        "ping and pong of the WebSocket, every 4 seconds",
         "Every 4 seconds the server sends a WebSocket ping on each socket, and the library answers with a pong.",
     );
     it.asks(User, Ping {}, "A browser cannot see pings. When it has heard nothing for a while, it asks.");
@@ -332,6 +333,7 @@ fn a_call() -> Value {
 
     it.part("The connection breaks");
     it.happens(
+        "the user's network is gone",
         "The user's network is gone. After 8 seconds without a word, or at once when the socket closes:",
     );
     let paused = PausedPush {
@@ -412,7 +414,7 @@ fn a_ring() -> Value {
     it.asks(User, invite(), "");
     it.answered(User, &ringing(), "");
     it.told(Host, None, &Push::CallInvited(ring()), "");
-    it.asks(User, CallCancel { call: call() }, "The user thinks better of it.");
+    it.asks(User, CallCancel { call: call() }, "The user does not want to wait.");
     it.answered(User, &Cancelled { call: call() }, "");
     it.both_told(None, &ended("cancelled", None, None), "A ring costs nothing, so no charge is told.");
     it.asks(Host, CallAnswer { call: call(), accept: true }, "Too late.");
@@ -425,11 +427,16 @@ fn a_token() -> Value {
     use Side::User;
     let mut it = Teller::default();
     it.happens(
+        "the token expires",
         "Refresh the access token over HTTP a while before `token_expires_at` of the welcome, and send it. If you do not:",
     );
     it.told(User, None, &Push::AuthExpired(ExpiredPush { closes_at: at(910_000) }), "60 seconds are left.");
     it.asks(User, auth(), "The fresh token, on the same socket.");
-    it.answered(User, &welcome(user(), 131, None, at(860_000)), "The socket goes on as if nothing had been.");
+    it.answered(
+        User,
+        &welcome(user(), 131, None, at(860_000)),
+        "The socket stays open, and nothing was missed.",
+    );
     it.sequence("token", "A token that expires", "A socket outlives the token that it was opened with.")
 }
 

@@ -232,6 +232,7 @@ pub enum ChosenStatus {
 pub struct Welcome {
     /// Whom the socket speaks for.
     pub person: PersonId,
+    /// What you may act as.
     #[schemars(extend("items" = { "type": "string", "enum": ["user", "host", "agency", "admin"] }))]
     pub roles: Vec<String>,
     /// The revision of the journal that this welcome is as of. Each later event that concerns you is pushed.

@@ -40,9 +40,9 @@ fn drawn(name: &str, steps: &[Value]) -> String {
         } else if step.get("frame").is_none() {
             let _ = write!(
                 rows,
-                "<a href=\"#{name}-{number}\"><text class=\"happens\" x=\"{}\" y=\"{y}\">see step {}</text></a>",
+                "<a href=\"#{name}-{number}\"><text class=\"happens\" x=\"{}\" y=\"{y}\">{}</text></a>",
                 WIDTH / 2,
-                number_of(steps, number)
+                escaped(text(&step["happens"]))
             );
         } else {
             rows.push_str(&arrow(name, number, step, y));
@@ -148,7 +148,7 @@ mod tests {
             { "from": "user", "to": "server", "note": "Now.", "frame": { "data": {}, "id": 1, "type": "call:invite" } },
             { "from": "server", "to": "host", "note": "", "frame": { "type": "call:invited", "data": { "a": "<b>" } } },
             { "from": "server", "to": "user", "note": "", "frame": { "type": "call:invite:done", "reply_to": 1 } },
-            { "note": "Time passes." },
+            { "happens": "time", "note": "Time passes." },
         ] }));
         for part in [
             "x1=\"110\" y1=\"114\" x2=\"351\"",
@@ -158,7 +158,7 @@ mod tests {
             "<li id=\"call-1\"><details><summary>user to server: <a href=\"#call:invite\">",
             "{\n  &quot;type&quot;: &quot;call:invite&quot;,\n  &quot;id&quot;: 1,\n  &quot;data&quot;: {}\n}",
             "&lt;b&gt;",
-            "see step 4",
+            "<a href=\"#call-4\"><text class=\"happens\" x=\"360\" y=\"204\">time</text></a>",
             "<li id=\"call-4\">Time passes.</li></ol>",
         ] {
             assert!(told.contains(part), "{part}\n{told}");

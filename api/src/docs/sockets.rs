@@ -133,7 +133,9 @@ impl<'a> Page<'a> {
         for (name, schema) in object["properties"].as_object().into_iter().flatten() {
             let kind = self.kind(schema);
             let optional = if required.contains(&name.as_str()) { "" } else { ", optional" };
-            let about = schema["description"].as_str().map(marked_up).unwrap_or_default();
+            // A field that needs no words of its own is what its schema says.
+            let said = schema["description"].as_str().or(self.resolved(schema)["description"].as_str());
+            let about = said.map(marked_up).unwrap_or_default();
             let _ = write!(
                 rows,
                 "<tr><td><code>{name}</code></td><td>{kind}{optional}</td><td>{about}</td></tr>"
