@@ -1,8 +1,8 @@
 //! What happens around every request.
 
 use crate::Api;
-use crate::csv::NEXT_CURSOR;
 use crate::allowance::{self, Left};
+use crate::csv::NEXT_CURSOR;
 use crate::error::Error;
 use crate::extract::address_of;
 use crate::observe::{REQUEST_ID, TRACEPARENT, observe};

@@ -1,8 +1,8 @@
 //! The HTTP API under `/v1`: a file per resource in [`routes`]. A handler extracts, calls one thing and
 //! responds; what may go wrong is in [`error`]. The OpenAPI document is made from the handlers.
 
-mod csv;
 mod allowance;
+mod csv;
 mod docs;
 pub mod error;
 mod extract;

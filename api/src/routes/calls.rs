@@ -207,7 +207,7 @@ async fn answer_call(
         api.app.calls.reject(host.person(), CallId(call), api.now()).await?;
         None
     };
-    Ok(changed(call, receipt))
+    Ok(Answered::changed(receipt.as_ref(), CallChanged::new(call, receipt)))
 }
 
 /// Cancel a call
@@ -237,12 +237,7 @@ async fn end_call(
     Path(call): Path<Uuid>,
 ) -> Result<Answered<CallChanged>, Error> {
     let receipt = api.app.calls.end(caller.person(), key, CallId(call), api.now()).await?;
-    Ok(changed(call, receipt))
-}
-
-fn changed(call: Uuid, receipt: Option<Receipt>) -> Answered<CallChanged> {
-    let replayed = receipt.is_some_and(|it| it.duplicate);
-    Answered::of(StatusCode::OK, replayed, CallChanged::new(call, receipt))
+    Ok(Answered::changed(receipt.as_ref(), CallChanged::new(call, receipt)))
 }
 
 list_query! { CallsQuery {} }
