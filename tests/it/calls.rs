@@ -206,8 +206,13 @@ async fn over_http_a_call_runs_the_same_way(pool: PgPool) {
     let ask = json!({ "host": host.id, "medium": "voice", "price_seen_milli_per_minute": PRICE });
     let key = new_key();
     let ring = world.post_with_key(&user, "/v1/calls", key, ask.clone()).await.expect_ok();
-    let again = world.post_with_key(&user, "/v1/calls", key, ask).await.expect_ok();
-    assert_eq!(ring["call"], again["call"], "the same key is the same ring");
+    let again = world.post_with_key(&user, "/v1/calls", key, ask).await;
+    assert_eq!(
+        (&again.body["call"], again.status.as_u16()),
+        (&ring["call"], 201),
+        "the same key is the same ring"
+    );
+    assert!(again.headers.contains_key("idempotent-replayed"), "and it says so: {:?}", again.headers);
     let path = format!("/v1/calls/{}", ring["call"].as_str().expect("a call"));
     let stranger = world.new_person().await;
     for who in [&user, &stranger] {

@@ -148,7 +148,7 @@ requests! {
         /// price, the request is refused with `call_price_changed`.
         price_seen_milli_per_minute: i64,
         /// The idempotency key of this ring, at best a UUIDv7. If you send the request again with the same key, you get
-        /// the same ring and the host's phone does not ring twice.
+        /// the same ring, and the host's phone rings once.
         key: String,
     }
 

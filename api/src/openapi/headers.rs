@@ -6,8 +6,6 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
 
-/// Take a key, but answer a retry with the thing itself as it is now.
-const WITHOUT_RECEIPT: [&str; 1] = ["invite"];
 /// Give a command under a key that the server makes of what is asked.
 const KEYED_BY_THE_THING: [&str; 1] = ["answer_call"];
 /// Payment gateways send from few addresses, and are not limited.
@@ -83,7 +81,7 @@ pub fn add(document: &mut Value) {
 fn is_replayed(operation: &mut Value) -> bool {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let takes_key = parameters_of(operation).any(|it| it["name"] == "Idempotency-Key");
-    (takes_key && !WITHOUT_RECEIPT.contains(&id.as_str())) || KEYED_BY_THE_THING.contains(&id.as_str())
+    takes_key || KEYED_BY_THE_THING.contains(&id.as_str())
 }
 
 /// Whether answers of this status can say when to ask again.
@@ -151,7 +149,7 @@ mod tests {
             ("Idempotent-Replayed", "send_gift", true),
             ("Idempotent-Replayed", "end_call", true),
             ("Idempotent-Replayed", "answer_call", true),
-            ("Idempotent-Replayed", "invite", false),
+            ("Idempotent-Replayed", "invite", true),
             ("Idempotent-Replayed", "get_wallet", false),
             ("RateLimit-Limit", "get_wallet", true),
             ("RateLimit-Remaining", "take_razorpay_webhook", false),

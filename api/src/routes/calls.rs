@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId, rfc3339};
 use ledger_runtime::Receipt;
-use platform::calls::{Invitation, Invited, Ring, SeenRing};
+use platform::calls::{Invitation, Ring, Rung, SeenRing};
 use platform::commands::CommandError;
 use platform::identity::{self, PersonCard};
 use projections::CallRow;
@@ -146,9 +146,9 @@ async fn invite(
         medium: asked.medium,
         price_seen_milli_per_minute: asked.price_seen_milli_per_minute,
     };
-    let Invited { ring, replayed } = api.app.calls.invite(key, invitation).await?;
+    let Rung { ring, is_retry } = api.app.calls.invite(key, invitation).await?;
     let seen = seen(&api, ring, user.person()).await?;
-    Ok(Answered::of(StatusCode::CREATED, replayed, view(seen, None, user.person())))
+    Ok(Answered::of(StatusCode::CREATED, is_retry, view(seen, None, user.person())))
 }
 
 #[derive(Deserialize, ToSchema)]

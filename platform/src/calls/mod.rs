@@ -7,7 +7,7 @@ mod rings;
 mod stopping;
 mod sweep;
 
-pub use rings::{Ring, SeenRing, medium_name};
+pub use rings::{Ring, Rung, SeenRing, medium_name};
 pub use stopping::Sides;
 
 use crate::attendance::Attendance;
@@ -85,13 +85,6 @@ pub struct Calls {
     pub(crate) turns: Turns,
 }
 
-/// A ring that was asked for.
-pub struct Invited {
-    pub ring: Ring,
-    /// Whether this is the answer to a retry.
-    pub replayed: bool,
-}
-
 /// Turns of people: somebody waits for themselves, and now and then for one of the few who share their turn.
 #[derive(Clone)]
 pub(crate) struct Turns(Arc<[Mutex<()>; 64]>);
@@ -110,12 +103,12 @@ impl Turns {
 }
 
 impl Calls {
-    /// Rings a host. The same key again answers the same ring.
+    /// Rings a host. The same key again answers the same ring, and nobody hears of it anew.
     ///
     /// # Errors
     /// Price, balance, and whether both are free are checked before it rings; nothing is charged yet. A payer who
     /// rings too often is refused with `rate_limited`.
-    pub async fn invite(&self, key: ClientKey, asked: Invitation) -> Result<Invited, CommandError> {
+    pub async fn invite(&self, key: ClientKey, asked: Invitation) -> Result<Rung, CommandError> {
         // Copies of one request come one after the other, so that each finds the ring that the first has made.
         let _turn = self.turns.of(asked.payer).lock().await;
         let now = self.commands.now().await?;
@@ -126,7 +119,7 @@ impl Calls {
             if let Some(ring) = self.ring(id.derive("call")).await?
                 && Timestamp::from(now).since(ring.created_at.into()) <= KEY_LIFE_MS
             {
-                return Ok(Invited { ring: ring.made_by(&asked)?, replayed: true });
+                return Ok(Rung { ring: ring.made_by(&asked)?, is_retry: true });
             }
         }
         let call: CallId = ids[0].derive("call");
@@ -134,11 +127,13 @@ impl Calls {
         self.count_ring(asked.payer, now).await?;
         let metering = self.settings.metering().await?;
         let expires_at = now + TimeDelta::seconds(i64::from(metering.ring_seconds));
-        let ring = self.start_ring(call, &asked, now, expires_at).await?;
-        for seen in self.seen_by(asked.host, vec![ring.clone()]).await? {
-            self.bus.send(&[asked.host], News::Rings(seen));
+        let rung = self.start_ring(call, &asked, now, expires_at).await?;
+        if !rung.is_retry {
+            for seen in self.seen_by(asked.host, vec![rung.ring.clone()]).await? {
+                self.bus.send(&[asked.host], News::Rings(seen));
+            }
         }
-        Ok(Invited { ring, replayed: false })
+        Ok(rung)
     }
 
     async fn count_ring(&self, payer: PersonId, now: DateTime<Utc>) -> Result<(), CommandError> {

@@ -36,6 +36,14 @@ impl Ring {
     }
 }
 
+/// What an invitation came to.
+#[derive(Clone, Debug)]
+pub struct Rung {
+    pub ring: Ring,
+    /// Whether the ring was there before: the same invitation had come under the same key.
+    pub is_retry: bool,
+}
+
 /// A ring, with the card of the side that is not its viewer.
 #[derive(Clone, Debug)]
 pub struct SeenRing {
@@ -107,7 +115,7 @@ impl Calls {
         asked: &Invitation,
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
-    ) -> Result<Ring, CommandError> {
+    ) -> Result<Rung, CommandError> {
         let mut tx = self.pool.begin().await?;
         let other: Option<Ring> =
             sqlx::query_as("SELECT * FROM app.rings WHERE payer = $1 AND status = 'ringing' FOR UPDATE")
@@ -146,14 +154,15 @@ impl Calls {
             let first = self.ring(call).await?;
             let pending =
                 CommandError::Refused { code: "ring_pending", message: "another ring has just begun" };
-            return first.ok_or(pending).and_then(|first| first.made_by(asked));
+            let ring = first.ok_or(pending)?.made_by(asked)?;
+            return Ok(Rung { ring, is_retry: true });
         };
         tx.commit().await?;
         if let Some(other) = other {
             let news = News::RingEnded { call: CallId(other.call), reason: "cancelled" };
             self.bus.send(&[PersonId(other.host)], news);
         }
-        Ok(ring)
+        Ok(Rung { ring, is_retry: false })
     }
 
     pub(super) async fn ring(&self, call: CallId) -> Result<Option<Ring>, CommandError> {
