@@ -102,7 +102,7 @@ async fn access_tokens_are_in_no_log_line_at_any_level(pool: PgPool) {
     let auth = json!({ "id": 1, "type": "auth", "data": { "token": token } }).to_string();
     socket.send(Message::text(auth)).await.expect("it is sent");
     let welcome = socket.next().await.expect("an answer").expect("a frame").into_text().expect("text");
-    assert!(welcome.contains("\"ok\":true"), "{welcome}");
+    assert!(welcome.contains("\"auth:done\""), "{welcome}");
     let again = json!({ "refresh_token": refresh });
     let again = http.post(format!("{url}/v1/auth/refresh")).json(&again).send().await.expect("an answer");
     assert_eq!(again.status(), StatusCode::OK);
