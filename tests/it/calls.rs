@@ -88,6 +88,29 @@ async fn of_several_rings_the_host_takes_one_and_the_others_hear_busy(pool: PgPo
 }
 
 #[sqlx::test(migrations = false)]
+async fn what_rings_after_a_call_began_is_not_told_busy_by_its_beginning(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (_, host, mut first, mut at_host) = pair(&world).await;
+    let second_user = world.new_user_with(1_000_000).await;
+    let mut second = world.connect(&second_user).await;
+    let later = first.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    // As it stands when the first call ended at once, and the others are told of its beginning after that.
+    sqlx::query("UPDATE app.rings SET created_at = created_at + interval '1 minute'")
+        .execute(&pool)
+        .await
+        .expect("the ring");
+    let taken = second.request("call:invite", invitation(&host)).await["data"]["call"].clone();
+    at_host.request("call:answer", json!({ "call": taken, "accept": true })).await;
+    assert_eq!(ring_status(&world, &second_user, &taken).await, "running");
+    assert_eq!(
+        at_host.request("call:end", json!({ "call": taken, "key": new_key() })).await["type"],
+        "call:end:done"
+    );
+    let answer = at_host.request("call:answer", json!({ "call": later, "accept": true })).await;
+    assert_eq!(answer["type"], "call:answer:done", "it still rings: {answer}");
+}
+
+#[sqlx::test(migrations = false)]
 async fn ringing_another_host_ends_the_first_ring(pool: PgPool) {
     let world = World::start(&pool).await;
     let (_, host, mut at_user, mut at_host) = pair(&world).await;

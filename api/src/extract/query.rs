@@ -14,8 +14,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query)
             .map_err(|fault| Unreadable::Query { field: None, problem: fault.to_string() })?;
-        // Postgres keeps no such character, so nothing has it.
-        if let Some((field, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
+        // Postgres keeps no such character, so nothing has it. A cursor is read by its list.
+        if let Some((field, _)) =
+            pairs.iter().find(|(field, value)| value.contains('\0') && field != "cursor")
+        {
             let problem = "must not contain the character NUL".to_owned();
             return Err(Unreadable::Query { field: Some(field.clone()), problem }.into());
         }

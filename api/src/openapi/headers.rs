@@ -62,7 +62,9 @@ pub fn add(document: &mut Value) {
             for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
                 for (header, name, _) in &described {
                     let is_sent = match header {
-                        it if *it == receipt::REPLAYED => is_replayed && ["200", "201"].contains(&&**status),
+                        it if *it == receipt::REPLAYED => {
+                            is_replayed && ["200", "201", "202"].contains(&&**status)
+                        }
                         it if *it == RETRY_AFTER => waits(status),
                         // A request that runs into a fault of ours, or out of time, is answered by an outer layer.
                         _ => is_limited && !["500", "504"].contains(&&**status),
@@ -138,6 +140,7 @@ mod tests {
             names,
             [
                 "Idempotent-Replayed",
+                "Next-Cursor",
                 "RateLimit-Limit",
                 "RateLimit-Remaining",
                 "RateLimit-Reset",

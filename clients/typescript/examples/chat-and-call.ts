@@ -1,4 +1,4 @@
-import { Muneem, Problem } from "muneem-client";
+import { answerOf, endOf, Muneem, Problem } from "muneem-client";
 
 /** A user finds a host who is online, chats for a while, then calls, and reads what it cost. */
 export async function chatAndCall(baseUrl: string, phone: string, askForCode: () => Promise<string>) {
@@ -24,9 +24,12 @@ export async function chatAndCall(baseUrl: string, phone: string, askForCode: ()
     const price = host!.rates.find((rate) => rate.medium === medium)?.price_milli_per_minute ?? 0;
     const fields = { host: host!.person, medium, price_seen_milli_per_minute: price };
     const { call } = await live.request("call:invite", fields);
-    const over = live.next("call:ended", (end) => end.call === call);
+    // A push can get lost with its connection: each time the socket is back, the call says how it stands.
+    const now = () => muneem.get("/v1/calls/{call}", { path: { call } });
+    const over = live.next("call:ended", (end) => end.call === call, async () => endOf(await now()));
+    const taken = live.next("call:answered", (it) => it.call === call, async () => answerOf(await now()));
     // Nobody may answer, and the ring ends.
-    const answer = await Promise.race([live.next("call:answered", (it) => it.call === call), over]);
+    const answer = await Promise.race([taken, over]);
     if ("accepted" in answer && answer.accepted) {
       await during(call);
       await live.request("call:end", { call });

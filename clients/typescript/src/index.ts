@@ -1,3 +1,4 @@
+export { answerOf, endOf } from "./calls.js";
 export { Muneem, type Settings } from "./client.js";
 export { newKey } from "./keys.js";
 export { type LiveSettings, LiveSocket, type LiveState } from "./live.js";

@@ -112,14 +112,33 @@ export class LiveSocket {
     return () => listeners.delete(listener as Listener);
   }
 
-  /** The next push of this name that fits. */
-  next<N extends keyof Pushes>(name: N, fits: (data: Pushes[N]) => boolean = () => true): Promise<Pushes[N]> {
-    return new Promise((resolve) => {
-      const stop = this.on(name, (data) => {
-        if (!fits(data)) return;
-        stop();
+  /**
+   * The next push of this name that fits; rejects when the socket closes for good. A push can get lost with its
+   * connection, so `instead` is asked each time the socket is back: what it returns is taken for the push.
+   */
+  next<N extends keyof Pushes>(
+    name: N,
+    fits: (data: Pushes[N]) => boolean = () => true,
+    instead?: () => Promise<Pushes[N] | undefined>,
+  ): Promise<Pushes[N]> {
+    return new Promise((resolve, reject) => {
+      if (this.#end) return reject(this.#end);
+      const stops: (() => void)[] = [];
+      const came = (data: Pushes[N] | undefined) => {
+        if (data === undefined) return;
+        for (const stop of stops) stop();
         resolve(data);
-      });
+      };
+      stops.push(this.on(name, (data) => came(fits(data) ? data : undefined)));
+      stops.push(
+        this.onState((state) => {
+          if (state !== "closed") return;
+          for (const stop of stops) stop();
+          reject(this.#end ?? ended());
+        }),
+      );
+      // Where it cannot be asked, the push may still come, or the next connection asks again.
+      if (instead) stops.push(this.onWelcome(() => void instead().then(came, () => undefined)));
     });
   }
 
@@ -202,14 +221,21 @@ export class LiveSocket {
     this.#socket = socket;
     this.#openedAt = this.#heardAt = Date.now();
     this.#pingedAt = undefined;
-    socket.onopen = () => this.#signIn(socket);
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      this.#signIn(socket);
+    };
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#hear(String(event.data));
     };
     socket.onclose = (event) => {
       if (socket === this.#socket) this.#lost(event.code);
     };
-    socket.onerror = () => undefined;
+    // Of a connection that nobody took, some programs are told this alone, or this long before the close.
+    socket.onerror = () => {
+      if (socket === this.#socket && !opened) this.#lost(1006);
+    };
     this.#heartbeat = setInterval(() => this.#listenForSilence(), this.#settings.quietMs / 4);
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type LiveSocket, type LiveState, Muneem, Problem } from "../src/index.js";
+import { endOf, type LiveSocket, type LiveState, Muneem, Problem } from "../src/index.js";
 import { Proxy } from "./proxy.js";
 import { story, theWorld } from "./the-world.js";
 import { codeFor, type Person, PRICE } from "./world.js";
@@ -77,6 +77,55 @@ story("a connection that breaks comes back, and says that something was missed",
     assert.equal(missed, true);
     live.close();
   }));
+
+story("a push that was lost with its connection is made up for when the socket is back", () =>
+  withProxy(async (proxy) => {
+    const world = theWorld();
+    const [user, host] = [await world.newUserWith(1_000_000), await world.newHost()];
+    const client = await behind(proxy, user);
+    const [live, atHost] = [client.live(), host.client.live()];
+    await Promise.all([live.ready(), atHost.ready()]);
+    const rings = atHost.next("call:invited");
+    const { call } = await live.request("call:invite", { host: host.id, medium: "chat", price_seen_milli_per_minute: PRICE });
+    await rings;
+    const asked = async () => endOf(await client.get("/v1/calls/{call}", { path: { call } }));
+    const over = live.next("call:ended", (end) => end.call === call, asked);
+    const away = becomes(live, "waiting");
+    proxy.cutAndRefuse();
+    await away;
+    await atHost.request("call:answer", { call, accept: false });
+    proxy.restore();
+    assert.deepEqual(await over, { call, reason: "rejected" });
+    live.close();
+    atHost.close();
+  }));
+
+story("a server that nobody listens for is tried again after a short pause, and found when it is back", () =>
+  withProxy(async (proxy) => {
+    const user = await theWorld().newUser();
+    const live = (await behind(proxy, user)).live();
+    await live.ready();
+    const { port } = proxy;
+    let tries = 0;
+    live.onState((state) => void (tries += Number(state === "connecting")));
+    const thrice = new Promise<void>((resolve) => live.onState(() => void (tries >= 3 && resolve())));
+    await proxy.leave();
+    await thrice;
+    await proxy.comeBack(port);
+    await live.ready();
+    live.close();
+  }));
+
+story("who waits for a push hears that the socket has closed", async () => {
+  const user = await theWorld().newUser();
+  const live = user.client.live();
+  await live.ready();
+  const waiting = live.next("call:invited");
+  live.close();
+  const closed = (fault: unknown) => fault instanceof Problem && fault.code === "closed";
+  await assert.rejects(waiting, closed);
+  await assert.rejects(live.next("call:invited"), closed);
+});
 
 story("a request whose connection breaks is sent again under its key", () =>
   withProxy(async (proxy) => {

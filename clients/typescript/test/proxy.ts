@@ -23,10 +23,14 @@ export class Proxy {
     return proxy;
   }
 
-  get url(): string {
+  get port(): number {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("no port");
-    return `http://127.0.0.1:${address.port}`;
+    return address.port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
   }
 
   #join(client: Socket): void {
@@ -71,6 +75,19 @@ export class Proxy {
   restore(): void {
     if (this.#silent || this.#muted) this.cut();
     this.#silent = this.#muted = this.#refusing = false;
+  }
+
+  /** Nobody listens at the port any more. */
+  async leave(): Promise<void> {
+    this.cut();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  /** Somebody listens at the port again. */
+  async comeBack(port: number): Promise<void> {
+    this.#server.listen(port, "127.0.0.1");
+    await once(this.#server, "listening");
   }
 
   close(): void {

@@ -11,6 +11,7 @@ pub use rings::{Ring, Rung, SeenRing, medium_name};
 pub use stopping::Sides;
 
 use crate::attendance::Attendance;
+use crate::clock;
 use crate::commands::{CommandError, Commands};
 use crate::hosts::Hosts;
 use crate::identity::Role;
@@ -229,11 +230,12 @@ impl Calls {
         match self.commands.give_as(Actor::Person(host), Key::Natural(call.to_string()), command).await {
             Ok(receipt) => {
                 if receipt.recorded {
+                    let began_at = clock::now();
                     self.bus.send(&[payer, host], News::Answered { call, accepted: true });
                     // The call runs: what is amiss with other rings is no reason to say that it does not.
                     let told = async {
                         self.ring_has_call(call).await?;
-                        self.tell_others_busy(host, payer, now).await
+                        self.tell_others_busy(host, payer, began_at).await
                     };
                     if let Err(fault) = told.await {
                         warn!(%fault, %call, "a call has begun, and other rings did not hear of it");
@@ -365,15 +367,18 @@ impl Calls {
         &self,
         host: PersonId,
         payer: PersonId,
-        now: DateTime<Utc>,
+        began_at: DateTime<Utc>,
     ) -> Result<(), CommandError> {
+        // The call may be over by now, and another one ring: nobody rings somebody who is in a call, so that what rang
+        // after it began is of a later time.
         let others: Vec<Ring> = sqlx::query_as(
-            "UPDATE app.rings SET status = 'busy', decided_at = $3 WHERE host IN ($1, $2) AND status = 'ringing'
+            "UPDATE app.rings SET status = 'busy', decided_at = $3
+             WHERE host IN ($1, $2) AND status = 'ringing' AND created_at <= $3
              RETURNING *",
         )
         .bind(host.0)
         .bind(payer.0)
-        .bind(now)
+        .bind(began_at)
         .fetch_all(&self.pool)
         .await?;
         for ring in others {

@@ -13,7 +13,7 @@ use super::people::{PeopleError, Role};
 use super::sessions::{EndReason, end_all};
 use crate::audit::{self, Author, Change};
 use chrono::{DateTime, Utc};
-use ledger_core::PersonId;
+use ledger_core::{PersonId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -220,7 +220,7 @@ impl RestrictionKind {
 
 impl Restriction {
     fn as_json(&self) -> serde_json::Value {
-        json!({ "scope": self.scope, "kind": self.kind, "reason": self.reason, "since": self.since })
+        json!({ "scope": self.scope, "kind": self.kind, "reason": self.reason, "since": Timestamp::from(self.since).to_string() })
     }
 }
 
