@@ -126,7 +126,7 @@ async fn a_call_is_told_as_it_is_drawn(pool: PgPool) {
     drop(std::mem::replace(&mut at_user.socket, world.open_socket().await));
     at_host.push("call:paused").await;
     let welcome = at_user.again(&world, &user).await;
-    assert_eq!(welcome["data"]["active_call"]["paused"], true, "{welcome}");
+    assert_eq!(welcome["data"]["active_call"]["call"], call, "{welcome}");
     for side in [&mut at_user, &mut at_host] {
         side.push("call:resumed").await;
         side.push("call:ticked").await;

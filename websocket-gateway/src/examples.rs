@@ -372,7 +372,8 @@ fn a_call() -> Value {
     it.answered(
         User,
         &welcome(user(), 108, Some(standing), at(19_000)),
-        "`active_call` is all that is needed to show the call again.",
+        "`active_call` is all that is needed to show the call again. Where time runs again by now, `paused` is false and \
+         `offset` is that of `call:resumed`.",
     );
     it.told(Host, None, &seen(user(), PresenceStatus::Busy), "");
     let resumed = Push::CallResumed(ResumedPush { call: call(), resumed_at: at(19_100) });
