@@ -23,7 +23,7 @@ pub enum MediumWord {
 #[schema(as = PersonCard)]
 #[expect(dead_code, reason = "only the document shows it")]
 pub struct PersonCardView {
-    pub id: Uuid,
+    pub person: Uuid,
     /// A host's display name, or the name that the person chose; null for somebody who has chosen none.
     pub name: Option<String>,
     pub avatar_url: Option<String>,

@@ -186,7 +186,7 @@ async fn assert_world_is_whole(deployment: &Deployment) {
 
 /// The admin gives the user a coin, on the connection that the client has open.
 async fn give_bonus(http: &reqwest::Client, url: &str, admin: &Value, user: &Value) -> StatusCode {
-    let bonus = json!({ "user": user["person"]["id"], "coins_milli": 1_000 });
+    let bonus = json!({ "user": user["person"]["person"], "coins_milli": 1_000 });
     let token = admin["tokens"]["access_token"].as_str().expect("a token");
     let request = http.post(format!("{url}/v1/admin/bonuses")).bearer_auth(token).json(&bonus);
     let answer = request.header("idempotency-key", new_key().to_string()).send().await;

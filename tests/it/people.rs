@@ -19,10 +19,11 @@ async fn rings_calls_gifts_and_statements_say_who_the_other_side_is(pool: PgPool
     call_me(&world, &user, json!({ "name": "Asha", "avatar_url": "https://img.example/asha.webp" })).await;
     let me = call_me(&world, &user, json!({ "name": "Asha R" })).await;
     assert_eq!(me["avatar_url"], "https://img.example/asha.webp", "what is left out stays");
-    let of_user = json!({ "id": user.id, "name": "Asha R", "avatar_url": "https://img.example/asha.webp" });
+    let of_user =
+        json!({ "person": user.id, "name": "Asha R", "avatar_url": "https://img.example/asha.webp" });
     // Other people see a host by their profile, whatever their own name is.
     call_me(&world, &host, json!({ "name": "Private" })).await;
-    let of_host = json!({ "id": host.id, "name": host_name, "avatar_url": null });
+    let of_host = json!({ "person": host.id, "name": host_name, "avatar_url": null });
 
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let asked = json!({
@@ -84,7 +85,7 @@ async fn admins_find_people_by_phone_name_and_role(pool: PgPool) {
         let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
         let page = world.get(Some(&world.admin), &path).await.expect_ok();
         let items = page["items"].as_array().expect("items").clone();
-        let ids: Vec<Value> = items.iter().map(|it| it["id"].clone()).collect();
+        let ids: Vec<Value> = items.iter().map(|it| it["person"].clone()).collect();
         (ids, page["next_cursor"].as_str().map(str::to_owned))
     };
     let (asha_id, ashok_id, host_id) = (json!(asha.id), json!(ashok.id), json!(host.id));

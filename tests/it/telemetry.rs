@@ -309,7 +309,7 @@ async fn every_request_is_one_line_of_the_access_log_and_none_holds_a_token(pool
         let signed_in = sign_in(&http, &url, &new_phone()).await;
         let token = signed_in["tokens"]["access_token"].as_str().expect("a token");
         let refresh = signed_in["tokens"]["refresh_token"].as_str().expect("a token");
-        let me = signed_in["person"]["id"].as_str().expect("an id");
+        let me = signed_in["person"]["person"].as_str().expect("an id");
         let requests = [
             ("mine", Method::GET, "/v1/wallet".to_owned(), Some(token), "/v1/wallet", 200),
             ("nobodys", Method::GET, "/v1/wallet".to_owned(), None, "/v1/wallet", 401),

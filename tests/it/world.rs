@@ -140,7 +140,7 @@ impl World {
         let verified = self.post(None, "/v1/auth/otp/verify", proof).await;
         assert_eq!(verified.status, StatusCode::OK, "{}", verified.body);
         Person {
-            id: verified.body["person"]["id"].as_str().expect("a person").parse().expect("a uuid"),
+            id: verified.body["person"]["person"].as_str().expect("a person").parse().expect("a uuid"),
             phone: phone.to_owned(),
             token: verified.body["tokens"]["access_token"].as_str().expect("a token").to_owned(),
             refresh: verified.body["tokens"]["refresh_token"].as_str().expect("a token").to_owned(),

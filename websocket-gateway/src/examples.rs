@@ -129,7 +129,7 @@ fn at(ms: i64) -> DateTime<Utc> {
 fn card_of(person: PersonId) -> PersonCard {
     let (name, picture) = if person == user() { ("Asha", "asha") } else { ("Meera", "meera") };
     let avatar_url = Some(format!("https://img.example/{picture}.webp"));
-    PersonCard { id: person.0, name: Some(name.to_owned()), avatar_url }
+    PersonCard { person: person.0, name: Some(name.to_owned()), avatar_url }
 }
 
 fn other_of(side: Side) -> PersonCard {

@@ -304,7 +304,7 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     let invite = host.next("call:invited").await;
     let data = json!({"call": CALL, "payer": USER, "host": HOST, "medium": "voice",
         "price_milli_per_minute": 60_000, "expires_at": moment,
-        "other": {"id": USER, "name": null, "avatar_url": null}});
+        "other": {"person": USER, "name": null, "avatar_url": null}});
     assert_eq!(invite, json!({"type": "call:invited", "data": data}));
     let answer = host.next("call:answered").await;
     assert_eq!(answer, json!({"type": "call:answered", "data": {"call": CALL, "accepted": false}}));

@@ -268,6 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_named_by_what_they_are_of() {
+        let document = crate::openapi();
+        let schemas = document["components"]["schemas"].as_object().expect("schemas");
+        let with_id: Vec<&String> = schemas
+            .iter()
+            .filter(|(_, schema)| schema.to_string().contains("\"id\":{"))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(with_id, ["Scope"], "there it is of an agency or of a host");
+    }
+
+    #[test]
     fn every_answer_is_described() {
         let document = crate::openapi();
         for (method, path, operation) in operations() {

@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 /// One change that somebody made.
 #[derive(Serialize, ToSchema)]
 struct AuditEntry {
-    id: Uuid,
+    entry: Uuid,
     #[serde(serialize_with = "rfc3339::serialize")]
     at: DateTime<Utc>,
     /// The person who made the change; null for the operator at the server's command line.
@@ -73,7 +73,7 @@ impl From<Row> for AuditEntry {
             revision,
         } = row;
         AuditEntry {
-            id,
+            entry: id,
             at,
             actor,
             action,

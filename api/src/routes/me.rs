@@ -21,8 +21,8 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 #[derive(Serialize, ToSchema)]
 pub struct PersonView {
-    /// The same id as user and as host.
-    pub id: Uuid,
+    /// Their id, the same as user and as host.
+    pub person: Uuid,
     pub name: Option<String>,
     pub avatar_url: Option<String>,
     #[schema(value_type = Vec<RoleWord>)]
@@ -34,7 +34,7 @@ pub struct PersonView {
 impl From<Person> for PersonView {
     fn from(person: Person) -> PersonView {
         let Person { id, name, avatar_url, roles, created_at } = person;
-        PersonView { id: id.0, name, avatar_url, roles, created_at }
+        PersonView { person: id.0, name, avatar_url, roles, created_at }
     }
 }
 

@@ -38,7 +38,7 @@ story("a token that is used up is refreshed before it is sent", async () => {
   const { seen, fetch } = wire("/v1/auth/refresh");
   const user = await signIn(url, newPhone(), { fetch });
   await age(user.store, url, { accessExpiresAt: Date.now() - 1 });
-  assert.equal((await user.client.get("/v1/me")).id, user.id);
+  assert.equal((await user.client.get("/v1/me")).person, user.id);
   assert.equal(seen.asked, 1);
 });
 
@@ -46,7 +46,7 @@ story("a token that the server refuses is refreshed and the request is sent agai
   const { url } = theWorld().server;
   const user = await signIn(url, newPhone());
   await age(user.store, url, { accessToken: "not.a.token" });
-  assert.equal((await user.client.get("/v1/me")).id, user.id);
+  assert.equal((await user.client.get("/v1/me")).person, user.id);
 });
 
 story("a refresh whose reply is lost is asked for again and the session goes on", async () => {
@@ -54,10 +54,10 @@ story("a refresh whose reply is lost is asked for again and the session goes on"
   const { seen, fetch } = wire("/v1/auth/refresh", 2);
   const user = await signIn(url, newPhone(), { fetch });
   await age(user.store, url, { accessExpiresAt: 0 });
-  assert.equal((await user.client.get("/v1/me")).id, user.id);
+  assert.equal((await user.client.get("/v1/me")).person, user.id);
   assert.equal(seen.asked, 3, "two replies were lost");
   await age(user.store, url, { accessExpiresAt: 0 });
-  assert.equal((await user.client.get("/v1/me")).id, user.id, "what is kept is the token of the last reply");
+  assert.equal((await user.client.get("/v1/me")).person, user.id, "what is kept is the token of the last reply");
 });
 
 story("of ten requests at once one refreshes", async () => {
@@ -76,7 +76,7 @@ story("ten tabs without a lock between them refresh at once and all stay signed 
   for (let round = 0; round < 3; round++) {
     await age(first.store, url, { accessExpiresAt: 0 });
     const names = await Promise.all(tabs.map((tab) => tab.get("/v1/me")));
-    assert.deepEqual(new Set(names.map((me) => me.id)), new Set([first.id]), `round ${round}`);
+    assert.deepEqual(new Set(names.map((me) => me.person)), new Set([first.id]), `round ${round}`);
   }
 });
 
@@ -110,7 +110,7 @@ story("the app starts again with the session that it kept", async () => {
   const user = await signIn(url, newPhone());
   const again = new Muneem({ baseUrl: `${url}/`, store: user.store });
   assert.equal(await again.person(), user.id);
-  assert.equal((await again.get("/v1/me")).id, user.id);
+  assert.equal((await again.get("/v1/me")).person, user.id);
   await again.signOut();
   assert.equal(await user.client.person(), undefined, "they share the store");
 });

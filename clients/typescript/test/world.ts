@@ -74,5 +74,5 @@ export async function signIn(url: string, phone: string, settings: Partial<Setti
   const client = new Muneem({ baseUrl: url, ...settings, store });
   const started = await client.startSignIn(phone);
   const person = await client.finishSignIn(started, await codeFor(url, phone));
-  return { client, id: person.id, phone, store };
+  return { client, id: person.person, phone, store };
 }

@@ -40,7 +40,7 @@ impl Client {
         let proof = json!({ "phone": phone, "challenge": asked["challenge"], "code": sent["code"] });
         let verified = self.post("/v1/auth/otp/verify", proof).await?;
         let token = text(&verified["tokens"], "access_token")?;
-        let person = text(&verified["person"], "id")?;
+        let person = text(&verified["person"], "person")?;
         Ok((Client { token: Some(token), ..self.clone() }, person))
     }
 

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// A person as others see them: a host by their profile, others by the name that they chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, FromRow, JsonSchema)]
 pub struct PersonCard {
-    pub id: Uuid,
+    pub person: Uuid,
     /// Null for somebody who has chosen none.
     pub name: Option<String>,
     /// The address of a picture. Null for somebody who has chosen none.
@@ -28,8 +28,8 @@ pub struct PersonCard {
 
 impl PersonCard {
     /// Of somebody about whom nothing is known, such as a person whose data was erased.
-    pub fn blank(id: Uuid) -> PersonCard {
-        PersonCard { id, name: None, avatar_url: None }
+    pub fn blank(person: Uuid) -> PersonCard {
+        PersonCard { person, name: None, avatar_url: None }
     }
 }
 
@@ -42,14 +42,14 @@ pub async fn cards(pool: &PgPool, people: &[Uuid]) -> Result<HashMap<Uuid, Perso
         return Ok(HashMap::new());
     }
     let found: Vec<PersonCard> = sqlx::query_as(
-        "SELECT people.id, coalesce(hosts.display_name, people.name) AS name, people.avatar_url
+        "SELECT people.id AS person, coalesce(hosts.display_name, people.name) AS name, people.avatar_url
          FROM app.people LEFT JOIN app.hosts ON hosts.person = people.id AND hosts.status = 'approved'
          WHERE people.id = ANY($1)",
     )
     .bind(people)
     .fetch_all(pool)
     .await?;
-    Ok(found.into_iter().map(|card| (card.id, card)).collect())
+    Ok(found.into_iter().map(|card| (card.person, card)).collect())
 }
 
 /// The card of one person.
