@@ -70,6 +70,7 @@ pub fn assert_frame_documented(frame: &Value) {
     let message = messages.values().find(|message| message["name"] == frame["type"]);
     let message = message.unwrap_or_else(|| panic!("the document knows no message like {frame}"));
     assert_fits(&SOCKETS, &frame["type"].to_string(), &message["payload"], frame);
+    assert_times(&frame["type"].to_string(), frame);
 }
 
 /// The operation whose path has this form; one that spells a part out goes before one that leaves it open.

@@ -303,7 +303,7 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     // A client that compared offsets would take a ring for old news under that of an earlier event.
     let invite = host.next("call:invited").await;
     let data = json!({"call": CALL, "payer": USER, "host": HOST, "medium": "voice",
-        "price_milli_per_minute": 60_000, "expires_at": moment,
+        "price_milli_per_minute": 60_000, "expires_at": "2026-01-01T00:00:00.000Z",
         "other": {"person": USER, "name": null, "avatar_url": null}});
     assert_eq!(invite, json!({"type": "call:invited", "data": data}));
     let answer = host.next("call:answered").await;

@@ -13,7 +13,7 @@
 use crate::push::{RingPush, Standing};
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
-use ledger_core::{CallId, GiftId, GiftSendingId, Medium, PersonId};
+use ledger_core::{CallId, GiftId, GiftSendingId, Medium, PersonId, rfc3339};
 use platform::identity::Role;
 use platform::problem::Problem;
 use platform::reading::{self, Misfit};
@@ -238,6 +238,7 @@ pub struct Welcome {
     /// The revision of the journal that this welcome is as of. Each later event that concerns you is pushed.
     pub offset: u64,
     /// Send `auth` again on this socket before this moment. The socket is closed 60 seconds after it.
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub token_expires_at: DateTime<Utc>,
     /// The call that you are in. Absent when you are in none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +262,7 @@ pub struct Ringing {
     #[schemars(extend("enum" = ["ringing", "accepted", "rejected", "cancelled", "missed", "busy", "failed"]))]
     pub status: String,
     /// When the ring ends as missed unless the host answers.
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub expires_at: DateTime<Utc>,
 }
 
@@ -311,6 +313,7 @@ pub struct PresenceChosen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pong {
     /// The server's time.
+    #[serde(serialize_with = "rfc3339::serialize")]
     pub at: DateTime<Utc>,
 }
 

@@ -13,7 +13,7 @@ use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, Utc};
 use ledger_core::event::PauseCause;
 use ledger_core::{
-    AgencyId, Asset, CallId, GiftId, GiftSendingId, Medium, PersonId, PurchaseId, WithdrawalId,
+    AgencyId, Asset, CallId, GiftId, GiftSendingId, Medium, PersonId, PurchaseId, WithdrawalId, rfc3339,
 };
 use platform::calls::SeenRing;
 use platform::identity::PersonCard;
@@ -179,6 +179,7 @@ data! {
         medium: String,
         price_milli_per_minute: i64,
         /// When the ring ends as missed unless the host answers.
+        #[serde(serialize_with = "rfc3339::serialize")]
         expires_at: DateTime<Utc>,
         /// The person on the other side.
         other: PersonCard,
@@ -203,6 +204,7 @@ data! {
         free_seconds: u32,
         /// How long a side can be away before the call ends as lost.
         grace_seconds: u32,
+        #[serde(serialize_with = "rfc3339::serialize")]
         started_at: DateTime<Utc>,
         /// The person on the other side.
         other: PersonCard,
@@ -246,11 +248,13 @@ data! {
         /// What was given back: the charges of increments that began after that moment.
         returned_milli: i64,
         /// When the call ends as lost, unless both sides are back.
+        #[serde(serialize_with = "rfc3339::serialize")]
         lost_at: DateTime<Utc>,
     }
 
     ResumedPush {
         call: CallId,
+        #[serde(serialize_with = "rfc3339::serialize")]
         resumed_at: DateTime<Utc>,
     }
 
@@ -336,6 +340,7 @@ data! {
 
     ExpiredPush {
         /// When the socket is closed, unless a fresh token comes.
+        #[serde(serialize_with = "rfc3339::serialize")]
         closes_at: DateTime<Utc>,
     }
 
@@ -351,6 +356,7 @@ data! {
         increment_seconds: u32,
         free_seconds: u32,
         grace_seconds: u32,
+        #[serde(serialize_with = "rfc3339::serialize")]
         started_at: DateTime<Utc>,
         /// How many increments have begun.
         ticks: u32,
@@ -362,7 +368,11 @@ data! {
         /// Whether a side is away.
         paused: bool,
         /// While the call is paused: when it ends as lost, unless both sides are back.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "rfc3339::option::serialize"
+        )]
         lost_at: Option<DateTime<Utc>>,
         /// What the user can still spend. Only the user gets it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
