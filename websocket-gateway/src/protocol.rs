@@ -200,11 +200,11 @@ requests! {
         key: String,
     }
 
-    /// Chooses whether others see you as online while you are connected.
+    /// Chooses whether others see you as online while you are connected. For hosts.
     ///
     /// A host who is shown as offline cannot be rung. The choice lasts until it is changed, over all of the person's
     /// devices, which get `presence:updated`.
-    PresenceUpdate = "presence:update", needs None, answer PresenceChosen {
+    PresenceUpdate = "presence:update", needs Some(Role::Host), answer PresenceChosen {
         status: ChosenStatus,
     }
 

@@ -313,6 +313,7 @@ data! {
 
     PurchasePush {
         purchase: PurchaseId,
+        /// `refunded` when money went back, all of it or a part; `GET /v1/purchases/{purchase}` tells the two apart.
         #[schemars(extend("enum" = ["captured", "failed", "expired", "refunded"]))]
         status: String,
         asset: Asset,
