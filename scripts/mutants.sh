@@ -64,26 +64,55 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' 
   [[ ! -f $file ]] || printf '%s\0' "$file"
 done | tar --null -T - -cf - | tar -xmf - -C "$copy"
 
-say "building the whole program once"
+# tests_of <patch>: sets `run` to the command that runs the tests which the patch names. Stories about the whole program
+# start its binary, which is built before; other tests need their own package alone.
+tests_of() {
+  local words word packages=() names=() whole=
+  read -ra words <<<"$(header "$1" 'Caught by')"
+  ((${#words[@]})) || die "$1 names no tests: it needs a line 'Caught by: -p <package> <test>'"
+  for word in "${words[@]}"; do
+    case $word in
+      -p) ;;
+      integration-tests) whole=yes && packages+=("package($word)") ;;
+      *) if grep -qx "name = \"$word\"" ./*/Cargo.toml; then packages+=("package($word)"); else names+=("test($word)"); fi ;;
+    esac
+  done
+  run=(cargo nextest run --locked --cargo-quiet)
+  if [[ -n $whole ]]; then
+    ((${#names[@]})) || names=("all()")
+    run+=(--workspace -E "($(joined "${packages[@]}")) & ($(joined "${names[@]}"))")
+  else
+    run+=("${words[@]}")
+  fi
+}
+
+# joined <expression...>: one of them.
+joined() { local IFS='|' && echo "$*"; }
+
+# build_for_stories: the binary and the tests, when `run` needs them.
+build_for_stories() {
+  [[ " ${run[*]} " != *" --workspace "* ]] || in_copy cargo build --workspace --bins --tests --locked --quiet
+}
+
+# On the unbroken program the tests must pass, or their failure on a broken one would say nothing.
+say "the tests that the patches name, on the unbroken program"
 in_copy cargo build --workspace --bins --tests --locked --quiet
+for patch in "${patches[@]}"; do
+  tests_of "$patch"
+  if ! in_copy "${run[@]}" >"$home/log" 2>&1; then
+    tail -n 30 "$home/log"
+    die "${run[*]} does not pass on the unbroken program"
+  fi
+done
 
 number=0
 for patch in "${patches[@]}"; do
   number=$((number + 1))
   name=$(basename "$patch" .patch)
-  breaks=$(header "$patch" Breaks)
-  read -ra filter <<<"$(header "$patch" 'Caught by')"
-  ((${#filter[@]})) || die "$patch names no tests: it needs a line 'Caught by: -p <package> <test>'"
-  printf '[%d/%d] %s: %s\n' "$number" "${#patches[@]}" "$name" "$breaks"
-  run=(cargo nextest run --locked --cargo-quiet "${filter[@]}")
-
-  # On the whole program the tests must pass, or their failure on the broken one would say nothing.
-  if ! in_copy "${run[@]}" >"$home/log" 2>&1; then
-    tail -n 30 "$home/log"
-    die "${filter[*]} does not pass on the unbroken program"
-  fi
+  printf '[%d/%d] %s: %s\n' "$number" "${#patches[@]}" "$name" "$(header "$patch" Breaks)"
+  tests_of "$patch"
   apply "$root/$patch" || die "$patch does not apply any more; make it again from the code as it is"
-  if ! in_copy cargo build --workspace --bins --tests --locked --quiet >"$home/log" 2>&1; then
+  if ! build_for_stories >"$home/log" 2>&1; then
     tail -n 30 "$home/log"
     die "$patch breaks the build, not the behaviour"
   fi
@@ -92,8 +121,8 @@ for patch in "${patches[@]}"; do
   # 100 is nextest's word for "tests ran, and some failed".
   case $status in
     100) caught=$((caught + 1)) && printf '        caught by %s\n' "$(sed -nE 's/^ +(FAIL|TIMEOUT|ABORT|SIGABRT) \[[^]]*\] (\([^)]*\) )?//p' "$home/log" | head -n 1)" ;;
-    0) survived+=("$name") && printf '        SURVIVED %s\n' "${filter[*]}" ;;
-    *) tail -n 30 "$home/log" && die "the tests of $patch could not be run" ;;
+    0) survived+=("$name") && printf '        SURVIVED %s\n' "${run[*]}" ;;
+    *) tail -n 30 "$home/log" && die "the tests of $patch could not be run; does it break the build?" ;;
   esac
   apply -R "$root/$patch"
 done

@@ -35,13 +35,13 @@ use websocket_gateway::Gateway;
 /// How long requests and sockets that are under way may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How long a database connection is waited for: a request that waits longer is better refused.
+/// How long a request waits for a free database connection before it is refused.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a connection to Redis, or an answer from it, is waited for.
+/// How long the server waits for a connection to Redis, or for an answer from it.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often the times that were recorded are summed up.
+/// How often recorded durations are summed up into histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// A running server; it serves while `run` is polled.
@@ -49,7 +49,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub app: App,
     pub read: ReadModels,
-    /// In development, the window on what stands in for the world.
+    /// In development mode: the stand-ins of third parties, such as the outbox of one-time passwords.
     pub dev: Option<Dev>,
     listener: TcpListener,
     bounds: Bounds,
@@ -68,9 +68,9 @@ impl Server {
     /// # Errors
     /// When a setting is no good or a part cannot be reached; the text says which, and the mend.
     pub async fn start(config: Config, sockets: websocket_gateway::Config) -> anyhow::Result<Server> {
-        // Two libraries bring a TLS provider each; a bare configuration would not know which to take.
+        // Two libraries bring a TLS provider each, so one has to be chosen before TLS is used.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-        // First of all: what is counted before the recorder is there is lost.
+        // Before everything else: metrics that are counted before the recorder is installed are lost.
         let recorder = api::metrics::record();
         config.require_postgres()?;
         config.require_redis()?;
@@ -237,7 +237,8 @@ fn metering_worker(ledger: Ledger, sightings: Sightings, first: Metering) -> Wor
     })
 }
 
-/// The recorder keeps each single time until somebody asks for the figures. Nobody may ever ask.
+/// The metrics recorder keeps every single duration until the figures are read. They are summed up now and then, so that
+/// memory stays bounded where nobody reads them.
 fn metrics_worker(recorder: PrometheusHandle) -> Worker {
     Worker::new("metrics", move || {
         let recorder = recorder.clone();
@@ -277,7 +278,7 @@ fn bounds(config: &Config) -> anyhow::Result<Bounds> {
 pub async fn connect_postgres(config: &Config) -> anyhow::Result<PgPool> {
     let url = config.require_postgres()?;
     let place = || format!("PostgreSQL cannot be reached at {} (DATABASE_URL)", without_password(url));
-    // A pool only says that its time is up; one connection says why there is none.
+    // The pool reports a timeout only. A single connection reports the reason.
     let first = tokio::time::timeout(PATIENCE, PgConnection::connect(url)).await;
     first.context("it does not answer").and_then(|it| Ok(it?)).with_context(place)?.close().await.ok();
     let connect = PgPoolOptions::new()
@@ -304,7 +305,7 @@ pub async fn connect_redis(config: &Config) -> anyhow::Result<redis::aio::Connec
     connect.with_context(|| format!("Redis cannot be reached at {} (REDIS_URL)", without_password(url)))
 }
 
-/// An address as it may be printed.
+/// An address without its password, to be printed.
 pub fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &url[..scheme], &url[at + 1..]),
@@ -340,7 +341,7 @@ async fn check_keys(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses a journal that is not the database's: every balance would be another's, or zero.
+/// Refuses a journal that does not belong to this database: balances would be those of other people, or zero.
 async fn check_journal(pool: &PgPool, store: &dyn EventStore, config: &Config) -> anyhow::Result<()> {
     let Some(adopted) = platform::journal::adopted(pool).await? else { return Ok(()) };
     let folder = config.journal_dir().display().to_string();
@@ -419,13 +420,13 @@ fn api_config(config: &Config) -> api::Config {
         ..api::Config::default()
     };
     if config.mode == Mode::Development {
-        // One machine plays all clients.
+        // In development all clients come from one machine, so they share one address.
         api.requests_per_minute = 0;
     }
     api
 }
 
-/// The one sender so far writes codes to the log. In production that must be somebody's wish.
+/// The only sender so far writes one-time passwords to the log. In production the operator has to ask for that.
 fn otp_sender(config: &Config, outbox: OtpOutbox) -> anyhow::Result<OtpSender> {
     match (config.mode, config.otp_sender.as_str()) {
         (Mode::Development, "" | "console") | (Mode::Production, "console") => Ok(OtpSender::Console(outbox)),
@@ -437,7 +438,7 @@ fn otp_sender(config: &Config, outbox: OtpOutbox) -> anyhow::Result<OtpSender> {
     }
 }
 
-/// Development is one machine on which stories sign in over and over; limits stay, but wide.
+/// In development tests and demos sign in over and over from one machine, so the limits are wide.
 fn otp_limits(config: &Config) -> OtpConfig {
     match config.mode {
         Mode::Production => OtpConfig {

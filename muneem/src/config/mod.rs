@@ -17,7 +17,8 @@ use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// For one machine: secrets are made up, codes go to an outbox, Razorpay is a stand-in on loopback.
+    /// For a developer's machine: secrets are generated, one-time passwords go to an outbox, and Razorpay is a stand-in
+    /// on a loopback port.
     Development,
     Production,
 }
@@ -36,17 +37,17 @@ pub struct Config {
     pub listen: SocketAddr,
     pub database_url: SecretString,
     pub redis_url: SecretString,
-    /// The folder of the journal and, in development, of the secrets that were made up.
+    /// The folder of the journal and, in development, of the generated secrets.
     pub data_dir: PathBuf,
-    /// Where the operator's commands find the server.
+    /// The address at which the operator's commands reach the server.
     pub url: String,
-    /// Begins every key in Redis.
+    /// The prefix of every key in Redis.
     pub redis_prefix: String,
     /// `kid:hex,kid:hex`: the first signs access tokens, all verify them.
     pub jwt_keys: SecretString,
-    /// 32 bytes in hex: keys the hashes that phone numbers are found by.
+    /// 32 bytes in hex: the key of the hashes by which phone numbers are looked up.
     pub phone_pepper: SecretString,
-    /// 32 bytes in hex: seals phone numbers.
+    /// 32 bytes in hex: the key that encrypts phone numbers.
     pub sealing_key: SecretString,
     pub razorpay_url: String,
     pub razorpay_key_id: String,
@@ -57,9 +58,9 @@ pub struct Config {
     pub otp_sender: String,
     /// Origins of web pages that may call the API.
     pub cors_origins: Vec<HeaderValue>,
-    /// How long browsers may reach the server by HTTPS alone; 0 to say nothing about it.
+    /// The max-age of `Strict-Transport-Security`, in seconds; 0 sends no such header.
     pub hsts_seconds: u32,
-    /// Open connections at the most, WebSockets too; fewer when the process may not open as many files.
+    /// The most open connections, WebSockets included; fewer where the process may not open so many files.
     pub max_connections: u32,
     pub max_connections_per_address: u32,
     /// WebSocket connections of this server.
@@ -74,11 +75,11 @@ pub struct Config {
     pub socket_frames_per_second: u32,
     /// How long a connection may take to send the head of a request, or be open without sending one.
     pub header_timeout_seconds: u32,
-    /// A connection on which no byte moves for so long is closed.
+    /// A connection without any traffic for this long is closed.
     pub idle_timeout_seconds: u32,
-    /// Today's date where the journal's last event is more than a week ago and the clock is right all the same.
+    /// Today's date. Confirms that the clock is right although the journal's last event is more than a week old.
     pub clock_confirmed: Option<NaiveDate>,
-    /// The proxies that stand before the server: their word about a client's address is taken.
+    /// The proxies before the server, whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
     /// Requests that one client address may make in a minute; 0 for no limit.
     pub requests_per_minute: u32,
@@ -93,10 +94,10 @@ pub struct Config {
     pub otp_per_address_per_hour: u32,
     /// Wrong one-time passwords for one phone.
     pub otp_wrong_per_day: u32,
-    /// Connections to Postgres at the most.
+    /// The most connections to Postgres.
     pub database_connections: u32,
     pub log_format: LogFormat,
-    /// Where traces go by OTLP over HTTP; nowhere when empty.
+    /// The collector that traces are sent to by OTLP over HTTP. Empty: no traces are sent.
     pub otlp_endpoint: String,
 }
 
@@ -151,7 +152,7 @@ impl Config {
     /// Reads the settings from `muneem.toml` in the working folder and from the environment.
     ///
     /// # Errors
-    /// When a setting is unknown or its value is no good; the text names each, with an example.
+    /// When a setting is unknown or its value is invalid; the text names each of them, with an example.
     pub fn load() -> anyhow::Result<Config> {
         let file = match std::fs::read_to_string(table::FILE) {
             Ok(text) => Some(text),
@@ -199,10 +200,10 @@ impl Config {
         self.data_dir.join("journal")
     }
 
-    /// What `serve` and the operator's commands cannot do without.
+    /// Checks the settings that `serve` and the operator's commands need.
     ///
     /// # Errors
-    /// Names the missing setting and the mend.
+    /// Names the missing setting and what to do.
     pub fn require_postgres(&self) -> anyhow::Result<&str> {
         match self.database_url.expose_secret() {
             "" => bail!(
@@ -224,7 +225,7 @@ impl Config {
         }
     }
 
-    /// What must hold before anything is served.
+    /// Checks what must hold before anything is served.
     ///
     /// # Errors
     /// In development mode, when others than this machine could reach the server: it shows one-time passwords.

@@ -1,4 +1,4 @@
-//! The secrets of a deployment: given in production, made up in development; good enough, or refused.
+//! The secrets of a deployment: set in production, generated in development. Weak ones are refused.
 
 use super::{Config, Mode};
 use anyhow::{Context, bail, ensure};
@@ -11,18 +11,18 @@ use std::path::Path;
 
 /// A shorter secret can be guessed.
 const SHORTEST: usize = 12;
-/// With fewer different characters a secret is a pattern.
+/// A secret with fewer different characters can be guessed too.
 const FEWEST_DIFFERENT: usize = 6;
-/// What people write while they try things out.
+/// Words that people use as placeholders.
 const WELL_KNOWN: [&str; 8] =
     ["changeme", "password", "secret", "example", "default", "muneem", "12345678", "qwerty"];
 
 impl Config {
-    /// Fills in what development makes up, kept in the data folder so that a restart finds it again, and
-    /// refuses secrets that are missing, weak or used twice.
+    /// Generates the secrets of development and keeps them in the data folder, so that they are the same after a
+    /// restart. Refuses secrets that are missing, weak or used twice.
     ///
     /// # Errors
-    /// Names the setting that is no good, and the mend; never the secret.
+    /// Names the setting and what to do, and never shows the secret.
     pub fn with_secrets(mut self) -> anyhow::Result<Config> {
         let made_up = match self.mode {
             Mode::Production => None,
@@ -185,8 +185,7 @@ impl DevelopmentSecrets {
     }
 }
 
-/// Writes the whole file or none of it: whoever is killed in between leaves nothing that a next start would
-/// stumble over.
+/// Writes the whole file or nothing, so that a start that was killed meanwhile leaves no half-written file.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     // One that was left behind may have been made with other permissions.

@@ -1,4 +1,4 @@
-//! The names of the settings, an example of each, and how its text is read.
+//! The settings by name, with an example of each and how its text is parsed.
 
 use super::{Config, LogFormat, Mode};
 use anyhow::{Context, bail, ensure};
@@ -10,11 +10,11 @@ use std::str::FromStr;
 
 pub const FILE: &str = "muneem.toml";
 const PREFIX: &str = "MUNEEM_";
-/// Settings that other programs gave their names.
+/// Settings whose names other programs use too.
 const WITHOUT_PREFIX: [&str; 2] = ["database_url", "redis_url"];
-/// What the scripts around the program are set by.
+/// Settings of the scripts, which the program ignores.
 const OF_SCRIPTS: [&str; 2] = ["MUNEEM_POSTGRES_PORT", "MUNEEM_REDIS_PORT"];
-/// A name that differs by more is no misspelling.
+/// A name that differs by more letters is not taken for a misspelling.
 const NEAR: f64 = 0.75;
 
 pub struct Setting {
@@ -147,7 +147,7 @@ impl Setting {
         if WITHOUT_PREFIX.contains(&self.name) { capitals } else { format!("{PREFIX}{capitals}") }
     }
 
-    /// Reads the text of the setting. An empty one leaves it unset.
+    /// Parses the text of the setting. An empty text leaves it unset.
     fn apply(&self, config: &mut Config, place: &str, text: &str, faults: &mut Vec<String>) {
         if text.is_empty() {
             return;
@@ -159,12 +159,12 @@ impl Setting {
     }
 }
 
-/// Takes over what a `muneem.toml` says.
+/// Applies the settings of a `muneem.toml`.
 pub fn apply_file(config: &mut Config, text: &str, faults: &mut Vec<String>) {
     let table = match text.parse::<toml::Table>() {
         Ok(table) => table,
         Err(fault) => {
-            // The library's own text would quote the line, and a secret may stand in it.
+            // The library's own message quotes the line, which may hold a secret.
             let line =
                 fault.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
             return faults.push(format!("{FILE} is no TOML: {} (line {line})", fault.message()));
@@ -178,7 +178,7 @@ pub fn apply_file(config: &mut Config, text: &str, faults: &mut Vec<String>) {
         };
         match value {
             toml::Value::String(text) => setting.apply(config, &place, &text, faults),
-            // A number does not remember how it was spelled, and of a secret every character counts.
+            // TOML drops the spelling of numbers, and every character of a secret counts.
             toml::Value::Integer(number) if !setting.secret => {
                 setting.apply(config, &place, &number.to_string(), faults);
             }
@@ -188,7 +188,7 @@ pub fn apply_file(config: &mut Config, text: &str, faults: &mut Vec<String>) {
     }
 }
 
-/// Takes over what the environment says.
+/// Applies the settings of the environment.
 pub fn apply_variables(
     config: &mut Config,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
