@@ -6,7 +6,9 @@ use crate::settings::{Settings, SettingsError};
 use crate::validation::FieldError;
 use chrono::{DateTime, Utc};
 use integrations::razorpay::RazorpayError;
-use ledger_core::{Actor, Asset, ClientKey, Command, CommandId, Envelope, Key, PersonId, Policy, Rejection};
+use ledger_core::{
+    Actor, Asset, ClientKey, Command, CommandId, Envelope, Key, PersonId, Policy, Rejection, Timestamp,
+};
 use ledger_runtime::{ExecuteError, Ledger, Receipt, Status, Submitted};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -150,11 +152,7 @@ impl Commands {
     /// # Errors
     /// When the clock cannot be believed.
     pub async fn now(&self) -> Result<DateTime<Utc>, CommandError> {
-        let at = self.ledger.query(|_, at| at).await?;
-        match self.ledger.status() {
-            Status::ClockLeap(leap) => Err(ExecuteError::ClockLeap(leap).into()),
-            _ => Ok(at.to_utc()),
-        }
+        Ok(time_of(&self.ledger).await?.to_utc())
     }
 
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {
@@ -211,5 +209,44 @@ impl Commands {
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: payout.minimum_withdrawal_milli,
         })
+    }
+}
+
+async fn time_of(ledger: &Ledger) -> Result<Timestamp, ExecuteError> {
+    let at = ledger.query(|_, at| at).await?;
+    match ledger.status() {
+        Status::ClockLeap(leap) => Err(ExecuteError::ClockLeap(leap)),
+        _ => Ok(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_store::MemoryStore;
+    use ledger_core::JournalId;
+    use ledger_runtime::Clock;
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn the_ledger_s_time_stands_still_when_the_clock_is_set_back_and_is_not_told_while_it_has_leapt() {
+        let start = Timestamp(1_767_225_600_000);
+        let (wall, running, clock) = Clock::manual_that_leaps(start);
+        let journal = JournalId(Uuid::from_u128(9));
+        let opened = Ledger::open(Arc::new(MemoryStore::new()), clock, journal, |_, _| {}).await;
+        let (ledger, _writer) = opened.expect("a new journal");
+        let set = |wall_ms: i64, running_ms: i64| {
+            running.send_replace(start.plus_ms(running_ms));
+            wall.send_replace(start.plus_ms(wall_ms));
+        };
+        set(1_000, 1_000);
+        assert_eq!(time_of(&ledger).await, Ok(start.plus_ms(1_000)));
+        set(-59_000, 2_000);
+        let back = time_of(&ledger).await.expect("a small step back is none");
+        assert!(back >= start.plus_ms(1_000), "{back}");
+        set(26 * 3_600_000, 3_000);
+        assert!(matches!(time_of(&ledger).await, Err(ExecuteError::ClockLeap(_))));
+        set(4_000, 4_000);
+        assert_eq!(time_of(&ledger).await, Ok(start.plus_ms(4_000)));
     }
 }
