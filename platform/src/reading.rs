@@ -4,7 +4,9 @@
 //! sentence of that, so JSON is read into a [`Tree`] first, and the types are read from there.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::{Deserialize, forward_to_deserialize_any};
 use std::fmt;
 
@@ -89,6 +91,18 @@ enum Fault {
 impl de::Error for Fault {
     fn custom<T: fmt::Display>(text: T) -> Fault {
         Fault::Other(text.to_string())
+    }
+
+    fn invalid_type(given: Unexpected<'_>, expected: &dyn de::Expected) -> Fault {
+        Fault::Other(format!("must be {}, not {}", wanted(expected), named(given)))
+    }
+
+    fn invalid_value(given: Unexpected<'_>, expected: &dyn de::Expected) -> Fault {
+        Self::invalid_type(given, expected)
+    }
+
+    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Fault {
+        Fault::Other(format!("must be {}, not a list of {length}", wanted(expected)))
     }
 
     fn unknown_field(field: &str, _: &'static [&'static str]) -> Fault {
@@ -179,6 +193,46 @@ impl<'de> IntoDeserializer<'de, Fault> for Tree {
     }
 }
 
+/// What a type takes, in words that are not the program's.
+fn wanted(expected: &dyn de::Expected) -> String {
+    let text = expected.to_string();
+    match text.as_str() {
+        "i8" | "i16" | "i64" | "isize" => "a whole number".to_owned(),
+        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        "u64" | "usize" => "a whole number of 0 or more".to_owned(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u8" => format!("a whole number from 0 to {}", u8::MAX),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "a text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "an object".to_owned(),
+        other if other.starts_with("struct ") => "an object".to_owned(),
+        other if other.starts_with("tuple ") => "a list".to_owned(),
+        _ => text,
+    }
+}
+
+/// What was given. Of a text its beginning.
+fn named(given: Unexpected<'_>) -> String {
+    const SHOWN: usize = 40;
+    match given {
+        Unexpected::Bool(value) => value.to_string(),
+        Unexpected::Unsigned(value) => value.to_string(),
+        Unexpected::Signed(value) => value.to_string(),
+        Unexpected::Float(value) => value.to_string(),
+        Unexpected::Str(text) if text.chars().count() > SHOWN => {
+            format!("the text {:?}...", text.chars().take(SHOWN).collect::<String>())
+        }
+        Unexpected::Str(text) => format!("the text {text:?}"),
+        Unexpected::Unit | Unexpected::Option => "null".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "an object".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl<'de> Deserializer<'de> for Tree {
     type Error = Fault;
 
@@ -186,9 +240,12 @@ impl<'de> Deserializer<'de> for Tree {
         match self {
             Tree::Null => visitor.visit_unit(),
             Tree::Bool(value) => visitor.visit_bool(value),
-            Tree::Number(number) => {
-                number.deserialize_any(visitor).map_err(|fault| Fault::Other(fault.to_string()))
-            }
+            Tree::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(value), _, _) => visitor.visit_u64(value),
+                (None, Some(value), _) => visitor.visit_i64(value),
+                (None, None, Some(value)) => visitor.visit_f64(value),
+                (None, None, None) => Err(de::Error::custom("must be a number that 64 bits can hold")),
+            },
             Tree::Text(text) => visitor.visit_string(text),
             Tree::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter())),
             Tree::Object(pairs) => visitor.visit_map(MapDeserializer::new(pairs.into_iter())),
@@ -399,6 +456,41 @@ mod tests {
         ] {
             let Misfit::WrongType { field: named, problem } = misfit(text) else { panic!("{text}") };
             assert_eq!(named.as_deref(), field, "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_in_words_that_are_not_the_program_s() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only the types matter")]
+        struct Asked {
+            coins_milli: Option<i64>,
+            limit: Option<u32>,
+            online: Option<bool>,
+            name: Option<String>,
+            hosts: Option<Vec<String>>,
+            near: Option<Near>,
+        }
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only the types matter")]
+        struct Near {
+            city: String,
+            radius: i64,
+        }
+        for (text, told) in [
+            (r#"{"coins_milli": 1.5}"#, "must be a whole number, not 1.5"),
+            (r#"{"coins_milli": "7"}"#, "must be a whole number, not the text \"7\""),
+            (r#"{"coins_milli": 9223372036854775808}"#, "must be a whole number, not 9223372036854775808"),
+            (r#"{"limit": -1}"#, "must be a whole number from 0 to 4294967295, not -1"),
+            (r#"{"online": 1}"#, "must be true or false, not 1"),
+            (r#"{"name": {}}"#, "must be a text, not an object"),
+            (r#"{"hosts": "all"}"#, "must be a list, not the text \"all\""),
+            (r#"{"near": []}"#, "must be an object, not a list of 0"),
+            (r#"{"near": true}"#, "must be an object, not true"),
+        ] {
+            let fault = from_json::<Asked>(text.as_bytes()).expect_err("it does not fit");
+            let Misfit::WrongType { problem, .. } = fault else { panic!("{text}: {fault:?}") };
+            assert_eq!(problem, told, "{text}");
         }
     }
 

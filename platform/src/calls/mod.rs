@@ -115,8 +115,11 @@ impl Calls {
         let now = self.commands.now().await?;
         let key = Key::Client(key);
         check_key(&key, now.into())?;
-        let ids = command_ids(Actor::Person(asked.payer), "InviteCall", &key, now.into());
-        for id in &ids {
+        let ids_at =
+            |at: DateTime<Utc>| command_ids(Actor::Person(asked.payer), "InviteCall", &key, at.into());
+        let ids = ids_at(now);
+        // Those of the day after too: no event holds the time of a ring, and the clock may have been set back.
+        for id in ids.iter().chain(&ids_at(now + TimeDelta::days(1))) {
             if let Some(ring) = self.ring(id.derive("call")).await?
                 && Timestamp::from(now).since(ring.created_at.into()) <= KEY_LIFE_MS
             {
