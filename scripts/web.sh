@@ -31,12 +31,13 @@ stamp_of() { cat "$@" | sha256sum; }
 
 # The Python environment brings the generator, and Node for machines that have none.
 python="$home/python"
+# Each step of these functions must hold for the next: errexit does not work in what `quietly` runs.
 install_python() {
-  install_missing venv
-  rm -rf "$python"
-  python3 -m venv "$python"
-  "$python/bin/pip" install --quiet --disable-pip-version-check --requirement schemas/lint/requirements.txt
-  stamp_of schemas/lint/requirements.txt >"$python/stamp"
+  install_missing venv &&
+    rm -rf "$python" &&
+    python3 -m venv "$python" &&
+    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement schemas/lint/requirements.txt &&
+    stamp_of schemas/lint/requirements.txt >"$python/stamp"
 }
 unchanged "$python/stamp" schemas/lint/requirements.txt || quietly "Python packages installed" install_python
 
@@ -44,10 +45,14 @@ unchanged "$python/stamp" schemas/lint/requirements.txt || quietly "Python packa
 node_is_new() { command -v node npm >/dev/null && (($(node -p 'parseInt(process.versions.node)') >= 22)); }
 node_is_new || PATH="$python/bin:$PATH"
 
+# Node brings a list of roots of its own. What the system trusts beside them, such as a company's, it is told.
+roots=/etc/ssl/certs/ca-certificates.crt
+[[ ! -r $roots ]] || export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$roots}
+
 # install_node_packages <folder>
 install_node_packages() {
-  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
-  stamp_of "$1/package-lock.json" >"$1/node_modules/stamp"
+  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error) &&
+    stamp_of "$1/package-lock.json" >"$1/node_modules/stamp"
 }
 for folder in schemas/lint clients/typescript; do
   unchanged "$folder/node_modules/stamp" "$folder/package-lock.json" ||
@@ -64,9 +69,9 @@ quietly "Spectral finds nothing in openapi.json and asyncapi.json" \
 
 generate_python() {
   "$python/bin/openapi-python-client" generate --path schemas/openapi.json --output-path "$home/python-client" \
-    --overwrite --meta none --fail-on-warning --config schemas/lint/openapi-python-client.yaml
-  # Each of its modules can be read.
-  (cd "$home" && "$python/bin/python" -c '
+    --overwrite --meta none --fail-on-warning --config schemas/lint/openapi-python-client.yaml &&
+    # Each of its modules can be read.
+    (cd "$home" && "$python/bin/python" -c '
 import importlib, pathlib, sys
 sys.path.insert(0, ".")
 pathlib.Path("python_client").exists() or pathlib.Path("python_client").symlink_to("python-client")

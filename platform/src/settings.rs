@@ -101,6 +101,10 @@ pub struct LimitSettings {
     pub price_changes_per_day: u32,
     /// Applications to become a host, changed ones too, in 24 hours, 1 to 10,000.
     pub applications_per_day: u32,
+    /// Calls that a person may begin to ring in a minute, 1 to 1,000.
+    pub rings_per_minute: u32,
+    /// The same in 24 hours, 1 to 100,000.
+    pub rings_per_day: u32,
 }
 
 impl Default for LimitSettings {
@@ -112,6 +116,8 @@ impl Default for LimitSettings {
             withdrawals_per_day: 100,
             price_changes_per_day: 200,
             applications_per_day: 50,
+            rings_per_minute: 20,
+            rings_per_day: 500,
         }
     }
 }
@@ -376,6 +382,8 @@ impl LimitSettings {
         within("purchases_per_day", self.purchases_per_day, 1..=10_000)?;
         within("withdrawals_per_day", self.withdrawals_per_day, 1..=10_000)?;
         within("price_changes_per_day", self.price_changes_per_day, 1..=10_000)?;
-        within("applications_per_day", self.applications_per_day, 1..=10_000)
+        within("applications_per_day", self.applications_per_day, 1..=10_000)?;
+        within("rings_per_minute", self.rings_per_minute, 1..=1_000)?;
+        within("rings_per_day", self.rings_per_day, 1..=100_000)
     }
 }

@@ -58,6 +58,7 @@ fn body_of(schema: &str) -> Option<Value> {
         "PersonLimits" => json!({
             "open_purchases": 10, "purchases_per_day": 100, "purchase_open_seconds": 86_400,
             "withdrawals_per_day": 100, "price_changes_per_day": 200, "applications_per_day": 50,
+            "rings_per_minute": 20, "rings_per_day": 500,
         }),
         "PostAdjustment" => json!({
             "account": format!("user:{PERSON}:purchased"), "amount_milli": 10_000, "reason": "duplicate_charge",

@@ -206,6 +206,10 @@ settings! {
         price_changes_per_day: u32,
         /// Applications to become a host, changed ones too, in 24 hours, 1 to 10000.
         applications_per_day: u32,
+        /// Calls begun to ring in a minute, 1 to 1000.
+        rings_per_minute: u32,
+        /// Calls begun to ring in 24 hours, 1 to 100000.
+        rings_per_day: u32,
     }
 }
 

@@ -38,9 +38,6 @@ use tracing::warn;
 /// How often, and how long between, somebody who hangs up waits for a call that is just being taken.
 const TAKING_LOOKS: u32 = 40;
 const TAKING_WAIT: Duration = Duration::from_millis(50);
-/// Rings that one payer may begin, in a minute and in a day: ringing costs nothing, so it is bounded.
-const RINGS_PER_MINUTE: u32 = 20;
-const RINGS_PER_DAY: u32 = 500;
 /// Why a ring failed whose call somebody hung up before it began.
 const HUNG_UP: &str = "hung_up";
 
@@ -141,10 +138,13 @@ impl Calls {
     }
 
     async fn count_ring(&self, payer: PersonId, now: DateTime<Utc>) -> Result<(), CommandError> {
+        let settings = self.settings.limits().await?;
         let payer = payer.to_string();
         let limit = |bucket, limit, window_seconds| Limit { bucket, key: &payer, limit, window_seconds };
-        let limits =
-            [limit("rings_a_minute", RINGS_PER_MINUTE, 60), limit("rings_a_day", RINGS_PER_DAY, 24 * 3_600)];
+        let limits = [
+            limit("rings_a_minute", settings.rings_per_minute, 60),
+            limit("rings_a_day", settings.rings_per_day, 24 * 3_600),
+        ];
         Ok(self.limits.check_all(&limits, now).await?)
     }
 
