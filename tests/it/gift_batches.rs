@@ -15,14 +15,6 @@ use uuid::Uuid;
 const PRICE_MILLI: i64 = 10_000;
 const BATCH: &str = "/v1/gifts/batch";
 
-async fn a_gift(world: &World) -> Uuid {
-    let gift = Uuid::now_v7();
-    let card =
-        json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": PRICE_MILLI });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
-    gift
-}
-
 fn item(gift: Uuid, host: &Person) -> Value {
     json!({ "gift": gift, "host": host.id, "price_seen_milli": PRICE_MILLI, "key": new_key() })
 }
@@ -52,7 +44,7 @@ fn revisions(answer: &Value) -> Vec<u64> {
 #[sqlx::test(migrations = false)]
 async fn a_batch_that_is_sent_twice_is_charged_once_and_answered_alike(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (gift, user) = (a_gift(&world).await, world.new_user_with(2_000_000).await);
+    let (gift, user) = (world.new_gift(PRICE_MILLI).await, world.new_user_with(2_000_000).await);
     let hosts = [world.new_host(60_000).await, world.new_host(60_000).await];
     let items: Vec<Value> = (0..100).map(|number| item(gift, &hosts[number % 2])).collect();
     let batches = world.ledger_batches().await;
@@ -78,8 +70,11 @@ async fn a_batch_that_is_sent_twice_is_charged_once_and_answered_alike(pool: PgP
 #[sqlx::test(migrations = false)]
 async fn a_batch_that_is_sent_many_times_at_once_is_charged_once(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (gift, user, host) =
-        (a_gift(&world).await, world.new_user_with(1_000_000).await, world.new_host(60_000).await);
+    let (gift, user, host) = (
+        world.new_gift(PRICE_MILLI).await,
+        world.new_user_with(1_000_000).await,
+        world.new_host(60_000).await,
+    );
     let items: Vec<Value> = (0..20).map(|_| item(gift, &host)).collect();
     let sent = (0..8).map(|_| send(&world, &user, &items));
     let answers = futures_util::future::join_all(sent).await;
@@ -96,7 +91,7 @@ async fn a_batch_that_is_sent_many_times_at_once_is_charged_once(pool: PgPool) {
 async fn a_gift_that_is_refused_keeps_no_other_from_being_sent(pool: PgPool) {
     let world = World::start(&pool).await;
     let (gift, user, host) =
-        (a_gift(&world).await, world.new_user_with(30_000).await, world.new_host(60_000).await);
+        (world.new_gift(PRICE_MILLI).await, world.new_user_with(30_000).await, world.new_host(60_000).await);
     let with = |field: &str, value: Value| {
         let mut changed = item(gift, &host);
         changed[field] = value;
@@ -141,8 +136,11 @@ async fn a_gift_that_is_refused_keeps_no_other_from_being_sent(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn a_batch_that_cannot_be_read_sends_nothing_and_names_the_gift(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (gift, user, host) =
-        (a_gift(&world).await, world.new_user_with(2_000_000).await, world.new_host(60_000).await);
+    let (gift, user, host) = (
+        world.new_gift(PRICE_MILLI).await,
+        world.new_user_with(2_000_000).await,
+        world.new_host(60_000).await,
+    );
     let spoilt = |spoil: &dyn Fn(&mut Value)| {
         let mut items: Vec<Value> = (0..5).map(|_| item(gift, &host)).collect();
         spoil(&mut items[3]);
@@ -187,8 +185,11 @@ async fn a_batch_that_cannot_be_read_sends_nothing_and_names_the_gift(pool: PgPo
 #[sqlx::test(migrations = false)]
 async fn each_gift_of_a_batch_counts_as_a_request(pool: PgPool) {
     let world = World::start(&pool).await;
-    let (gift, user, host) =
-        (a_gift(&world).await, world.new_user_with(1_000_000).await, world.new_host(60_000).await);
+    let (gift, user, host) = (
+        world.new_gift(PRICE_MILLI).await,
+        world.new_user_with(1_000_000).await,
+        world.new_host(60_000).await,
+    );
     let config = api::Config { requests_per_minute: 10, ..api::Config::default() };
     let api = api::Api::new(world.app.clone(), world.read.clone(), Workers::default(), None, config);
     let router = api::router(api, api::Beside::default());

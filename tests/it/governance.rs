@@ -44,13 +44,6 @@ async fn another_admin(world: &World) -> Person {
     person
 }
 
-async fn set_limits(world: &World, limit: i64) {
-    let limits = json!({
-        "adjustment_milli": limit, "bonus_milli": limit, "payout_minor": limit, "expires_seconds": 3_600,
-    });
-    world.put(Some(&world.admin), "/v1/admin/settings/approvals", limits).await.expect_ok();
-}
-
 async fn actions(world: &World, subject: &str) -> Vec<String> {
     let log = world
         .get(Some(&world.admin), &format!("/v1/admin/audit?subject={subject}&limit=100"))
@@ -65,7 +58,7 @@ async fn what_is_above_the_limit_takes_a_second_admin_and_happens_once(pool: PgP
     let world = World::start(&pool).await;
     let (first, second, third) =
         (world.admin.clone(), another_admin(&world).await, another_admin(&world).await);
-    set_limits(&world, 1_000).await;
+    world.limit_one_admin(1_000).await;
     let user = world.new_person().await;
     let bonus = |coins: i64| json!({ "user": user.id, "coins_milli": coins, "reason": "campaign" });
     // Up to the limit one is enough.
@@ -74,7 +67,7 @@ async fn what_is_above_the_limit_takes_a_second_admin_and_happens_once(pool: PgP
     // What was done alone is not proposed when it is sent again under a limit that was lowered meanwhile.
     let done = new_key();
     let given = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(900)).await.expect_ok();
-    set_limits(&world, 500).await;
+    world.limit_one_admin(500).await;
     let again = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(900)).await;
     assert_eq!((again.status.as_u16(), &again.body["revision"]), (201, &given["revision"]));
     let changed = world.post_with_key(&first, "/v1/admin/bonuses", done, bonus(901)).await;
@@ -128,7 +121,7 @@ async fn payouts_and_adjustments_wait_for_a_second_admin_who_may_decline(pool: P
     let asked =
         world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 20_000 })).await.expect_ok();
     let withdrawal = asked["withdrawal"].as_str().expect("a withdrawal").to_owned();
-    set_limits(&world, 100).await;
+    world.limit_one_admin(100).await;
 
     let approve = format!("/v1/admin/withdrawals/{withdrawal}/approve");
     let payout = world.post(Some(&world.admin), &approve, json!({})).await;
@@ -244,7 +237,7 @@ async fn no_route_lets_an_admin_decide_on_their_own_money(pool: PgPool) {
     }
     assert_eq!(world.events(), before, "nothing was recorded");
     // Above the limit neither the proposer nor the one whose money it is can approve.
-    set_limits(&world, 0).await;
+    world.limit_one_admin(0).await;
     let proposed = world.post(Some(&world.admin), "/v1/admin/adjustments", credit).await;
     let id = proposed.body["approval"].as_str().expect("an approval");
     let own = world.post(Some(&host), &format!("/v1/admin/approvals/{id}/approve"), json!({})).await;

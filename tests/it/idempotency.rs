@@ -5,21 +5,12 @@ use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use uuid::Uuid;
-
-/// A gift of ten coins on offer.
-async fn a_gift(world: &World) -> Uuid {
-    let gift = Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
-    gift
-}
 
 #[sqlx::test(migrations = false)]
 async fn one_key_sent_twenty_times_at_once_pays_once(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let key = new_key();
@@ -46,7 +37,7 @@ async fn one_key_sent_twenty_times_at_once_pays_once(pool: PgPool) {
 async fn fifty_gifts_at_once_never_overdraw(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(125_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(125_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let sent = (0..50).map(|_| world.post(Some(&user), &path, body.clone()));
@@ -64,7 +55,7 @@ async fn fifty_gifts_at_once_never_overdraw(pool: PgPool) {
 async fn a_key_that_says_when_it_was_made_is_fresh(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let before = world.events();
@@ -85,7 +76,7 @@ async fn a_key_that_says_when_it_was_made_is_fresh(pool: PgPool) {
 async fn any_text_is_a_key_over_http_and_sockets_and_a_retry_is_told_so(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let url = format!("{}/v1/gifts/{gift}/send", world.base);
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let send = async |key: &str| {
@@ -251,7 +242,7 @@ async fn a_purchase_and_its_refund_happen_once_however_often_they_are_sent(pool:
 async fn a_request_with_two_keys_is_refused(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let events = world.events();
     for keys in [[new_key(), new_key()], [new_key(); 2]] {
         let mut request =

@@ -26,9 +26,7 @@ const LISTS: [&str; 12] = [
 async fn a_busy_hour(world: &World) {
     let admin = Some(&world.admin);
     let (user, host) = (world.new_user_with(100_000).await, world.new_host(60_000).await);
-    let gift = Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(admin, &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+    let gift = world.new_gift(10_000).await;
     for _ in 0..3 {
         let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
         world.post(Some(&user), &format!("/v1/gifts/{gift}/send"), body).await.expect_ok();
@@ -37,9 +35,7 @@ async fn a_busy_hour(world: &World) {
         json!({ "account": format!("host:{}:earnings", host.id), "amount_milli": 50_000, "reason": "test" });
     world.post(admin, "/v1/admin/adjustments", credit).await.expect_ok();
     world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 20_000 })).await.expect_ok();
-    let limits =
-        json!({ "adjustment_milli": 100, "bonus_milli": 100, "payout_minor": 100, "expires_seconds": 3_600 });
-    world.put(admin, "/v1/admin/settings/approvals", limits).await.expect_ok();
+    world.limit_one_admin(100).await;
     let bonus = json!({ "user": user.id, "coins_milli": 1_000, "reason": "campaign" });
     world.post_with_key(&world.admin, "/v1/admin/bonuses", new_key(), bonus).await.expect_ok();
     let stray = crate::world::captured("pay_stray", "order_nobody", 9_900, "INR");

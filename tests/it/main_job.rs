@@ -31,9 +31,7 @@ async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
     assert_eq!((wallet.purchased_milli, wallet.bonus_milli), (12_000, 3_000));
 
     // A gift of ten coins in the call: five ticks of one coin are left.
-    let gift = Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+    let gift = world.new_gift(10_000).await;
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
     assert_eq!(at_user.push("call:ticked").await["data"]["number"], 1);

@@ -49,9 +49,7 @@ async fn rings_calls_gifts_and_statements_say_who_the_other_side_is(pool: PgPool
     assert_eq!(world.get(Some(&user), &path).await.expect_ok()["other"], of_host);
     assert_eq!(world.get(Some(&user), "/v1/calls").await.expect_ok()["items"][0]["other"], of_host);
 
-    let gift = uuid::Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+    let gift = world.new_gift(10_000).await;
     let sent = json!({ "host": host.id, "price_seen_milli": 10_000 });
     world.post(Some(&user), &format!("/v1/gifts/{gift}/send"), sent).await.expect_ok();
     for (side, other) in [(&mut at_user, &of_host), (&mut at_host, &of_user)] {

@@ -8,13 +8,6 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-async fn a_gift(world: &World) -> Uuid {
-    let gift = Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
-    gift
-}
-
 async fn put_with_key(world: &World, who: &Person, path: &str, key: Uuid, body: Value) -> Answer {
     world.send(Method::PUT, Some(who), path, Some(key), Some(body)).await
 }
@@ -30,7 +23,7 @@ async fn set_limits(world: &World, fields: &[(&str, i64)]) {
 async fn a_gift_that_was_charged_is_answered_after_its_host_has_gone(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(100_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(100_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let path = format!("/v1/gifts/{gift}/send");
     let body = json!({ "host": host.id, "price_seen_milli": 10_000 });
     let item = |key: Uuid| json!({ "key": key, "gift": gift, "host": host.id, "price_seen_milli": 10_000 });
@@ -120,7 +113,7 @@ async fn hanging_up_twice_is_told_as_a_retry(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn what_is_so_already_is_no_retry(pool: PgPool) {
     let world = World::start(&pool).await;
-    let gift = a_gift(&world).await;
+    let gift = world.new_gift(10_000).await;
     let (admin, path) = (&world.admin, format!("/v1/admin/gifts/{gift}"));
     let card = |name: &str, price: i64| json!({ "name": name, "image_url": "/rose.webp", "position": 1, "price_milli": price });
     // The price is what it was: the ledger has nothing to record, and the name is another one.
@@ -145,9 +138,7 @@ async fn what_is_so_already_is_no_retry(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn a_proposal_is_made_once_whatever_the_clock_says(pool: PgPool) {
     let world = World::start(&pool).await;
-    let limits =
-        json!({ "adjustment_milli": 100, "bonus_milli": 100, "payout_minor": 100, "expires_seconds": 3_600 });
-    world.put(Some(&world.admin), "/v1/admin/settings/approvals", limits).await.expect_ok();
+    world.limit_one_admin(100).await;
     let (admin, user) = (&world.admin, world.new_person().await);
     let bonus = json!({ "user": user.id, "coins_milli": 1_000, "reason": "campaign" });
 

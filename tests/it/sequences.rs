@@ -102,9 +102,7 @@ async fn a_call_is_told_as_it_is_drawn(pool: PgPool) {
     let world = World::start(&pool).await;
     world.meter(1, 30).await;
     let (user, host) = (world.new_user_with(1_000_000).await, world.new_host(PRICE).await);
-    let gift = uuid::Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+    let gift = world.new_gift(10_000).await;
 
     let (mut at_host, mut at_user) = (Side::open(&world, &host).await, Side::open(&world, &user).await);
     let call = at_user.ask("call:invite", invitation(&host)).await["data"]["call"].clone();

@@ -290,14 +290,6 @@ async fn a_receipt_has_one_form_over_http_and_sockets(pool: PgPool) {
     assert_eq!(over_socket, over_http);
 }
 
-/// A gift of ten coins on offer.
-async fn a_gift(world: &World) -> Uuid {
-    let gift = Uuid::now_v7();
-    let card = json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": 10_000 });
-    world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
-    gift
-}
-
 /// The ids that replies name.
 fn ids(replies: &[Value]) -> Vec<u64> {
     replies.iter().map(|it| it["reply_to"].as_u64().expect("an id of ours")).collect()
@@ -307,7 +299,7 @@ fn ids(replies: &[Value]) -> Vec<u64> {
 async fn requests_that_do_not_wait_are_answered_in_order_and_their_gifts_recorded_together(pool: PgPool) {
     let world = World::start_bounded(&pool, Config { requests_per_second: 1_000, ..Config::default() }).await;
     let (user, host, gift) =
-        (world.new_user_with(500_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(500_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let mut socket = world.connect(&user).await;
     let gift_send = || json!({ "host": host.id, "gift": gift, "price_seen_milli": 10_000, "key": new_key() });
     // Fifty gifts can be paid; a ping, a refusal and a repeated gift stand between them.
@@ -348,7 +340,7 @@ async fn requests_that_do_not_wait_are_answered_in_order_and_their_gifts_recorde
 async fn what_is_asked_first_is_done_first(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, host, gift) =
-        (world.new_user_with(1_000_000).await, world.new_host(60_000).await, a_gift(&world).await);
+        (world.new_user_with(1_000_000).await, world.new_host(60_000).await, world.new_gift(10_000).await);
     let (mut at_user, mut at_host) = (world.connect(&user).await, world.connect(&host).await);
     let call = world.start_call(&mut at_user, &mut at_host, host.id, 60_000).await;
     let in_call = || {

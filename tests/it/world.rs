@@ -173,6 +173,23 @@ impl World {
         user
     }
 
+    /// Sets one limit for all that takes two admins above it.
+    pub async fn limit_one_admin(&self, limit: i64) {
+        let limits = json!({
+            "adjustment_milli": limit, "bonus_milli": limit, "payout_minor": limit, "expires_seconds": 3_600,
+        });
+        self.put(Some(&self.admin), "/v1/admin/settings/approvals", limits).await.expect_ok();
+    }
+
+    /// A gift on offer at a price.
+    pub async fn new_gift(&self, price_milli: i64) -> Uuid {
+        let gift = Uuid::now_v7();
+        let card =
+            json!({ "name": "Rose", "image_url": "/rose.webp", "position": 1, "price_milli": price_milli });
+        self.put(Some(&self.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();
+        gift
+    }
+
     /// Sets how calls are metered from now on.
     pub async fn meter(&self, increment_seconds: u32, grace_seconds: u32) {
         let settings = json!({

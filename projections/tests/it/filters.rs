@@ -7,12 +7,6 @@ use projections::*;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-async fn models(pool: &PgPool, world: &World) -> anyhow::Result<ReadModels> {
-    let models = ReadModels::open(pool.clone(), world.journal()).await?;
-    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
-    Ok(models)
-}
-
 /// Periods that begin and end at, just before and just after moments of the journal.
 async fn periods(pool: &PgPool) -> anyhow::Result<Vec<Period>> {
     let moments: Vec<DateTime<Utc>> =

@@ -17,12 +17,6 @@ fn beginning(prefix: &str) -> AccountFilter {
     AccountFilter { prefix: prefix.to_owned(), ..AccountFilter::default() }
 }
 
-async fn models(pool: &PgPool, world: &World) -> anyhow::Result<ReadModels> {
-    let models = ReadModels::open(pool.clone(), world.journal()).await?;
-    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
-    Ok(models)
-}
-
 #[sqlx::test(migrations = false)]
 async fn a_wallet_is_what_the_ledger_says(pool: PgPool) -> anyhow::Result<()> {
     let world = World::with_every_event(1).await;

@@ -11,7 +11,8 @@ use ledger_core::command::{
 use ledger_core::event::*;
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
-use projections::Journal;
+use projections::{Journal, Projector, ReadModels};
+use sqlx::PgPool;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -378,4 +379,11 @@ pub async fn table_names(pool: &sqlx::PgPool) -> Vec<String> {
         .fetch_all(pool)
         .await
         .expect("the catalogue of Postgres")
+}
+
+/// The read models of the world, as far as its journal goes.
+pub async fn models(pool: &PgPool, world: &World) -> anyhow::Result<ReadModels> {
+    let models = ReadModels::open(pool.clone(), world.journal()).await?;
+    Projector::new(pool.clone(), world.journal()).project_to_end(|_, _| ()).await?;
+    Ok(models)
 }

@@ -1,21 +1,24 @@
 //! What takes two admins: payouts, adjustments and bonuses above a limit, and raising a limit. One admin proposes,
 //! another one approves or declines. An approved proposal is executed once, however often it is approved.
 
+mod proposal;
+
+pub use proposal::Proposal;
+
 use crate::audit::{self, Author, Change};
 use crate::commands::{CommandError, Commands};
 use crate::identity::{Agencies, AgencyError};
 use crate::page::{ListError, Page, Place, page_size, push_period};
 use crate::settings::{ApprovalSettings, Settings};
 use chrono::{DateTime, TimeDelta, Utc};
-use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
-use ledger_core::event::BonusOrigin;
 use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, ClientKey, Command, Key, MAX_AMOUNT, NoteId, Period, PersonId, Rejection, Timestamp,
-    WithdrawalId, check_key, command_ids,
+    Account, Actor, ClientKey, Key, MAX_AMOUNT, NoteId, Period, PersonId, Rejection, Timestamp, check_key,
+    command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
+use proposal::is_adjustable;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
@@ -31,31 +34,6 @@ const OPEN_AT_MOST: i64 = 100;
 const ROUND: Duration = Duration::from_secs(30);
 /// How long an approved proposal is left to the request that approved it.
 const LEFT_TO_REQUEST: TimeDelta = TimeDelta::seconds(30);
-
-/// What is proposed, with all that executing it takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Proposal {
-    Adjustment {
-        account: Account,
-        amount_milli: i64,
-        reason: String,
-        note: Option<NoteId>,
-    },
-    Bonus {
-        user: PersonId,
-        coins_milli: i64,
-        valid_seconds: Option<u32>,
-    },
-    /// The approval of a withdrawal.
-    Payout {
-        withdrawal: WithdrawalId,
-    },
-    /// Other limits for what takes two admins.
-    Limits {
-        limits: ApprovalSettings,
-    },
-}
 
 /// Where a proposal stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -525,32 +503,6 @@ impl Approvals {
             Proposal::Limits { .. } => false,
         })
     }
-}
-
-impl Proposal {
-    /// What executes it in the ledger; nothing for limits, which are settings.
-    fn command(&self) -> Option<Command> {
-        Some(match self.clone() {
-            Proposal::Adjustment { account, amount_milli, reason, note } => {
-                PostAdjustment { account, amount_milli, reason, note }.into()
-            }
-            Proposal::Bonus { user, coins_milli, valid_seconds } => {
-                GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }.into()
-            }
-            Proposal::Payout { withdrawal } => ApproveWithdrawal { withdrawal }.into(),
-            Proposal::Limits { .. } => return None,
-        })
-    }
-}
-
-fn is_adjustable(account: Account) -> bool {
-    matches!(
-        account,
-        Account::UserPurchased(_)
-            | Account::UserBonus(_)
-            | Account::HostEarnings(_)
-            | Account::AgencyEarnings(_)
-    )
 }
 
 fn closed() -> CommandError {

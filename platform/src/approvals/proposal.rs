@@ -1,0 +1,58 @@
+//! What takes two admins, and what executes it.
+
+use crate::settings::ApprovalSettings;
+use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
+use ledger_core::event::BonusOrigin;
+use ledger_core::{Account, Command, NoteId, PersonId, WithdrawalId};
+use serde::{Deserialize, Serialize};
+
+/// What is proposed, with all that executing it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Proposal {
+    Adjustment {
+        account: Account,
+        amount_milli: i64,
+        reason: String,
+        note: Option<NoteId>,
+    },
+    Bonus {
+        user: PersonId,
+        coins_milli: i64,
+        valid_seconds: Option<u32>,
+    },
+    /// The approval of a withdrawal.
+    Payout {
+        withdrawal: WithdrawalId,
+    },
+    /// Other limits for what takes two admins.
+    Limits {
+        limits: ApprovalSettings,
+    },
+}
+
+impl Proposal {
+    /// What executes it in the ledger; nothing for limits, which are settings.
+    pub(super) fn command(&self) -> Option<Command> {
+        Some(match self.clone() {
+            Proposal::Adjustment { account, amount_milli, reason, note } => {
+                PostAdjustment { account, amount_milli, reason, note }.into()
+            }
+            Proposal::Bonus { user, coins_milli, valid_seconds } => {
+                GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }.into()
+            }
+            Proposal::Payout { withdrawal } => ApproveWithdrawal { withdrawal }.into(),
+            Proposal::Limits { .. } => return None,
+        })
+    }
+}
+
+pub(super) fn is_adjustable(account: Account) -> bool {
+    matches!(
+        account,
+        Account::UserPurchased(_)
+            | Account::UserBonus(_)
+            | Account::HostEarnings(_)
+            | Account::AgencyEarnings(_)
+    )
+}
