@@ -26,6 +26,7 @@ pub use calls::Ending;
 pub use catalogue::Medium;
 pub use lots::Wallet;
 pub use mechanism::account::{self, Account, Gateway, NormalSide, Posting};
+pub use mechanism::amounts::Amounts;
 pub use mechanism::decide::{Decision, Unit, check_key, decide};
 pub use mechanism::envelope::{ClientKey, Envelope, Key, Policy, command_id, command_ids};
 pub use mechanism::evolve::evolve;

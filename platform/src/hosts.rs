@@ -293,6 +293,7 @@ impl Hosts {
     pub async fn list(
         &self,
         status: HostStatus,
+        person: Option<PersonId>,
         period: Period,
         after: Option<Place>,
         limit: u32,
@@ -302,6 +303,9 @@ impl Hosts {
         let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM app.hosts WHERE status = ");
         query.push_bind(status.as_str()).push(" AND (status_since, person) > (");
         query.push_bind(place.at).push(", ").push_bind(place.id).push(")");
+        if let Some(person) = person {
+            query.push(" AND person = ").push_bind(person.0);
+        }
         push_period(&mut query, "status_since", period);
         query.push(" ORDER BY status_since, person LIMIT ").push_bind(limit + 1);
         let rows: Vec<HostRow> = query.build_query_as().fetch_all(&self.pool).await?;

@@ -1,7 +1,7 @@
 //! Pages of lists that are ordered by a moment and an id.
 
 use chrono::{DateTime, Utc};
-use ledger_core::Period;
+use ledger_core::{Amounts, Period};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -39,6 +39,16 @@ pub(crate) fn push_period(query: &mut QueryBuilder<Postgres>, column: &str, peri
     }
     if let Some(to) = period.to {
         query.push(format_args!(" AND {column} < ")).push_bind(to);
+    }
+}
+
+/// Adds the condition that `column` lies within the amounts to a query that has one.
+pub(crate) fn push_amounts(query: &mut QueryBuilder<Postgres>, column: &str, amounts: Amounts) {
+    if let Some(min) = amounts.min {
+        query.push(format_args!(" AND {column} >= ")).push_bind(min);
+    }
+    if let Some(max) = amounts.max {
+        query.push(format_args!(" AND {column} <= ")).push_bind(max);
     }
 }
 

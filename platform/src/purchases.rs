@@ -4,9 +4,9 @@ use crate::bounds::{Bounds, Free};
 use crate::commands::{CommandError, Commands};
 use crate::entropy;
 use crate::settings::Settings;
-use crate::webhooks::{Inbox, State};
+use crate::webhooks::{Inbox, State, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
-use integrations::razorpay::{Razorpay, RazorpayError, WebhookEvent};
+use integrations::razorpay::{Razorpay, RazorpayError, Webhook, WebhookEvent};
 use ledger_core::command::{CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordRefund};
 use ledger_core::purchases::Purchase;
 use ledger_core::{
@@ -339,7 +339,10 @@ impl Purchases {
                 }
             };
             let event = match Razorpay::parse_webhook(body) {
-                Ok(webhook) => webhook.event,
+                Ok(webhook) => {
+                    self.inbox.describe(delivery.id, &self.subject(&webhook).await?).await?;
+                    webhook.event
+                }
                 Err(fault) => {
                     error!(alert = "webhook_unreadable", delivery = delivery.id, %fault, "a signed delivery cannot be read");
                     self.inbox.finish(delivery.id, State::Unreadable, "unreadable").await?;
@@ -376,6 +379,30 @@ impl Purchases {
             }
         }
         Ok(due.len())
+    }
+
+    /// What a delivery speaks of. What is odd in it is left out here; working it through says so.
+    async fn subject(&self, webhook: &Webhook) -> Result<Subject, CommandError> {
+        let kind = Some(&webhook.name).filter(|name| is_reference(name, 64)).cloned();
+        let (purchase, minor, currency) = match &webhook.event {
+            WebhookEvent::PaymentCaptured { order_id, amount_minor, currency, .. }
+            | WebhookEvent::PaymentFailed { order_id, amount_minor, currency, .. } => {
+                (self.purchase_of_order(order_id.as_deref()).await?, *amount_minor, currency)
+            }
+            WebhookEvent::RefundProcessed { payment_id, amount_minor, currency, .. } => {
+                let payment = payment_id.clone();
+                let paid = self.commands.ledger().query(move |state, _| state.purchase_of_payment(&payment));
+                (paid.await?, *amount_minor, currency)
+            }
+            WebhookEvent::Other(_) => return Ok(Subject { kind, ..Subject::default() }),
+        };
+        let person = match purchase {
+            Some(id) => self.known(id).await?.map(|row| row.user.0),
+            None => None,
+        };
+        let asset = asset_of(currency);
+        let (amount_minor, amount_asset) = (asset.map(|_| minor), asset.map(|asset| asset.to_string()));
+        Ok(Subject { kind, person, amount_minor, amount_asset })
     }
 
     async fn apply(&self, event: WebhookEvent) -> Result<Outcome, CommandError> {

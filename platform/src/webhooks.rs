@@ -3,10 +3,10 @@
 
 use crate::audit::{self, Author, Change};
 use crate::commands::CommandError;
-use crate::page::{ListError, Page, Place, page_size, push_period};
+use crate::page::{ListError, Page, Place, page_size, push_amounts, push_period};
 use crate::seal::{Seal, SealBroken};
 use chrono::{DateTime, TimeDelta, Utc};
-use ledger_core::Period;
+use ledger_core::{Amounts, Period, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{PgPool, Postgres, QueryBuilder};
@@ -58,6 +58,28 @@ pub(crate) struct Due {
     pub attempts: i32,
 }
 
+/// What a delivery speaks of, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Subject {
+    /// The gateway's name of the event.
+    pub kind: Option<String>,
+    /// Who opened the purchase.
+    pub person: Option<Uuid>,
+    pub amount_minor: Option<i64>,
+    pub amount_asset: Option<String>,
+}
+
+/// Which deliveries; all that is absent matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub state: Option<State>,
+    pub kind: Option<String>,
+    pub person: Option<PersonId>,
+    /// When it was received.
+    pub period: Period,
+    pub amount_minor: Amounts,
+}
+
 /// A delivery as admins see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -70,6 +92,7 @@ pub struct Delivery {
     /// What came of it, as a code.
     pub outcome: Option<String>,
     pub attempts: i32,
+    pub subject: Subject,
     pub handled_by: Option<Uuid>,
     pub handled_at: Option<DateTime<Utc>>,
 }
@@ -169,14 +192,28 @@ impl Inbox {
         Ok(())
     }
 
-    /// One page of deliveries, the newest first: those in `state`, or all.
+    /// Keeps what a delivery speaks of, so that it is found by it.
+    pub(crate) async fn describe(&self, id: i64, subject: &Subject) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE app.webhook_inbox SET kind = $2, person = $3, amount_minor = $4, amount_asset = $5 WHERE id = $1",
+        )
+        .bind(id)
+        .bind(&subject.kind)
+        .bind(subject.person)
+        .bind(subject.amount_minor)
+        .bind(&subject.amount_asset)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// One page of deliveries, the newest first.
     ///
     /// # Errors
     /// When Postgres fails.
     pub async fn list(
         &self,
-        state: Option<State>,
-        period: Period,
+        filter: &Filter,
         after: Option<Place>,
         limit: u32,
     ) -> Result<Page<Delivery>, ListError> {
@@ -185,10 +222,17 @@ impl Inbox {
         let mut query = QueryBuilder::<Postgres>::new(SELECT);
         query.push(" WHERE (received_at, id) < (").push_bind(place.at).push(", ");
         query.push_bind(i64::try_from(place.id.as_u128()).unwrap_or(i64::MAX)).push(")");
-        if let Some(state) = state {
+        if let Some(state) = filter.state {
             query.push(" AND status = ").push_bind(state.as_str());
         }
-        push_period(&mut query, "received_at", period);
+        if let Some(kind) = &filter.kind {
+            query.push(" AND kind = ").push_bind(kind);
+        }
+        if let Some(person) = filter.person {
+            query.push(" AND person = ").push_bind(person.0);
+        }
+        push_period(&mut query, "received_at", filter.period);
+        push_amounts(&mut query, "amount_minor", filter.amount_minor);
         query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(limit + 1);
         let rows: Vec<DeliveryRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let deliveries = rows.into_iter().map(Delivery::from).collect();
@@ -332,7 +376,8 @@ fn context(gateway: &str, delivery: &str) -> String {
 }
 
 const SELECT: &str =
-    "SELECT id, gateway, delivery, received_at, status, outcome, attempts, handled_by, handled_at
+    "SELECT id, gateway, delivery, received_at, status, outcome, attempts, handled_by, handled_at,
+            kind, person, amount_minor, amount_asset
      FROM app.webhook_inbox";
 
 async fn find(tx: &mut sqlx::PgConnection, id: i64) -> Result<Option<Delivery>, sqlx::Error> {
@@ -362,6 +407,8 @@ struct DeliveryRow {
     attempts: i32,
     handled_by: Option<Uuid>,
     handled_at: Option<DateTime<Utc>>,
+    #[sqlx(flatten)]
+    subject: Subject,
 }
 
 impl From<DeliveryRow> for Delivery {
@@ -374,6 +421,7 @@ impl From<DeliveryRow> for Delivery {
             state: State::of(&row.status),
             outcome: row.outcome,
             attempts: row.attempts,
+            subject: row.subject,
             handled_by: row.handled_by,
             handled_at: row.handled_at,
         }

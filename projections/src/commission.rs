@@ -2,12 +2,12 @@
 
 use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{
-    Amounts, CopyRow, Cursor, Fields, Page, Place, ReadModel, ReadModels, append, bps, page_size, pg_revision, put, scope,
+    CopyRow, Cursor, Fields, Page, Place, ReadModel, ReadModels, append, bps, page_size, pg_revision, put, scope, push_amounts,
 };
 use chrono::{DateTime, Utc};
 use ledger_core::event::{CallChargeReturned, CommissionScope, CommissionSplit, SplitSource};
 use event_store::ReadError;
-use ledger_core::{AgencyId, Event, Period, PersonId, Recorded, Timestamp, rfc3339};
+use ledger_core::{Amounts, AgencyId, Event, Period, PersonId, Recorded, Timestamp, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -299,7 +299,7 @@ impl ReadModels {
             QueryBuilder::<Postgres>::new("SELECT revision FROM read.commission_splits WHERE revision < ");
         let (first, end) = self.revisions(filter.period).await?;
         query.push_bind(before.min(end)).push(" AND revision >= ").push_bind(first);
-        filter.gross_milli.push(&mut query, "gross_milli");
+        push_amounts(&mut query, "gross_milli", filter.gross_milli);
         if let Some(host) = filter.host {
             query.push(" AND host = ").push_bind(host.0);
         }

@@ -5,7 +5,7 @@ use crate::mechanism::{
     CopyRow, Cursor, Fields, Kind, Page, Place, ReadModel, ReadModels, append, page_size, pg_revision,
 };
 use chrono::{DateTime, Utc};
-use ledger_core::{Event, Period, PersonId, Recorded, rfc3339};
+use ledger_core::{Amounts, Event, Period, PersonId, Recorded, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use std::collections::{BTreeSet, HashMap};
@@ -228,7 +228,25 @@ pub struct EventFilter {
     /// From this revision on.
     pub from_revision: Option<u64>,
     pub period: Period,
+    /// The largest amount that the event moves on one account, in the smallest unit of its asset.
+    pub amount_minor: Amounts,
 }
+
+impl EventFilter {
+    /// Whether it takes the events' own words to tell.
+    fn reads(&self) -> bool {
+        self.amount_minor != Amounts::default()
+    }
+
+    fn takes(&self, event: &Event) -> bool {
+        let moved = event.postings().iter().map(|posting| posting.amount.saturating_abs()).max();
+        !self.reads() || moved.is_some_and(|moved| self.amount_minor.take(moved))
+    }
+}
+
+/// Of what a filter reads from the journal: events at a time, and how many times for one page.
+const BLOCK: i64 = 1_000;
+const BLOCKS: usize = 10;
 
 impl ReadModels {
     /// # Errors
@@ -242,7 +260,8 @@ impl ReadModels {
         Ok(Some(self.recorded([revision]).await?.at(revision)?.into()))
     }
 
-    /// The events in the journal's order, oldest first; the cursor leads to later ones.
+    /// The events in the journal's order, oldest first; the cursor leads to later ones. Amounts stand in the journal
+    /// alone, so that a filter by them reads up to 10,000 events for a page: it may be short and have a next one.
     ///
     /// # Errors
     /// [`QueryError::BadCursor`], or when Postgres or the journal fails.
@@ -252,20 +271,47 @@ impl ReadModels {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<EventRow>, QueryError> {
-        let limit = page_size(limit);
+        let rows = usize::try_from(page_size(limit)).unwrap_or(usize::MAX);
         let after = Cursor::read_or("events", after, -1_i64)?;
         let (first, end) = self.revisions(filter.period).await?;
-        let first = first.max(filter.from_revision.map_or(0, pg_revision)).max(after.saturating_add(1));
+        let mut first = first.max(filter.from_revision.map_or(0, pg_revision)).max(after.saturating_add(1));
+        let (block, blocks) = if filter.reads() { (BLOCK, BLOCKS) } else { (page_size(limit), 1) };
+        let mut items = Vec::new();
+        let mut next = None;
+        for _ in 0..blocks {
+            let places = self.event_places(filter, (first, end), block).await?;
+            let events = self.recorded(places.items.iter().map(|(revision,)| *revision)).await?;
+            next = places.next;
+            for (place, (revision,)) in places.items.iter().enumerate() {
+                let recorded = events.at(*revision)?;
+                first = revision.saturating_add(1);
+                items.extend(filter.takes(&recorded.event).then(|| EventRow::from(recorded)));
+                if items.len() == rows {
+                    let more = next.is_some() || place + 1 < places.items.len();
+                    return Ok(Page { items, next: more.then(|| Cursor::write("events", revision)) });
+                }
+            }
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(Page { items, next })
+    }
+
+    /// Up to `limit` revisions within bounds of events that fit, as far as tables know.
+    async fn event_places(
+        &self,
+        filter: &EventFilter,
+        (first, end): (i64, i64),
+        limit: i64,
+    ) -> Result<Page<(i64,)>, QueryError> {
         let mut query = match (filter.person, filter.correlation) {
             (Some(person), None) => of_person(person, filter.kind.as_deref(), (first, end), limit + 1),
             _ => of_all(filter, (first, end)),
         };
         query.push(" ORDER BY revision LIMIT ").push_bind(limit + 1);
         let found: Vec<(i64,)> = query.build_query_as().fetch_all(self.pool()?).await?;
-        let page = Page::of(found, limit, "events", |(revision,)| *revision);
-        let events = self.recorded(page.items.iter().map(|(revision,)| *revision)).await?;
-        let items = page.items.iter().map(|(revision,)| Ok(events.at(*revision)?.into()));
-        Ok(Page { items: items.collect::<Result<_, QueryError>>()?, next: page.next })
+        Ok(Page::of(found, limit, "events", |(revision,)| *revision))
     }
 }
 

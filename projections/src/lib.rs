@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 pub use error::{Behind, ProjectError, QueryError};
 pub use mechanism::{
-    Amounts, BATCH_EVENTS, BadCursor, Checkpoint, Condition, Cursor, FORMAT, PAGE_LIMIT, Page, Progress,
-    Projector, ReadModels, rebuild,
+    BATCH_EVENTS, BadCursor, Checkpoint, Condition, Cursor, FORMAT, PAGE_LIMIT, Page, Progress, Projector,
+    ReadModels, rebuild,
 };
 pub use verify::{Check, Difference, Report, VerifyError, verify};
 

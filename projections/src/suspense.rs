@@ -1,9 +1,9 @@
 //! Money that fits no open case and waits for a person.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Amounts, Cursor, Page, Place, ReadModel, ReadModels, code, page_size, put};
+use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, code, page_size, put, push_amounts};
 use chrono::{DateTime, Utc};
-use ledger_core::{Event, Period, PersonId, PurchaseId, rfc3339};
+use ledger_core::{Amounts, Event, Period, PersonId, PurchaseId, rfc3339};
 use ledger_core::event::{PurchaseRefunded, UnmatchedMoneyReceived};
 use ledger_core::purchases::Resolution;
 use serde::Serialize;
@@ -222,7 +222,7 @@ impl ReadModels {
              WHERE money.revision < ",
         );
         query.push_bind(before.min(end)).push(" AND money.revision >= ").push_bind(first);
-        filter.amount_minor.push(&mut query, "money.amount_minor");
+        push_amounts(&mut query, "money.amount_minor", filter.amount_minor);
         if filter.open {
             query.push(" AND done.revision IS NULL");
         }

@@ -1,10 +1,10 @@
 //! Withdrawals of hosts and agencies.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Amounts, Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
+use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size, push_amounts};
 use chrono::{DateTime, Utc};
 use ledger_core::event::WithdrawalRequested;
-use ledger_core::{AgencyId, Event, Payee, Period, PersonId, WithdrawalId, rfc3339};
+use ledger_core::{Amounts, AgencyId, Event, Payee, Period, PersonId, WithdrawalId, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -209,7 +209,7 @@ impl ReadModels {
             QueryBuilder::<Postgres>::new("SELECT * FROM read.withdrawals WHERE requested_revision < ");
         let (first, end) = self.revisions(filter.period).await?;
         query.push_bind(before.min(end)).push(" AND requested_revision >= ").push_bind(first);
-        filter.coins_milli.push(&mut query, "coins_milli");
+        push_amounts(&mut query, "coins_milli", filter.coins_milli);
         if let Some(person) = filter.person {
             query.push(" AND person = ").push_bind(person.0);
         }

@@ -1,6 +1,7 @@
 //! Lists as finance and admins read them: filtered, in pages, and as tables for a spreadsheet.
 
-use crate::world::{Answer, World, new_key};
+use crate::payments::order;
+use crate::world::{Answer, World, captured, new_key, refund_event};
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -38,7 +39,7 @@ async fn a_busy_hour(world: &World) {
     world.limit_one_admin(100).await;
     let bonus = json!({ "user": user.id, "coins_milli": 1_000, "reason": "campaign" });
     world.post_with_key(&world.admin, "/v1/admin/bonuses", new_key(), bonus).await.expect_ok();
-    let stray = crate::world::captured("pay_stray", "order_nobody", 9_900, "INR");
+    let stray = captured("pay_stray", "order_nobody", 9_900, "INR");
     world.webhook("delivery_stray", &stray).await.expect_ok();
     world.inbox_done().await;
 }
@@ -104,6 +105,42 @@ async fn a_long_table_comes_in_parts_and_an_empty_one_has_names(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn deliveries_are_found_by_person_event_and_amount_and_hosts_by_person(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let (payer, other) = (world.new_person().await, world.new_person().await);
+    for (user, payment) in [(&payer, "pay_1"), (&other, "pay_2")] {
+        let (_, order) = order(&world, user).await;
+        world.webhook(&format!("evt_{payment}"), &captured(payment, &order, 9_900, "INR")).await.expect_ok();
+    }
+    world.inbox_done().await;
+    world.webhook("evt_refund", &refund_event("rfnd_1", "pay_1", 4_000)).await.expect_ok();
+    world.webhook("evt_stray", &captured("pay_3", "order_nobody", 5_000, "JPY")).await.expect_ok();
+    world.inbox_done().await;
+    let found = async |filter: &str| {
+        let page = world.get(Some(&world.admin), &format!("/v1/admin/webhooks?{filter}")).await.expect_ok();
+        let name = |item: &Value| item["delivery"].as_str().expect("a name").to_owned();
+        page["items"].as_array().expect("items").iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&format!("person={}", payer.id)).await, ["evt_refund", "evt_pay_1"]);
+    assert_eq!(found(&format!("person={}&kind=refund.processed", payer.id)).await, ["evt_refund"]);
+    assert_eq!(found("kind=payment.captured").await, ["evt_stray", "evt_pay_2", "evt_pay_1"]);
+    assert_eq!(found("min_amount_minor=4001&max_amount_minor=5000").await, ["evt_stray"]);
+    assert_eq!(found("kind=payment.lost").await, Vec::<String>::new());
+    let page = world.get(Some(&world.admin), "/v1/admin/webhooks?kind=refund.processed").await.expect_ok();
+    assert_eq!(
+        (&page["items"][0]["amount_minor"], &page["items"][0]["amount_asset"]),
+        (&json!(4_000), &json!("INR/2"))
+    );
+
+    let (host, _) = (world.new_host(60_000).await, world.new_host(60_000).await);
+    let path = format!("/v1/admin/hosts?status=approved&person={}", host.id);
+    let hosts = world.get(Some(&world.admin), &path).await.expect_ok();
+    let people: Vec<&Value> =
+        hosts["items"].as_array().expect("items").iter().map(|item| &item["person"]).collect();
+    assert_eq!(people, [&json!(host.id)]);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_filter_that_makes_no_sense_is_named(pool: PgPool) {
     let world = World::start(&pool).await;
     for (path, status, field) in [
@@ -117,6 +154,11 @@ async fn a_filter_that_makes_no_sense_is_named(pool: PgPool) {
         ("/v1/admin/commission-log?min_amount_minor=2&max_amount_minor=1", 422, "max_amount_minor"),
         ("/v1/admin/commission-log?min_amount_minor=1.5", 400, "min_amount_minor"),
         ("/v1/admin/approvals?kind=gift", 400, "kind"),
+        ("/v1/admin/webhooks?kind=%00", 400, "kind"),
+        ("/v1/admin/webhooks?min_amount_minor=2&max_amount_minor=1", 422, "max_amount_minor"),
+        ("/v1/admin/events?min_amount_minor=2&max_amount_minor=1", 422, "max_amount_minor"),
+        ("/v1/admin/approvals?min_amount_minor=2&max_amount_minor=1", 422, "max_amount_minor"),
+        ("/v1/admin/hosts?person=me", 400, "person"),
         ("/v1/admin/commission-rates?scope=global&host=01980000-0000-7000-8000-000000000000", 422, "scope"),
         ("/v1/admin/trial-balance?at=2026-01-01T00:00:00Z&revision=1", 422, "at"),
         ("/v1/admin/people?name=a%00b", 400, "name"),
@@ -162,6 +204,14 @@ async fn an_auditor_finds_what_happened_by_time_person_kind_and_amount(pool: PgP
     );
     assert_eq!(count("/v1/admin/approvals?kind=bonus").await, 1);
     assert_eq!(count("/v1/admin/approvals?kind=payout").await, 0);
+    assert_eq!(count("/v1/admin/approvals?min_amount_minor=1000&max_amount_minor=1000").await, 1);
+    assert_eq!(count("/v1/admin/approvals?max_amount_minor=999").await, 0);
+    assert_eq!(
+        count("/v1/admin/events?kind=GiftSent&min_amount_minor=10000&max_amount_minor=10000").await,
+        3
+    );
+    assert_eq!(count("/v1/admin/events?kind=GiftSent&min_amount_minor=10001").await, 0);
+    assert_eq!(count("/v1/admin/events?kind=GiftSent&max_amount_minor=9999").await, 0);
     assert_eq!(count(&format!("/v1/admin/approvals?person={}", world.admin.id)).await, 1);
     assert_eq!(count(&format!("/v1/admin/approvals?person={}", Uuid::nil())).await, 0);
     assert_eq!(count("/v1/admin/withdrawals?min_amount_minor=20000&max_amount_minor=20000").await, 1);

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query};
-use crate::page::{Format, List, Listed, Page, period};
+use crate::page::{Format, List, Listed, Page, amounts, period};
 use crate::receipt::Answered;
 use crate::words::{ApprovalStateWord, ProposalKind};
 use axum::extract::State;
@@ -37,6 +37,11 @@ pub struct ApprovalView {
     /// request that was proposed.
     #[schema(value_type = Object)]
     pub proposal: Value,
+    /// How much it is about, in the smallest unit of its asset: the coins of an adjustment (taken, where it is
+    /// negative) or a bonus, the money of a payout. Null for limits.
+    pub amount_minor: Option<i64>,
+    #[schema(example = "COIN/3")]
+    pub amount_asset: Option<String>,
     /// The person whose money it is; they cannot approve.
     pub beneficiary: Option<Uuid>,
     /// The admin who proposed it; they cannot approve.
@@ -64,6 +69,8 @@ impl From<Approval> for ApprovalView {
             approval: it.id,
             state: it.state,
             proposal: serde_json::to_value(&it.proposal).unwrap_or(Value::Null),
+            amount_minor: it.amount.map(|amount| amount.minor),
+            amount_asset: it.amount.map(|amount| amount.asset.to_string()),
             beneficiary: it.beneficiary.map(|person| person.0),
             proposed_by: it.proposed_by.0,
             proposed_at: it.proposed_at,
@@ -111,6 +118,10 @@ struct ApprovalsQuery {
     from: Option<DateTime<Utc>>,
     /// Only those proposed before this time.
     to: Option<DateTime<Utc>>,
+    /// Only those about at least so much, given or taken, in the smallest unit of the asset.
+    min_amount_minor: Option<i64>,
+    /// Only those about at most so much.
+    max_amount_minor: Option<i64>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
     /// Rows of a page, 1 to 100; 20 when absent.
@@ -136,6 +147,7 @@ async fn list_approvals(
         kind: query.kind.map(ProposalKind::as_str),
         person: query.person.map(PersonId),
         period: period(query.from, query.to)?,
+        amount_minor: amounts(query.min_amount_minor, query.max_amount_minor)?,
     };
     let after = LIST.place(query.cursor.as_deref())?;
     let found = api.app.approvals.list(&filter, after, limit).await?;

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminCaller, Json, Path, Query};
-use crate::page::{Format, Listed, Page, ReadQuery, list_query, one_of, period};
+use crate::page::{Format, Listed, Page, ReadQuery, amounts, list_query, one_of, period};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use ledger_core::{Event, PersonId};
@@ -29,6 +29,11 @@ list_query! {
         from: Option<DateTime<Utc>>,
         /// Only events recorded before this time.
         to: Option<DateTime<Utc>>,
+        /// Only events that move at least so much on one account, in the smallest unit of its asset. A page may be
+        /// short, or empty, and have a next one.
+        min_amount_minor: Option<i64>,
+        /// Only events whose largest movement is at most so much.
+        max_amount_minor: Option<i64>,
     }
 }
 
@@ -45,10 +50,22 @@ async fn list_events(
     format: Format,
 ) -> Result<Listed<EventRow>, Error> {
     let limit = query.ready(format, &api).await?;
-    let EventsQuery { kind, person, correlation, from_revision, from, to, cursor, .. } = query;
+    let EventsQuery {
+        kind,
+        person,
+        correlation,
+        from_revision,
+        from,
+        to,
+        min_amount_minor,
+        max_amount_minor,
+        cursor,
+        ..
+    } = query;
     one_of("kind", kind.as_deref(), Event::KINDS)?;
     let (person, period) = (person.map(PersonId), period(from, to)?);
-    let filter = EventFilter { kind, person, correlation, from_revision, period };
+    let amount_minor = amounts(min_amount_minor, max_amount_minor)?;
+    let filter = EventFilter { kind, person, correlation, from_revision, period, amount_minor };
     Ok(format.of(api.read.events(&filter, cursor.as_deref(), limit).await?.into()))
 }
 

@@ -33,6 +33,8 @@ list_query! {
         /// Those that wait for a decision when absent.
         #[param(value_type = Option<HostStatusWord>)]
         status: Option<HostStatus>,
+        /// Only this person.
+        person: Option<Uuid>,
         /// Only those who came to the status at this time or later (RFC 3339).
         from: Option<DateTime<Utc>>,
         /// Only those who came to the status before this time.
@@ -54,7 +56,11 @@ async fn list_applications(
     let limit = query.ready(format, &api).await?;
     let status = query.status.unwrap_or(HostStatus::Applied);
     let after = LIST.place(query.cursor.as_deref())?;
-    let found = api.app.hosts.list(status, period(query.from, query.to)?, after, limit).await?;
+    let found = api
+        .app
+        .hosts
+        .list(status, query.person.map(PersonId), period(query.from, query.to)?, after, limit)
+        .await?;
     Ok(format.of(LIST.page(found).map(ApplicationView::from)))
 }
 

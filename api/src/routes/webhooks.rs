@@ -3,13 +3,13 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, Json, Path, Query, Raw};
-use crate::page::{Format, List, Listed, Page, period};
+use crate::page::{Format, List, Listed, Page, amounts, period};
 use crate::words::WebhookStateWord;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
-use ledger_core::rfc3339;
-use platform::webhooks::{Delivery, State as WebhookState};
+use ledger_core::{PersonId, rfc3339};
+use platform::webhooks::{Delivery, Filter, State as WebhookState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -64,6 +64,15 @@ struct WebhookView {
     /// What came of it: `recorded`, `duplicate`, `ignored`, the ledger's refusal, or why it needs a person.
     outcome: Option<String>,
     attempts: i32,
+    /// The gateway's name of the event; null until it is worked through, and for what cannot be read.
+    #[schema(example = "payment.captured")]
+    kind: Option<String>,
+    /// Who opened the purchase that it speaks of.
+    person: Option<Uuid>,
+    /// The money that it speaks of.
+    amount_minor: Option<i64>,
+    #[schema(example = "INR/2")]
+    amount_asset: Option<String>,
     handled_by: Option<Uuid>,
     #[serde(serialize_with = "rfc3339::option::serialize")]
     handled_at: Option<DateTime<Utc>>,
@@ -79,6 +88,10 @@ impl From<Delivery> for WebhookView {
             state: it.state,
             outcome: it.outcome,
             attempts: it.attempts,
+            kind: it.subject.kind,
+            person: it.subject.person,
+            amount_minor: it.subject.amount_minor,
+            amount_asset: it.subject.amount_asset,
             handled_by: it.handled_by,
             handled_at: it.handled_at,
         }
@@ -92,10 +105,18 @@ struct WebhooksQuery {
     /// Only those in this state.
     #[param(value_type = Option<WebhookStateWord>)]
     state: Option<WebhookState>,
+    /// Only those of this event, as the gateway names it, such as `payment.captured`.
+    kind: Option<String>,
+    /// Only those about a purchase of this person.
+    person: Option<Uuid>,
     /// Only those received at this time or later (RFC 3339).
     from: Option<DateTime<Utc>>,
     /// Only those received before this time.
     to: Option<DateTime<Utc>>,
+    /// Only those that speak of at least so much, in the smallest unit of the currency.
+    min_amount_minor: Option<i64>,
+    /// Only those that speak of at most so much.
+    max_amount_minor: Option<i64>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
     /// Rows of a page, 1 to 100; 20 when absent.
@@ -118,7 +139,14 @@ async fn list_webhooks(
 ) -> Result<Listed<WebhookView>, Error> {
     let limit = format.limit(query.limit)?;
     let after = LIST.place(query.cursor.as_deref())?;
-    let found = api.app.webhooks.list(query.state, period(query.from, query.to)?, after, limit).await?;
+    let filter = Filter {
+        state: query.state,
+        kind: query.kind,
+        person: query.person.map(PersonId),
+        period: period(query.from, query.to)?,
+        amount_minor: amounts(query.min_amount_minor, query.max_amount_minor)?,
+    };
+    let found = api.app.webhooks.list(&filter, after, limit).await?;
     Ok(format.of(LIST.page(found).map(WebhookView::from)))
 }
 

@@ -2,6 +2,7 @@
 //! the state's tables, the canonical bytes. Nothing here knows a noun.
 
 pub mod account;
+pub mod amounts;
 pub mod decide;
 pub mod envelope;
 pub mod event;

@@ -57,6 +57,11 @@ impl State {
     pub fn purchase(&self, purchase: PurchaseId) -> Option<&Purchase> {
         self.tables.purchases.get(&purchase)
     }
+
+    /// The purchase that a payment was made for, if it is known and was made for one.
+    pub fn purchase_of_payment(&self, payment_ref: &str) -> Option<PurchaseId> {
+        self.tables.payments.get(&payment_ref.to_owned())?.purchase
+    }
 }
 
 impl Change<'_> {

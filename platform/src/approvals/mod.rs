@@ -8,14 +8,14 @@ pub use proposal::Proposal;
 use crate::audit::{self, Author, Change};
 use crate::commands::{CommandError, Commands};
 use crate::identity::{Agencies, AgencyError};
-use crate::page::{ListError, Page, Place, page_size, push_period};
+use crate::page::{ListError, Page, Place, page_size, push_amounts, push_period};
 use crate::settings::{ApprovalSettings, Settings};
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, ClientKey, Key, MAX_AMOUNT, NoteId, Period, PersonId, Rejection, Timestamp, check_key,
-    command_ids,
+    Account, Actor, Amounts, Asset, ClientKey, Key, MAX_AMOUNT, NoteId, Period, PersonId, Rejection,
+    Timestamp, check_key, command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use proposal::is_adjustable;
@@ -89,6 +89,14 @@ pub struct Approval {
     pub decided_at: Option<DateTime<Utc>>,
     pub revision: Option<i64>,
     pub failure: Option<String>,
+    pub amount: Option<Amount>,
+}
+
+/// How much a proposal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    pub minor: i64,
+    pub asset: Asset,
 }
 
 /// Which proposals; all that is absent matches everything.
@@ -101,6 +109,8 @@ pub struct Filter {
     pub person: Option<PersonId>,
     /// When it was proposed.
     pub period: Period,
+    /// How much it is about, taken or given.
+    pub amount_minor: Amounts,
 }
 
 /// What became of something that may take two admins.
@@ -171,8 +181,8 @@ impl Approvals {
             }
             return Ok(Given::Proposed { approval: Box::new(earlier), replayed: true });
         }
-        let beneficiary = self.beneficiary(&proposal).await?;
-        if beneficiary == Some(person) {
+        let subject = self.subject(&proposal).await?;
+        if subject.beneficiary == Some(person) {
             return Err(Rejection::OwnMoney.into());
         }
         let limits = self.settings.approvals().await?;
@@ -181,7 +191,7 @@ impl Approvals {
         {
             return Ok(Given::Done(self.commands.give_audited(author, key, command, now).await?));
         }
-        let approval = self.propose(ids_at(now)[0], author, proposal, beneficiary, &limits, now).await?;
+        let approval = self.propose(ids_at(now)[0], author, proposal, subject, &limits, now).await?;
         Ok(Given::Proposed { approval: Box::new(approval), replayed: false })
     }
 
@@ -204,7 +214,7 @@ impl Approvals {
         }
         let proposal = Proposal::Limits { limits };
         let id = crate::entropy::uuid_v7();
-        Ok(Some(self.propose(id, author, proposal, None, &in_force, now).await?))
+        Ok(Some(self.propose(id, author, proposal, Subject::default(), &in_force, now).await?))
     }
 
     async fn propose(
@@ -212,7 +222,7 @@ impl Approvals {
         id: Uuid,
         author: &Author,
         proposal: Proposal,
-        beneficiary: Option<PersonId>,
+        Subject { beneficiary, amount }: Subject,
         limits: &ApprovalSettings,
         now: DateTime<Utc>,
     ) -> Result<Approval, CommandError> {
@@ -233,8 +243,9 @@ impl Approvals {
         }
         let note = audit::keep_note(&mut tx, author, None, now).await?;
         let inserted = sqlx::query(
-            "INSERT INTO app.approvals (id, proposal, beneficiary, proposed_by, proposed_at, reason, note, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            "INSERT INTO app.approvals (id, proposal, beneficiary, proposed_by, proposed_at, reason, note, expires_at,
+                                        amount_minor, amount_asset)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(Json(&proposal))
@@ -244,6 +255,8 @@ impl Approvals {
         .bind(author.reason())
         .bind(note.map(|note| note.0))
         .bind(now + TimeDelta::seconds(limits.expires_seconds.into()))
+        .bind(amount.map(|amount| amount.minor))
+        .bind(amount.map(|amount| amount.asset.to_string()))
         .execute(&mut *tx)
         .await?;
         // Of two retries at once the first one proposes.
@@ -445,34 +458,47 @@ impl Approvals {
             query.push(" OR beneficiary = ").push_bind(person.0).push(")");
         }
         push_period(&mut query, "proposed_at", filter.period);
+        push_amounts(&mut query, "abs(amount_minor)", filter.amount_minor);
         query.push(" ORDER BY proposed_at DESC, id DESC LIMIT ").push_bind(limit + 1);
         let rows: Vec<ApprovalRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let approvals = rows.into_iter().map(Approval::from).collect();
         Ok(Page::of(approvals, limit, |it: &Approval| Place { at: it.proposed_at, id: it.id }))
     }
 
-    /// Whose money a proposal is about, where it is a person's.
-    async fn beneficiary(&self, proposal: &Proposal) -> Result<Option<PersonId>, CommandError> {
-        Ok(match *proposal {
-            Proposal::Adjustment { account, .. } => match account {
-                Account::UserPurchased(person)
-                | Account::UserBonus(person)
-                | Account::HostEarnings(person) => Some(person),
-                Account::AgencyEarnings(agency) => match self.agencies.get(agency).await {
-                    Ok(agency) => Some(agency.owner),
-                    Err(AgencyError::Database(fault)) => return Err(fault.into()),
-                    Err(_) => return Err(CommandError::NotFound("agency")),
-                },
-                _ => None,
-            },
-            Proposal::Bonus { user, .. } => Some(user),
-            Proposal::Payout { withdrawal } => {
-                let ledger = self.commands.ledger();
-                ledger
-                    .query(move |state, _| state.withdrawal(withdrawal).map(|row| row.payee.person()))
-                    .await?
+    /// Whose money a proposal is about, and how much.
+    async fn subject(&self, proposal: &Proposal) -> Result<Subject, CommandError> {
+        let coins = |minor: i64| Some(Amount { minor, asset: Asset::COIN });
+        let (beneficiary, amount) = match *proposal {
+            Proposal::Adjustment { account, amount_milli, .. } => {
+                (self.owner(account).await?, coins(amount_milli))
             }
-            Proposal::Limits { .. } => None,
+            Proposal::Bonus { user, coins_milli, .. } => (Some(user), coins(coins_milli)),
+            Proposal::Payout { withdrawal } => {
+                let payout = self.commands.ledger().query(move |state, _| {
+                    state
+                        .withdrawal(withdrawal)
+                        .map(|row| (row.payee.person(), row.payout_minor, row.payout_asset))
+                });
+                let payout = payout.await?;
+                (payout.map(|(payee, ..)| payee), payout.map(|(_, minor, asset)| Amount { minor, asset }))
+            }
+            Proposal::Limits { .. } => (None, None),
+        };
+        Ok(Subject { beneficiary, amount })
+    }
+
+    /// Whose account it is, where it is a person's.
+    async fn owner(&self, account: Account) -> Result<Option<PersonId>, CommandError> {
+        Ok(match account {
+            Account::UserPurchased(person) | Account::UserBonus(person) | Account::HostEarnings(person) => {
+                Some(person)
+            }
+            Account::AgencyEarnings(agency) => match self.agencies.get(agency).await {
+                Ok(agency) => Some(agency.owner),
+                Err(AgencyError::Database(fault)) => return Err(fault.into()),
+                Err(_) => return Err(CommandError::NotFound("agency")),
+            },
+            _ => None,
         })
     }
 
@@ -503,6 +529,14 @@ impl Approvals {
             Proposal::Limits { .. } => false,
         })
     }
+}
+
+/// What a proposal is about.
+#[derive(Clone, Copy, Default)]
+struct Subject {
+    /// Whose money it is, where it is a person's.
+    beneficiary: Option<PersonId>,
+    amount: Option<Amount>,
 }
 
 fn closed() -> CommandError {
@@ -552,6 +586,8 @@ struct ApprovalRow {
     decided_at: Option<DateTime<Utc>>,
     revision: Option<i64>,
     failure: Option<String>,
+    amount_minor: Option<i64>,
+    amount_asset: Option<String>,
 }
 
 impl From<ApprovalRow> for Approval {
@@ -570,6 +606,11 @@ impl From<ApprovalRow> for Approval {
             decided_at: row.decided_at,
             revision: row.revision,
             failure: row.failure,
+            // Written by this program alone.
+            amount: row
+                .amount_minor
+                .zip(row.amount_asset.and_then(|asset| asset.parse().ok()))
+                .map(|(minor, asset)| Amount { minor, asset }),
         }
     }
 }

@@ -123,7 +123,7 @@ async fn pages_show_every_host_once_in_order(pool: PgPool) {
     let mut seen = Vec::new();
     let mut next = None;
     loop {
-        let page = hosts.list(HostStatus::Approved, Period::default(), next, 3).await.unwrap();
+        let page = hosts.list(HostStatus::Approved, None, Period::default(), next, 3).await.unwrap();
         assert!(page.items.len() <= 3);
         seen.extend(page.items.iter().map(|host| host.person));
         next = page.next;
@@ -132,8 +132,10 @@ async fn pages_show_every_host_once_in_order(pool: PgPool) {
         }
     }
     assert_eq!(seen, expected);
-    assert!(hosts.list(HostStatus::Applied, Period::default(), None, 3).await.unwrap().items.is_empty());
-    let whole = hosts.list(HostStatus::Approved, Period::default(), None, 7).await.unwrap();
+    assert!(
+        hosts.list(HostStatus::Applied, None, Period::default(), None, 3).await.unwrap().items.is_empty()
+    );
+    let whole = hosts.list(HostStatus::Approved, None, Period::default(), None, 7).await.unwrap();
     assert_eq!((whole.items.len(), whole.next), (7, None));
 }
 

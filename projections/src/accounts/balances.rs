@@ -2,11 +2,11 @@
 
 use crate::error::QueryError;
 use super::class_of;
-use crate::mechanism::{Amounts, Cursor, Page, ReadModels, page_size, pg_revision};
+use crate::mechanism::{Cursor, Page, ReadModels, page_size, pg_revision, push_amounts};
 use chrono::{DateTime, Utc};
 use event_store::ReadError;
 use futures_util::TryStreamExt;
-use ledger_core::{Account, Asset, PersonId, rfc3339};
+use ledger_core::{Amounts, Account, Asset, PersonId, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ impl ReadModels {
         if let Some(person) = filter.person {
             query.push(" AND account = ANY(").push_bind(accounts_of(person)).push(")");
         }
-        filter.amount_minor.push(&mut query, "abs(balance_minor)");
+        push_amounts(&mut query, "abs(balance_minor)", filter.amount_minor);
         query.push(" ORDER BY account, asset LIMIT ").push_bind(limit + 1);
         let rows: Vec<TrialBalanceLine> = query.build_query_as().fetch_all(self.pool()?).await?;
         Ok(Page::of(rows, limit, "accounts", |row| (row.account.clone(), row.asset.clone())))

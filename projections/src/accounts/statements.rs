@@ -3,11 +3,11 @@
 use super::words;
 use crate::calls::CallRow;
 use crate::error::QueryError;
-use crate::mechanism::{Amounts, Cursor, Events, Page, ReadModels, page_size, pg_revision};
+use crate::mechanism::{Cursor, Events, Page, ReadModels, page_size, pg_revision};
 use chrono::{DateTime, Utc};
 use event_store::ReadError;
 use ledger_core::event::CommissionSplit;
-use ledger_core::{Account, Asset, CallId, Period, PersonId, Recorded, rfc3339};
+use ledger_core::{Amounts, Account, Asset, CallId, Period, PersonId, Recorded, rfc3339};
 use serde::Serialize;
 use sqlx::{Postgres, QueryBuilder};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

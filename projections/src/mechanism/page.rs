@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ledger_core::Amounts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{Postgres, QueryBuilder};
@@ -82,26 +83,13 @@ impl Cursor {
     }
 }
 
-/// From one amount to another, both included; any amount where neither is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amounts {
-    pub min: Option<i64>,
-    pub max: Option<i64>,
-}
-
-impl Amounts {
-    pub(crate) fn take(self, amount: i64) -> bool {
-        self.min.is_none_or(|min| amount >= min) && self.max.is_none_or(|max| amount <= max)
+/// Adds the condition that `column` lies within the amounts to a query that has one.
+pub(crate) fn push_amounts(query: &mut QueryBuilder<Postgres>, column: &str, amounts: Amounts) {
+    if let Some(min) = amounts.min {
+        query.push(format_args!(" AND {column} >= ")).push_bind(min);
     }
-
-    /// Adds the condition on `column` to a query that has one.
-    pub(crate) fn push(self, query: &mut QueryBuilder<Postgres>, column: &str) {
-        if let Some(min) = self.min {
-            query.push(format_args!(" AND {column} >= ")).push_bind(min);
-        }
-        if let Some(max) = self.max {
-            query.push(format_args!(" AND {column} <= ")).push_bind(max);
-        }
+    if let Some(max) = amounts.max {
+        query.push(format_args!(" AND {column} <= ")).push_bind(max);
     }
 }
 

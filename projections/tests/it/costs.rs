@@ -5,7 +5,7 @@ use anyhow::Context;
 use chrono::NaiveDate;
 use event_store::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
 use ledger_core::Payee;
-use ledger_core::{Account, Asset, Period, PersonId};
+use ledger_core::{Account, Asset, PersonId};
 use projections::*;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -166,7 +166,7 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
         person,
         correlation,
         from_revision: from,
-        period: Period::default(),
+        ..EventFilter::default()
     };
     let every = StatementFilter::default();
     let beginning = |prefix: &str| AccountFilter { prefix: prefix.to_owned(), ..AccountFilter::default() };

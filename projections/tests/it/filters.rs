@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use chrono::{DateTime, TimeDelta, Utc};
-use ledger_core::{Account, Asset, Period};
+use ledger_core::{Account, Amounts, Asset, Period};
 use projections::*;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
