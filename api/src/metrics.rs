@@ -76,7 +76,7 @@ pub const ALERTS: [&str; 28] = [
 ];
 
 /// All of them, in the order of the operators' page.
-pub const METRICS: [Metric; 35] = [
+pub const METRICS: [Metric; 37] = [
     metric(
         "muneem_build_info",
         Gauge,
@@ -97,6 +97,12 @@ pub const METRICS: [Metric; 35] = [
         Counter,
         "How often a background worker broke and was started again.",
         &[("worker", &[])],
+    ),
+    metric(
+        "muneem_duty",
+        Gauge,
+        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects.",
+        &[("duty", &["calls", "projector"])],
     ),
     metric(
         "muneem_http_requests_total",
@@ -161,6 +167,12 @@ pub const METRICS: [Metric; 35] = [
         "muneem_websocket_presence_changes_dropped_total",
         Counter,
         "Changes of presence that were dropped because too many waited.",
+        &[],
+    ),
+    metric(
+        "muneem_pushes_not_carried_total",
+        Counter,
+        "Pushes that did not reach the other nodes, as the way there was full.",
         &[],
     ),
     metric(

@@ -2,7 +2,9 @@
 
 use crate::clock::Leap;
 use crate::ledger::Status;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 /// Everything that is amiss. Each kind comes and goes by itself; none is told twice while it lasts.
@@ -14,6 +16,7 @@ struct Conditions {
     /// Whether there may be room again: nobody has tried since a while.
     room_is_likely: bool,
     stalled: Option<String>,
+    stalled_at: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -26,6 +29,13 @@ pub(crate) struct Watched(watch::Receiver<Conditions>);
 impl Watched {
     pub fn status(&self) -> Status {
         self.0.borrow().status()
+    }
+
+    /// For how long the store has not answered, if it does not.
+    pub fn stalled_for(&self) -> Option<Duration> {
+        let conditions = self.0.borrow();
+        conditions.stalled.as_ref()?;
+        conditions.stalled_at.map(|at| at.elapsed())
     }
 
     /// Returns once no command will be taken any more.
@@ -125,6 +135,7 @@ impl Health {
 
     pub fn stalled(&self, reason: Option<String>) {
         if self.change(|conditions| &mut conditions.stalled, reason.clone()) {
+            self.0.send_modify(|conditions| conditions.stalled_at = Some(Instant::now()));
             match reason {
                 Some(reason) => {
                     error!(alert = "store_stalled", reason, "the store does not answer; it is asked again")

@@ -24,6 +24,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 const QUEUE: usize = 4_096;
 /// How long a caller waits to get in line: a burst passes in this time, an outage does not.
 const QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the store may be away before commands are refused instead of waiting for it.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
 /// Durable batches that a follower may lag behind before it reads from the store.
 const FOLLOW_BATCHES: usize = 256;
 
@@ -51,6 +53,9 @@ pub enum ExecuteError {
     /// More requests wait than the ledger takes; nothing was recorded.
     #[error("too many commands wait; try again in a moment")]
     Busy,
+    /// The store has not answered for a while; nothing was recorded. Commands are taken again as soon as it does.
+    #[error("the store of the journal does not answer; nothing was recorded")]
+    StoreAway,
     /// The store has no room; nothing was recorded. Commands are taken again as soon as it has some.
     #[error("the server has no room to record anything at present; nothing was recorded")]
     StorageFull,
@@ -251,6 +256,9 @@ impl Ledger {
 
     /// Queues a request. One that does not get in line in time was not looked at.
     async fn send(&self, request: Request) -> Result<(), ExecuteError> {
+        if self.watched.stalled_for().is_some_and(|time| time > STORE_PATIENCE) {
+            return Err(ExecuteError::StoreAway);
+        }
         self.requests.send_timeout(request, QUEUE_TIMEOUT).await.map_err(|fault| {
             match (fault, self.status()) {
                 (SendTimeoutError::Timeout(_), _) => ExecuteError::Busy,

@@ -6,6 +6,7 @@
 use crate::codec::JournalError;
 use crate::follower::Follower;
 use crate::ledger::{ExecuteError, Ledger};
+use ledger_core::calls::Call;
 use ledger_core::command::{EndCall, ExpireBonus, PauseCall, TickCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{
@@ -32,6 +33,15 @@ enum Subject {
 /// Tells when the payer and the host of a call were last seen both, by the ledger's clock; `None` when that is
 /// not known. An increment that begins after that moment is given back if they are not seen again.
 pub type Sightings = Arc<dyn Fn(PersonId, PersonId) -> Option<Timestamp> + Send + Sync>;
+
+/// What is known of the connections of a call's two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// Whether both are connected.
+    pub both: bool,
+    /// Since when those who are connected have been so, the later one if both are.
+    pub since: Option<Timestamp>,
+}
 
 /// The driver.
 pub struct Metering {
@@ -91,23 +101,37 @@ enum Done {
 }
 
 impl Metering {
-    /// Takes over the calls that are under way. After a crash nobody is connected: each is paused at the
-    /// last moment at which both sides are known to have been there, and waits for both within its grace.
+    /// Takes over the calls that are under way from a driver that is gone. A call goes on if both sides have been
+    /// connected since before its next increment was due, as `sides` says of payer and host. Every other call is
+    /// paused at the last moment at which both are known to have been there, and waits for both within its grace:
+    /// somebody who has come back meanwhile does not pay for the time between.
     ///
     /// # Errors
     /// When the ledger does not take commands.
-    pub async fn recover(ledger: Ledger, sightings: Sightings) -> Result<Metering, ExecuteError> {
-        let metering = Metering::take_over(ledger.clone(), sightings).await?;
-        let calls = ledger
-            .query(|state, _| state.active_calls().into_iter().map(|(id, _)| id).collect::<Vec<_>>())
-            .await?;
+    pub async fn recover(
+        ledger: Ledger,
+        sightings: Sightings,
+        sides: impl Fn(PersonId, PersonId) -> Sides,
+    ) -> Result<Metering, ExecuteError> {
+        let metering = Metering::take_over(ledger.clone(), sightings.clone()).await?;
+        let calls = ledger.query(|state, _| {
+            let about = |(id, call): (CallId, &Call)| {
+                (id, call.payer, call.host, call.next_due(id).map(|(due, _)| due))
+            };
+            state.active_calls().into_iter().map(about).collect::<Vec<_>>()
+        });
         // All at once: they share their durable writes, however many there are.
         let mut pauses = JoinSet::new();
-        for call in calls {
+        for (call, payer, host, due) in calls.await? {
+            let sides = sides(payer, host);
+            let came_back = sides.since.is_some_and(|since| due.is_none_or(|due| since > due));
+            if sides.both && !came_back {
+                continue;
+            }
+            let last_seen = if came_back { None } else { sightings(payer, host) };
             // The durable revision makes the key new at each start: each start is an outage.
             let key = format!("outage:{call}:{}", ledger.durable_revision());
-            let pause =
-                system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen: None }));
+            let pause = system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen }));
             let ledger = ledger.clone();
             pauses.spawn(async move { ledger.execute(pause).await });
         }
@@ -287,7 +311,7 @@ async fn wait_after(fault: &ExecuteError) {
             debug!(%fault, "the ledger takes nothing at present");
             tokio::time::sleep(RETRY_WHEN_HELD).await;
         }
-        ExecuteError::Busy | ExecuteError::Stopped(_) => {
+        ExecuteError::Busy | ExecuteError::StoreAway | ExecuteError::Stopped(_) => {
             debug!(%fault, "the ledger takes nothing at present");
             tokio::time::sleep(RETRY).await;
         }

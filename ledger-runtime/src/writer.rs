@@ -36,6 +36,8 @@ use tracing::{error, info, warn};
 const RECHECK: Duration = Duration::from_millis(200);
 
 type Storing = Pin<Box<dyn Future<Output = Stored> + Send>>;
+/// Ends when the journal has come beyond what this writer knows of.
+type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(crate) struct Writer {
     store: Arc<dyn EventStore>,
@@ -52,6 +54,7 @@ pub(crate) struct Writer {
     /// To be decided once more, in this order, before anything from the inbox.
     again: VecDeque<Queued>,
     recheck_at: Instant,
+    turns: Turns,
     /// Whether it has ended as it should.
     done: bool,
 }
@@ -91,6 +94,7 @@ impl Writer {
             stored: Batch::default(),
             again: VecDeque::new(),
             recheck_at: Instant::now(),
+            turns: Turns::default(),
             done: false,
         }
     }
@@ -98,14 +102,21 @@ impl Writer {
     /// Runs until every handle is gone and everything that was asked is answered.
     pub async fn run(mut self) {
         let mut storing: Option<Storing> = None;
+        let mut watching: Option<Watching> = None;
         let mut open = true;
         loop {
             self.decide_again();
-            if storing.is_none() && !self.deciding.waiting.is_empty() {
+            let is_our_turn = self.turns.begins_at().is_none_or(|at| at <= Instant::now());
+            if storing.is_none() && !self.deciding.waiting.is_empty() && is_our_turn {
+                // Its own batch moves the end.
+                watching = None;
                 storing = Some(self.send_batch());
                 continue;
             }
-            if !open && storing.is_none() {
+            if storing.is_none() && watching.is_none() {
+                watching = Some(self.watch_the_end());
+            }
+            if !open && storing.is_none() && self.deciding.waiting.is_empty() {
                 self.done = true;
                 return;
             }
@@ -119,6 +130,15 @@ impl Writer {
                     storing = None;
                     self.finish(outcome).await;
                 }
+                () = async { watching.as_mut().expect("guarded").await }, if watching.is_some() => {
+                    watching = None;
+                    // What was decided and not sent yet stands on an end that is none any more.
+                    self.undo(Batch::default());
+                    self.turns.others_write();
+                    self.follow_the_journal().await;
+                }
+                () = async { tokio::time::sleep_until(self.turns.begins_at().expect("guarded")).await },
+                    if storing.is_none() && !is_our_turn => {}
                 () = tokio::time::sleep_until(self.recheck_at), if self.health.is_held() => {
                     self.recheck_at = Instant::now() + RECHECK;
                     self.health.leap(self.pace.now(self.state.last_at()).1);
@@ -227,9 +247,26 @@ impl Writer {
         Ok(Receipt { journal, command_id, revision, duplicate: false, recorded: true })
     }
 
+    /// Looks out for what other nodes write, so that a node at which nothing happens sees it too.
+    fn watch_the_end(&self) -> Watching {
+        let (store, health) = (self.store.clone(), self.health.clone());
+        let seen = self.durable.borrow().checked_sub(1);
+        Box::pin(async move {
+            while let Err(fault) = store.wait_beyond(seen).await {
+                health.stalled(Some(fault.to_string()));
+                let mut pauses = pauses();
+                while store.head().await.is_err() {
+                    tokio::time::sleep(pauses.next().unwrap_or(RECHECK)).await;
+                }
+                health.stalled(None);
+            }
+        })
+    }
+
     /// Sends what was decided to the store.
     fn send_batch(&mut self) -> Storing {
         self.stored = std::mem::take(&mut self.deciding);
+        self.turns.sent();
         let durable = *self.durable.borrow();
         let (store, health) = (self.store.clone(), self.health.clone());
         let encoded = std::mem::take(&mut self.stored.encoded);
@@ -252,6 +289,7 @@ impl Writer {
         match outcome {
             Stored::Durable => {
                 if let Some(last) = batch.published.last_revision() {
+                    self.turns.won();
                     self.health.storage_full(None);
                     self.state.settle(last);
                     self.publish(batch.published, last);
@@ -261,6 +299,7 @@ impl Writer {
             Stored::LostRace => {
                 info!("another node wrote to the journal; deciding again on its end");
                 metrics::counter!("muneem_ledger_lost_races_total").increment(1);
+                self.turns.others_write();
                 self.undo(batch);
                 self.follow_the_journal().await;
             }
@@ -349,6 +388,52 @@ impl Writer {
         }
         self.health.stalled(None);
     }
+}
+
+/// How nodes that write at the same time share the journal. Each append wins or loses its race by chance, and a winner is
+/// back sooner than a loser, who has to follow first. So a node that has won leaves the next turn to the others, for as
+/// long as others write.
+#[derive(Default)]
+struct Turns {
+    sent_at: Option<Instant>,
+    others_wrote_at: Option<Instant>,
+    begins_at: Option<Instant>,
+}
+
+impl Turns {
+    /// For how long others count as writing after something of theirs was seen.
+    const SHARED: Duration = Duration::from_secs(1);
+    /// The longest pause: an append that took long says little about the next.
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    /// When the next batch may be sent; at once where there is none.
+    fn begins_at(&self) -> Option<Instant> {
+        self.begins_at
+    }
+
+    fn sent(&mut self) {
+        self.sent_at = Some(Instant::now());
+        self.begins_at = None;
+    }
+
+    fn others_write(&mut self) {
+        self.others_wrote_at = Some(Instant::now());
+        self.begins_at = None;
+    }
+
+    fn won(&mut self) {
+        let (now, Some(sent_at)) = (Instant::now(), self.sent_at) else { return };
+        if self.others_wrote_at.is_some_and(|at| now.duration_since(at) < Self::SHARED) {
+            // About as long as an append takes, and never the same twice, so that nodes fall out of step.
+            let pause = now.duration_since(sent_at).mul_f64(jitter());
+            self.begins_at = Some(now + pause.min(Self::LONGEST));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it decides nothing but who waits how long")]
+fn jitter() -> f64 {
+    rand::Rng::random_range(&mut rand::rng(), 0.5..1.5)
 }
 
 /// Records the first event of a new journal.

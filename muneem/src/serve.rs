@@ -12,9 +12,10 @@ use event_store::{EmbeddedStore, EventStore};
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
-use ledger_runtime::{Clock, Ledger, Metering, OpenError, Opening, Sightings, Status};
+use ledger_runtime::{Clock, ExecuteError, Ledger, Metering, OpenError, Opening, Status};
 use metrics_exporter_prometheus::PrometheusHandle;
-use platform::app::{App, Parts};
+use platform::app::{App, Nodes, Parts};
+use platform::duty::Duty;
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
 use platform::seal::Seal;
 use platform::workers::{Worker, Workers};
@@ -113,10 +114,7 @@ impl Server {
         let projector = Arc::new(Projector::new(pool.clone(), store.clone()));
         let read = read.following(&projector);
         projector.check().await.context("nothing is served from read models of another history")?;
-        workers.start(Worker::new("projector", move || {
-            let projector = projector.clone();
-            async move { Ok(projector.run(std::future::pending()).await?) }
-        }));
+        workers.start(projector_worker(projector, Duty::new(pool.clone(), "projector")));
 
         let (razorpay, dev) = razorpay(&config, &outbox, address, &workers).await?;
         let (pepper, sealing_key) = config.phone_keys()?;
@@ -132,15 +130,12 @@ impl Server {
             otp_sender,
             razorpay,
             webhook_seal: Seal::derived(&sealing_key, "webhook deliveries"),
+            nodes: Nodes::One,
         });
         if config.mode == Mode::Development {
             seed::complete(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
         }
-        let sightings = app.attendance.sightings();
-        let metering = Metering::recover(ledger.clone(), sightings.clone())
-            .await
-            .context("calls under way cannot be taken over")?;
-        workers.start(metering_worker(ledger, sightings, metering));
+        workers.start(take_calls(&app, Duty::new(pool.clone(), "calls")).await?);
         for worker in background {
             workers.start(worker);
         }
@@ -205,6 +200,7 @@ impl Server {
             drop(serving.await);
         }
         workers.stop().await;
+        app.attendance.leave().await;
         drop((app, read, workers, stop_workers));
         // The writer ends once the last handle is gone, with everything durable that was accepted.
         if tokio::time::timeout(DRAIN, writer).await.is_err() {
@@ -216,23 +212,63 @@ impl Server {
     }
 }
 
-/// The first run takes calls over as after an outage. A later one follows a fault of the driver alone: the people
-/// of the calls are still connected, so nothing is paused.
-fn metering_worker(ledger: Ledger, sightings: Sightings, first: Metering) -> Worker {
-    let first = Mutex::new(Some(first));
-    Worker::new("metering", move || {
+/// Drives calls, on one node at a time: their time, and who is connected. Where nobody drives them yet, they are taken
+/// over before anybody can connect.
+async fn take_calls(app: &App, duty: Duty) -> anyhow::Result<Worker> {
+    let first = match duty.take_if_free().await.map_err(anyhow::Error::from_boxed)? {
+        Some(turn) => Some((turn, metering(app).await.context("calls under way cannot be taken over")?)),
+        None => None,
+    };
+    let (app, first) = (app.clone(), Mutex::new(first));
+    Ok(Worker::new("calls", move || {
         let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (ledger, sightings) = (ledger.clone(), sightings.clone());
+        let (app, duty) = (app.clone(), duty.clone());
         async move {
-            let metering = match first {
-                Some(metering) => metering,
-                None => Metering::take_over(ledger.clone(), sightings).await?,
+            let (turn, metering) = match first {
+                Some(taken) => taken,
+                None => {
+                    let turn = duty.take().await?;
+                    app.attendance.ready().await;
+                    (turn, metering(&app).await?)
+                }
             };
-            metering.run().await;
-            match ledger.status() {
-                Status::Stopped(_) => Ok(()),
-                _ => Err("metering ended, and the ledger runs".into()),
-            }
+            let drive = async {
+                tokio::select! {
+                    () = metering.run() => {}
+                    kept = app.attendance.keep_in_step() => kept?,
+                }
+                match app.ledger.status() {
+                    Status::Stopped(_) => Ok(()),
+                    _ => Err("calls are not driven any more, and the ledger runs".into()),
+                }
+            };
+            turn.work(drive).await
+        }
+    }))
+}
+
+async fn metering(app: &App) -> Result<Metering, ExecuteError> {
+    let attendance = &app.attendance;
+    let sides = |payer, host| attendance.sides(payer, host);
+    Metering::recover(app.ledger.clone(), attendance.sightings(), sides).await
+}
+
+/// Projects, on one node at a time; the others watch how far the read models are.
+fn projector_worker(projector: Arc<Projector>, duty: Duty) -> Worker {
+    Worker::new("projector", move || {
+        let (projector, duty) = (projector.clone(), duty.clone());
+        async move {
+            let watch = async {
+                match projector.watch().await {
+                    Err(fault) => fault.into(),
+                    Ok(never) => match never {},
+                }
+            };
+            let turn = tokio::select! {
+                turn = duty.take() => turn?,
+                fault = watch => return Err(fault),
+            };
+            turn.work(async { Ok(projector.run(std::future::pending()).await?) }).await
         }
     })
 }

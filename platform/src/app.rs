@@ -47,6 +47,16 @@ pub struct Parts {
     pub razorpay: Razorpay,
     /// Seals gateways' deliveries.
     pub webhook_seal: Seal,
+    pub nodes: Nodes,
+}
+
+/// Whether others serve beside this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// The journal is of this node alone.
+    One,
+    /// Several nodes share the journal, Postgres and Redis.
+    Several,
 }
 
 /// The services of the platform behind one pointer, so that a clone for a request costs one count.
@@ -107,6 +117,7 @@ impl App {
             otp_sender,
             razorpay,
             webhook_seal,
+            nodes,
         } = parts;
         let known = Known::default();
         let settings = Settings::new(pool.clone(), known.clone());
@@ -118,8 +129,10 @@ impl App {
         let otp = Otp::new(pool.clone(), people.clone(), limits.clone(), otp_sender, otp);
         let hosts = Hosts::new(pool.clone(), access.clone());
         let presence = Presence::new(redis.clone(), &redis_prefix);
-        let bus = Bus::default();
-        let attendance = Attendance::new(ledger.clone());
+        let (bus, attendance) = match nodes {
+            Nodes::One => (Bus::alone(), Attendance::alone(ledger.clone())),
+            Nodes::Several => (Bus::shared(), Attendance::shared(ledger.clone(), shared.clone())),
+        };
         let calls = Calls {
             pool: pool.clone(),
             commands: commands.clone(),
@@ -172,18 +185,17 @@ impl App {
             access,
         };
         let app = App(Arc::new(app));
-        let workers = app.workers();
+        let workers = app.workers(nodes);
         (app, workers)
     }
 
-    fn workers(&self) -> Vec<Worker> {
-        vec![
+    fn workers(&self, nodes: Nodes) -> Vec<Worker> {
+        let mut workers = vec![
             self.worker("known", async |app| app.access.known().keep_in_step(&app.pool).await),
             self.worker("request_counts", async |app| {
                 app.limits.keep_exchanging().await;
                 Ok(())
             }),
-            self.worker("attendance", async |app| Ok(app.attendance.keep_in_step().await?)),
             self.worker("ring_sweep", async |app| {
                 app.calls.sweep().await;
                 Ok(())
@@ -204,7 +216,15 @@ impl App {
                 app.approvals.work().await;
                 Ok(())
             }),
-        ]
+        ];
+        if nodes == Nodes::Several {
+            workers.push(self.worker("attendance_exchange", async |app| {
+                app.attendance.keep_exchanging().await;
+                Ok(())
+            }));
+            workers.push(self.worker("news", async |app| app.bus.keep_carrying(&app.pool).await));
+        }
+        workers
     }
 
     fn worker<F>(&self, name: &'static str, run: impl Fn(App) -> F + Send + Sync + 'static) -> Worker

@@ -13,6 +13,7 @@ pub mod client_address;
 pub mod clock;
 pub mod commands;
 pub mod disk;
+pub mod duty;
 pub mod entropy;
 pub mod gifts;
 pub mod hosts;

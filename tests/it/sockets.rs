@@ -133,14 +133,14 @@ async fn a_slow_reader_is_closed_and_nobody_waits_for_it(pool: PgPool) {
     // More than any buffer between the two takes.
     let reason: &'static str = "x".repeat(100 << 10).leak();
     for _ in 0..640 {
-        let news = News::RingEnded { call: CallId(Uuid::nil()), reason };
+        let news = News::RingEnded { call: CallId(Uuid::nil()), reason: reason.into() };
         world.app.bus.send(&[PersonId(user.id)], news);
     }
     // Somebody else hears of what comes after it; by then all of it has been handed on.
     world
         .app
         .bus
-        .send(&[PersonId(other.id)], News::RingEnded { call: CallId(Uuid::nil()), reason: "missed" });
+        .send(&[PersonId(other.id)], News::RingEnded { call: CallId(Uuid::nil()), reason: "missed".into() });
     at_other.push("call:ended").await;
     // Another device of the same person is served as ever.
     let mut quick = world.connect(&user).await;

@@ -280,7 +280,7 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     let registry = Registry::new(changes, 8);
     let mut host = Socket::open(&registry, HOST);
     let mut user = Socket::open(&registry, USER);
-    let bus = platform::push::Bus::default();
+    let bus = platform::push::Bus::alone();
     let mut heard = bus.listen();
     tokio::spawn(async move { pass_on(&mut heard, registry).await });
     let moment = START.to_utc();
@@ -299,7 +299,7 @@ async fn what_comes_over_the_bus_reaches_the_people_named_and_has_no_offset() {
     let other = platform::identity::PersonCard::blank(USER.0);
     bus.send(&[HOST], News::Rings(platform::calls::SeenRing { ring, other }));
     bus.send(&[HOST], News::Answered { call: CALL, accepted: false });
-    bus.send(&[HOST], News::RingEnded { call: CALL, reason: "missed" });
+    bus.send(&[HOST], News::RingEnded { call: CALL, reason: "missed".into() });
     // A client that compared offsets would take a ring for old news under that of an earlier event.
     let invite = host.next("call:invited").await;
     let data = json!({"call": CALL, "payer": USER, "host": HOST, "medium": "voice",

@@ -136,7 +136,7 @@ impl From<News> for Push {
             News::Answered { call, accepted } => Push::CallAnswered(AnsweredPush { call, accepted }),
             News::RingEnded { call, reason } => Push::CallEnded(EndedPush {
                 call,
-                reason: reason.to_owned(),
+                reason: reason.into_owned(),
                 ended_by: None,
                 connected_ms: None,
                 asset: None,

@@ -133,6 +133,7 @@ fn others() -> Vec<(Error, u16, &'static str)> {
         (ExecuteError::Stopped("x".into()).into(), 503, "ledger_stopped"),
         (ExecuteError::OutcomeUnknown.into(), 504, "outcome_unknown"),
         (ExecuteError::Busy.into(), 503, "busy"),
+        (ExecuteError::StoreAway.into(), 503, "store_unavailable"),
         (ExecuteError::StorageFull.into(), 507, "storage_full"),
         (ExecuteError::ClockLeap(Leap::Ahead { ahead_ms: 600_000 }).into(), 503, "clock_leap"),
         (ExecuteError::NotStorable("x".into()).into(), 500, "not_storable"),

@@ -314,6 +314,7 @@ const OF_COMMANDS: &[&str] = &[
     "outcome_unknown",
     "not_storable",
     "storage_full",
+    "store_unavailable",
 ];
 
 /// Adds to each operation a response for each status with the codes that it may have.

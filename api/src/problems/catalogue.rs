@@ -142,6 +142,7 @@ pub static CATALOGUE: &[Entry] = &[
     entry("session_ended", 401, "The session has ended: signed out, taken away by an admin, or its refresh token was used twice.", "Sign in again."),
     entry("setting_unreadable", 500, "A stored setting cannot be read.", "An operator puts it right; the log names it."),
     entry("storage_full", 507, "The disk of the journal is full. Nothing was recorded.", "Operators have an alert; commands are taken again once there is room."),
+    entry("store_unavailable", 503, "The store of the journal does not answer. Nothing was recorded.", "Wait a moment and send it again with the same key."),
     entry("terms_invalid", 409, "The setting `field` cannot be used to meter a call.", "An admin corrects the metering settings."),
     entry("tick_not_due", 409, "The next increment begins at `due`.", "Wait until then."),
     entry("tick_out_of_order", 409, "The next increment is number `next`.", "Go on from that number."),

@@ -57,6 +57,7 @@ const RETRIED: ReadonlySet<string> = new Set([
   "outcome_unknown",
   "busy",
   "unavailable",
+  "store_unavailable",
   "read_model_behind",
   "clock_leap",
 ]);

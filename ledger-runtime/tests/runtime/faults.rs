@@ -298,8 +298,8 @@ async fn a_store_that_cannot_be_read_after_a_lost_race_stalls_the_ledger_too() {
     let other = World::with_coins(store.clone(), 5_000).await;
     let rig = Rig::before(store.clone());
     let world = World::open(rig.clone()).await;
-    other.execute(rose()).await.expect("is accepted");
     rig.read_fails(true);
+    other.execute(rose()).await.expect("is accepted");
     let sent = world.send(rose());
     world.until_status(|status| matches!(status, Status::Stalled(_))).await;
     rig.read_fails(false);

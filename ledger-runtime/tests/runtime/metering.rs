@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use ledger_core::command::{EndCall, GrantBonus, PauseCall, ResumeCall, StartCall};
 use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::*;
-use ledger_runtime::{Follower, Metering, Sightings};
+use ledger_runtime::{Follower, Metering, Sides, Sightings};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,18 +27,18 @@ struct Story {
 
 /// Later than any moment: both sides are there.
 const JUST_NOW: i64 = i64::MAX;
+const NEVER: i64 = i64::MIN;
 
 fn sightings(sighted: &Arc<AtomicI64>) -> Sightings {
     let sighted = sighted.clone();
-    Arc::new(move |_, _| Some(Timestamp(sighted.load(Ordering::Relaxed))))
+    Arc::new(move |_, _| Some(sighted.load(Ordering::Relaxed)).filter(|at| *at != NEVER).map(Timestamp))
 }
 
 impl Story {
     async fn on(world: World) -> Story {
         let follower = world.ledger.follow();
         let sighted = Arc::new(AtomicI64::new(JUST_NOW));
-        let metering = Metering::recover(world.ledger.clone(), sightings(&sighted)).await;
-        let driver = tokio::spawn(metering.expect("the ledger answers").run());
+        let driver = tokio::spawn(recover(&world, &sighted).await.run());
         Story { world, follower, seen: VecDeque::new(), sighted, driver }
     }
 
@@ -413,8 +413,16 @@ async fn metering_goes_on_when_a_full_store_has_room_again() {
 }
 
 async fn take_over(node: &World) -> Metering {
-    let sighted = Arc::new(AtomicI64::new(JUST_NOW));
-    Metering::recover(node.ledger.clone(), sightings(&sighted)).await.expect("the ledger answers")
+    recover(node, &Arc::new(AtomicI64::new(JUST_NOW))).await
+}
+
+/// After a crash nobody is connected, and nobody knows when somebody last was.
+async fn recover(node: &World, sighted: &Arc<AtomicI64>) -> Metering {
+    let later = sighted.swap(NEVER, Ordering::Relaxed);
+    let nobody = |_, _| Sides { both: false, since: None };
+    let metering = Metering::recover(node.ledger.clone(), sightings(sighted), nobody).await;
+    sighted.store(later, Ordering::Relaxed);
+    metering.expect("the ledger answers")
 }
 
 #[tokio::test]

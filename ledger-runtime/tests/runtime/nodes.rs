@@ -4,7 +4,7 @@ use crate::rig::Rig;
 use crate::world::*;
 use event_store::{EventStore, MemoryStore};
 use ledger_core::*;
-use ledger_runtime::{ExecuteError, Receipt};
+use ledger_runtime::{ExecuteError, Receipt, Status};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,6 +34,37 @@ async fn a_node_that_lags_answers_queries_and_rejections_on_the_end_of_the_journ
         "{refused:?}"
     );
     assert_eq!(one.hash().await, two.hash().await);
+}
+
+#[tokio::test]
+async fn a_node_at_which_nothing_happens_sees_what_others_write() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let one = World::with_coins(store.clone(), 2 * ROSE_MILLI).await;
+    let idle = World::open(store.clone()).await;
+    let mut follower = idle.ledger.follow();
+    let receipt = one.execute(rose()).await.expect("is accepted");
+    let unit = soon(follower.next()).await.expect("is read").expect("comes");
+    assert_eq!(unit.last_revision(), receipt.revision);
+    assert_eq!(idle.ledger.durable_revision(), receipt.revision);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_cut_off_says_so_and_comes_back() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let other = World::with_coins(store.clone(), 3 * ROSE_MILLI).await;
+    let rig = Rig::before(store.clone());
+    let world = World::open(rig.clone()).await;
+    rig.reachable(false);
+    let first = world.send(rose());
+    world.until_status(|status| matches!(status, Status::Stalled(_))).await;
+    // Those who come later are not kept waiting for something that may take long.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(world.execute(rose()).await, Err(ExecuteError::StoreAway));
+    other.execute(rose()).await.expect("the other node goes on");
+    rig.reachable(true);
+    soon(first).await.expect("ends").expect("is decided on what the other node wrote");
+    world.execute(rose()).await.expect("is accepted again");
+    world.assert_sound().await;
 }
 
 #[tokio::test]

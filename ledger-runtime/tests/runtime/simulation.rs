@@ -252,7 +252,7 @@ impl Simulation {
                     ExecuteError::StorageFull => self.held[0] += 1,
                     ExecuteError::ClockLeap(_) => self.held[1] += 1,
                     ExecuteError::NotStorable(_) => self.held[2] += 1,
-                    ExecuteError::OutcomeUnknown | ExecuteError::Stopped(_) => {}
+                    ExecuteError::OutcomeUnknown | ExecuteError::Stopped(_) | ExecuteError::StoreAway => {}
                     ExecuteError::Rejected(_) | ExecuteError::Busy | ExecuteError::Fault => {
                         panic!("{fault}")
                     }

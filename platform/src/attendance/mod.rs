@@ -3,15 +3,22 @@
 //! A person counts as connected in a role: a payer whose sockets have lost the role `user`, or a host whose
 //! sockets have lost the role `host`, is away. Each socket also notes when its client was last heard of, so
 //! that a call is never billed beyond the last moment at which both sides were known to be there.
+//!
+//! Where several nodes serve, the sides of a call may be connected to two of them, and a third one drives the call: see
+//! [`elsewhere`].
+
+mod elsewhere;
 
 use crate::identity::Role;
+use crate::shared_redis::SharedRedis;
+use elsewhere::{BEAT, Elsewhere, Seen};
 use ledger_core::calls::Phase;
 use ledger_core::command::{PauseCall, ResumeCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
-use ledger_runtime::{ExecuteError, Follower, Ledger, Sightings};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use ledger_runtime::{ExecuteError, Follower, Ledger, Sides, Sightings};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,13 +41,18 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 pub struct Attendance {
     people: Arc<People>,
     changed: mpsc::UnboundedSender<PersonId>,
+    /// Whether calls are kept in step here: another node may do it.
+    keeping: Arc<AtomicBool>,
     /// Kept here and not by the keeper, so that a keeper that is started again goes on with them.
     changes: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<PersonId>>>,
     ledger: Ledger,
 }
 
-#[derive(Default)]
-struct People(Mutex<HashMap<PersonId, Sockets>>);
+struct People {
+    here: Mutex<HashMap<PersonId, Sockets>>,
+    /// Absent where one node serves alone.
+    elsewhere: Option<Elsewhere>,
+}
 
 /// The sockets of one person.
 #[derive(Default)]
@@ -52,6 +64,7 @@ struct Sockets {
 
 /// What attendance knows of one socket. Written at every frame, so without a lock.
 struct Socket {
+    opened_at: Timestamp,
     seen_ms: AtomicI64,
     roles: AtomicU8,
 }
@@ -73,7 +86,7 @@ impl Attending {
     pub fn set_roles(&self, roles: &[Role]) {
         let bits = bits(roles);
         if self.socket.roles.swap(bits, Ordering::Relaxed) != bits {
-            self.attendance.review(self.person);
+            self.attendance.changed(self.person);
         }
     }
 }
@@ -86,16 +99,26 @@ impl Drop for Attending {
             sockets.gone_seen = sockets.gone_seen.max(Some(self.socket.seen()));
         }
         drop(people);
-        self.attendance.review(self.person);
+        self.attendance.changed(self.person);
     }
 }
 
 impl Attendance {
-    /// The register. Calls follow it while [`Self::keep_in_step`] runs.
-    pub fn new(ledger: Ledger) -> Attendance {
+    /// The register of a node that serves alone. Calls follow it while [`Self::keep_in_step`] runs.
+    pub fn alone(ledger: Ledger) -> Attendance {
+        Attendance::new(ledger, None)
+    }
+
+    /// The register of one of several nodes, which find one another in Redis while [`Self::keep_exchanging`] runs.
+    pub fn shared(ledger: Ledger, redis: SharedRedis) -> Attendance {
+        Attendance::new(ledger, Some(Elsewhere::new(redis)))
+    }
+
+    fn new(ledger: Ledger, elsewhere: Option<Elsewhere>) -> Attendance {
         let (changed, changes) = mpsc::unbounded_channel();
         Attendance {
-            people: Arc::default(),
+            people: Arc::new(People { here: Mutex::default(), elsewhere }),
+            keeping: Arc::default(),
             changed,
             changes: Arc::new(tokio::sync::Mutex::new(changes)),
             ledger,
@@ -108,6 +131,8 @@ impl Attendance {
     /// # Errors
     /// When the ledger cannot be asked which calls are under way.
     pub async fn keep_in_step(&self) -> Result<(), ExecuteError> {
+        self.keeping.store(true, Ordering::Relaxed);
+        let _keeping = Keeping(self.keeping.clone());
         let started = self.ledger.follow();
         let under_way = self.ledger.query(|state, _| {
             state.active_calls().into_iter().map(|(_, call)| call.payer).collect::<Vec<PersonId>>()
@@ -119,18 +144,83 @@ impl Attendance {
         Ok(())
     }
 
+    /// Exchanges with the other nodes who is connected, for as long as it is polled; ends at once where there are none.
+    pub async fn keep_exchanging(&self) {
+        let Some(elsewhere) = &self.people.elsewhere else { return };
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut engaged = BTreeSet::new();
+        loop {
+            let is_beat = tokio::select! {
+                _ = beat.tick() => true,
+                () = elsewhere.changed.notified() => false,
+            };
+            if is_beat {
+                // Where the ledger does not answer, those who were in calls a second ago are.
+                engaged = self.engaged().await.unwrap_or(engaged);
+            }
+            let now = self.ledger.clock().now();
+            elsewhere.write(now, &engaged, |person| self.people.here(person), || self.people.all()).await;
+            if is_beat {
+                for person in elsewhere.look(now, &engaged).await {
+                    self.review(person);
+                }
+            }
+        }
+    }
+
+    /// Both sides of all calls.
+    async fn engaged(&self) -> Result<BTreeSet<PersonId>, ExecuteError> {
+        let sides = |state: &ledger_core::State, _| {
+            state.active_calls().into_iter().flat_map(|(_, call)| [call.payer, call.host]).collect()
+        };
+        self.ledger.query(sides).await
+    }
+
+    /// Returns once it is known who is connected to the other nodes, or that it cannot be known.
+    pub async fn ready(&self) {
+        if let Some(elsewhere) = &self.people.elsewhere {
+            elsewhere.ready().await;
+        }
+    }
+
+    /// Tells the other nodes that nobody is connected here any more.
+    pub async fn leave(&self) {
+        if let Some(elsewhere) = &self.people.elsewhere {
+            elsewhere.leave().await;
+        }
+    }
+
     /// A socket of `person`, who has these roles, is there until the answer is dropped.
     pub fn attend(&self, person: PersonId, roles: &[Role]) -> Attending {
-        let seen_ms = AtomicI64::new(self.ledger.clock().now().0);
-        let socket = Arc::new(Socket { seen_ms, roles: AtomicU8::new(bits(roles)) });
+        let opened_at = self.ledger.clock().now();
+        let seen_ms = AtomicI64::new(opened_at.0);
+        let socket = Arc::new(Socket { opened_at, seen_ms, roles: AtomicU8::new(bits(roles)) });
         self.people.lock().entry(person).or_default().open.push(socket.clone());
-        self.review(person);
+        self.changed(person);
         Attending { attendance: self.clone(), person, socket }
     }
 
-    /// Whether a socket of `person` is there and may act in this role.
+    /// Whether a socket of `person` is here and may act in this role; on any node for somebody who is in a call.
     pub fn is_connected(&self, person: PersonId, role: Role) -> bool {
         self.people.is_connected(person, role)
+    }
+
+    /// Whether a socket of `person` is on any node and may act in this role.
+    pub async fn is_connected_anywhere(&self, person: PersonId, role: Role) -> bool {
+        if self.is_connected(person, role) {
+            return true;
+        }
+        let Some(elsewhere) = &self.people.elsewhere else { return false };
+        let found = elsewhere.find(self.ledger.clock().now(), &[person]).await.unwrap_or_default();
+        found.get(&person).is_some_and(|seen| seen.roles & bits(&[role]) != 0)
+    }
+
+    /// What is known of the connections of a call's two sides.
+    pub fn sides(&self, payer: PersonId, host: PersonId) -> Sides {
+        let since =
+            [(payer, Role::User), (host, Role::Host)].map(|(side, role)| self.people.since(side, role));
+        Sides { both: since.iter().all(Option::is_some), since: since.into_iter().flatten().max() }
     }
 
     /// When `person` was last heard of over any socket, by the ledger's clock. `None` when that was never, or so
@@ -145,28 +235,62 @@ impl Attendance {
         Arc::new(move |payer, host| people.last_seen_together(payer, host))
     }
 
-    /// Brings the call that `person` is in, if any, in step with who is connected.
+    /// Somebody has come or gone here.
+    fn changed(&self, person: PersonId) {
+        self.review(person);
+        if let Some(elsewhere) = &self.people.elsewhere {
+            elsewhere.tell(person);
+        }
+    }
+
+    /// Brings the call that `person` is in, if any, in step with who is connected. Where another node does so, nothing
+    /// is kept: it sees the change in Redis, and a keeper that starts looks at all calls.
     fn review(&self, person: PersonId) {
-        // Without a keeper there is nothing to keep in step.
-        let _ = self.changed.send(person);
+        if self.keeping.load(Ordering::Relaxed) {
+            let _ = self.changed.send(person);
+        }
     }
 }
 
 impl People {
     fn lock(&self) -> MutexGuard<'_, HashMap<PersonId, Sockets>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<PersonId> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// What the sockets of this node say of somebody.
+    fn here(&self, person: PersonId) -> Option<Seen> {
+        let people = self.lock();
+        let sockets = people.get(&person)?;
+        let roles = sockets.open.iter().fold(0, |bits, socket| bits | socket.roles.load(Ordering::Relaxed));
+        let since = sockets.open.iter().map(|socket| socket.opened_at).min();
+        let at = sockets.last_seen()?;
+        Some(Seen { roles, at, since: since.unwrap_or(at), with_node: false })
+    }
+
+    fn elsewhere(&self, person: PersonId) -> Option<Seen> {
+        self.elsewhere.as_ref()?.of(person)
+    }
+
+    fn both_connected(&self, payer: PersonId, host: PersonId) -> bool {
+        self.is_connected(payer, Role::User) && self.is_connected(host, Role::Host)
     }
 
     fn is_connected(&self, person: PersonId, role: Role) -> bool {
-        let people = self.lock();
-        let sockets = people.get(&person).map_or(&[][..], |it| &it.open);
-        sockets.iter().any(|socket| socket.roles.load(Ordering::Relaxed) & bits(&[role]) != 0)
+        self.since(person, role).is_some()
+    }
+
+    /// Since when a person has been connected in this role, if they are.
+    fn since(&self, person: PersonId, role: Role) -> Option<Timestamp> {
+        let connected = [self.here(person), self.elsewhere(person)].into_iter().flatten();
+        connected.filter(|seen| seen.roles & bits(&[role]) != 0).map(|seen| seen.since).min()
     }
 
     fn last_seen(&self, person: PersonId) -> Option<Timestamp> {
-        let people = self.lock();
-        let sockets = people.get(&person)?;
-        sockets.open.iter().map(|socket| socket.seen()).max().max(sockets.gone_seen)
+        [self.here(person), self.elsewhere(person)].iter().flatten().map(|seen| seen.at).max()
     }
 
     fn last_seen_together(&self, payer: PersonId, host: PersonId) -> Option<Timestamp> {
@@ -180,6 +304,12 @@ impl People {
     }
 }
 
+impl Sockets {
+    fn last_seen(&self) -> Option<Timestamp> {
+        self.open.iter().map(|socket| socket.seen()).max().max(self.gone_seen)
+    }
+}
+
 impl Socket {
     fn seen(&self) -> Timestamp {
         Timestamp(self.seen_ms.load(Ordering::Relaxed))
@@ -188,6 +318,15 @@ impl Socket {
 
 fn bits(roles: &[Role]) -> u8 {
     roles.iter().fold(0, |bits, role| bits | 1 << *role as u8)
+}
+
+/// For as long as calls are kept in step here.
+struct Keeping(Arc<AtomicBool>);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 struct Keeper {
@@ -282,7 +421,12 @@ impl Keeper {
                 // The ledger has told of it, once.
                 Ok((
                     payer,
-                    Err(ExecuteError::Busy | ExecuteError::StorageFull | ExecuteError::ClockLeap(_)),
+                    Err(
+                        ExecuteError::Busy
+                        | ExecuteError::StoreAway
+                        | ExecuteError::StorageFull
+                        | ExecuteError::ClockLeap(_),
+                    ),
                 )) => again.push(payer),
                 Err(fault) => error!(alert = "attendance_fault", %fault, "a task of the attendance broke"),
             }
@@ -292,12 +436,15 @@ impl Keeper {
 
     /// What brings the call in step with who is connected.
     fn step(&self, call: CallId, found: &Found) -> Option<Command> {
-        let both_connected = self.people.is_connected(found.payer, Role::User)
-            && self.people.is_connected(found.host, Role::Host);
+        let both_connected = self.people.both_connected(found.payer, found.host);
         match found.phase {
             Phase::Running { .. } if !both_connected => {
                 let last_seen = self.people.last_seen_together(found.payer, found.host);
-                Some(Command::from(PauseCall { call, cause: PauseCause::Disconnected, last_seen }))
+                // Whose node has gone has not left the call.
+                let sides = [found.payer, found.host].map(|side| self.people.elsewhere(side));
+                let with_node = sides.iter().flatten().any(|seen| seen.with_node);
+                let cause = if with_node { PauseCause::Outage } else { PauseCause::Disconnected };
+                Some(Command::from(PauseCall { call, cause, last_seen }))
             }
             Phase::Paused { .. } if both_connected => Some(Command::from(ResumeCall { call })),
             _ => None,
@@ -338,7 +485,7 @@ mod tests {
             let journal = JournalId(Uuid::from_u128(9));
             let opened = Ledger::open(Arc::new(MemoryStore::new()), face, journal, |_, _| {}).await;
             let (ledger, _writer) = opened.expect("a new journal");
-            let attendance = Attendance::new(ledger.clone());
+            let attendance = Attendance::alone(ledger.clone());
             let kept = attendance.clone();
             tokio::spawn(async move { kept.keep_in_step().await });
             World { ledger, clock, attendance }

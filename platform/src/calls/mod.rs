@@ -156,10 +156,11 @@ impl Calls {
         self.hosts.must_serve(host).await?;
         // A host who is connected may have chosen to be shown as offline.
         let shown = self.presence.get(host, now).await?;
-        if shown == PresenceStatus::Offline || !self.attendance.is_connected(host, Role::Host) {
+        if shown == PresenceStatus::Offline || !self.attendance.is_connected_anywhere(host, Role::Host).await
+        {
             return Err(CommandError::Refused { code: "host_offline", message: "the host is not online" });
         }
-        if !self.attendance.is_connected(payer, Role::User) {
+        if !self.attendance.is_connected_anywhere(payer, Role::User).await {
             return Err(NOT_CONNECTED);
         }
         let policy = self.commands.policy().await?;
@@ -210,11 +211,11 @@ impl Calls {
         let (payer, medium) = (PersonId(ring.payer), parse_medium(&ring.medium)?);
         match ring.status.as_str() {
             "ringing" => {
-                self.both_connected(payer, host)?;
+                self.both_connected(payer, host).await?;
                 self.take_ring(&ring, now).await?;
             }
             // An earlier try may have stopped before the ledger heard of it, and the payer may have gone since.
-            "accepted" if !self.has_begun(call).await? => self.both_connected(payer, host)?,
+            "accepted" if !self.has_begun(call).await? => self.both_connected(payer, host).await?,
             "accepted" => {}
             _ => return Err(ring_over()),
         }
@@ -254,9 +255,9 @@ impl Calls {
         }
     }
 
-    fn both_connected(&self, payer: PersonId, host: PersonId) -> Result<(), CommandError> {
-        let both =
-            self.attendance.is_connected(payer, Role::User) && self.attendance.is_connected(host, Role::Host);
+    async fn both_connected(&self, payer: PersonId, host: PersonId) -> Result<(), CommandError> {
+        let both = self.attendance.is_connected_anywhere(payer, Role::User).await
+            && self.attendance.is_connected_anywhere(host, Role::Host).await;
         if both { Ok(()) } else { Err(NOT_CONNECTED) }
     }
 
@@ -361,7 +362,7 @@ impl Calls {
     }
 
     fn tell_ended(&self, ring: &Ring, reason: &'static str) {
-        let news = News::RingEnded { call: CallId(ring.call), reason };
+        let news = News::RingEnded { call: CallId(ring.call), reason: reason.into() };
         self.bus.send(&[PersonId(ring.payer), PersonId(ring.host)], news);
     }
 

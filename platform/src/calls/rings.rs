@@ -7,10 +7,11 @@ use crate::page::{Page, Place};
 use crate::push::News;
 use chrono::{DateTime, Utc};
 use ledger_core::{CallId, Medium, PersonId, Rejection};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A ring and what became of it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Ring {
     pub call: Uuid,
     pub payer: Uuid,
@@ -45,7 +46,7 @@ pub struct Rung {
 }
 
 /// A ring, with the card of the side that is not its viewer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeenRing {
     pub ring: Ring,
     pub other: PersonCard,
@@ -159,7 +160,7 @@ impl Calls {
         };
         tx.commit().await?;
         if let Some(other) = other {
-            let news = News::RingEnded { call: CallId(other.call), reason: "cancelled" };
+            let news = News::RingEnded { call: CallId(other.call), reason: "cancelled".into() };
             self.bus.send(&[PersonId(other.host)], news);
         }
         Ok(Rung { ring, is_retry: false })

@@ -123,6 +123,9 @@ impl From<&ExecuteError> for Problem {
             ExecuteError::Busy => {
                 Problem::new(503, "busy", fault.to_string()).retry_after(UNKNOWN_RETRY_SECONDS)
             }
+            ExecuteError::StoreAway => {
+                Problem::new(503, "store_unavailable", fault.to_string()).retry_after(UNKNOWN_RETRY_SECONDS)
+            }
             ExecuteError::StorageFull => {
                 Problem::new(507, "storage_full", fault.to_string()).retry_after(OUTAGE_RETRY_SECONDS)
             }

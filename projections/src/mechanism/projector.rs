@@ -21,6 +21,8 @@ pub const BATCH_EVENTS: usize = 8_000;
 /// How often an idle projector checks that the checkpoint is where it left it, and that the journal
 /// still has the event there.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often it is looked how far a projector in another process is.
+const WATCH_EVERY: Duration = Duration::from_millis(25);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -90,6 +92,18 @@ impl Projector {
             Err(fault) => Condition::after(fault),
         };
         outcome
+    }
+
+    /// Tells how far the read models are while another process projects, for as long as it is polled.
+    ///
+    /// # Errors
+    /// In an outage, and as [`Projector::check`].
+    pub async fn watch(&self) -> Result<Infallible, ProjectError> {
+        let mut following = Following::default();
+        loop {
+            self.start(&mut following).await?;
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
     }
 
     async fn follow(&self) -> Result<(), ProjectError> {
