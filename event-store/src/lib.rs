@@ -4,17 +4,22 @@
 //! appended, from zero. The crate knows bytes, not money: what an event means is the concern of
 //! `ledger-core`.
 
+mod address;
 pub mod conformance;
 pub mod embedded;
 mod follow;
+pub mod measure;
 pub mod memory;
+pub mod postgres;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use address::{CannotOpen, StoreAddress};
 pub use embedded::{EmbeddedReader, EmbeddedStore, OpenError};
 pub use follow::follow;
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
 
 /// The most bytes that one batch may have, as the sum of [`NewEvent::stored_bytes`]. This is the
 /// default limit of EventStoreDB, so that every adapter takes the same batches.
@@ -122,6 +127,10 @@ fn check_batch(events: &[NewEvent]) -> Result<(), AppendError> {
     if let Some(event) = events.iter().find(|event| event.kind.len() > usize::from(u16::MAX)) {
         let bytes = event.kind.len();
         return Err(AppendError::Refused(format!("the name of a kind has {bytes} bytes")));
+    }
+    // PostgreSQL has no such text.
+    if events.iter().any(|event| event.kind.contains('\0')) {
+        return Err(AppendError::Refused("the name of a kind has a character of code 0".into()));
     }
     let bytes = events.iter().fold(0_usize, |sum, event| sum.saturating_add(event.stored_bytes()));
     if bytes > BATCH_LIMIT_BYTES {

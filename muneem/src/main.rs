@@ -40,6 +40,8 @@ enum Command {
     Events(operator::EventsOptions),
     /// Check the settings and the reach of PostgreSQL, Redis, store, clock and disk; say the mend.
     Doctor(operator::DoctorOptions),
+    /// Look at a store of events.
+    Store(operator::StoreOptions),
     /// Write the generated schemas (events, OpenAPI, AsyncAPI), or check that they are up to date.
     Schemas(operator::SchemasOptions),
     /// Measure this machine: each figure stands beside its limit of the same run.
@@ -88,6 +90,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rebuild => operator::rebuild(&config()?).await,
         Command::Events(options) => operator::events(&config()?, &options).await,
         Command::Doctor(options) => operator::doctor(&config()?, &options).await,
+        Command::Store(options) => operator::store(&config()?, &options).await,
         // Follow from the code alone, so a build machine without settings can check them.
         Command::Schemas(options) => operator::schemas(&options),
         Command::Bench(options) => bench::run(config()?, &options).await,
@@ -98,23 +101,23 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::start(&config)?;
     let mode = config.mode;
-    let data = config.data_dir.display().to_string();
+    let journal = config.store().to_string();
     let sockets = config.gateway();
     let server = Server::start(config, sockets).await?;
-    print!("{}", welcome(mode, &format!("http://{}", server.address), &data));
+    print!("{}", welcome(mode, &format!("http://{}", server.address), &journal));
     server.run(stop_signal()).await?;
     tokio::task::spawn_blocking(|| telemetry.end()).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn welcome(mode: Mode, url: &str, data: &str) -> String {
+fn welcome(mode: Mode, url: &str, journal: &str) -> String {
     let mut text = format!(
         "\nMuneem serves on {url}\n\
          \x20 API pages          {url}/docs\n\
          \x20 OpenAPI            {url}/v1/openapi.json\n\
          \x20 WebSocket          {}/v1/ws\n\
          \x20 health, metrics    {url}/health/ready  {url}/metrics\n\
-         \x20 journal            {data}/journal\n",
+         \x20 journal            {journal}\n",
         url.replacen("http", "ws", 1)
     );
     if mode == Mode::Development {

@@ -8,7 +8,7 @@ use crate::seed;
 use crate::sole_server::SoleServer;
 use anyhow::{Context, bail, ensure};
 use api::metrics::Metrics;
-use event_store::{EmbeddedStore, EventStore};
+use event_store::EventStore;
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
@@ -149,7 +149,8 @@ impl Server {
         if let Some(recorder) = recorder.clone() {
             workers.start(metrics_worker(recorder));
         }
-        let metrics = recorder.map(|recorder| Metrics::new(recorder, config.journal_dir()));
+        let disk = config.store().folder().map_or(config.data_dir.clone(), Into::into);
+        let metrics = recorder.map(|recorder| Metrics::new(recorder, disk));
         let api = api::Api::new(app.clone(), read.clone(), workers.clone(), metrics, api_config(&config));
         let router = api::router(api, beside);
         Ok(Server {
@@ -350,16 +351,16 @@ pub fn without_password(url: &str) -> String {
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
-    let folder = config.journal_dir();
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    let open = tokio::task::spawn_blocking(move || {
-        let bar = Bar::bytes("checking the journal");
-        let store = EmbeddedStore::open_with_progress(&folder, |done, total| bar.show(done, total));
-        bar.end();
-        store
-    });
-    Ok(Arc::new(open.await.context("the journal could not be opened")??))
+    let address = config.store();
+    if let Some(folder) = address.folder() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    let bar = Arc::new(Bar::bytes("checking the journal"));
+    let shown = bar.clone();
+    let store = address.open(move |done, total| shown.show(done, total)).await;
+    bar.end();
+    Ok(store?)
 }
 
 /// Refuses keys that are not those that the database was filled under: people would not be found by their numbers,
@@ -380,15 +381,19 @@ async fn check_keys(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
 /// Refuses a journal that does not belong to this database: balances would be those of other people, or zero.
 async fn check_journal(pool: &PgPool, store: &dyn EventStore, config: &Config) -> anyhow::Result<()> {
     let Some(adopted) = platform::journal::adopted(pool).await? else { return Ok(()) };
-    let folder = config.journal_dir().display().to_string();
+    let place = config.store();
+    let setting = match place.folder() {
+        Some(_) if config.store.is_none() => "MUNEEM_DATA_DIR",
+        _ => "MUNEEM_STORE",
+    };
     let first = ledger_runtime::read_journal(store, 0, 1).await?;
     match first.first().map(|recorded| &recorded.event) {
         Some(Event::JournalOpened(opened)) if opened.journal == adopted => Ok(()),
         Some(_) => bail!(
-            "{folder} holds another journal than the database's, which is {adopted}; is MUNEEM_DATA_DIR right?"
+            "{place} holds another journal than the database's, which is {adopted}; is {setting} right?"
         ),
         None => bail!(
-            "{folder} is empty, and the database belongs to the journal {adopted}; set MUNEEM_DATA_DIR to its folder, \
+            "{place} is empty, and the database belongs to the journal {adopted}; set {setting} to where it is, \
              or restore it from a backup"
         ),
     }

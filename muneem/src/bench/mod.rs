@@ -10,7 +10,7 @@ mod load;
 mod project;
 mod rebuild;
 mod sockets;
-mod table;
+pub(crate) mod table;
 mod verify;
 mod world;
 

@@ -8,6 +8,7 @@ mod tests;
 use anyhow::{Context, bail};
 use axum::http::HeaderValue;
 use chrono::NaiveDate;
+use event_store::StoreAddress;
 use platform::client_address::TrustedProxies;
 use platform::identity::OtpConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -37,8 +38,10 @@ pub struct Config {
     pub listen: SocketAddr,
     pub database_url: SecretString,
     pub redis_url: SecretString,
-    /// The folder of the journal and, in development, of the generated secrets.
+    /// The folder of the embedded store and, in development, of the generated secrets.
     pub data_dir: PathBuf,
+    /// Where the journal is, if not in the embedded store of the data folder.
+    pub store: Option<StoreAddress>,
     /// The address at which the operator's commands reach the server.
     pub url: String,
     /// The prefix of every key in Redis.
@@ -111,6 +114,7 @@ impl Default for Config {
             database_url: unset(),
             redis_url: unset(),
             data_dir: PathBuf::from("data"),
+            store: None,
             url: "http://127.0.0.1:8080".to_owned(),
             redis_prefix: "muneem:".to_owned(),
             jwt_keys: unset(),
@@ -196,6 +200,12 @@ impl Config {
         }
     }
 
+    /// Where the journal is.
+    pub fn store(&self) -> StoreAddress {
+        self.store.clone().unwrap_or_else(|| StoreAddress::Embedded(self.journal_dir()))
+    }
+
+    /// The folder of the embedded store, unless another store is set.
     pub fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
     }

@@ -59,6 +59,11 @@ impl Config {
         Ok(self)
     }
 
+    /// Whether a server has been started on the data folder in development.
+    pub(crate) fn has_development_secrets(&self) -> bool {
+        self.data_dir.join(DEVELOPMENT_SECRETS).exists()
+    }
+
     /// The keys of access tokens.
     ///
     /// # Errors
@@ -145,6 +150,9 @@ pub fn key_32(text: &str) -> anyhow::Result<[u8; 32]> {
     bytes.context("must be 32 bytes in hex; make one: openssl rand -hex 32")
 }
 
+/// In the data folder.
+const DEVELOPMENT_SECRETS: &str = "development-secrets.json";
+
 #[derive(Serialize, Deserialize)]
 struct DevelopmentSecrets {
     jwt_key: String,
@@ -156,7 +164,7 @@ struct DevelopmentSecrets {
 
 impl DevelopmentSecrets {
     fn load_or_make(data_dir: &Path) -> anyhow::Result<DevelopmentSecrets> {
-        let path = data_dir.join("development-secrets.json");
+        let path = data_dir.join(DEVELOPMENT_SECRETS);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 return serde_json::from_str(&text).ok().with_context(|| {

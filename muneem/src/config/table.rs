@@ -3,6 +3,7 @@
 use super::{Config, LogFormat, Mode};
 use anyhow::{Context, bail, ensure};
 use axum::http::HeaderValue;
+use event_store::StoreAddress;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use std::ffi::OsString;
@@ -25,7 +26,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 38] = [
+pub const SETTINGS: [Setting; 39] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -41,6 +42,9 @@ pub const SETTINGS: [Setting; 38] = [
         put(&mut it.redis_url, hidden(text))
     }),
     open("data_dir", "/var/lib/muneem", |it, text| put(&mut it.data_dir, Ok(text.into()))),
+    secret("store", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
+        put(&mut it.store, store(text).map(Some))
+    }),
     open("url", "http://127.0.0.1:8080", |it, text| put(&mut it.url, web_address(text))),
     open("redis_prefix", "muneem:", |it, text| put(&mut it.redis_prefix, visible(text, 64))),
     secret("jwt_keys", "2026a:<64 hex digits>,2025b:<64 hex digits>", |it, text| {
@@ -231,6 +235,15 @@ fn put<T>(place: &mut T, value: anyhow::Result<T>) -> anyhow::Result<()> {
 
 fn hidden(text: &str) -> anyhow::Result<SecretString> {
     Ok(SecretString::from(text))
+}
+
+fn store(text: &str) -> anyhow::Result<StoreAddress> {
+    match text.parse().map_err(anyhow::Error::msg)? {
+        StoreAddress::Memory => {
+            bail!("memory: keeps nothing; it can be measured by `muneem store check` only")
+        }
+        address => Ok(address),
+    }
 }
 
 fn mode(text: &str) -> anyhow::Result<Mode> {

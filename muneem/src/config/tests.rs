@@ -36,6 +36,9 @@ fn every_setting_is_refused_with_its_name_and_an_example_when_its_value_is_no_go
         ("MUNEEM_LISTEN", "8080"),
         ("DATABASE_URL", "mysql://127.0.0.1/muneem"),
         ("REDIS_URL", "127.0.0.1:6379"),
+        ("MUNEEM_STORE", "data/journal"),
+        ("MUNEEM_STORE", "memory:"),
+        ("MUNEEM_STORE", "postgres://muneem:abad1dea@127.0.0.1/muneem?stream=A"),
         ("MUNEEM_URL", "127.0.0.1:8080"),
         ("MUNEEM_REDIS_PREFIX", "a b"),
         ("MUNEEM_JWT_KEYS", "no-colon"),
@@ -127,7 +130,14 @@ fn secrets_are_never_printed() {
     for secret in [&config.jwt_keys, &config.phone_pepper, &config.razorpay_webhook_secret] {
         assert!(!shown.contains(secret.expose_secret()), "{shown}");
     }
-    for (name, value) in [("MUNEEM_SEALING_KEY", "abad1dea"), ("DATABASE_URL", "redis://u:abad1dea@h")] {
+    let store = "postgres://muneem:abad1dea@127.0.0.1/muneem";
+    let shown = format!("{:?}", from_variables(&[("MUNEEM_STORE", store)]).expect("an address"));
+    assert!(shown.contains("postgres://muneem@127.0.0.1") && !shown.contains("abad1dea"), "{shown}");
+    for (name, value) in [
+        ("MUNEEM_SEALING_KEY", "abad1dea"),
+        ("DATABASE_URL", "redis://u:abad1dea@h"),
+        ("MUNEEM_STORE", "mysql://u:abad1dea@h"),
+    ] {
         let text = refused(from_variables(&[(name, value)]));
         assert!(!text.contains("abad1dea"), "{text}");
     }

@@ -58,7 +58,7 @@ fn finding(what: &'static str, outcome: Result<String, String>) -> Finding {
 fn settings(config: &Config) -> Finding {
     // Whoever looks must leave nothing behind: a folder or secrets made here, perhaps as root, would be
     // in the way of the server's own account.
-    if config.mode == Mode::Development && !config.data_dir.join("journal").exists() {
+    if config.mode == Mode::Development && !config.has_development_secrets() {
         let says = "development: the server's first start makes up the secrets, Razorpay is a stand-in";
         return finding("settings", Ok(says.to_owned()));
     }
@@ -109,11 +109,7 @@ async fn journal(config: &Config) -> Finding {
     let asked = async {
         let store = open_journal(config).await?;
         let head = store.head().await?;
-        anyhow::Ok(format!(
-            "{} events in {}",
-            head.map_or(0, |head| head + 1),
-            config.journal_dir().display()
-        ))
+        anyhow::Ok(format!("{} events in {}", head.map_or(0, |head| head + 1), config.store()))
     };
     finding("journal", asked.await.map_err(|fault| format!("{fault:#}")))
 }

@@ -5,6 +5,7 @@ mod events;
 mod grant_role;
 mod rebuild;
 mod schemas;
+mod store;
 mod verify;
 
 pub use doctor::{DoctorOptions, doctor};
@@ -12,16 +13,19 @@ pub use events::{EventsOptions, events};
 pub use grant_role::{GrantRoleOptions, grant_role};
 pub use rebuild::rebuild;
 pub use schemas::{SchemasOptions, schemas};
+pub use store::{StoreOptions, store};
 pub use verify::{NOT_VERIFIED, VerifyOptions, verify, verify_report};
 
 use crate::config::Config;
 use anyhow::Context;
-use event_store::{EmbeddedReader, EventStore};
+use event_store::EventStore;
 use std::sync::Arc;
 
 /// The journal for reading, beside whatever process writes it.
 pub(crate) async fn open_journal(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
-    let folder = config.journal_dir();
-    let opened = tokio::task::spawn_blocking(move || EmbeddedReader::open(&folder)).await?;
-    Ok(Arc::new(opened.context("the journal below MUNEEM_DATA_DIR cannot be read")?))
+    let opened = config.store().open_to_read().await;
+    opened.with_context(|| match config.store {
+        None => "the journal below MUNEEM_DATA_DIR cannot be read",
+        Some(_) => "the journal at MUNEEM_STORE cannot be read",
+    })
 }
