@@ -86,10 +86,6 @@ impl Fault {
     pub(super) fn unknown(text: String) -> Self {
         Self { failure: Failure::Unknown, text }
     }
-
-    pub(super) fn silent() -> Self {
-        Self::unknown(format!("no answer within {PATIENCE:?}"))
-    }
 }
 
 /// An error that the server reports for a statement means that nothing of it was done. But an earlier try may

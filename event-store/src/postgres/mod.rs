@@ -49,11 +49,13 @@ const CONNECTIONS: u32 = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub look_every: Duration,
+    /// How long an append or the next row of a read may take.
+    pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { look_every: LOOK_EVERY }
+        Self { look_every: LOOK_EVERY, patience: PATIENCE }
     }
 }
 
@@ -70,6 +72,7 @@ struct Stream {
     pool: PgPool,
     appending: Mutex<Appending>,
     seen: watch::Sender<Seen>,
+    patience: Duration,
     read_only: bool,
 }
 
@@ -143,6 +146,7 @@ impl PostgresStore {
             pool,
             appending: Mutex::new(Appending { connection, uncertain: None }),
             seen,
+            patience: options.patience,
             read_only,
         });
         stream.head().await.map_err(|fault| OpenError::asking(address, fault.to_string()))?;
@@ -251,8 +255,8 @@ impl Stream {
         let mut appending = self.appending.lock().await;
         // An earlier try may still be under way on the server, on a connection that is lost to us.
         let again = appending.uncertain.replace(expected) == Some(expected);
-        let sent = timeout(PATIENCE, self.send(&mut appending.connection, expected, events)).await;
-        let fault = match sent.unwrap_or_else(|_| Err(Fault::silent())) {
+        let sent = timeout(self.patience, self.send(&mut appending.connection, expected, events)).await;
+        let fault = match sent.unwrap_or_else(|_| Err(Fault::unknown(self.silence()))) {
             Ok(sent) => {
                 appending.uncertain = None;
                 return self.told(expected, events.len() as u64, sent);
@@ -373,7 +377,7 @@ impl Stream {
         let read = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.read))).bind(first).bind(limit);
         let mut rows = read.fetch(&self.pool);
         let mut events: Vec<RecordedEvent> = Vec::new();
-        while let Some(row) = within_patience(rows.try_next()).await? {
+        while let Some(row) = self.within_patience(rows.try_next()).await? {
             let event = recorded(&row).map_err(|fault| ReadError::Damaged(fault.to_string()))?;
             let next = from.saturating_add(events.len() as u64);
             if event.revision != next {
@@ -397,7 +401,7 @@ impl Stream {
         let known = self.seen.borrow().head;
         let asked =
             sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.statements.head))).fetch_one(&self.pool);
-        let head: Option<i64> = within_patience(asked).await?;
+        let head: Option<i64> = self.within_patience(asked).await?;
         let head = head.map(i64::cast_unsigned);
         if head < known {
             return Err(self.lost(head.map_or(0, |head| head.saturating_add(1))));
@@ -408,6 +412,21 @@ impl Stream {
             news
         });
         Ok(head)
+    }
+
+    async fn within_patience<T>(
+        &self,
+        asked: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, ReadError> {
+        match timeout(self.patience, asked).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(fault)) => Err(ReadError::Unavailable(fault.to_string())),
+            Err(_) => Err(ReadError::Unavailable(self.silence())),
+        }
+    }
+
+    fn silence(&self) -> String {
+        format!("no answer within {:?}", self.patience)
     }
 
     fn saw(&self, revision: u64) {
@@ -452,12 +471,4 @@ fn recorded(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {
         data: row.try_get(3)?,
         metadata: row.try_get(4)?,
     })
-}
-
-async fn within_patience<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ReadError> {
-    match timeout(PATIENCE, asked).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(fault)) => Err(ReadError::Unavailable(fault.to_string())),
-        Err(_) => Err(ReadError::Unavailable(format!("no answer within {PATIENCE:?}"))),
-    }
 }
