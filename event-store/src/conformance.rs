@@ -492,25 +492,32 @@ async fn append_until_known(
 
 async fn of_racing_writers_exactly_one_wins_each_revision(stream: Stream) -> Told {
     let writers = writers(&stream, 8).await?;
-    let mut recorded = Vec::new();
+    let mut recorded: Vec<NewEvent> = Vec::new();
     for round in 0..25_u64 {
-        let expected = round.checked_sub(1);
+        let expected = (recorded.len() as u64).checked_sub(1);
         let mut racing = JoinSet::new();
         for (number, store) in (0..).zip(&writers) {
-            let (store, batch) = (Arc::clone(store), batch(round * 8 + number, 1));
+            // Of different lengths: nothing of a longer one may stand behind a shorter one that wins.
+            let batch = batch(round * 8 + number, 1 + number as usize % 3);
+            let store = Arc::clone(store);
             racing.spawn(async move { (store.append(expected, &batch).await, batch) });
         }
-        let mut winners = Vec::new();
+        let (mut won, mut learned) = (Vec::new(), Vec::new());
         while let Some(joined) = racing.join_next().await {
             match joined.map_err(|error| error.to_string())? {
-                (Ok(revision), batch) if revision == round => winners.extend(batch),
-                // The loser learns how far the stream is now.
-                (Err(AppendError::WrongExpectedRevision { current, .. }), _) if current == Some(round) => {}
+                (Ok(revision), batch) => won.push((revision, batch)),
+                (Err(AppendError::WrongExpectedRevision { current, .. }), _) => learned.push(current),
                 (other, _) => return Err(format!("a writer at {expected:?} got {other:?}")),
             }
         }
-        ensure!(winners.len() == 1, "{} writers won revision {round}", winners.len());
-        recorded.extend(winners);
+        ensure!(won.len() == 1, "{} writers won at {expected:?}", won.len());
+        for (revision, batch) in won {
+            recorded.extend(batch);
+            let last = recorded.len() as u64 - 1;
+            ensure!(revision == last, "the winner was told {revision}, and the stream ends at {last}");
+            let know = learned.iter().all(|current| *current == Some(last));
+            ensure!(know, "the losers were told {learned:?}, and the stream ends at {last}");
+        }
     }
     expect_stream(&writers[0], &recorded).await
 }

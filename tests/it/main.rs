@@ -20,6 +20,7 @@ mod lists;
 mod main_job;
 mod payments;
 mod people;
+mod postgres_store;
 mod read_models;
 mod redis_away;
 mod retries;

@@ -249,7 +249,8 @@ async fn an_append_that_hangs_has_an_unknown_outcome_and_the_same_batch_goes_in_
     store.append(None, &batch(1, 2)).await.expect("it is taken");
     let mut lock = pool.begin().await.expect("a transaction");
     sqlx::query("LOCK TABLE journal.muneem IN SHARE MODE").execute(&mut *lock).await.expect("the lock");
-    let appended = store.append(Some(1), &batch(2, 2)).await;
+    let second = batch(2, 2);
+    let appended = timeout(PATIENCE, store.append(Some(1), &second)).await.expect("it does not hang");
     assert!(matches!(appended, Err(AppendError::OutcomeUnknown(_))), "{appended:?}");
     // The statement of the first try now goes on, on a connection that nobody reads any more.
     lock.rollback().await.expect("the lock is free");
