@@ -291,7 +291,20 @@ async fn nodes_that_start_at_once_make_one_table_and_a_reader_makes_none(pool: P
     let address = address(&pool);
     let opened = PostgresStore::open_to_read(&address).await.err();
     assert!(matches!(opened, Some(OpenError::NoJournal { .. })), "{opened:?}");
-    let opened = futures_util::future::join_all((0..8).map(|_| open(&address))).await;
+    // All of them find no table, and are held up where they make one.
+    let mut lock = pool.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE pg_namespace IN SHARE MODE").execute(&mut *lock).await.expect("the lock");
+    let release = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *lock).await.expect("the sessions") < 8 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        lock.rollback().await.expect("they go on");
+    };
+    let opening = futures_util::future::join_all((0..8).map(|_| open(&address)));
+    let (opened, ()) =
+        timeout(PATIENCE, futures_util::future::join(opening, release)).await.expect("in time");
     assert_eq!(opened[0].append(None, &batch(1, 1)).await.expect("it is taken"), 0);
     for store in &opened {
         assert_eq!(store.head().await.expect("the end"), Some(0));
