@@ -77,6 +77,8 @@ pub struct Config {
     pub hsts_seconds: u32,
     /// How many events the read models may lag behind before `/health/ready` says no.
     pub max_lag: u64,
+    /// Whether health and metrics are all that is served beside the gateway's routes.
+    pub only_health: bool,
 }
 
 impl Default for Config {
@@ -88,6 +90,7 @@ impl Default for Config {
             timeout: Duration::from_secs(15),
             hsts_seconds: 0,
             max_lag: 10_000,
+            only_health: false,
         }
     }
 }
@@ -149,6 +152,8 @@ pub struct Beside {
 pub fn router(api: Api, beside: Beside) -> Router {
     let (routes, document) = routes::all().split_for_parts();
     let document = openapi::complete(document);
+    let only_health = api.config.only_health;
+    let routes = if only_health { routes::health().into() } else { routes };
     let routes = routes
         .fallback(async || Error::NoSuchPath)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
@@ -156,6 +161,7 @@ pub fn router(api: Api, beside: Beside) -> Router {
         .with_state(api.clone())
         .merge(beside.routes);
     let pages = docs::pages(document, &beside.asyncapi).merge(problems::pages());
+    let pages = if only_health { Router::new() } else { pages };
     layers::around(layers::of_answers(routes).merge(layers::of_pages(pages)), api)
 }
 

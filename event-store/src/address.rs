@@ -114,6 +114,15 @@ impl StoreAddress {
         }
     }
 
+    /// Whether several nodes can append to it at once.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory | Self::Embedded(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+
     /// Another stream of the same store: for the embedded store a folder beside its own.
     #[must_use]
     pub fn with_stream(&self, name: &str) -> Self {

@@ -253,6 +253,10 @@ impl Writer {
         let seen = self.durable.borrow().checked_sub(1);
         Box::pin(async move {
             while let Err(fault) = store.wait_beyond(seen).await {
+                if let ReadError::TailBehind(reason) = fault {
+                    health.stop(&format!("the store has lost durable events: {reason}"));
+                    return std::future::pending().await;
+                }
                 health.stalled(Some(fault.to_string()));
                 let mut pauses = pauses();
                 while store.head().await.is_err() {

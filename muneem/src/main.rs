@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use muneem::config::{Config, Mode};
+use muneem::config::{Config, Mode, Roles};
 use muneem::interrupt::stop_signal;
 use muneem::serve::Server;
 use muneem::telemetry::Telemetry;
@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the API and the WebSocket gateway until Ctrl-C.
-    Serve,
+    Serve(ServeOptions),
     /// Tell the main job as a story against the running server (development mode): sign in, buy coins,
     /// call, gift, exhaustion, split, withdrawal, books. Exits 1 if a figure is not what it should be.
     Demo(demo::Options),
@@ -48,6 +48,14 @@ enum Command {
     Bench(bench::Options),
     /// Give a person a role, by phone number; for the first admin of a deployment.
     GrantRole(operator::GrantRoleOptions),
+}
+
+#[derive(clap::Args)]
+struct ServeOptions {
+    /// What this node does, where several serve one journal: any of api, gateway, projector, metering,
+    /// with commas between. Everything, if nothing is said here or in MUNEEM_ROLES.
+    #[arg(long)]
+    roles: Option<Roles>,
 }
 
 #[tokio::main]
@@ -84,7 +92,7 @@ fn told(fault: &anyhow::Error) -> String {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let config = Config::load;
     match command {
-        Command::Serve => serve(config()?).await,
+        Command::Serve(options) => serve(config()?, &options).await,
         Command::Demo(options) => demo::run(config()?, &options, stop_signal()).await,
         Command::Verify(options) => operator::verify(&config()?, &options).await,
         Command::Rebuild => operator::rebuild(&config()?).await,
@@ -98,7 +106,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(mut config: Config, options: &ServeOptions) -> anyhow::Result<ExitCode> {
+    config.roles = options.roles.unwrap_or(config.roles);
     let telemetry = Telemetry::start(&config)?;
     let mode = config.mode;
     let journal = config.store().to_string();

@@ -60,7 +60,8 @@ pub struct Server {
     /// A start that fails half way, and a server that is never run, leave no worker behind.
     stop_workers: DropGuard,
     writer: tokio::task::JoinHandle<()>,
-    sole: SoleServer,
+    /// Absent where several nodes share the store.
+    sole: Option<SoleServer>,
 }
 
 impl Server {
@@ -88,7 +89,11 @@ impl Server {
         })?;
         let address = listener.local_addr()?;
         let pool = connect_postgres(&config).await?;
-        let sole = SoleServer::claim(config.require_postgres()?).await?;
+        let nodes = if config.store().is_shared() { Nodes::Several } else { Nodes::One };
+        let sole = match nodes {
+            Nodes::One => Some(SoleServer::claim(config.require_postgres()?).await?),
+            Nodes::Several => None,
+        };
         platform::MIGRATOR.run(&pool).await.with_context(|| match config.mode {
             Mode::Development => {
                 "the database cannot be migrated; a restored dump must hold all but the schema read \
@@ -114,7 +119,8 @@ impl Server {
         let projector = Arc::new(Projector::new(pool.clone(), store.clone()));
         let read = read.following(&projector);
         projector.check().await.context("nothing is served from read models of another history")?;
-        workers.start(projector_worker(projector, Duty::new(pool.clone(), "projector")));
+        let duty = config.roles.projector.then(|| Duty::new(pool.clone(), "projector"));
+        workers.start(projector_worker(projector, duty));
 
         let (razorpay, dev) = razorpay(&config, &outbox, address, &workers).await?;
         let (pepper, sealing_key) = config.phone_keys()?;
@@ -130,18 +136,24 @@ impl Server {
             otp_sender,
             razorpay,
             webhook_seal: Seal::derived(&sealing_key, "webhook deliveries"),
-            nodes: Nodes::One,
+            nodes,
+            works: config.roles.api,
         });
         if config.mode == Mode::Development {
             seed::complete(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
         }
-        workers.start(take_calls(&app, Duty::new(pool.clone(), "calls")).await?);
+        if config.roles.metering {
+            workers.start(take_calls(&app, Duty::new(pool.clone(), "calls")).await?);
+        }
         for worker in background {
             workers.start(worker);
         }
 
         let gateway = Gateway::new(app.clone(), sockets);
-        let mut routes = websocket_gateway::router(gateway.clone());
+        let mut routes = axum::Router::new();
+        if config.roles.gateway {
+            routes = routes.merge(websocket_gateway::router(gateway.clone()));
+        }
         if let Some(dev) = &dev {
             routes = routes.merge(dev::router(dev.clone()));
         }
@@ -184,7 +196,7 @@ impl Server {
         tokio::select! {
             () = stop => info!("stopping: no new requests; sockets are closed"),
             outcome = &mut serving => outcome.context("the listener's task failed")?,
-            () = sole.lost() => {
+            () = async { match sole { Some(sole) => sole.lost().await, None => std::future::pending().await } } => {
                 error!(alert = "second_server", "another server has taken this database: this one ends");
                 displaced = true;
             }
@@ -255,7 +267,7 @@ async fn metering(app: &App) -> Result<Metering, ExecuteError> {
 }
 
 /// Projects, on one node at a time; the others watch how far the read models are.
-fn projector_worker(projector: Arc<Projector>, duty: Duty) -> Worker {
+fn projector_worker(projector: Arc<Projector>, duty: Option<Duty>) -> Worker {
     Worker::new("projector", move || {
         let (projector, duty) = (projector.clone(), duty.clone());
         async move {
@@ -265,6 +277,7 @@ fn projector_worker(projector: Arc<Projector>, duty: Duty) -> Worker {
                     Ok(never) => match never {},
                 }
             };
+            let Some(duty) = duty else { return Err(watch.await) };
             let turn = tokio::select! {
                 turn = duty.take() => turn?,
                 fault = watch => return Err(fault),
@@ -458,6 +471,7 @@ fn api_config(config: &Config) -> api::Config {
         hsts_seconds: config.hsts_seconds,
         trusted_proxies: config.trusted_proxies.clone(),
         requests_per_minute: config.requests_per_minute,
+        only_health: !config.roles.api,
         ..api::Config::default()
     };
     if config.mode == Mode::Development {

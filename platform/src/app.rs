@@ -48,6 +48,8 @@ pub struct Parts {
     /// Seals gateways' deliveries.
     pub webhook_seal: Seal,
     pub nodes: Nodes,
+    /// Whether this node works through what requests leave: webhooks, unpaid purchases, approvals.
+    pub works: bool,
 }
 
 /// Whether others serve beside this node.
@@ -118,6 +120,7 @@ impl App {
             razorpay,
             webhook_seal,
             nodes,
+            works,
         } = parts;
         let known = Known::default();
         let settings = Settings::new(pool.clone(), known.clone());
@@ -185,38 +188,42 @@ impl App {
             access,
         };
         let app = App(Arc::new(app));
-        let workers = app.workers(nodes);
+        let workers = app.workers(nodes, works);
         (app, workers)
     }
 
-    fn workers(&self, nodes: Nodes) -> Vec<Worker> {
+    fn workers(&self, nodes: Nodes, works: bool) -> Vec<Worker> {
         let mut workers = vec![
             self.worker("known", async |app| app.access.known().keep_in_step(&app.pool).await),
             self.worker("request_counts", async |app| {
                 app.limits.keep_exchanging().await;
                 Ok(())
             }),
-            self.worker("ring_sweep", async |app| {
-                app.calls.sweep().await;
-                Ok(())
-            }),
-            self.worker("session_sweep", async |app| {
-                Sweep::new(app.pool.clone()).run().await;
-                Ok(())
-            }),
-            self.worker("webhook_inbox", async |app| {
-                app.purchases.work().await;
-                Ok(())
-            }),
-            self.worker("purchase_sweep", async |app| {
-                app.purchases.sweep().await;
-                Ok(())
-            }),
-            self.worker("approvals", async |app| {
-                app.approvals.work().await;
-                Ok(())
-            }),
         ];
+        if works {
+            workers.extend([
+                self.worker("ring_sweep", async |app| {
+                    app.calls.sweep().await;
+                    Ok(())
+                }),
+                self.worker("session_sweep", async |app| {
+                    Sweep::new(app.pool.clone()).run().await;
+                    Ok(())
+                }),
+                self.worker("webhook_inbox", async |app| {
+                    app.purchases.work().await;
+                    Ok(())
+                }),
+                self.worker("purchase_sweep", async |app| {
+                    app.purchases.sweep().await;
+                    Ok(())
+                }),
+                self.worker("approvals", async |app| {
+                    app.approvals.work().await;
+                    Ok(())
+                }),
+            ]);
+        }
         if nodes == Nodes::Several {
             workers.push(self.worker("attendance_exchange", async |app| {
                 app.attendance.keep_exchanging().await;

@@ -18,6 +18,7 @@ mod idempotency;
 mod limits;
 mod lists;
 mod main_job;
+mod nodes;
 mod payments;
 mod people;
 mod postgres_store;

@@ -31,6 +31,11 @@ mod withdrawals;
 use crate::Api;
 use utoipa_axum::router::OpenApiRouter;
 
+/// What every node serves.
+pub fn health() -> OpenApiRouter<Api> {
+    health::routes()
+}
+
 /// The routes of all resources.
 pub fn all() -> OpenApiRouter<Api> {
     OpenApiRouter::new()

@@ -1,9 +1,12 @@
 //! Settings of a deployment: defaults, then `muneem.toml` where there is one, then the environment.
 
+mod roles;
 mod secrets;
 mod table;
 #[cfg(test)]
 mod tests;
+
+pub use roles::Roles;
 
 use anyhow::{Context, bail};
 use axum::http::HeaderValue;
@@ -42,6 +45,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the journal is, if not in the embedded store of the data folder.
     pub store: Option<StoreAddress>,
+    /// What this node does, where several share a store.
+    pub roles: Roles,
     /// The address at which the operator's commands reach the server.
     pub url: String,
     /// The prefix of every key in Redis.
@@ -115,6 +120,7 @@ impl Default for Config {
             redis_url: unset(),
             data_dir: PathBuf::from("data"),
             store: None,
+            roles: Roles::ALL,
             url: "http://127.0.0.1:8080".to_owned(),
             redis_prefix: "muneem:".to_owned(),
             jwt_keys: unset(),

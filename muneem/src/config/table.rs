@@ -26,7 +26,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 39] = [
+pub const SETTINGS: [Setting; 40] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -44,6 +44,9 @@ pub const SETTINGS: [Setting; 39] = [
     open("data_dir", "/var/lib/muneem", |it, text| put(&mut it.data_dir, Ok(text.into()))),
     secret("store", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
         put(&mut it.store, store(text).map(Some))
+    }),
+    open("roles", "api,gateway,projector,metering", |it, text| {
+        put(&mut it.roles, text.parse().map_err(anyhow::Error::msg))
     }),
     open("url", "http://127.0.0.1:8080", |it, text| put(&mut it.url, web_address(text))),
     open("redis_prefix", "muneem:", |it, text| put(&mut it.redis_prefix, visible(text, 64))),

@@ -39,6 +39,7 @@ fn every_setting_is_refused_with_its_name_and_an_example_when_its_value_is_no_go
         ("MUNEEM_STORE", "data/journal"),
         ("MUNEEM_STORE", "memory:"),
         ("MUNEEM_STORE", "postgres://muneem:abad1dea@127.0.0.1/muneem?stream=A"),
+        ("MUNEEM_ROLES", "api,worker"),
         ("MUNEEM_URL", "127.0.0.1:8080"),
         ("MUNEEM_REDIS_PREFIX", "a b"),
         ("MUNEEM_JWT_KEYS", "no-colon"),

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How many events one transaction applies at most (more only where one unit has more). A projector that follows
 /// applies what there is; so many are there only when it catches up, and then fewer transactions are faster.
@@ -21,6 +21,12 @@ pub const BATCH_EVENTS: usize = 8_000;
 /// How often an idle projector checks that the checkpoint is where it left it, and that the journal
 /// still has the event there.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// While much is recorded, events are gathered for so long: a transaction costs as much as a hundred events, whatever it
+/// holds. What comes alone is projected at once.
+const GATHER: Duration = Duration::from_millis(30);
+/// So many events at once are much.
+const MUCH: usize = 50;
+
 /// How often it is looked how far a projector in another process is.
 const WATCH_EVERY: Duration = Duration::from_millis(25);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -46,8 +52,8 @@ struct Following {
 
 /// The result of one attempt to apply a batch.
 enum Step {
-    /// The checkpoint stands here now, moved by this projector or found there.
-    At(Checkpoint),
+    /// The checkpoint stands here now, moved by this projector over so many events, or found there.
+    At(Checkpoint, usize),
     /// The journal has no whole unit beyond the checkpoint.
     CaughtUp(Option<u64>),
 }
@@ -126,8 +132,14 @@ impl Projector {
         let mut following = Following::default();
         let mut at = self.start(&mut following).await?;
         loop {
+            let began = Instant::now();
             match self.step(at, &mut following).await? {
-                Step::At(checkpoint) => at = checkpoint,
+                Step::At(checkpoint, events) => {
+                    at = checkpoint;
+                    if (MUCH..BATCH_EVENTS).contains(&events) {
+                        sleep_until(began + GATHER).await;
+                    }
+                }
                 Step::CaughtUp(seen) => match timeout(LOOK_AGAIN, self.store.wait_beyond(seen)).await {
                     Ok(head) => _ = head?,
                     // Another process may have begun a rebuild, and may have stopped.
@@ -153,7 +165,7 @@ impl Projector {
         while at.next() < total {
             progress(at.next(), total);
             match self.step(at, &mut following).await? {
-                Step::At(checkpoint) => at = checkpoint,
+                Step::At(checkpoint, _) => at = checkpoint,
                 Step::CaughtUp(_) => break,
             }
         }
@@ -194,13 +206,13 @@ impl Projector {
             // Another projector went on, or the read models were rebuilt.
             tx.rollback().await?;
             self.tell(checkpoint.revision);
-            return Ok(Step::At(checkpoint));
+            return Ok(Step::At(checkpoint, 0));
         }
         apply(&mut tx, &events).await?;
         next.write(&mut tx).await?;
         tx.commit().await?;
         self.tell(next.revision);
-        Ok(Step::At(next))
+        Ok(Step::At(next, events.len()))
     }
 
     /// The units after the checkpoint, as they were read ahead or as they are now.

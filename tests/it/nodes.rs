@@ -1,0 +1,280 @@
+//! Several nodes on one journal in PostgreSQL.
+
+use crate::crash::Deployment;
+use crate::front::sign_in;
+use crate::world::{PATIENCE, Person, Socket, World, config, eventually, new_key, new_phone};
+use ledger_core::State;
+use ledger_runtime::{Clock, Ledger};
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions, PgPool};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use tokio::process::Child;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// A voice call costs two coins in two seconds.
+const PRICE: i64 = 60_000;
+
+/// Nodes in this process, so that a test can ask their ledgers.
+async fn nodes(pool: &PgPool, count: usize) -> Vec<World> {
+    let mut nodes: Vec<World> = Vec::new();
+    for _ in 0..count {
+        let data = TempDir::new().expect("a folder");
+        let mut config = config(pool, &data);
+        let store = pool.connect_options().to_url_lossy().to_string();
+        config.store = Some(store.parse().expect("the address of a store"));
+        config.database_connections = 8;
+        if let Some(first) = nodes.first() {
+            config.redis_prefix = first.config.redis_prefix.clone();
+            config.jwt_keys = first.config.jwt_keys.clone();
+            config.phone_pepper = first.config.phone_pepper.clone();
+            config.sealing_key = first.config.sealing_key.clone();
+        }
+        let config = config.with_secrets().expect("secrets of development");
+        nodes.push(World::start_with(pool, config, data, websocket_gateway::Config::default()).await);
+    }
+    nodes
+}
+
+async fn hash(ledger: &Ledger) -> (u64, [u8; 32]) {
+    let ask = |state: &State, _| (state.next_revision(), state.hash());
+    ledger.query(ask).await.expect("the ledger answers")
+}
+
+#[sqlx::test(migrations = false)]
+async fn gifts_from_one_wallet_through_all_nodes_never_overdraw_and_all_states_are_one(pool: PgPool) {
+    let nodes = nodes(&pool, 3).await;
+    let (user, host) = (nodes[0].new_user_with(40_000).await, nodes[0].new_host(PRICE).await);
+    let gift = nodes[0].new_gift(1_000).await;
+    let body = json!({ "host": host.id, "price_seen_milli": 1_000 });
+    let mut gifts = JoinSet::new();
+    for number in 0..90 {
+        let key = new_key();
+        // Each under one key at two nodes.
+        for node in [number % 3, (number + 1) % 3] {
+            let (base, http, token) =
+                (nodes[node].base.clone(), nodes[node].http.clone(), user.token.clone());
+            let body = body.clone();
+            gifts.spawn(async move {
+                let sent = http.post(format!("{base}/v1/gifts/{gift}/send")).bearer_auth(token);
+                let answer = sent.header("idempotency-key", key.to_string()).json(&body).send().await;
+                let answer = answer.expect("an answer");
+                let status = answer.status().as_u16();
+                (key, status, answer.json::<Value>().await.expect("JSON"))
+            });
+        }
+    }
+    let mut accepted = BTreeSet::new();
+    while let Some(gift) = gifts.join_next().await {
+        let (key, status, body) = gift.expect("a client ends");
+        match status {
+            200 | 201 => _ = accepted.insert((key, body["revision"].as_u64().expect("a revision"))),
+            _ => assert_eq!((status, &body["code"]), (409, &json!("insufficient_funds")), "{body}"),
+        }
+    }
+    let keys: BTreeSet<Uuid> = accepted.iter().map(|(key, _)| *key).collect();
+    assert_eq!((accepted.len(), keys.len()), (40, 40), "as many as the wallet pays, each once");
+
+    let store = nodes[0].app.ledger.store();
+    let fresh = Ledger::open(store, Clock::System, nodes[0].app.ledger.journal(), |_, _| {}).await;
+    let (fresh, _writer) = fresh.expect("the journal is read");
+    let wanted = hash(&fresh).await;
+    for node in &nodes {
+        assert_eq!(hash(&node.app.ledger).await, wanted);
+        let wallet = node.get(Some(&user), &format!("/v1/wallet?min_revision={}", wanted.0 - 1)).await;
+        assert_eq!(wallet.expect_ok()["spendable_milli"], 0);
+    }
+    nodes[2].verify().await;
+}
+
+/// Real processes on one database.
+struct Cluster {
+    deployments: Vec<Deployment>,
+    servers: Vec<Child>,
+    _data: TempDir,
+}
+
+impl Cluster {
+    async fn start(pool: &PgPool, count: usize) -> Cluster {
+        let data = TempDir::new().expect("a folder");
+        let first = Deployment::new(pool, &data).await;
+        let prefix = first.settings.iter().find(|(name, _)| *name == "MUNEEM_REDIS_PREFIX").cloned();
+        let (mut deployments, mut servers) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            // The data folder holds the secrets of development, which the nodes share.
+            let mut deployment = Deployment::new(pool, &data).await;
+            deployment.settings.extend(prefix.clone());
+            let store = pool.connect_options().to_url_lossy().to_string();
+            deployment.settings.push(("MUNEEM_STORE", store));
+            servers.push(deployment.serve().await);
+            deployments.push(deployment);
+        }
+        Cluster { deployments, servers, _data: data }
+    }
+
+    fn url(&self, node: usize) -> String {
+        self.deployments[node].url()
+    }
+
+    async fn kill(&mut self, node: usize) {
+        self.servers[node].kill().await.expect("kill -9");
+    }
+
+    async fn start_again(&mut self, node: usize) {
+        self.servers[node] = self.deployments[node].serve().await;
+    }
+
+    async fn person(&self, node: usize, phone: &str) -> Person {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let signed_in = sign_in(&http, &self.url(node), phone).await;
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        Person {
+            id: text(&signed_in["person"]["person"]).parse().expect("a uuid"),
+            phone: phone.to_owned(),
+            token: text(&signed_in["tokens"]["access_token"]),
+            refresh: text(&signed_in["tokens"]["refresh_token"]),
+        }
+    }
+
+    async fn socket(&self, node: usize, who: &Person) -> Socket {
+        let url = format!("{}/v1/ws", self.url(node).replacen("http", "ws", 1));
+        let mut socket = Socket::open(&url).await.expect("a socket");
+        socket.sign_in(who).await;
+        socket
+    }
+
+    async fn ask(&self, node: usize, method: &str, path: &str, who: &Person, body: Value) -> Value {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let method = method.parse().expect("a method");
+        let request = http.request(method, format!("{}{path}", self.url(node))).bearer_auth(&who.token);
+        let answer = request.header("idempotency-key", new_key().to_string()).json(&body).send().await;
+        let answer = answer.expect("an answer");
+        let status = answer.status();
+        let body = answer.json().await.unwrap_or(Value::Null);
+        assert!(status.is_success(), "{path}: {status} {body}");
+        body
+    }
+
+    /// A host at a price and a payer with coins.
+    async fn pair(&self, admin: &Person) -> (Person, Person) {
+        let (user, host) = (self.person(0, &new_phone()).await, self.person(0, &new_phone()).await);
+        let profile =
+            json!({ "display_name": "Meera", "bio": "", "categories": ["astrology"], "languages": ["hi"] });
+        self.ask(0, "POST", "/v1/hosts/applications", &host, profile).await;
+        self.ask(0, "POST", &format!("/v1/admin/hosts/{}/approve", host.id), admin, json!({})).await;
+        let price = json!({ "price_milli_per_minute": PRICE });
+        self.ask(0, "PUT", "/v1/hosts/me/rates/voice", &host, price).await;
+        let bonus = json!({ "user": user.id, "coins_milli": 1_000_000 });
+        self.ask(0, "POST", "/v1/admin/bonuses", admin, bonus).await;
+        (user, host)
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn nodes_that_are_killed_in_turn_under_load_lose_nothing_and_double_nothing(pool: PgPool) {
+    let mut cluster = Cluster::start(&pool, 3).await;
+    let admin = cluster.person(0, muneem::seed::ADMIN_PHONE).await;
+    let user = cluster.person(0, &new_phone()).await;
+    let urls: Vec<String> = (0..3).map(|node| cluster.url(node)).collect();
+    let told = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        let (urls, admin, user, told) = (urls.clone(), admin.token.clone(), user.id, told.clone());
+        clients.spawn(async move {
+            let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+            for _ in 0..60 {
+                let key = new_key();
+                // Until one of the nodes says that it is recorded: always under the same key.
+                for attempt in client.. {
+                    let url = format!("{}/v1/admin/bonuses", urls[attempt % 3]);
+                    let bonus = json!({ "user": user, "coins_milli": 1_000 });
+                    let asked = http.post(url).bearer_auth(&admin).header("idempotency-key", key.to_string());
+                    match asked.json(&bonus).send().await {
+                        Ok(answer) if answer.status().is_success() => break,
+                        Ok(answer) => assert!(answer.status().is_server_error(), "{}", answer.status()),
+                        // It is down: the next one is asked.
+                        Err(_) => tokio::task::yield_now().await,
+                    }
+                }
+                told.lock().expect("not poisoned").insert(key);
+            }
+        });
+    }
+    for node in 0..3 {
+        let so_far = told.lock().expect("not poisoned").len();
+        eventually("bonuses are acknowledged", async || {
+            (told.lock().expect("not poisoned").len() >= so_far + 30).then_some(())
+        })
+        .await;
+        cluster.kill(node).await;
+        cluster.start_again(node).await;
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("a client ends");
+    }
+    assert_eq!(told.lock().expect("not poisoned").len(), 360);
+    for node in 0..3 {
+        let wallet = cluster.ask(node, "GET", "/v1/wallet", &user, Value::Null).await;
+        assert_eq!(wallet["bonus_milli"], 360 * 1_000, "each bonus once, at every node: {wallet}");
+    }
+    let (ok, verified) = cluster.deployments[1].run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_call_goes_on_when_the_node_that_drives_it_dies(pool: PgPool) {
+    let mut cluster = Cluster::start(&pool, 3).await;
+    let admin = cluster.person(0, muneem::seed::ADMIN_PHONE).await;
+    let settings = json!({
+        "increment_seconds": 2, "free_seconds": 0, "grace_seconds": 30, "ring_seconds": 30, "warning_seconds": 60,
+    });
+    cluster.ask(0, "PUT", "/v1/admin/settings/metering", &admin, settings).await;
+    let (user, host) = cluster.pair(&admin).await;
+    // The first node drives calls; the two sides are at the others.
+    let (mut at_user, mut at_host) = (cluster.socket(1, &user).await, cluster.socket(2, &host).await);
+    let invited = at_user
+        .request(
+            "call:invite",
+            json!({ "host": host.id, "medium": "voice", "price_seen_milli_per_minute": PRICE, "key": new_key() }),
+        )
+        .await;
+    assert_eq!(invited["type"], "call:invite:done", "{invited}");
+    let rung = at_host.push("call:invited").await;
+    let call = rung["data"]["call"].clone();
+    let answered = at_host.request("call:answer", json!({ "call": call, "accept": true })).await;
+    assert_eq!(answered["type"], "call:answer:done", "{answered}");
+    at_user.push("call:answered").await;
+    at_user.push("call:ticked").await;
+    cluster.kill(0).await;
+    let before = at_user.push("call:ticked").await["data"]["charged_total_milli"].clone();
+    let after = at_user.push("call:ticked").await;
+    assert_eq!(after["data"]["charged_total_milli"].as_i64(), before.as_i64().map(|it| it + 2_000));
+    let ended = at_user.request("call:end", json!({ "call": call, "key": new_key() })).await;
+    assert_eq!(ended["type"], "call:end:done", "{ended}");
+    let ended = at_host.push("call:ended").await["data"].clone();
+    // Every two seconds that began were charged once, and none twice.
+    let connected_ms = ended["connected_ms"].as_i64().expect("a time");
+    let charged = ended["charged_total_milli"].as_i64().expect("an amount");
+    assert_eq!(charged, (connected_ms / 2_000 + 1) * 2_000, "{ended}");
+    let (ok, verified) = cluster.deployments[1].run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_signs_out_or_is_banned_at_one_node_is_out_at_every_node(pool: PgPool) {
+    let nodes = nodes(&pool, 2).await;
+    let (leaver, banned) = (nodes[0].new_person().await, nodes[0].new_person().await);
+    let (mut left, mut out) = (nodes[1].connect(&leaver).await, nodes[1].connect(&banned).await);
+    nodes[0].post(Some(&leaver), "/v1/auth/logout", json!({})).await.expect_ok();
+    let ban = json!({ "kind": "banned", "reason": "test" });
+    let path = format!("/v1/admin/people/{}/restrictions/account", banned.id);
+    nodes[0].put(Some(&nodes[0].admin), &path, ban).await.expect_ok();
+    for socket in [&mut left, &mut out] {
+        let closed = tokio::time::timeout(std::time::Duration::from_secs(2), socket.closed_with()).await;
+        assert!((4_000..5_000).contains(&closed.expect("within 2 s")));
+    }
+    let answer = nodes[1].get(Some(&banned), "/v1/me").await;
+    assert!([401, 403].contains(&answer.status.as_u16()), "{}", answer.body);
+}
