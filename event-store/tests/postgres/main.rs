@@ -297,7 +297,8 @@ async fn nodes_that_start_at_once_make_one_table_and_a_reader_makes_none(pool: P
     let release = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *lock).await.expect("the sessions") < 8 {
+        // Not in the transaction: it would see the same sessions each time.
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.expect("the sessions") < 8 {
             sleep(Duration::from_millis(5)).await;
         }
         lock.rollback().await.expect("they go on");
