@@ -13,9 +13,9 @@ use crate::ReadError;
 
 /// The pauses between two tries at a server that does not answer grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whoever waits goes on waiting while the server is away, and is told of lost events.
+/// Whoever waits notices nothing of a connection that is replaced at once, and is told of a server that is away.
 pub(super) async fn run(stream: Arc<Stream>, look_every: Duration) {
     let mut pause = FIRST_PAUSE;
     let mut told = false;
@@ -24,6 +24,8 @@ pub(super) async fn run(stream: Arc<Stream>, look_every: Duration) {
         let Err(fault) = listen(&stream, look_every, &mut listened).await;
         if listened {
             (pause, told) = (FIRST_PAUSE, false);
+        } else {
+            stream.away(&fault);
         }
         if !told {
             told = true;

@@ -88,8 +88,16 @@ struct Appending {
 struct Seen {
     /// The furthest revision that was ever told.
     head: Option<u64>,
-    /// Why the server ends before it.
-    lost: Option<String>,
+    trouble: Option<Trouble>,
+}
+
+/// Why nobody can wait for more.
+#[derive(Clone, Debug)]
+enum Trouble {
+    /// The server ends before the furthest revision.
+    Lost(String),
+    /// The server does not answer.
+    Away(String),
 }
 
 impl PostgresStore {
@@ -241,10 +249,11 @@ impl EventStore for PostgresStore {
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError> {
         let closed = || ReadError::Unavailable("the store was closed".into());
         let mut known = self.stream.seen.subscribe();
-        let known = known.wait_for(|known| known.lost.is_some() || known.head > seen).await;
-        let Seen { head, lost } = known.map_err(|_| closed())?.clone();
-        match lost {
-            Some(lost) => Err(ReadError::TailBehind(lost)),
+        let known = known.wait_for(|known| known.trouble.is_some() || known.head > seen).await;
+        let Seen { head, trouble } = known.map_err(|_| closed())?.clone();
+        match trouble {
+            Some(Trouble::Lost(text)) => Err(ReadError::TailBehind(text)),
+            Some(Trouble::Away(text)) => Err(ReadError::Unavailable(text)),
             None => head.ok_or_else(closed),
         }
     }
@@ -407,8 +416,8 @@ impl Stream {
             return Err(self.lost(head.map_or(0, |head| head.saturating_add(1))));
         }
         self.seen.send_if_modified(|seen| {
-            let news = seen.lost.is_some() || seen.head < head;
-            *seen = Seen { head: seen.head.max(head), lost: None };
+            let news = seen.trouble.is_some() || seen.head < head;
+            *seen = Seen { head: seen.head.max(head), trouble: None };
             news
         });
         Ok(head)
@@ -431,7 +440,8 @@ impl Stream {
 
     fn saw(&self, revision: u64) {
         self.seen.send_if_modified(|seen| {
-            let news = seen.head < Some(revision);
+            let back = seen.trouble.take_if(|trouble| matches!(trouble, Trouble::Away(_)));
+            let news = back.is_some() || seen.head < Some(revision);
             seen.head = seen.head.max(Some(revision));
             news
         });
@@ -446,9 +456,16 @@ impl Stream {
                 self.address,
                 seen.head.unwrap_or_default()
             );
-            seen.lost = Some(text.clone());
+            seen.trouble = Some(Trouble::Lost(text.clone()));
         });
         ReadError::TailBehind(text)
+    }
+
+    /// The follower has tried to reach the server again, and could not.
+    fn away(&self, fault: &ReadError) {
+        if let ReadError::Unavailable(text) = fault {
+            self.seen.send_modify(|seen| seen.trouble = Some(Trouble::Away(text.clone())));
+        }
     }
 }
 

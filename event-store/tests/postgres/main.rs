@@ -149,6 +149,33 @@ async fn follow_until(store: Arc<dyn EventStore>, mut end: watch::Receiver<Optio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_is_told_that_the_server_is_away_and_can_wait_again_once_it_is_back() {
+    let server = OwnServer::start(&[]);
+    let store = open(&server.address()).await;
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.wait_beyond(None).await }
+    });
+    server.kill();
+    let told = timeout(PATIENCE, waiting).await.expect("it is told").expect("the wait ends");
+    assert!(matches!(told, Err(ReadError::Unavailable(_))), "{told:?}");
+    server.start_again();
+    let appended = async {
+        while let Err(fault) = store.append(None, &batch(1, 1)).await {
+            assert!(matches!(fault, AppendError::OutcomeUnknown(_)), "{fault}");
+            sleep(Duration::from_millis(5)).await;
+        }
+        while store.wait_beyond(None).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        // It waits, and is not told of a trouble that is over.
+        let early = timeout(Duration::from_millis(50), store.wait_beyond(Some(0))).await;
+        assert!(early.is_err(), "{early:?}");
+    };
+    timeout(PATIENCE, appended).await.expect("the server is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_takes_no_events_and_once_it_is_promoted_the_same_batch_goes_in() {
     let server = OwnServer::start(&[]);
     let address = server.address();
