@@ -51,6 +51,41 @@ fn other_stream(pool: &PgPool) -> String {
     url.to_string()
 }
 
+/// Every story is told and everything is measured, and the stores are as they were.
+#[sqlx::test(migrations = false)]
+async fn a_store_is_checked_beside_its_journal_and_nothing_is_left_behind(pool: PgPool) {
+    let data = TempDir::new().expect("a folder");
+    let mut deployment = Deployment::new(&pool, &data).await;
+    let embedded = data.path().join("journal");
+    let stores =
+        [pool.connect_options().to_url_lossy().to_string(), format!("embedded:{}", embedded.display())];
+    for store in stores {
+        deployment.settings.push(("MUNEEM_STORE", store.clone()));
+        let check = ["store", "check", "--json", "--seconds", "1", "--callers", "1,32"];
+        let (ok, report) = deployment.run(&check).await;
+        assert!(ok && report["ok"] == true, "{report:#}");
+        let stories = report["stories"].as_array().expect("the stories");
+        assert_eq!(stories.len(), event_store::conformance::STORIES.len());
+        assert!(stories.iter().all(|told| told["outcome"] == "ok"), "{report:#}");
+        let callers: Vec<&Value> =
+            report["appends"].as_array().expect("the rates").iter().map(|rate| &rate["callers"]).collect();
+        assert_eq!(callers, [1, 32]);
+        assert_eq!(report["left_behind"], json!([]), "{report:#}");
+        deployment.settings.pop();
+    }
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'journal'";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&pool).await.expect("the tables");
+    assert_eq!(tables, 0);
+    assert_eq!(std::fs::read_dir(data.path()).expect("the folder").count(), 0);
+
+    // A store that cannot be opened was not checked.
+    let nowhere = ["store", "check", "--store", "postgres://muneem:abad1dea@127.0.0.1:1/none"];
+    let (ok, told) = deployment.run(&nowhere).await;
+    let told = told.to_string();
+    assert!(!ok && told.contains("cannot be reached at postgres://muneem@127.0.0.1:1"), "{told}");
+    assert!(!told.contains("abad1dea"), "{told}");
+}
+
 /// A kill of the server under load, twice: who was told that a bonus is recorded finds it recorded, and whoever asks
 /// again under the same key gets it once.
 #[sqlx::test(migrations = false)]
