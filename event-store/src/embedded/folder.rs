@@ -21,6 +21,11 @@ impl Folder {
         self.path.join(format!("{first_revision:020}.segment"))
     }
 
+    /// Where frames stand in a full segment.
+    pub(super) fn index(&self, first_revision: u64) -> PathBuf {
+        self.path.join(format!("{first_revision:020}.index"))
+    }
+
     /// The empty file that becomes the next segment.
     pub(super) fn next_segment(&self) -> PathBuf {
         self.path.join("next.segment")
@@ -42,7 +47,7 @@ impl Folder {
     /// The first revisions of the segments, in order.
     pub(super) fn segments(&self) -> Result<Vec<u64>, OpenError> {
         let names = self.disk.names(&self.path).map_err(OpenError::io("read the folder", &self.path))?;
-        let mut segments = names.iter().filter_map(|name| segment_number(name)).collect::<Vec<_>>();
+        let mut segments = names.iter().filter_map(|name| numbered(name, ".segment")).collect::<Vec<_>>();
         segments.sort_unstable();
         Ok(segments)
     }
@@ -102,7 +107,8 @@ impl Folder {
     fn restrict_files(&self) -> Result<(), OpenError> {
         let names = self.disk.names(&self.path).map_err(OpenError::io("read the folder", &self.path))?;
         for name in names {
-            let ours = segment_number(&name).is_some()
+            let ours = numbered(&name, ".segment").is_some()
+                || numbered(&name, ".index").is_some()
                 || ["next.segment", "acknowledged", "acknowledged.new", "writer.lock"]
                     .contains(&name.as_str());
             if ours {
@@ -114,8 +120,9 @@ impl Folder {
     }
 }
 
-fn segment_number(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".segment")?;
+/// The first revision in the name of a segment or an index.
+fn numbered(name: &str, ending: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ending)?;
     let digits = Some(digits).filter(|digits| digits.len() == 20)?;
     digits.parse().ok()
 }

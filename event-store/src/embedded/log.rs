@@ -1,5 +1,6 @@
 //! What is known of a log's files: where it ends, and a sparse index to find a revision.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,26 +9,60 @@ use super::disk::DiskFile;
 use super::error::{Damage, OpenError, Place};
 use super::folder::Folder;
 use super::frame::{self, Frames, Header, Step};
+use super::index;
 use crate::RecordedEvent;
 
-/// The index holds one place for so many bytes of the log. A read skips at most this much before it
-/// comes to its first event, and a journal of 10 GB has an index of some 8 MB.
+/// The index holds one place for so many bytes of the log: a read skips at most so much before it comes to its
+/// first event. At [`MOST_MARKS`] the distance doubles, and the places between are dropped.
 const INDEX_EVERY_BYTES: u64 = 32 * 1024;
+
+/// The most places that the index holds, at 32 bytes each: 2 MiB, whatever the journal's length. Up to 2 GiB they
+/// are 32 KiB apart, up to 64 GiB 1 MiB.
+pub(super) const MOST_MARKS: usize = 64 * 1024;
 
 pub(super) struct Log {
     folder: Arc<Folder>,
-    /// In order of revision. Each segment's first frame is in it.
+    /// In order of revision.
     index: Vec<Mark>,
+    /// The distance of two places of the index, at the least.
+    index_every: u64,
+    /// The segments before the one in `end`, in order: 48 bytes for each 64 MiB.
+    sealed: Vec<Sealed>,
     pub(super) end: End,
+    /// The chain before the first frame of the segment in `end`.
+    chain_before: u32,
     /// Where the last frame of the segment in `end` begins, if it has one.
     pub(super) last_frame: Option<u64>,
+    /// The bytes of all frames, without the zeros behind the last one of each segment.
+    pub(super) bytes: u64,
+    /// Whether the frames of segments that have an index were taken from there.
+    pub(super) by_indexes: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Mark {
-    revision: u64,
-    segment: u64,
-    offset: u64,
+/// The place of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) revision: u64,
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    /// The bytes of all frames before it.
+    pub(super) bytes_before: u64,
+}
+
+impl Mark {
+    fn is_far_from(&self, before: Option<&Self>, bytes: u64) -> bool {
+        before.is_none_or(|before| self.bytes_before.saturating_sub(before.bytes_before) >= bytes)
+    }
+}
+
+/// A segment that nothing more is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sealed {
+    pub(super) first_revision: u64,
+    /// After its last frame.
+    pub(super) end: End,
+    pub(super) chain_before: u32,
+    pub(super) last_frame: u64,
 }
 
 /// A copy of what a read needs to know of the log, so that it holds no lock while it reads files.
@@ -39,7 +74,25 @@ pub(super) struct Window {
 
 impl Log {
     pub(super) fn new(folder: &Arc<Folder>) -> Self {
-        Self { folder: Arc::clone(folder), index: Vec::new(), end: End::default(), last_frame: None }
+        Self {
+            folder: Arc::clone(folder),
+            index: Vec::new(),
+            index_every: INDEX_EVERY_BYTES,
+            sealed: Vec::new(),
+            end: End::default(),
+            chain_before: 0,
+            last_frame: None,
+            bytes: 0,
+            by_indexes: false,
+        }
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(super) fn sealed(&self) -> &[Sealed] {
+        &self.sealed
     }
 
     /// The segment that the log ends in.
@@ -57,6 +110,15 @@ impl Log {
 
     /// Goes on at the start of the segment that begins where the log ends.
     pub(super) fn enter_next_segment(&mut self) {
+        if let Some(last_frame) = self.last_frame {
+            self.sealed.push(Sealed {
+                first_revision: self.end.segment,
+                end: self.end,
+                chain_before: self.chain_before,
+                last_frame,
+            });
+        }
+        self.chain_before = self.end.chain;
         self.end.segment = self.end.next_revision;
         self.end.offset = 0;
         self.last_frame = None;
@@ -65,16 +127,66 @@ impl Log {
     /// Moves the end beyond a frame that begins there.
     pub(super) fn push(&mut self, header: &Header) {
         let End { segment, offset, .. } = self.end;
-        let far = self.index.last().is_none_or(|mark| {
-            mark.segment != segment || offset.saturating_sub(mark.offset) >= INDEX_EVERY_BYTES
-        });
-        if far {
-            self.index.push(Mark { revision: header.first_revision, segment, offset });
-        }
+        let revision = header.first_revision;
+        self.add_mark(Mark { revision, segment, offset, bytes_before: self.bytes });
         self.last_frame = Some(offset);
+        self.bytes = self.bytes.saturating_add(header.frame_bytes());
         self.end.offset = offset.saturating_add(header.frame_bytes());
         self.end.next_revision = header.next_revision();
         self.end.chain = header.crc;
+    }
+
+    /// Adds a place to the index where the last one is far enough.
+    fn add_mark(&mut self, mark: Mark) {
+        if !mark.is_far_from(self.index.last(), self.index_every) {
+            return;
+        }
+        self.index.push(mark);
+        while self.index.len() >= MOST_MARKS {
+            self.index_every = self.index_every.saturating_mul(2);
+            let mut last = None;
+            self.index.retain(|mark| {
+                let far = mark.is_far_from(last.as_ref(), self.index_every);
+                if far {
+                    last = Some(*mark);
+                }
+                far
+            });
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn marks(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The places of a segment that the index holds.
+    pub(super) fn marks_in(&self, segment: u64) -> &[Mark] {
+        let from = self.index.partition_point(|mark| mark.segment < segment);
+        let to = self.index.partition_point(|mark| mark.segment <= segment);
+        &self.index[from..to]
+    }
+
+    /// Moves the end beyond the segment that begins there, without having read it.
+    pub(super) fn pass(&mut self, sealed: &Sealed, marks: &[Mark]) {
+        for mark in marks {
+            let bytes_before = self.bytes.saturating_add(mark.offset);
+            self.add_mark(Mark { bytes_before, ..*mark });
+        }
+        self.bytes = self.bytes.saturating_add(sealed.end.offset);
+        (self.end, self.last_frame) = (sealed.end, Some(sealed.last_frame));
+        self.by_indexes = true;
+    }
+
+    /// How many bytes of the log follow the batch of a revision, but for the distance of two places of the index.
+    pub(super) fn bytes_since(&self, revision: u64) -> u64 {
+        let mark = self.mark_before(revision);
+        self.bytes.saturating_sub(mark.map_or(0, |mark| mark.bytes_before))
+    }
+
+    fn mark_before(&self, revision: u64) -> Option<Mark> {
+        let after = self.index.partition_point(|mark| mark.revision <= revision);
+        self.index.get(after.checked_sub(1)?).copied()
     }
 
     /// Checks the frames from the end on and moves the end beyond them, within one segment and up to
@@ -113,11 +225,31 @@ impl Log {
         Ok(())
     }
 
-    /// Checks the frames up to an acknowledged position and moves the end there.
-    pub(super) fn extend_to(&mut self, to: &End, mut passed: impl FnMut(&End)) -> Result<(), OpenError> {
+    /// Checks the frames up to an acknowledged position and moves the end there. Where `by_indexes` is asked for, full
+    /// segments that have a good index are passed without being read.
+    pub(super) fn extend_to(
+        &mut self,
+        to: &End,
+        by_indexes: bool,
+        mut passed: impl FnMut(&End),
+    ) -> Result<(), OpenError> {
         while self.end != *to {
             let limit = (self.end.segment == to.segment).then_some(to.offset);
-            let step = self.scan_segment(limit, &mut passed)?;
+            if by_indexes && limit.is_none() && index::pass_segment(self)? {
+                passed(&self.end);
+                self.enter_next_segment();
+                continue;
+            }
+            let step = match self.scan_segment(limit, &mut passed) {
+                // A segment that is missing is events that are lost, and the log ends with the one before.
+                Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    if let (0, Some(last)) = (self.end.offset, self.sealed.last()) {
+                        self.end = last.end;
+                    }
+                    return Err(self.not_at(to));
+                }
+                step => step?,
+            };
             if self.end == *to {
                 break;
             }
@@ -159,8 +291,7 @@ impl Log {
         if from >= self.end.next_revision {
             return None;
         }
-        let after = self.index.partition_point(|mark| mark.revision <= from);
-        let start = *self.index.get(after.checked_sub(1)?)?;
+        let start = self.mark_before(from)?;
         Some(Window { folder: Arc::clone(&self.folder), start, end: self.end })
     }
 }
@@ -168,7 +299,8 @@ impl Log {
 impl Window {
     pub(super) fn read(self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, OpenError> {
         let Self { folder, start, end } = self;
-        let mut reading = Log { folder, index: Vec::new(), end, last_frame: None };
+        let mut reading = Log::new(&folder);
+        reading.end = end;
         reading.end.segment = start.segment;
         reading.end.offset = start.offset;
         reading.end.next_revision = start.revision;

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `00000000000000000000.segment`, ... | the frames in order; the name is the first revision in it |
+//! | `00000000000000000000.index`, ... | where frames stand in a full segment; made from it |
 //! | `next.segment` | empty; it gets its name when the last segment is full |
 //! | `acknowledged` | the acknowledged position: how far the log is durable |
 //! | `acknowledged.new` | left by a crash while `acknowledged` was made |
@@ -17,6 +18,7 @@ mod disk;
 mod error;
 mod folder;
 mod frame;
+mod index;
 mod log;
 mod reader;
 mod recovery;

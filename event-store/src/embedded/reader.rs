@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::acknowledged;
+use super::acknowledged::{self, End};
 use super::blocking;
 use super::disk::Disk;
 use super::error::OpenError;
@@ -32,7 +32,8 @@ struct Reading {
 }
 
 impl EmbeddedReader {
-    /// Opens the journal in `folder` and checks every batch up to the acknowledged position.
+    /// Opens the journal in `folder` up to the acknowledged position. Full segments that have a good index are not
+    /// read now: each batch in them is checked when it is read.
     ///
     /// # Errors
     /// Where there is no journal, it cannot be read, or recorded events are damaged.
@@ -70,17 +71,11 @@ impl EmbeddedReader {
             return Err(OpenError::NoJournal { folder: path.to_owned() });
         }
         let end = acknowledged.ok_or_else(|| no_position(&folder))?;
-        let mut log = Log::new(&folder);
         if segments.is_empty() {
-            return Err(log.not_at(&end));
+            return Err(Log::new(&folder).not_at(&end));
         }
         let bytes_total = log::bytes_up_to(&folder, &segments, &end)?;
-        let mut checked = log::BytesChecked::default();
-        log.extend_to(&end, |end| {
-            if let Some(bytes_done) = checked.passed(end) {
-                progress(bytes_done.min(bytes_total), bytes_total);
-            }
-        })?;
+        let log = read_up_to(&folder, &end, |bytes_done| progress(bytes_done.min(bytes_total), bytes_total))?;
         progress(bytes_total, bytes_total);
         let reading = Reading { folder, log: Mutex::new(log) };
         Ok(Self { reading: Arc::new(reading) })
@@ -93,13 +88,58 @@ impl EmbeddedReader {
     }
 }
 
+/// The log up to an acknowledged position, by indexes as far as there are good ones.
+fn read_up_to(folder: &Arc<Folder>, end: &End, mut progress: impl FnMut(u64)) -> Result<Log, OpenError> {
+    let mut read = |by_indexes| {
+        let mut log = Log::new(folder);
+        let mut checked = log::BytesChecked::default();
+        let outcome = log.extend_to(end, by_indexes, |end| {
+            if let Some(bytes_done) = checked.passed(end) {
+                progress(bytes_done);
+            }
+        });
+        (log, outcome)
+    };
+    let (log, outcome) = read(true);
+    let (log, outcome) = match outcome {
+        // What the segments say counts, and only a scan of all of them tells it.
+        Err(OpenError::Damaged(_) | OpenError::TailBehind { .. }) if log.by_indexes => read(false),
+        outcome => (log, outcome),
+    };
+    outcome.map(|()| log)
+}
+
 impl Reading {
+    fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, OpenError> {
+        let (window, by_indexes) = {
+            let log = self.catch_up()?;
+            (log.window(from), log.by_indexes)
+        };
+        let outcome = window.map_or_else(|| Ok(Vec::new()), |window| window.read(from, max));
+        match outcome {
+            Err(OpenError::Damaged(_)) if by_indexes => {
+                let window = self.read_without_indexes()?.window(from);
+                window.map_or_else(|| Ok(Vec::new()), |window| window.read(from, max))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads every frame again.
+    fn read_without_indexes(&self) -> Result<MutexGuard<'_, Log>, OpenError> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut whole = Log::new(&self.folder);
+        whole.extend_to(&log.end, false, |_| {})?;
+        *log = whole;
+        Ok(log)
+    }
+
     fn catch_up(&self) -> Result<MutexGuard<'_, Log>, OpenError> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that the end never goes back.
         let acknowledged = acknowledged::read(&self.folder)?.ok_or_else(|| no_position(&self.folder))?;
         if acknowledged.next_revision > log.end.next_revision {
-            log.extend_to(&acknowledged, |_| {})?;
+            log.extend_to(&acknowledged, true, |_| {})?;
         } else if acknowledged.next_revision < log.end.next_revision || acknowledged.chain != log.end.chain {
             return Err(OpenError::Replaced {
                 path: self.folder.acknowledged(),
@@ -119,11 +159,7 @@ impl EventStore for EmbeddedReader {
 
     async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError> {
         let reading = Arc::clone(&self.reading);
-        blocking(move || {
-            let window = reading.catch_up()?.window(from);
-            window.map_or_else(|| Ok(Vec::new()), |window| window.read(from, max))
-        })
-        .await
+        blocking(move || reading.read(from, max)).await
     }
 
     async fn head(&self) -> Result<Option<u64>, ReadError> {

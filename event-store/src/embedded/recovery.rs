@@ -13,6 +13,7 @@ use super::disk::DiskFile;
 use super::error::OpenError;
 use super::folder::Folder;
 use super::frame::{FRAME_LIMIT_BYTES, HEADER_BYTES, Header, Step};
+use super::index;
 use super::log::{self, BytesChecked, Log};
 
 /// A position beyond every segment.
@@ -89,6 +90,7 @@ pub(super) fn recover(
             "cutting a batch that a crash left half written; it was never acknowledged"
         );
     }
+    index::write_missing(&log);
     let segment = if segments.is_empty() { None } else { Some(make_tail_durable(folder, &log)?) };
     Ok(Recovered { log, segment, acknowledged_missing: acknowledged.is_none() })
 }

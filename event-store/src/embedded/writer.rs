@@ -14,6 +14,7 @@ use super::disk::DiskFile;
 use super::error::{OpenError, is_full, mend};
 use super::folder::Folder;
 use super::frame::{HEADER_BYTES, Header};
+use super::index;
 
 use super::Shared;
 use crate::AppendError;
@@ -45,6 +46,8 @@ pub(super) struct Writer {
     /// The file that becomes the next segment; `None` where it could not be made.
     next: Option<DiskFile>,
     acknowledged: AcknowledgedFile,
+    /// The last full segment has no index yet.
+    index_is_due: bool,
     /// To sync the names in the folder with.
     folder: DiskFile,
     name_is_durable: bool,
@@ -88,6 +91,7 @@ impl Writer {
             no_fill_before: 0,
             next: None,
             acknowledged,
+            index_is_due: false,
             folder,
             name_is_durable: true,
             failed: None,
@@ -217,7 +221,7 @@ impl Writer {
         // If this fails nothing has changed, and the next append tries again.
         folder.disk.rename(&folder.next_segment(), &folder.segment(first)).map_err(space_or_unknown)?;
         self.segment = next;
-        self.name_is_durable = false;
+        (self.name_is_durable, self.index_is_due) = (false, true);
         (self.filled, self.no_fill_before) = (0, 0);
         self.shared.log.write().unwrap_or_else(PoisonError::into_inner).enter_next_segment();
         Ok(())
@@ -243,6 +247,12 @@ impl Writer {
                 Ok(next) => self.next = Some(next),
                 // Tried again after each append, and when the segment is full.
                 Err(error) => drop(self.note_no_space(&error)),
+            }
+        }
+        if std::mem::take(&mut self.index_is_due) {
+            let log = self.shared.log();
+            if let Some(sealed) = log.sealed().last() {
+                index::write(&log, sealed);
             }
         }
         if let Err(error) = self.fill_ahead() {

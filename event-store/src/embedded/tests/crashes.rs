@@ -123,17 +123,21 @@ impl Machine {
     }
 }
 
-/// Runs a story for each seed and names the seed that failed.
-fn for_seeds(story: impl AsyncFn(u64)) {
-    let seeds = match std::env::var("MUNEEM_DISK_SEED") {
+/// So many seeds, or the one that the environment names.
+pub(super) fn seeds(count: u64) -> std::ops::Range<u64> {
+    match std::env::var("MUNEEM_DISK_SEED") {
         Ok(seed) => {
             let seed = seed.parse::<u64>().unwrap();
             seed..seed + 1
         }
-        Err(_) => 0..SEEDS,
-    };
+        Err(_) => 0..count,
+    }
+}
+
+/// Runs a story for each seed and names the seed that failed.
+fn for_seeds(story: impl AsyncFn(u64)) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for seed in seeds {
+    for seed in seeds(SEEDS) {
         let told = catch_unwind(AssertUnwindSafe(|| runtime.block_on(story(seed))));
         assert!(told.is_ok(), "failed with MUNEEM_DISK_SEED={seed}");
     }

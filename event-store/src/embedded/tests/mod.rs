@@ -2,6 +2,8 @@
 
 mod crashes;
 mod damage;
+mod indexes;
+mod power_cuts;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -202,8 +204,9 @@ async fn progress_of_the_start_grows_up_to_the_whole() {
     EmbeddedStore::open_with_progress(journal.path(), |done, total| writer.push((done, total))).unwrap();
     let mut reader = Vec::new();
     EmbeddedReader::open_with_progress(journal.path(), |done, total| reader.push((done, total))).unwrap();
-    for reports in [writer, reader] {
-        assert!(reports.len() >= 4, "{reports:?}");
+    // A reader passes each full segment at once.
+    for (reports, least) in [(writer, 4), (reader, 3)] {
+        assert!(reports.len() >= least, "{reports:?}");
         assert!(reports.is_sorted(), "{reports:?}");
         let (done, total) = *reports.last().unwrap();
         assert!(done == total && total >= 7_200_000, "{reports:?}");
