@@ -5,9 +5,11 @@
 //! `ledger-core`.
 
 mod address;
+pub mod archive;
 pub mod conformance;
 pub mod embedded;
 mod follow;
+mod hash;
 pub mod measure;
 pub mod memory;
 pub mod postgres;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 pub use address::{CannotOpen, StoreAddress};
 pub use embedded::{EmbeddedReader, EmbeddedStore, OpenError};
 pub use follow::follow;
+pub use hash::EventsHash;
 pub use memory::MemoryStore;
 pub use postgres::PostgresStore;
 

@@ -13,6 +13,9 @@ pub enum OpenError {
         .folder.display()
     )]
     Locked { folder: PathBuf },
+    /// A copy was to be made where something is already.
+    #[error("{} is not empty: name a folder that does not exist or is empty", .folder.display())]
+    NotEmpty { folder: PathBuf },
     /// A reader was pointed to a folder without a journal.
     #[error(
         "there is no journal in {}: check the path, or start the writer once to make it",

@@ -74,6 +74,18 @@ impl Folder {
         Ok((lock, handle))
     }
 
+    /// As [`Self::prepare`], for a folder in which there is nothing yet.
+    pub(super) fn prepare_empty(&self) -> Result<(DiskFile, DiskFile), OpenError> {
+        let names = match self.disk.is_folder(&self.path) {
+            true => self.disk.names(&self.path).map_err(OpenError::io("read the folder", &self.path))?,
+            false => Vec::new(),
+        };
+        if !names.is_empty() {
+            return Err(OpenError::NotEmpty { folder: self.path.clone() });
+        }
+        self.prepare()
+    }
+
     /// The name of each level is durable before the next one is made in it. After a kill only the
     /// deepest level that exists may have a name that is not durable, so that one is synced first.
     fn make(&self) -> io::Result<()> {

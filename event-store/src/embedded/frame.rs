@@ -42,15 +42,10 @@ impl Header {
     /// Writes the header of `frame`, which [`encode`] has left room for, and answers its crc.
     pub(super) fn seal(frame: &mut [u8], body_crc: u32, first: u64, events: u32, previous: u32) -> u32 {
         let body_bytes = frame.len().saturating_sub(HEADER_BYTES) as u32;
-        frame[0..4].copy_from_slice(&MAGIC);
-        frame[4..8].copy_from_slice(&body_bytes.to_le_bytes());
-        frame[8..16].copy_from_slice(&first.to_le_bytes());
-        frame[16..20].copy_from_slice(&events.to_le_bytes());
-        frame[20..24].copy_from_slice(&body_crc.to_le_bytes());
-        frame[24..28].copy_from_slice(&previous.to_le_bytes());
-        let crc = crc32fast::hash(&frame[..28]);
-        frame[28..32].copy_from_slice(&crc.to_le_bytes());
-        crc
+        let mut header = Self { body_bytes, first_revision: first, events, body_crc, previous, crc: 0 };
+        header.crc = crc32fast::hash(&header.encode()[..28]);
+        frame[..HEADER_BYTES].copy_from_slice(&header.encode());
+        header.crc
     }
 
     /// `None` where [`Self::seal`] cannot have written these bytes.
@@ -72,6 +67,20 @@ impl Header {
             && (1..=most_events).contains(&(header.events as usize))
             && header.first_revision.checked_add(u64::from(header.events)).is_some())
         .then_some(header)
+    }
+
+    /// The bytes that [`Self::decode`] has read.
+    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let Self { body_bytes, first_revision, events, body_crc, previous, crc } = self;
+        bytes[0..4].copy_from_slice(&MAGIC);
+        bytes[4..8].copy_from_slice(&body_bytes.to_le_bytes());
+        bytes[8..16].copy_from_slice(&first_revision.to_le_bytes());
+        bytes[16..20].copy_from_slice(&events.to_le_bytes());
+        bytes[20..24].copy_from_slice(&body_crc.to_le_bytes());
+        bytes[24..28].copy_from_slice(&previous.to_le_bytes());
+        bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+        bytes
     }
 
     pub(super) fn frame_bytes(&self) -> u64 {

@@ -101,7 +101,7 @@ impl Log {
     }
 
     /// The file of that segment, and its length.
-    fn open_segment(&self) -> Result<(DiskFile, u64), OpenError> {
+    pub(super) fn open_segment(&self) -> Result<(DiskFile, u64), OpenError> {
         let path = self.path();
         let file = self.folder.disk.open(&path).map_err(OpenError::io("read", &path))?;
         let bytes = file.len().map_err(OpenError::io("read", &path))?;
@@ -214,7 +214,7 @@ impl Log {
         }
     }
 
-    fn check_chain(&self, header: &Header) -> Result<(), OpenError> {
+    pub(super) fn check_chain(&self, header: &Header) -> Result<(), OpenError> {
         if header.first_revision != self.end.next_revision {
             let found = header.first_revision;
             return Err(self.damage(format!("the batch there begins with revision {found}")));

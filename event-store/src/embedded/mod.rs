@@ -14,11 +14,13 @@
 //! user that runs the writer can read the folder.
 
 mod acknowledged;
+mod copy;
 mod disk;
 mod error;
 mod folder;
 mod frame;
 mod index;
+mod inspection;
 mod log;
 mod reader;
 mod recovery;
@@ -41,7 +43,9 @@ use self::log::Log;
 use self::writer::{Request, Writer};
 use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
 
+pub use self::copy::Copied;
 pub use self::error::{Damage, OpenError, Place};
+pub use self::inspection::{EndOfLog, Inspection, SegmentFile};
 pub use self::reader::EmbeddedReader;
 
 /// Settings of the writer; the readers need none.

@@ -23,11 +23,11 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 /// An acknowledged position that is missing, or that has gone back behind events that were read, is an
 /// error of its own: showing fewer events would hide that some are lost.
 pub struct EmbeddedReader {
-    reading: Arc<Reading>,
+    pub(super) reading: Arc<Reading>,
 }
 
-struct Reading {
-    folder: Arc<Folder>,
+pub(super) struct Reading {
+    pub(super) folder: Arc<Folder>,
     log: Mutex<Log>,
 }
 
@@ -134,7 +134,7 @@ impl Reading {
         Ok(log)
     }
 
-    fn catch_up(&self) -> Result<MutexGuard<'_, Log>, OpenError> {
+    pub(super) fn catch_up(&self) -> Result<MutexGuard<'_, Log>, OpenError> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that the end never goes back.
         let acknowledged = acknowledged::read(&self.folder)?.ok_or_else(|| no_position(&self.folder))?;

@@ -96,16 +96,16 @@ pub(super) fn recover(
 }
 
 /// Bytes behind the last frame that are not all zero.
-struct Tail {
+pub(super) struct Tail {
     file: DiskFile,
-    start: u64,
+    pub(super) start: u64,
     /// After the last byte that is not zero.
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl Tail {
     /// The tail of the segment that the log ends in.
-    fn find(folder: &Folder, log: &Log) -> Result<Option<Self>, OpenError> {
+    pub(super) fn find(folder: &Folder, log: &Log) -> Result<Option<Self>, OpenError> {
         let path = log.path();
         let find = || -> io::Result<Option<Self>> {
             let file = folder.disk.open(&path)?;

@@ -1,5 +1,6 @@
 //! The embedded store on real files.
 
+mod copies;
 mod crashes;
 mod damage;
 mod indexes;
