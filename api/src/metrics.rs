@@ -43,7 +43,7 @@ const fn metric(
 }
 
 /// The names under which faults and events that want a person are told in the log and counted.
-pub const ALERTS: [&str; 28] = [
+pub const ALERTS: [&str; 29] = [
     "approval_unexecuted",
     "attendance_fault",
     "attendance_stalled",
@@ -51,6 +51,7 @@ pub const ALERTS: [&str; 28] = [
     "clock_leap",
     "connections_not_accepted",
     "decide_fault",
+    "disk_filling",
     "fanout_stalled",
     "fanout_stopped",
     "handler_panicked",
@@ -76,7 +77,7 @@ pub const ALERTS: [&str; 28] = [
 ];
 
 /// All of them, in the order of the operators' page.
-pub const METRICS: [Metric; 37] = [
+pub const METRICS: [Metric; 40] = [
     metric(
         "muneem_build_info",
         Gauge,
@@ -229,6 +230,19 @@ pub const METRICS: [Metric; 37] = [
     ),
     metric("muneem_postgres_connections_max", Gauge, "How many connections the pool may open.", &[]),
     metric("muneem_journal_disk_free_bytes", Gauge, "Free room on the journal's disk.", &[]),
+    metric("muneem_journal_bytes", Gauge, "The bytes of the journal in its folder.", &[]),
+    metric(
+        "muneem_journal_growth_bytes",
+        Gauge,
+        "By how many bytes the journal in its folder has grown in the last hour or day.",
+        &[("window", &["day", "hour"])],
+    ),
+    metric(
+        "muneem_journal_seconds_until_full",
+        Gauge,
+        "When the journal's disk is full if the journal grows on as in the last day or hour; ten years at the most.",
+        &[],
+    ),
 ];
 
 /// What `/metrics` answers from.

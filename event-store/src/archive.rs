@@ -17,8 +17,6 @@ use crate::{BATCH_LIMIT_BYTES, RecordedEvent};
 const ENDING: &str = ".events.zst";
 /// Fast, and a journal of JSON becomes about a sixth.
 const LEVEL: i32 = 3;
-/// A file of an archive ends once it holds so many bytes of events, uncompressed.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
 const EVENT_HEADER_BYTES: usize = 26;
 
 /// A whole file of an archive.
@@ -84,10 +82,10 @@ impl ArchiveWriter {
         Ok(())
     }
 
-    /// Whether the next event belongs into a file of its own.
+    /// The bytes of its events, before they are compressed.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.bytes >= FILE_BYTES
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Makes the file durable and gives it its name.
@@ -134,7 +132,8 @@ impl ArchiveReader {
         let data_bytes = u32::from_le_bytes([header[18], header[19], header[20], header[21]]);
         let metadata_bytes = u32::from_le_bytes([header[22], header[23], header[24], header[25]]);
         let kind = self.bytes(kind_bytes.into())?;
-        let kind = String::from_utf8(kind).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let kind =
+            String::from_utf8(kind).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let (data, metadata) = (self.bytes(data_bytes)?, self.bytes(metadata_bytes)?);
         let revision = self.next_revision;
         self.next_revision = revision.saturating_add(1);
@@ -145,7 +144,10 @@ impl ArchiveReader {
     fn bytes(&mut self, count: u32) -> io::Result<Vec<u8>> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count > BATCH_LIMIT_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "an event in it is longer than any can be"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "an event in it is longer than any can be",
+            ));
         }
         let mut bytes = vec![0; count];
         self.file.read_exact(&mut bytes)?;

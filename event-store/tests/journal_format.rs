@@ -15,9 +15,12 @@ type Event = ([u8; 16], Vec<u8>, Vec<u8>, Vec<u8>);
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
-        })
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| {
+                if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
+            },
+        )
     })
 }
 
@@ -83,7 +86,9 @@ async fn a_reader_written_from_the_page_reads_what_was_appended() {
         };
         let events = (0..=batch % 5).map(event).collect::<Vec<_>>();
         head = Some(store.append(head, &events).await.unwrap());
-        appended.extend(events.into_iter().map(|it| (*it.id.as_bytes(), it.kind.into_bytes(), it.data, it.metadata)));
+        appended.extend(
+            events.into_iter().map(|it| (*it.id.as_bytes(), it.kind.into_bytes(), it.data, it.metadata)),
+        );
     }
     // Beside the running writer, with the zeros that it has written ahead.
     let (events, bodies) = read_journal(folder.path());
@@ -97,11 +102,20 @@ async fn a_reader_written_from_the_page_reads_what_was_appended() {
     }
     let segments = endings[".segment"];
     assert!(segments > 3);
-    let listed = [(".index", segments - 1), (".segment", segments), ("acknowledged", 1), ("next.segment", 1), ("writer.lock", 1)];
+    let listed = [
+        (".index", segments - 1),
+        (".segment", segments),
+        ("acknowledged", 1),
+        ("next.segment", 1),
+        ("writer.lock", 1),
+    ];
     assert_eq!(endings.into_iter().collect::<Vec<_>>(), listed.map(|(name, count)| (name.to_owned(), count)));
 
     let copy = tempfile::tempdir().unwrap();
     let copied = EmbeddedReader::open(folder.path()).unwrap().copy_to(copy.path(), |_, _| {}).unwrap();
-    assert_eq!(copied.hash, Sha256::digest(&bodies).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    assert_eq!(
+        copied.hash,
+        Sha256::digest(&bodies).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
     assert_eq!(read_journal(copy.path()).0, appended, "a copy has the same form");
 }

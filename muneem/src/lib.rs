@@ -8,6 +8,7 @@ pub mod dev;
 pub mod interrupt;
 pub mod operator;
 pub mod progress;
+pub mod room;
 pub mod seed;
 pub mod serve;
 mod sole_server;

@@ -42,6 +42,14 @@ enum Command {
     Doctor(operator::DoctorOptions),
     /// Look at a store of events.
     Store(operator::StoreOptions),
+    /// Copy the journal, beside a running server, into a folder from which `restore` puts it back.
+    Backup(operator::BackupOptions),
+    /// Put the journal of a backup where there is none. The server must not run.
+    Restore(operator::RestoreOptions),
+    /// Write the journal into compressed files, which `import` puts into any store. Run again, it goes on.
+    Export(operator::ExportOptions),
+    /// Fill a store from an export or from another store. Run again, it goes on. Nobody else may use the store meanwhile.
+    Import(operator::ImportOptions),
     /// Write the generated schemas (events, OpenAPI, AsyncAPI), or check that they are up to date.
     Schemas(operator::SchemasOptions),
     /// Measure this machine: each figure stands beside its limit of the same run.
@@ -99,6 +107,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(options) => operator::events(&config()?, &options).await,
         Command::Doctor(options) => operator::doctor(&config()?, &options).await,
         Command::Store(options) => operator::store(&config()?, &options).await,
+        Command::Backup(options) => operator::backup(&config()?, &options).await,
+        Command::Restore(options) => operator::restore(&config()?, &options).await,
+        Command::Export(options) => operator::export(&config()?, &options).await,
+        Command::Import(options) => operator::import(&config()?, &options).await,
         // Follow from the code alone, so a build machine without settings can check them.
         Command::Schemas(options) => operator::schemas(&options),
         Command::Bench(options) => bench::run(config()?, &options).await,

@@ -4,6 +4,7 @@ use crate::config::{Config, Mode};
 use crate::connections::{self, Bounds};
 use crate::dev::{self, Dev, LoopbackRazorpay};
 use crate::progress::Bar;
+use crate::room;
 use crate::seed;
 use crate::sole_server::SoleServer;
 use anyhow::{Context, bail, ensure};
@@ -161,6 +162,7 @@ impl Server {
         if let Some(recorder) = recorder.clone() {
             workers.start(metrics_worker(recorder));
         }
+        workers.start(room::watch(config.store().folder().map(Into::into)));
         let disk = config.store().folder().map_or(config.data_dir.clone(), Into::into);
         let metrics = recorder.map(|recorder| Metrics::new(recorder, disk));
         let api = api::Api::new(app.clone(), read.clone(), workers.clone(), metrics, api_config(&config));

@@ -6,6 +6,7 @@
 )]
 
 mod agencies;
+mod backup;
 mod bad_input;
 mod calls;
 mod crash;

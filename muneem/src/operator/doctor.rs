@@ -2,9 +2,11 @@
 
 use super::open_journal;
 use crate::config::{Config, Mode};
+use crate::room::{Growth, WARN_BELOW, in_words};
 use crate::serve::{connect_postgres, connect_redis};
 use clap::Args;
 use comfy_table::Table;
+use event_store::EmbeddedReader;
 use platform::disk::Room;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -36,7 +38,8 @@ struct Finding {
 pub async fn doctor(config: &Config, options: &DoctorOptions) -> anyhow::Result<ExitCode> {
     let (postgres, clock) = postgres_and_clock(config).await;
     let findings =
-        [settings(config), postgres, clock, redis(config).await, journal(config).await, disk(config)];
+        vec![settings(config), postgres, clock, redis(config).await, journal(config).await, disk(config)];
+    let findings = findings.into_iter().chain(growth(config).await).collect::<Vec<_>>();
     if options.json {
         crate::out!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
@@ -112,6 +115,26 @@ async fn journal(config: &Config) -> Finding {
         anyhow::Ok(format!("{} events in {}", head.map_or(0, |head| head + 1), config.store()))
     };
     finding("journal", asked.await.map_err(|fault| format!("{fault:#}")))
+}
+
+/// When the journal's disk is full; nothing where there is no journal in a folder yet.
+async fn growth(config: &Config) -> Option<Finding> {
+    let folder = config.store().folder()?.to_owned();
+    let opened = folder.clone();
+    let journal = tokio::task::spawn_blocking(move || EmbeddedReader::open(opened)).await.ok()?.ok()?;
+    let measured = async {
+        let growth = Growth::measure(&journal, platform::clock::now()).await?;
+        let seconds = growth.until_full(platform::disk::room(&folder)?.free);
+        let grown = format!("{} MiB in the last day", growth.last_day >> 20);
+        anyhow::Ok(match seconds < WARN_BELOW {
+            true => {
+                Err(format!("{grown}; disk full: {}; make room or order a larger one", in_words(seconds)))
+            }
+            false => Ok(format!("{grown}; disk full: {}", in_words(seconds))),
+        })
+    };
+    let outcome = measured.await.unwrap_or_else(|fault| Err(format!("{fault:#}")));
+    Some(finding("growth", outcome))
 }
 
 fn disk(config: &Config) -> Finding {

@@ -1,19 +1,25 @@
 //! The operator's commands, a file each.
 
+mod backup;
 mod doctor;
 mod events;
 mod grant_role;
+mod inspect;
+mod manifest;
 mod rebuild;
 mod schemas;
 mod store;
+mod transfer;
 mod verify;
 
+pub use backup::{BackupOptions, RestoreOptions, backup, restore};
 pub use doctor::{DoctorOptions, doctor};
 pub use events::{EventsOptions, events};
 pub use grant_role::{GrantRoleOptions, grant_role};
 pub use rebuild::rebuild;
 pub use schemas::{SchemasOptions, schemas};
 pub use store::{StoreOptions, store};
+pub use transfer::{ExportOptions, ImportOptions, export, import};
 pub use verify::{NOT_VERIFIED, VerifyOptions, verify, verify_report};
 
 use crate::config::Config;

@@ -1,5 +1,6 @@
 //! `muneem store`: what a store of events does, and how fast.
 
+use super::inspect::{InspectOptions, inspect};
 use crate::bench::table;
 use crate::config::Config;
 use crate::progress;
@@ -25,6 +26,9 @@ enum What {
     /// Tell a store all that the ledger expects of one, and measure its appends: on streams of its own, beside
     /// whatever else is in the store. Exits 1 if it does something else.
     Check(CheckOptions),
+    /// Show the files of the journal in its folder, the state of their end, and when the disk is full. Works beside a
+    /// running server.
+    Inspect(InspectOptions),
 }
 
 #[derive(Args)]
@@ -79,6 +83,7 @@ struct Measured {
 pub async fn store(config: &Config, options: &StoreOptions) -> anyhow::Result<ExitCode> {
     match &options.what {
         What::Check(options) => check(config, options).await,
+        What::Inspect(options) => inspect(config, options).await,
     }
 }
 

@@ -70,7 +70,10 @@ async fn a_copy_needs_an_empty_folder_and_copies_no_damage() {
         other => panic!("{other:?}"),
     }
     let error = EmbeddedReader::open(target.path().join("copy")).err().unwrap();
-    assert!(error.to_string().contains("acknowledged is missing"), "what is unfinished is no journal: {error}");
+    assert!(
+        error.to_string().contains("acknowledged is missing"),
+        "what is unfinished is no journal: {error}"
+    );
 }
 
 /// The hash is of the events, however they were put together in batches.
