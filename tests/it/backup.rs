@@ -212,6 +212,11 @@ async fn an_inspection_beside_a_server_tells_the_files_the_end_and_the_growth(po
     }
 }
 
+fn as_new(event: RecordedEvent) -> NewEvent {
+    let RecordedEvent { revision: _, id, kind, data, metadata } = event;
+    NewEvent { id, kind, data, metadata }
+}
+
 fn files_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let files = event_store::archive::files(folder).expect("an archive");
     files.into_iter().map(|file| (file.path.clone(), fs::read(file.path).expect("a file"))).collect()
@@ -262,13 +267,7 @@ async fn a_journal_moves_between_stores_and_is_the_same(pool: PgPool) {
     // An import that was interrupted after some events goes on behind them.
     let journal = target.path().join("journal");
     let store = EmbeddedStore::open(&journal).expect("a new journal");
-    let begun = all[..7].iter().cloned().map(|RecordedEvent { id, kind, data, metadata, .. }| NewEvent {
-        id,
-        kind,
-        data,
-        metadata,
-    });
-    store.append(None, &begun.collect::<Vec<_>>()).await.expect("some events");
+    store.append(None, &all[..7].iter().cloned().map(as_new).collect::<Vec<_>>()).await.expect("some events");
     drop(store);
     let (ok, imported) = into.run(&import).await;
     assert!(ok, "{imported:#}");
@@ -292,16 +291,28 @@ async fn a_journal_moves_between_stores_and_is_the_same(pool: PgPool) {
     let (ok, archived) = home.run(&["export", "--to", text(&kept.path().join("second")), "--json"]).await;
     assert!(ok && archived["hash"] == exported["hash"], "{archived:#}");
 
+    // What the manifest does not speak of is not taken for it.
+    let manifest = fs::read_to_string(archive.join("manifest.json")).expect("a manifest");
+    let hash = exported["hash"].as_str().expect("a hash");
+    let altered = manifest.replace(hash, &hash.chars().rev().collect::<String>());
+    fs::write(archive.join("manifest.json"), altered).expect("another hash");
+    refused(into.run(&import).await, "is not what its manifest says");
+    fs::write(archive.join("manifest.json"), &manifest).expect("the manifest");
+
     // Nothing is put behind another journal, nor behind more events than there are in the source.
     let other = TempDir::new().expect("a folder");
     let store = EmbeddedStore::open(other.path().join("journal")).expect("a new journal");
-    let mut event = NewEvent { id: all[0].id, kind: "Else".into(), data: vec![], metadata: vec![] };
-    store.append(None, std::slice::from_ref(&event)).await.expect("an event");
+    let mut events: Vec<NewEvent> = all.iter().cloned().map(as_new).collect();
+    events[0].id = uuid::Uuid::now_v7();
+    store.append(None, &events).await.expect("as many events");
     drop(store);
     refused(commands(&config, other.path()).run(&import).await, "they differ at revision 0");
-    assert_eq!(events_in(&other.path().join("journal")).await.len(), 1);
+    assert_eq!(events_in(&other.path().join("journal")).await.len(), all.len());
+    refused(commands(&config, other.path()).run(&export).await, "is of another journal");
+    let kept = fs::read_to_string(archive.join("manifest.json")).ok();
+    assert_eq!((files_in(&archive), kept), (files, Some(manifest)));
+    let event = NewEvent { id: uuid::Uuid::now_v7(), ..events.remove(0) };
     let store = EmbeddedStore::open(&journal).expect("the journal");
-    event.id = uuid::Uuid::now_v7();
     store.append(Some(all.len() as u64 - 1), &[event]).await.expect("one more");
     drop(store);
     refused(into.run(&import).await, "it is no import that was interrupted");

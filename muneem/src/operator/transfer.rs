@@ -62,8 +62,6 @@ pub async fn export(config: &Config, options: &ExportOptions) -> anyhow::Result<
     let total = source.events;
     ensure!(total > 0, "{address} holds no events");
     make_folder(&options.to)?;
-    // Until it is whole again it is none.
-    Manifest::remove(&options.to)?;
     let files = archive::files(&options.to)?;
     let bar = Bar::count("exporting");
     let mut hash = EventsHash::default();
@@ -87,6 +85,8 @@ pub async fn export(config: &Config, options: &ExportOptions) -> anyhow::Result<
             bar.show(source.next, total);
         }
     }
+    // Until it is whole again it is none.
+    Manifest::remove(&options.to)?;
     let mut writer: Option<ArchiveWriter> = None;
     let cannot = || format!("cannot write in {}", options.to.display());
     while let Some(event) = source.next().await? {

@@ -76,6 +76,29 @@ async fn a_copy_needs_an_empty_folder_and_copies_no_damage() {
     );
 }
 
+/// Its two crcs are right, so only the chain tells it.
+#[tokio::test]
+async fn a_batch_of_another_journal_is_not_copied() {
+    let batches = (0..30).map(|number| batch(number, 3)).collect::<Vec<_>>();
+    let mut others = batches.clone();
+    others
+        .iter_mut()
+        .flatten()
+        .for_each(|event| event.id = Uuid::from_u64_pair(7, event.id.as_u128() as u64));
+    let (journal, other) = (journal_of(SMALL, &batches).await, journal_of(SMALL, &others).await);
+    let second = journal.segments()[1];
+    let theirs = fs::read(other.segment(second)).unwrap();
+    let first = Header::decode(theirs[..HEADER_BYTES].try_into().unwrap()).unwrap().frame_bytes() as usize;
+    let next = Header::decode(theirs[first..first + HEADER_BYTES].try_into().unwrap()).unwrap();
+    let frame = first..first + next.frame_bytes() as usize;
+    change(&journal.segment(second), |bytes| bytes[frame.clone()].copy_from_slice(&theirs[frame]));
+    let copy = tempfile::tempdir().unwrap();
+    match EmbeddedReader::open(journal.path()).unwrap().copy_to(copy.path(), |_, _| {}) {
+        Err(OpenError::Damaged(damage)) => assert_eq!(damage.at.revision, next.first_revision),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The hash is of the events, however they were put together in batches.
 #[tokio::test]
 async fn the_hash_of_the_events_is_the_same_in_other_batches_and_another_for_other_events() {

@@ -106,7 +106,7 @@ async fn an_index_that_lies_is_not_believed() {
     drop(journal.open());
 
     // One of a log that has the same segments, with a place moved.
-    let batches = (0..150).map(|number| big_batch(number)).collect::<Vec<_>>();
+    let batches = (0..150).map(big_batch).collect::<Vec<_>>();
     let journal = journal_of(Options { segment_bytes: 100_000 }, &batches).await;
     let (names, all) = (journal.names(), ids_of(&batches));
     let first = journal.segments()[1];
