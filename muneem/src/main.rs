@@ -46,6 +46,8 @@ enum Command {
     Backup(operator::BackupOptions),
     /// Put the journal of a backup where there is none. The server must not run.
     Restore(operator::RestoreOptions),
+    /// Keep a copy of the journal in a second folder, and say how far it is behind, until Ctrl-C.
+    Mirror(operator::MirrorOptions),
     /// Write the journal into compressed files, which `import` puts into any store. Run again, it goes on.
     Export(operator::ExportOptions),
     /// Fill a store from an export or from another store. Run again, it goes on. Nobody else may use the store meanwhile.
@@ -109,6 +111,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Store(options) => operator::store(&config()?, &options).await,
         Command::Backup(options) => operator::backup(&config()?, &options).await,
         Command::Restore(options) => operator::restore(&config()?, &options).await,
+        Command::Mirror(options) => operator::mirror(&config()?, &options).await,
         Command::Export(options) => operator::export(&config()?, &options).await,
         Command::Import(options) => operator::import(&config()?, &options).await,
         // Follow from the code alone, so a build machine without settings can check them.

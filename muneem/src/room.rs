@@ -173,6 +173,55 @@ mod tests {
         assert_eq!(words[6], "not within ten years");
     }
 
+    /// A journal with 400 events of three days ago, 800 of two hours ago and 1,200 of ten minutes ago.
+    #[tokio::test]
+    async fn the_growth_is_measured_by_the_times_of_the_events() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = event_store::EmbeddedStore::open(folder.path()).expect("a journal");
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let (mut head, mut sizes) = (None, Vec::new());
+        for (ago, count) in
+            [(TimeDelta::days(3), 400), (TimeDelta::hours(2), 800), (TimeDelta::minutes(10), 1_200)]
+        {
+            let events = (0..count).map(|number| opened(now - ago, number)).collect::<Vec<_>>();
+            sizes.push(events.iter().map(|event| event.stored_bytes() as u64).sum::<u64>());
+            head = Some(store.append(head, &events).await.expect("it is appended"));
+        }
+        let journal = EmbeddedReader::open(folder.path()).expect("a journal");
+        let growth = Growth::measure(&journal, now).await.expect("it is readable");
+        // The place of a revision is known up to the batch that it stands in.
+        let near = |found: u64, right: u64| (right..right + 200).contains(&found);
+        assert!(near(growth.last_hour, sizes[2]), "{growth:?} {sizes:?}");
+        assert!(near(growth.last_day, sizes[1] + sizes[2]), "{growth:?} {sizes:?}");
+        let later = Growth::measure(&journal, now + TimeDelta::days(9)).await.expect("it is readable");
+        assert_eq!(later, Growth::default());
+    }
+
+    fn opened(at: DateTime<Utc>, number: u128) -> event_store::NewEvent {
+        use ledger_core::event::JournalOpened;
+        use ledger_core::{Actor, Event, JournalId, Metadata, RememberedFor, RequestHash};
+        let id = uuid::Uuid::from_u128(number);
+        let event = Event::JournalOpened(JournalOpened { journal: JournalId(id), format: 1, assets: vec![] });
+        let metadata = Metadata {
+            schema_version: 1,
+            recorded_at: Timestamp::from(at),
+            command_id: ledger_core::CommandId(id),
+            request_hash: RequestHash([0; 16]),
+            remembered_for: RememberedFor::Never,
+            index: 0,
+            count: 1,
+            actor: Actor::System,
+            payer: None,
+            correlation: None,
+        };
+        event_store::NewEvent {
+            id,
+            kind: event.kind().to_owned(),
+            data: event.encode(),
+            metadata: metadata.encode(),
+        }
+    }
+
     /// Counts the lines with the alert.
     #[derive(Clone, Default)]
     struct Counted(Arc<AtomicU64>, Arc<Mutex<String>>);

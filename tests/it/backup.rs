@@ -1,7 +1,7 @@
 //! The journal is backed up while the server works, restored, looked at and carried to other stores, by the real binary.
 
 use crate::crash::Deployment;
-use crate::world::{Person, World};
+use crate::world::{PATIENCE, Person, World};
 use event_store::{EmbeddedReader, EmbeddedStore, EventStore, NewEvent, RecordedEvent};
 use muneem::config::Config;
 use muneem::serve::Server;
@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// The operator's commands, on a data folder.
 fn commands(config: &Config, data: &Path) -> Deployment {
@@ -210,6 +212,65 @@ async fn an_inspection_beside_a_server_tells_the_files_the_end_and_the_growth(po
             metrics.as_str().expect("text").lines().find(|line| line.starts_with(name)).expect("a sample");
         assert!(!line.ends_with(" 0"), "{line}");
     }
+}
+
+/// How far a mirror says that it is, from line to line, until it has come to `revision`.
+async fn mirrored_to(mirror: &mut tokio::process::Child, revision: u64) -> Value {
+    let mut lines = BufReader::new(mirror.stdout.take().expect("its output")).lines();
+    let coming = async {
+        while let Some(line) = lines.next_line().await.expect("its output is text") {
+            let lag: Value = serde_json::from_str(&line).expect("JSON");
+            if lag["mirrored"].as_u64() >= Some(revision) {
+                return lag;
+            }
+        }
+        panic!("the mirror ended before it came to revision {revision}");
+    };
+    tokio::time::timeout(PATIENCE, coming).await.expect("the mirror comes up")
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_mirror_follows_a_server_goes_on_after_a_kill_and_outlives_the_journal(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let user = world.new_user_with(1_000).await;
+    let kept = TempDir::new().expect("a folder");
+    let copy = kept.path().join("journal");
+    let serving = commands(&world.config, &world.config.data_dir);
+    let arguments = ["mirror", "--to", text(&copy), "--every-seconds", "1", "--json"];
+    let start = || serving.command(&arguments).stdout(Stdio::piped()).spawn().expect("it starts");
+    for _ in 0..2 {
+        let mut mirror = start();
+        for _ in 0..5 {
+            give(&world, &user).await;
+        }
+        let head = world.app.ledger.durable_revision();
+        let lag = mirrored_to(&mut mirror, head).await;
+        assert!(lag["behind"].is_u64() && lag["journal"].as_u64() >= Some(head), "{lag}");
+        mirror.kill().await.expect("kill -9");
+    }
+    let head = world.app.ledger.durable_revision();
+    let (config, data) = world.stop().await;
+    let all = events_in(&data.path().join("journal")).await;
+    let mirrored = events_in(&copy).await;
+    assert!(mirrored.len() as u64 > head && mirrored == all[..mirrored.len()]);
+
+    // The journal is lost, or another one is in its place: the copy is not touched.
+    let older = TempDir::new().expect("a folder");
+    let store = EmbeddedStore::open(older.path().join("journal")).expect("a new journal");
+    let events: Vec<NewEvent> = all.iter().cloned().map(as_new).collect();
+    store.append(None, &events[..5]).await.expect("its first events");
+    let other = commands(&config, older.path());
+    refused(other.run(&arguments).await, "its events are lost, and the copy has them");
+    let rest = events[5..].iter().cloned().map(|event| NewEvent { id: uuid::Uuid::now_v7(), ..event });
+    store.append(Some(4), &rest.collect::<Vec<_>>()).await.expect("other events");
+    refused(other.run(&arguments).await, "is a copy of another journal");
+    assert_eq!(events_in(&copy).await, mirrored);
+
+    // To go on from the copy.
+    let mut home = commands(&config, older.path());
+    home.settings.push(("MUNEEM_STORE", format!("embedded:{}", copy.display())));
+    let (ok, verified) = home.run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
 }
 
 fn as_new(event: RecordedEvent) -> NewEvent {

@@ -153,25 +153,13 @@ pub async fn import(config: &Config, options: &ImportOptions) -> anyhow::Result<
         hash.update(&event);
         bar.show(source.next, source.events);
     }
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    let mut head = there.events.checked_sub(1);
+    let mut batches = Batches::new(target.clone(), there.events.checked_sub(1));
     while let Some(event) = source.next().await? {
         hash.update(&event);
-        let RecordedEvent { revision: _, id, kind, data, metadata } = event;
-        // The events of one command stay together. What is no event of Muneem belongs to no command.
-        let closes = Metadata::decode(&metadata).map_or(true, |metadata| metadata.closes_unit());
-        let event = NewEvent { id, kind, data, metadata };
-        bytes += event.stored_bytes();
-        batch.push(event);
-        if closes && bytes >= BATCH_BYTES {
-            head = Some(append(target.as_ref(), head, &std::mem::take(&mut batch)).await?);
-            bytes = 0;
-        }
+        batches.add(event).await?;
         bar.show(source.next, source.events);
     }
-    if !batch.is_empty() {
-        append(target.as_ref(), head, &batch).await?;
-    }
+    batches.send().await?;
     bar.end();
 
     let hash = hash.finish();
@@ -188,9 +176,51 @@ pub async fn import(config: &Config, options: &ImportOptions) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-async fn append(target: &dyn EventStore, head: Option<u64>, batch: &[NewEvent]) -> anyhow::Result<u64> {
-    let appended = target.append(head, batch).await;
-    appended.context("the import was interrupted; once the cause is mended, the same command goes on")
+/// Puts events behind those of a store, in batches. The events of one command stay in one batch.
+pub(super) struct Batches {
+    target: Arc<dyn EventStore>,
+    head: Option<u64>,
+    batch: Vec<NewEvent>,
+    bytes: usize,
+    /// Whether the last event of the batch is the last one of its command.
+    closed: bool,
+}
+
+impl Batches {
+    pub(super) fn new(target: Arc<dyn EventStore>, head: Option<u64>) -> Batches {
+        Batches { target, head, batch: Vec::new(), bytes: 0, closed: true }
+    }
+
+    /// The last revision that is durable.
+    pub(super) fn head(&self) -> Option<u64> {
+        self.head
+    }
+
+    pub(super) async fn add(&mut self, event: RecordedEvent) -> anyhow::Result<()> {
+        let RecordedEvent { revision: _, id, kind, data, metadata } = event;
+        // What is no event of Muneem belongs to no command.
+        self.closed = Metadata::decode(&metadata).map_or(true, |metadata| metadata.closes_unit());
+        let event = NewEvent { id, kind, data, metadata };
+        self.bytes = self.bytes.saturating_add(event.stored_bytes());
+        self.batch.push(event);
+        if self.bytes >= BATCH_BYTES { self.send_whole_commands().await } else { Ok(()) }
+    }
+
+    /// Sends the batch unless a command's events are still to come.
+    pub(super) async fn send_whole_commands(&mut self) -> anyhow::Result<()> {
+        if self.closed { self.send().await } else { Ok(()) }
+    }
+
+    async fn send(&mut self) -> anyhow::Result<()> {
+        if !self.batch.is_empty() {
+            let sent = self.target.append(self.head, &self.batch).await;
+            self.head =
+                Some(sent.context("interrupted; once the cause is mended, the same command goes on")?);
+            self.batch.clear();
+            self.bytes = 0;
+        }
+        Ok(())
+    }
 }
 
 fn read_file(file: &ArchiveFile) -> anyhow::Result<ArchiveReader> {
