@@ -159,7 +159,7 @@ pub async fn import(config: &Config, options: &ImportOptions) -> anyhow::Result<
         batches.add(event).await?;
         bar.show(source.next, source.events);
     }
-    batches.send().await?;
+    batches.send(batches.batch.len()).await?;
     bar.end();
 
     let hash = hash.finish();
@@ -182,13 +182,13 @@ pub(super) struct Batches {
     head: Option<u64>,
     batch: Vec<NewEvent>,
     bytes: usize,
-    /// Whether the last event of the batch is the last one of its command.
-    closed: bool,
+    /// So many events of the batch are whole commands.
+    whole: usize,
 }
 
 impl Batches {
     pub(super) fn new(target: Arc<dyn EventStore>, head: Option<u64>) -> Batches {
-        Batches { target, head, batch: Vec::new(), bytes: 0, closed: true }
+        Batches { target, head, batch: Vec::new(), bytes: 0, whole: 0 }
     }
 
     /// The last revision that is durable.
@@ -199,25 +199,33 @@ impl Batches {
     pub(super) async fn add(&mut self, event: RecordedEvent) -> anyhow::Result<()> {
         let RecordedEvent { revision: _, id, kind, data, metadata } = event;
         // What is no event of Muneem belongs to no command.
-        self.closed = Metadata::decode(&metadata).map_or(true, |metadata| metadata.closes_unit());
+        let closes = Metadata::decode(&metadata).map_or(true, |metadata| metadata.closes_unit());
         let event = NewEvent { id, kind, data, metadata };
+        if self.bytes.saturating_add(event.stored_bytes()) > BATCH_LIMIT_BYTES {
+            // A command alone always fits: it was one batch.
+            self.send_whole_commands().await?;
+        }
         self.bytes = self.bytes.saturating_add(event.stored_bytes());
         self.batch.push(event);
+        if closes {
+            self.whole = self.batch.len();
+        }
         if self.bytes >= BATCH_BYTES { self.send_whole_commands().await } else { Ok(()) }
     }
 
-    /// Sends the batch unless a command's events are still to come.
+    /// Sends what is there but for a command of which events are still to come.
     pub(super) async fn send_whole_commands(&mut self) -> anyhow::Result<()> {
-        if self.closed { self.send().await } else { Ok(()) }
+        self.send(self.whole).await
     }
 
-    async fn send(&mut self) -> anyhow::Result<()> {
-        if !self.batch.is_empty() {
-            let sent = self.target.append(self.head, &self.batch).await;
+    async fn send(&mut self, count: usize) -> anyhow::Result<()> {
+        if count > 0 {
+            let sent = self.target.append(self.head, &self.batch[..count]).await;
             self.head =
                 Some(sent.context("interrupted; once the cause is mended, the same command goes on")?);
-            self.batch.clear();
-            self.bytes = 0;
+            self.batch.drain(..count);
+            self.bytes = self.batch.iter().map(NewEvent::stored_bytes).sum();
+            self.whole = 0;
         }
         Ok(())
     }
@@ -300,5 +308,56 @@ fn next_of(
         let Some(file) = files.pop_front() else { return Ok(None) };
         let reader = read_file(&file)?;
         *reading = Some((file, reader));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_store::MemoryStore;
+
+    /// An event of a unit, with so many bytes of data.
+    fn event(revision: u64, index: u32, count: u32, bytes: usize) -> RecordedEvent {
+        let metadata = Metadata {
+            schema_version: 1,
+            recorded_at: ledger_core::Timestamp(0),
+            command_id: ledger_core::CommandId(uuid::Uuid::nil()),
+            request_hash: ledger_core::RequestHash([0; 16]),
+            remembered_for: ledger_core::RememberedFor::Never,
+            index,
+            count,
+            actor: ledger_core::Actor::System,
+            payer: None,
+            correlation: None,
+        };
+        RecordedEvent {
+            revision,
+            id: uuid::Uuid::from_u128(revision.into()),
+            kind: "GiftSent".into(),
+            data: vec![b'x'; bytes],
+            metadata: metadata.encode(),
+        }
+    }
+
+    /// Units of one small event, of three that are nearly too large for a batch, and of five.
+    #[tokio::test]
+    async fn batches_end_with_a_command_and_are_never_too_large() {
+        let units = [(1, 200_000), (3, 340_000), (1, 10), (5, 100_000), (3, 340_000), (1, 10)];
+        let (mut events, mut ends) = (Vec::new(), vec![None]);
+        for (count, bytes) in units {
+            for index in 0..count {
+                events.push(event(events.len() as u64, index, count, bytes));
+            }
+            ends.push(Some(events.len() as u64 - 1));
+        }
+        let store = Arc::new(MemoryStore::new());
+        let mut batches = Batches::new(store.clone(), None);
+        for event in events.clone() {
+            batches.add(event).await.expect("it is not too large");
+            assert!(ends.contains(&store.head().await.expect("a head")), "a command is cut");
+            assert_eq!(store.head().await.expect("a head"), batches.head());
+        }
+        batches.send_whole_commands().await.expect("the rest");
+        assert_eq!(store.read(0, usize::MAX).await.expect("events"), events);
     }
 }
