@@ -7,6 +7,7 @@ mod books;
 mod http;
 mod journal;
 mod load;
+mod nodes;
 mod project;
 mod rebuild;
 mod sockets;
@@ -41,6 +42,8 @@ enum What {
     SocketsBare(sockets::BareOptions),
     /// The projector: how fast it catches up, and how far it is behind while commands arrive, beside the raw append.
     Project(project::ProjectOptions),
+    /// Gifts a second over several nodes that write one journal in PostgreSQL, beside one node alone.
+    Nodes(nodes::NodesOptions),
     /// A rebuild of the read models, beside a plain COPY of the same rows into the same tables.
     Rebuild(books::JournalOptions),
     /// Verification of the read models, beside a replay of the same journal.
@@ -75,6 +78,7 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::SocketsClient(options) => sockets::run_client(options).await?,
         What::SocketsBare(options) => sockets::serve_bare(options).await?,
         What::Project(options) => project::run(config, options).await?,
+        What::Nodes(options) => nodes::run(config, options).await?,
         What::Rebuild(options) => rebuild::run(config, options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }

@@ -172,7 +172,11 @@ async fn follow(place: &Apart, options: &ProjectOptions) -> anyhow::Result<(f64,
     Ok((per_second, lags))
 }
 
-async fn open_for_gifts(ledger: &Ledger) -> anyhow::Result<()> {
+/// Gifts have a price, and those who send them coins.
+///
+/// # Errors
+/// When the ledger refuses.
+pub async fn open_for_gifts(ledger: &Ledger) -> anyhow::Result<()> {
     let price_milli = Some(PRICE_MILLI);
     ledger.execute(envelope(SetGiftPrice { gift: GIFT, price_milli }.into())).await?;
     for number in 0..SENDERS {
@@ -194,14 +198,7 @@ async fn give(ledger: &Ledger, options: &ProjectOptions) -> anyhow::Result<Vec<(
             _ = beat.tick(), if begun.elapsed() < options.run_for() => {
                 let due = begun.elapsed().as_secs_f64() * gifts_per_second;
                 while (given as f64) < due && under_way.len() < AT_ONCE {
-                    let gift = SendGift {
-                        sender: sender(given % SENDERS),
-                        host: PersonId(Uuid::from_u64_pair(3, given % HOSTS)),
-                        gift: GIFT,
-                        call: None,
-                        price_seen_milli: PRICE_MILLI,
-                    };
-                    under_way.push(ledger.execute(envelope(gift.into())));
+                    under_way.push(ledger.execute(envelope(gift(given).into())));
                     given += 1;
                 }
             }
@@ -215,7 +212,17 @@ fn sender(number: u64) -> PersonId {
     PersonId(Uuid::from_u64_pair(2, number))
 }
 
-fn envelope(command: Command) -> Envelope {
+pub fn gift(number: u64) -> SendGift {
+    SendGift {
+        sender: sender(number % SENDERS),
+        host: PersonId(Uuid::from_u64_pair(3, number % HOSTS)),
+        gift: GIFT,
+        call: None,
+        price_seen_milli: PRICE_MILLI,
+    }
+}
+
+pub fn envelope(command: Command) -> Envelope {
     let key = Key::Client(entropy::uuid_v7().into());
     Envelope { actor: Actor::System, key, command, policy: Policy::default() }
 }
