@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{BATCH_LIMIT_BYTES, RecordedEvent};
 
 const ENDING: &str = ".events.zst";
-/// Fast, and a journal of JSON becomes about a sixth.
+/// Fast, and the journal of the demo becomes a seventh.
 const LEVEL: i32 = 3;
 const EVENT_HEADER_BYTES: usize = 26;
 
