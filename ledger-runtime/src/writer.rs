@@ -105,8 +105,10 @@ impl Writer {
         let mut watching: Option<Watching> = None;
         let mut open = true;
         loop {
-            self.decide_again();
             let is_our_turn = self.turns.begins_at().is_none_or(|at| at <= Instant::now());
+            if is_our_turn {
+                self.decide_again();
+            }
             if storing.is_none() && !self.deciding.waiting.is_empty() && is_our_turn {
                 // Its own batch moves the end.
                 watching = None;
@@ -116,11 +118,11 @@ impl Writer {
             if storing.is_none() && watching.is_none() {
                 watching = Some(self.watch_the_end());
             }
-            if !open && storing.is_none() && self.deciding.waiting.is_empty() {
+            if !open && storing.is_none() && self.deciding.waiting.is_empty() && self.again.is_empty() {
                 self.done = true;
                 return;
             }
-            let may_take = open && self.again.is_empty() && self.deciding.has_room();
+            let may_take = open && is_our_turn && self.again.is_empty() && self.deciding.has_room();
             tokio::select! {
                 request = self.inbox.recv(), if may_take => match request {
                     Some(request) => self.take(request),
@@ -394,50 +396,76 @@ impl Writer {
     }
 }
 
-/// How nodes that write at the same time share the journal. Each append wins or loses its race by chance, and a winner is
-/// back sooner than a loser, who has to follow first. So a node that has won leaves the next turn to the others, for as
-/// long as others write.
-#[derive(Default)]
+/// How nodes that write at the same time share the journal. The expected revision alone keeps it right; this keeps nodes
+/// from racing for it all the time, as each lost race is an append and the deciding of a batch for nothing.
+///
+/// A node that sees another one write listens until it has been quiet for about as long as an append takes, and decides
+/// nothing meanwhile. A node that writes goes on for a [`Turns::SLICE`] and then leaves a gap that is long enough for
+/// whoever listens. Pauses are never the same twice, so that nodes that listen together do not begin together.
 struct Turns {
-    sent_at: Option<Instant>,
+    /// When another node was last seen to write.
     others_wrote_at: Option<Instant>,
+    sent_at: Instant,
+    /// When this node began to write without a pause.
+    slice_began: Option<Instant>,
+    /// How long an append takes.
+    append: Duration,
     begins_at: Option<Instant>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns {
+            others_wrote_at: None,
+            sent_at: Instant::now(),
+            slice_began: None,
+            append: Self::SHORTEST,
+            begins_at: None,
+        }
+    }
 }
 
 impl Turns {
     /// For how long others count as writing after something of theirs was seen.
     const SHARED: Duration = Duration::from_secs(1);
-    /// The longest pause: an append that took long says little about the next.
-    const LONGEST: Duration = Duration::from_millis(20);
+    /// How long one node writes while others wait.
+    const SLICE: Duration = Duration::from_millis(25);
+    const SHORTEST: Duration = Duration::from_millis(1);
+    /// An append that took long says little about the next.
+    const LONGEST: Duration = Duration::from_millis(10);
 
-    /// When the next batch may be sent; at once where there is none.
+    /// When the next batch may be decided and sent; at once where there is no such time.
     fn begins_at(&self) -> Option<Instant> {
         self.begins_at
     }
 
     fn sent(&mut self) {
-        self.sent_at = Some(Instant::now());
+        self.sent_at = Instant::now();
+        self.slice_began.get_or_insert(self.sent_at);
         self.begins_at = None;
     }
 
     fn others_write(&mut self) {
-        self.others_wrote_at = Some(Instant::now());
-        self.begins_at = None;
+        let now = Instant::now();
+        self.others_wrote_at = Some(now);
+        self.slice_began = None;
+        self.begins_at = Some(now + self.append.mul_f64(jitter(1.5, 2.5)));
     }
 
     fn won(&mut self) {
-        let (now, Some(sent_at)) = (Instant::now(), self.sent_at) else { return };
-        if self.others_wrote_at.is_some_and(|at| now.duration_since(at) < Self::SHARED) {
-            // About as long as an append takes, and never the same twice, so that nodes fall out of step.
-            let pause = now.duration_since(sent_at).mul_f64(jitter());
-            self.begins_at = Some(now + pause.min(Self::LONGEST));
+        let now = Instant::now();
+        self.append = now.duration_since(self.sent_at).clamp(Self::SHORTEST, Self::LONGEST);
+        let is_shared = self.others_wrote_at.is_some_and(|at| now.duration_since(at) < Self::SHARED);
+        if is_shared && self.slice_began.is_some_and(|began| now.duration_since(began) >= Self::SLICE) {
+            self.slice_began = None;
+            self.begins_at = Some(now + self.append.mul_f64(jitter(4.0, 5.0)));
         }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "it decides nothing but who waits how long")]
-fn jitter() -> f64 {
-    rand::Rng::random_range(&mut rand::rng(), 0.5..1.5)
+fn jitter(from: f64, to: f64) -> f64 {
+    rand::Rng::random_range(&mut rand::rng(), from..to)
 }
 
 /// Records the first event of a new journal.
