@@ -10,7 +10,9 @@ use sqlx::{ConnectOptions, PgPool};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -19,11 +21,16 @@ const PRICE: i64 = 60_000;
 
 /// Nodes in this process, so that a test can ask their ledgers.
 async fn nodes(pool: &PgPool, count: usize) -> Vec<World> {
+    let store = pool.connect_options().to_url_lossy().to_string();
+    nodes_on(pool, &vec![store; count]).await
+}
+
+/// A node for each address of the store.
+async fn nodes_on(pool: &PgPool, stores: &[String]) -> Vec<World> {
     let mut nodes: Vec<World> = Vec::new();
-    for _ in 0..count {
+    for store in stores {
         let data = TempDir::new().expect("a folder");
         let mut config = config(pool, &data);
-        let store = pool.connect_options().to_url_lossy().to_string();
         config.store = Some(store.parse().expect("the address of a store"));
         config.database_connections = 8;
         if let Some(first) = nodes.first() {
@@ -87,6 +94,70 @@ async fn gifts_from_one_wallet_through_all_nodes_never_overdraw_and_all_states_a
         assert_eq!(wallet.expect_ok()["spendable_milli"], 0);
     }
     nodes[2].verify().await;
+}
+
+/// The line from a node to PostgreSQL, which can be cut.
+struct Line {
+    port: u16,
+    cut: watch::Sender<bool>,
+}
+
+impl Line {
+    async fn to(host: String, port: u16) -> Line {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let here = listener.local_addr().expect("an address").port();
+        let (cut, is_cut) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut is_cut, host) = (is_cut.clone(), host.clone());
+                tokio::spawn(async move {
+                    if *is_cut.borrow() {
+                        return;
+                    }
+                    let mut far = TcpStream::connect((host, port)).await.expect("PostgreSQL");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = is_cut.wait_for(|cut| *cut) => {}
+                    }
+                });
+            }
+        });
+        Line { port: here, cut }
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_node_that_is_cut_off_from_the_journal_says_so_and_comes_back(pool: PgPool) {
+    let direct = pool.connect_options().to_url_lossy();
+    let line = Line::to(direct.host_str().expect("a host").to_owned(), direct.port().unwrap_or(5432)).await;
+    let mut through = direct.clone();
+    through.set_host(Some("127.0.0.1")).expect("a host");
+    through.set_port(Some(line.port)).expect("a port");
+    let nodes = nodes_on(&pool, &[direct.to_string(), through.to_string()]).await;
+    let (whole, cut_off) = (&nodes[0], &nodes[1]);
+    let (user, host) = (whole.new_user_with(10_000).await, whole.new_host(PRICE).await);
+    let (path, body) = (
+        format!("/v1/gifts/{}/send", whole.new_gift(1_000).await),
+        json!({ "host": host.id, "price_seen_milli": 1_000 }),
+    );
+    line.cut.send_replace(true);
+    let first = new_key();
+    let unknown = cut_off.post_with_key(&user, &path, first, body.clone()).await;
+    assert!(["outcome_unknown", "store_unavailable"].contains(&unknown.code()), "{}", unknown.body);
+    cut_off.post(Some(&user), &path, body.clone()).await.expect_problem(503, "store_unavailable");
+    let ready = cut_off.get(None, "/health/ready").await;
+    assert_eq!((ready.status.as_u16(), &ready.body["ledger"]), (503, &json!("stalled")), "{}", ready.body);
+    whole.post(Some(&user), &path, body.clone()).await.expect_ok();
+
+    line.cut.send_replace(false);
+    eventually("the node takes commands again", async || {
+        let answer = cut_off.post_with_key(&user, &path, first, body.clone()).await;
+        answer.status.is_success().then_some(())
+    })
+    .await;
+    assert_eq!(whole.wallet(&user).await.bonus_milli, 8_000, "the first gift was recorded once");
+    assert_eq!(hash(&whole.app.ledger).await, hash(&cut_off.app.ledger).await);
+    whole.verify().await;
 }
 
 /// Real processes on one database.

@@ -72,6 +72,8 @@ pub(super) struct Elsewhere {
     redis: SharedRedis,
     node: String,
     people: Mutex<HashMap<PersonId, Seen>>,
+    /// Those who are in calls.
+    engaged: Mutex<BTreeSet<PersonId>>,
     untold: Mutex<Untold>,
     pub changed: Notify,
     heard: watch::Sender<Option<Instant>>,
@@ -91,6 +93,7 @@ impl Elsewhere {
             redis,
             node: crate::entropy::uuid_v7().to_string(),
             people: Mutex::default(),
+            engaged: Mutex::default(),
             untold: Mutex::new(Untold { people: HashSet::new(), all: true }),
             changed: Notify::new(),
             heard: watch::Sender::new(None),
@@ -99,6 +102,11 @@ impl Elsewhere {
 
     pub fn of(&self, person: PersonId) -> Option<Seen> {
         lock(&self.people).get(&person).copied()
+    }
+
+    /// These are in calls from now on, and nobody else.
+    pub fn engage(&self, engaged: BTreeSet<PersonId>) {
+        *lock(&self.engaged) = engaged;
     }
 
     /// Something has changed about a person here that the others have to know.
@@ -115,21 +123,25 @@ impl Elsewhere {
     }
 
     /// Tells what has changed here, and when those in calls were heard of last; all that is here where Redis may lack
-    /// some of it. `here` is what is known of a person here, `all` everybody who is.
+    /// some of it. `here` is what is known of a person here, `all` everybody of whom something is.
     pub async fn write(
         &self,
         now: Timestamp,
-        engaged: &BTreeSet<PersonId>,
         here: impl Fn(PersonId) -> Option<Seen>,
         all: impl Fn() -> Vec<PersonId>,
     ) {
         let untold = std::mem::take(&mut *lock(&self.untold));
-        let mut people: Vec<PersonId> = if untold.all { all() } else { untold.people.into_iter().collect() };
-        if !untold.all {
-            people.extend(engaged.iter().filter(|person| here(**person).is_some()));
-        }
-        let is_there = self.say_that_we_are_here(now).await;
-        let mut lacks = is_there != Some(true) && !untold.all && !people.is_empty();
+        let is_known = self.say_that_we_are_here(now).await;
+        let everybody = (untold.all || is_known != Some(true)).then(&all);
+        let mut lacks = is_known.is_none();
+        let people: Vec<PersonId> = match everybody {
+            Some(everybody) => everybody,
+            None => {
+                let engaged = lock(&self.engaged).clone();
+                let engaged = engaged.into_iter().filter(|person| here(*person).is_some());
+                untold.people.into_iter().chain(engaged).collect()
+            }
+        };
         for some in people.chunks(AT_ONCE) {
             lacks |= !self.write_some(some, &here).await;
         }
@@ -169,8 +181,8 @@ impl Elsewhere {
     }
 
     /// Looks at those in calls on the other nodes; answers those of whom something has changed.
-    pub async fn look(&self, now: Timestamp, engaged: &BTreeSet<PersonId>) -> Vec<PersonId> {
-        let wanted: Vec<PersonId> = engaged.iter().copied().collect();
+    pub async fn look(&self, now: Timestamp) -> Vec<PersonId> {
+        let wanted: Vec<PersonId> = lock(&self.engaged).iter().copied().collect();
         let found = self.find(now, &wanted).await;
         let heard_at = *self.heard.borrow();
         if found.is_none() && heard_at.is_some_and(|at| at.elapsed() < GOOD_FOR) {

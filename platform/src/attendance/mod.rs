@@ -149,24 +149,32 @@ impl Attendance {
         let Some(elsewhere) = &self.people.elsewhere else { return };
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut engaged = BTreeSet::new();
+        let mut forget = tokio::time::interval(FORGET_EVERY);
         loop {
-            let is_beat = tokio::select! {
-                _ = beat.tick() => true,
-                () = elsewhere.changed.notified() => false,
-            };
-            if is_beat {
-                // Where the ledger does not answer, those who were in calls a second ago are.
-                engaged = self.engaged().await.unwrap_or(engaged);
-            }
-            let now = self.ledger.clock().now();
-            elsewhere.write(now, &engaged, |person| self.people.here(person), || self.people.all()).await;
-            if is_beat {
-                for person in elsewhere.look(now, &engaged).await {
-                    self.review(person);
-                }
+            tokio::select! {
+                _ = beat.tick() => self.exchange().await,
+                () = elsewhere.changed.notified() => self.tell(elsewhere).await,
+                _ = forget.tick() => self.people.forget(self.ledger.clock().now()),
             }
         }
+    }
+
+    /// Exchanges with the other nodes who is connected, once.
+    pub async fn exchange(&self) {
+        let Some(elsewhere) = &self.people.elsewhere else { return };
+        // Where the ledger does not answer, those who were in calls a second ago are.
+        if let Ok(engaged) = self.engaged().await {
+            elsewhere.engage(engaged);
+        }
+        self.tell(elsewhere).await;
+        for person in elsewhere.look(self.ledger.clock().now()).await {
+            self.review(person);
+        }
+    }
+
+    async fn tell(&self, elsewhere: &Elsewhere) {
+        let now = self.ledger.clock().now();
+        elsewhere.write(now, |person| self.people.here(person), || self.people.all()).await;
     }
 
     /// Both sides of all calls.
@@ -300,7 +308,12 @@ impl People {
     /// Forgets those who have been gone for long.
     fn forget(&self, now: Timestamp) {
         let remembered = |seen: Option<Timestamp>| seen.is_some_and(|seen| now.since(seen) < REMEMBERED_MS);
-        self.lock().retain(|_, sockets| !sockets.open.is_empty() || remembered(sockets.gone_seen));
+        let stays = |sockets: &Sockets| !sockets.open.is_empty() || remembered(sockets.gone_seen);
+        let gone: Vec<PersonId> =
+            self.lock().extract_if(|_, sockets| !stays(sockets)).map(|(id, _)| id).collect();
+        if let Some(elsewhere) = &self.elsewhere {
+            gone.into_iter().for_each(|person| elsewhere.tell(person));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The platform on a real Postgres (a database per test) and a real Redis (a key prefix per test).
 //! Needs DATABASE_URL and REDIS_URL.
 
+mod attendance;
 mod audit;
 mod hosts;
 mod known;
