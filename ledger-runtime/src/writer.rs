@@ -429,7 +429,7 @@ impl Turns {
     /// For how long others count as writing after something of theirs was seen.
     const SHARED: Duration = Duration::from_secs(1);
     /// How long one node writes while others wait.
-    const SLICE: Duration = Duration::from_millis(25);
+    const SLICE: Duration = Duration::from_millis(50);
     const SHORTEST: Duration = Duration::from_millis(1);
     /// An append that took long says little about the next.
     const LONGEST: Duration = Duration::from_millis(10);
@@ -449,7 +449,7 @@ impl Turns {
         let now = Instant::now();
         self.others_wrote_at = Some(now);
         self.slice_began = None;
-        self.begins_at = Some(now + self.append.mul_f64(jitter(1.5, 2.5)));
+        self.begins_at = Some(now + self.append.mul_f64(jitter(1.2, 2.0)));
     }
 
     fn won(&mut self) {
@@ -458,7 +458,7 @@ impl Turns {
         let is_shared = self.others_wrote_at.is_some_and(|at| now.duration_since(at) < Self::SHARED);
         if is_shared && self.slice_began.is_some_and(|began| now.duration_since(began) >= Self::SLICE) {
             self.slice_began = None;
-            self.begins_at = Some(now + self.append.mul_f64(jitter(4.0, 5.0)));
+            self.begins_at = Some(now + self.append.mul_f64(jitter(3.0, 4.0)));
         }
     }
 }
