@@ -8,6 +8,7 @@ mod address;
 pub mod archive;
 pub mod conformance;
 pub mod embedded;
+pub mod eventstoredb;
 mod follow;
 mod hash;
 pub mod measure;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use address::{CannotOpen, StoreAddress};
 pub use embedded::{EmbeddedReader, EmbeddedStore, OpenError};
+pub use eventstoredb::EventStoreDb;
 pub use follow::follow;
 pub use hash::EventsHash;
 pub use memory::MemoryStore;
