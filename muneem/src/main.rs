@@ -70,6 +70,8 @@ struct ServeOptions {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Libraries bring two TLS providers, and any command may use TLS: whoever finds no choice made panics.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let cli = Cli::parse();
     let failure = match cli.command {
         // 1 says that something differs.

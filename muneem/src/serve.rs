@@ -71,7 +71,7 @@ impl Server {
     /// # Errors
     /// When a setting is no good or a part cannot be reached; the text says which, and the mend.
     pub async fn start(config: Config, sockets: websocket_gateway::Config) -> anyhow::Result<Server> {
-        // Two libraries bring a TLS provider each, so one has to be chosen before TLS is used.
+        // As `main` does, for a test that starts a server in its own process.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         // Before everything else: metrics that are counted before the recorder is installed are lost.
         let recorder = api::metrics::record();

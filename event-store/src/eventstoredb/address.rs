@@ -9,6 +9,9 @@ use percent_encoding::percent_decode_str;
 /// The stream of an address that names none.
 const DEFAULT_STREAM: &str = "muneem";
 
+/// Every new client pauses for so long before it connects, in milliseconds: by itself for half a second.
+const DISCOVERY_INTERVAL: &str = "discoveryInterval=20";
+
 /// `kurrentdb://user:password@host:2113?tls=true&stream=name`, or `esdb://`, with several hosts for a cluster and
 /// the other parameters of EventStoreDB's connection strings. Shown without user and password.
 #[derive(Clone)]
@@ -25,7 +28,7 @@ impl FromStr for EventStoreDbAddress {
     /// The error quotes nothing of the text that may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
         let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
-        let (streams, others): (Vec<&str>, Vec<&str>) = parameters
+        let (streams, mut others): (Vec<&str>, Vec<&str>) = parameters
             .split('&')
             .filter(|parameter| !parameter.is_empty())
             .partition(|parameter| parameter.starts_with("stream="));
@@ -34,9 +37,13 @@ impl FromStr for EventStoreDbAddress {
             [one] => one.trim_start_matches("stream="),
             _ => return Err("it names two streams".into()),
         };
+        if !others.iter().any(|parameter| parameter.to_ascii_lowercase().starts_with("discoveryinterval=")) {
+            others.push(DISCOVERY_INTERVAL);
+        }
         let settings = format!("{place}?{}", others.join("&"));
         let settings = settings.parse::<ClientSettings>().map_err(|fault| {
-            let about_a_parameter = ["Invalid format for param", "Unknown node preference", "Invalid keepAlive"];
+            let about_a_parameter =
+                ["Invalid format for param", "Unknown node preference", "Invalid keepAlive"];
             let told = fault.message();
             match about_a_parameter.iter().any(|start| told.starts_with(start)) {
                 true => told.to_owned(),
@@ -105,10 +112,7 @@ mod tests {
             ("kurrentdb://db", "kurrentdb://db:2113?tls=true&stream=muneem"),
             ("esdb://u:abad1dea@db:1234?tls=false", "kurrentdb://db:1234?tls=false&stream=muneem"),
             ("kurrentdb://u:abad1dea%40@db?stream=books-2", "kurrentdb://db:2113?tls=true&stream=books-2"),
-            (
-                "esdb://u:abad1dea@a:1,b:2,c:3?stream=b&tls=true",
-                "kurrentdb://a:1,b:2,c:3?tls=true&stream=b",
-            ),
+            ("esdb://u:abad1dea@a:1,b:2,c:3?stream=b&tls=true", "kurrentdb://a:1,b:2,c:3?tls=true&stream=b"),
         ] {
             let address: EventStoreDbAddress = text.parse().expect(text);
             assert_eq!(format!("{address} {address:?}"), format!("{shown} {shown}"), "{text}");

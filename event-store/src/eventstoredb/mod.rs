@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The pauses between two looks at the end grow from the first to the last while nothing comes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
-const LAST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_millis(25);
 /// The last one while the server does not answer.
 const LAST_LOOK_WHILE_AWAY: Duration = Duration::from_secs(2);
 
@@ -92,7 +92,7 @@ pub enum OpenError {
 pub struct EventStoreDb {
     address: EventStoreDbAddress,
     options: Options,
-    client: Mutex<Clients>,
+    clients: Mutex<Clients>,
     /// Appends go one by one: they would only race each other.
     session: Mutex<Option<Session>>,
     /// The furthest revision that was ever told.
@@ -104,6 +104,8 @@ pub struct EventStoreDb {
 #[derive(Default)]
 struct Clients {
     link: Option<Arc<Link>>,
+    /// One that has not connected yet.
+    spare: Option<Link>,
     /// When the last one was made.
     made: Option<Instant>,
     /// Whether the log says already that the server cannot be reached.
@@ -140,13 +142,13 @@ impl EventStoreDb {
     /// As [`Self::connect`].
     pub async fn open_with(address: &EventStoreDbAddress, options: Options) -> Result<Self, OpenError> {
         let unusable = |reason| OpenError::Client { place: address.to_string(), reason };
-        // Made and dropped: what is wrong with its files is better told now than in every call.
-        Link::make(address).await.map_err(unusable)?;
+        // Made before it is used: what is wrong with its files is better told now than in every call.
+        let spare = Some(Link::make(address).await.map_err(unusable)?);
         let (known, _) = watch::channel(None);
         Ok(Self {
             address: address.clone(),
             options,
-            client: Mutex::default(),
+            clients: Mutex::new(Clients { spare, ..Clients::default() }),
             session: Mutex::default(),
             known,
             looking: Mutex::default(),
@@ -167,7 +169,7 @@ impl EventStoreDb {
     async fn link(&self) -> Result<Arc<Link>, Fault> {
         let connect = self.options.connect;
         let connecting = async {
-            let mut clients = self.client.lock().await;
+            let mut clients = self.clients.lock().await;
             if let Some(link) = &clients.link {
                 return Ok(Arc::clone(link));
             }
@@ -176,7 +178,10 @@ impl EventStoreDb {
                 sleep_until(made + PAUSE).await;
             }
             clients.made = Some(Instant::now());
-            let link = Link::make(&self.address).await.map_err(Fault::Failed)?;
+            let link = match clients.spare.take() {
+                Some(link) => link,
+                None => Link::make(&self.address).await.map_err(Fault::Failed)?,
+            };
             match self.meet(&link).await {
                 Ok(version) => {
                     info!(store = %self.address, version, "connected to EventStoreDB");
@@ -210,7 +215,7 @@ impl EventStoreDb {
 
     /// Drops a client that is good no longer.
     async fn leave(&self, link: &Arc<Link>) {
-        let mut clients = self.client.lock().await;
+        let mut clients = self.clients.lock().await;
         clients.link.take_if(|current| Arc::ptr_eq(current, link));
     }
 
@@ -229,7 +234,9 @@ impl EventStoreDb {
             left -= 1;
             match self.read_once(part, within).await {
                 Ok(events) => return Ok(events),
-                Err(Fault::Deleted) => return Err(ReadError::TailBehind(self.named("the stream was deleted"))),
+                Err(Fault::Deleted) => {
+                    return Err(ReadError::TailBehind(self.named("the stream was deleted")));
+                }
                 Err(fault) if left == 0 => return Err(ReadError::Unavailable(self.named(&fault.text()))),
                 Err(_) => sleep(PAUSE).await,
             }
@@ -294,16 +301,12 @@ impl EventStoreDb {
     async fn look_out(&self) -> ReadError {
         let _turn = self.looking.lock().await;
         let (mut pause, mut away) = (FIRST_LOOK, false);
-        let mut check = Instant::now() + self.options.check_every;
+        let mut check_at = Instant::now() + self.options.check_every;
         loop {
             // Whoever waits has just read to the end, so that the pause comes first.
             sleep(pause).await;
-            let longest = match self.look(&mut check).await {
-                Ok(true) => {
-                    (pause, away) = (FIRST_LOOK, false);
-                    continue;
-                }
-                Ok(false) => {
+            let longest = match self.look(&mut check_at).await {
+                Ok(()) => {
                     away = false;
                     LAST_LOOK
                 }
@@ -320,18 +323,21 @@ impl EventStoreDb {
         }
     }
 
-    /// Whether the stream has gone on.
-    async fn look(&self, check: &mut Instant) -> Result<bool, ReadError> {
+    /// Reads on from the known end, which is next to nothing while nothing comes. Asks for the end where it is
+    /// not known, when something has come, and now and then.
+    async fn look(&self, check_at: &mut Instant) -> Result<(), ReadError> {
         let known = *self.known.borrow();
-        if Instant::now() < *check {
-            let next = known.map_or(0, |revision| revision + 1);
-            let found = self.read_once(Part::From(next, 1), self.options.answer).await;
-            if found.map_err(|fault| ReadError::Unavailable(self.named(&fault.text())))?.is_empty() {
-                return Ok(false);
-            }
+        if let Some(known) = known
+            && Instant::now() < *check_at
+        {
+            let found = self.read_once(Part::From(known + 1, 1), self.options.answer).await;
+            let found = found.map_err(|fault| ReadError::Unavailable(self.named(&fault.text())))?;
+            let Some(event) = found.first() else { return Ok(()) };
+            // Who waits for no more than this is woken already.
+            self.saw(Some(event.revision));
         }
-        *check = Instant::now() + self.options.check_every;
-        Ok(self.head().await? > known)
+        *check_at = Instant::now() + self.options.check_every;
+        self.head().await.map(|_| ())
     }
 }
 
@@ -377,8 +383,8 @@ impl EventStore for EventStoreDb {
                     // A leader that was deposed and does not know it yet says so too: another client asks again.
                     Ok(tail) => {
                         was_behind = tail < expected;
-                        if let Some(link) = self.client.lock().await.link.take_if(|_| was_behind) {
-                            drop(link);
+                        if was_behind {
+                            self.clients.lock().await.link = None;
                         }
                         format!("the stream ends at {tail:?}")
                     }
@@ -402,9 +408,11 @@ impl EventStore for EventStoreDb {
             }
             let count = PAGE.min(max - events.len());
             let page = self.read_part(Part::From(next, count), self.options.page).await?;
-            let (found, whole) = (page.len(), (next..).zip(&page).all(|(next, event)| event.revision == next));
+            let (found, whole) =
+                (page.len(), (next..).zip(&page).all(|(next, event)| event.revision == next));
             if !whole {
-                let missing = format!("events are missing from revision {next} on: was the stream truncated?");
+                let missing =
+                    format!("events are missing from revision {next} on: was the stream truncated?");
                 return Err(ReadError::Damaged(self.named(&missing)));
             }
             events.extend(page);
@@ -434,7 +442,7 @@ impl EventStore for EventStoreDb {
                 return Err(ReadError::TailBehind(self.named(&lost)));
             }
             // A leader that was deposed and does not know it yet answers so too.
-            self.client.lock().await.link = None;
+            self.clients.lock().await.link = None;
             sleep(PAUSE).await;
         }
     }

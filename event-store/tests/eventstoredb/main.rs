@@ -2,6 +2,7 @@
 
 mod conformance;
 mod stub;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +59,8 @@ fn journal(node: &Node) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_written_once_whatever_happens_to_it() {
     use Trouble::{
-        AnswersNonsense, ConnectionIsCut, ConnectionIsCutAfterWriting, IsNotHeard, No, ReplyIsLost, SessionEnds,
-        SessionEndsAfterWriting, Told, ToldAfterWriting,
+        AnswersNonsense, ConnectionIsCut, ConnectionIsCutAfterWriting, IsNotHeard, No, ReplyIsLost,
+        SessionEnds, SessionEndsAfterWriting, Told, ToldAfterWriting,
     };
     for troubles in [
         vec![No],
@@ -262,7 +263,8 @@ async fn what_is_appended_here_wakes_those_who_wait_at_once_and_only_one_of_them
 async fn when_the_leader_of_a_cluster_is_gone_the_next_one_is_found() {
     let mut first = Node::start().await;
     let second = Node::join(Arc::clone(&first.database)).await;
-    let url = format!("esdb://127.0.0.1:{},127.0.0.1:{}?tls=false&gossipTimeout=500", first.port, second.port);
+    let url =
+        format!("esdb://127.0.0.1:{},127.0.0.1:{}?tls=false&gossipTimeout=500", first.port, second.port);
     let store = open(&url, QUICK).await;
     assert_eq!(store.append(None, &batch(1, 2)).await.unwrap(), 1);
     // Deposed first, which it says; then dead.
@@ -347,27 +349,4 @@ async fn nothing_is_left_of_a_client_that_was_given_up() {
     left(1).await;
     drop(store);
     left(0).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_measure() {
-    let node = Node::start().await;
-    let store = open(&node.url(), QUICK).await;
-    let t = std::time::Instant::now();
-    store.append(None, &batch(1, 1)).await.unwrap();
-    println!("first append {:?}", t.elapsed());
-    for _ in 0..3 {
-        let t = std::time::Instant::now();
-        for _ in 0..50 { store.head().await.unwrap(); }
-        println!("head {:?}", t.elapsed() / 50);
-        let t = std::time::Instant::now();
-        for _ in 0..50 { store.read(1, 10).await.unwrap(); }
-        println!("read nothing {:?}", t.elapsed() / 50);
-        let t = std::time::Instant::now();
-        for r in 0..50 { let e = store.head().await.unwrap(); let t = std::time::Instant::now(); store.append(e, &batch(1000 + e.unwrap(), 1)).await.unwrap(); if r == 7 { println!("one append {:?}", t.elapsed()) } }
-        println!("append+head {:?}", t.elapsed() / 50);
-    }
-    for callers in [1, 32, 256] {
-        println!("{:?}", event_store::measure::append_rate(store.clone(), callers, Duration::from_secs(2)).await.unwrap());
-    }
 }

@@ -190,5 +190,12 @@ fn bytes_on_disk(event: &Proposed) -> usize {
 
 fn recorded(stream: &str, revision: u64, event: &Proposed) -> Recorded {
     let Proposed { id, metadata, custom_metadata, data } = event.clone();
-    Recorded { id, stream: Some(StreamName { name: stream.into() }), revision, metadata, custom_metadata, data }
+    Recorded {
+        id,
+        stream: Some(StreamName { name: stream.into() }),
+        revision,
+        metadata,
+        custom_metadata,
+        data,
+    }
 }

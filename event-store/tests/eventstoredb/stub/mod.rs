@@ -11,9 +11,12 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tonic::codec::ProstCodec;
 use tonic::server::Grpc;
 use tonic::{Request, Response, Status, Streaming};
@@ -32,6 +35,7 @@ pub struct Node {
     pub port: u16,
     connections: Arc<AtomicUsize>,
     cut: watch::Sender<()>,
+    tls: Option<TlsAcceptor>,
     /// Empty while the node is stopped.
     running: JoinSet<()>,
 }
@@ -42,8 +46,17 @@ impl Node {
         Self::join(Arc::default()).await
     }
 
+    /// One that takes TLS only.
+    pub async fn start_with(tls: ServerConfig) -> Self {
+        Self::begin(Arc::default(), Some(Arc::new(tls).into())).await
+    }
+
     /// A node more; the first one leads.
     pub async fn join(database: Arc<Database>) -> Self {
+        Self::begin(database, None).await
+    }
+
+    async fn begin(database: Arc<Database>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         {
@@ -55,7 +68,7 @@ impl Node {
         }
         let (cut, _) = watch::channel(());
         let connections = Arc::default();
-        let mut node = Self { database, port, connections, cut, running: JoinSet::new() };
+        let mut node = Self { database, port, connections, cut, tls, running: JoinSet::new() };
         node.listen(listener);
         node
     }
@@ -93,27 +106,41 @@ impl Node {
 
     fn listen(&mut self, listener: TcpListener) {
         let served = Served { database: Arc::clone(&self.database), port: self.port, cut: self.cut.clone() };
-        let open = Arc::clone(&self.connections);
+        let (open, tls) = (Arc::clone(&self.connections), self.tls.clone());
         self.running.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 socket.set_nodelay(true).unwrap();
-                let (served, mut cut) = (served.clone(), served.cut.subscribe());
+                let (served, mut cut, tls) = (served.clone(), served.cut.subscribe(), tls.clone());
                 let counted = Counted::new(&open);
                 connections.spawn(async move {
                     let _counted = counted;
-                    let answer = service_fn(move |request| answer(served.clone(), request));
-                    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(socket), answer);
+                    let serving = async {
+                        match tls {
+                            None => serve(served, socket).await,
+                            Some(tls) => {
+                                if let Ok(socket) = tls.accept(socket).await {
+                                    serve(served, socket).await;
+                                }
+                            }
+                        }
+                    };
                     tokio::select! {
-                        _ = serving => {}
+                        () = serving => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
     }
+}
+
+async fn serve(served: Served, socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let answer = service_fn(move |request| answer(served.clone(), request));
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    // A connection that ends badly is the client's concern.
+    let _ = connection.serve_connection(TokioIo::new(socket), answer).await;
 }
 
 struct Counted(Arc<AtomicUsize>);
@@ -149,10 +176,8 @@ async fn answer(served: Served, call: Call) -> Result<Reply, Infallible> {
     let service = call.uri().path().contains("Gossip");
     Ok(match (method.as_str(), service) {
         ("GetSupportedMethods", _) => {
-            let method = Method {
-                method: "batchappend".into(),
-                service: "event_store.client.streams.streams".into(),
-            };
+            let method =
+                Method { method: "batchappend".into(), service: "event_store.client.streams.streams".into() };
             let supported = Supported { methods: vec![method], version: "24.10.0".into() };
             unary(call, move |Empty {}| supported.clone()).await
         }
@@ -234,7 +259,8 @@ impl Served {
         if options.subscription.is_some() {
             let mut state = self.database.state();
             state.subscribed += 1;
-            let confirmed = stream::iter([Ok(ReadResp { confirmation: Some(Empty {}), ..Default::default() })]);
+            let confirmed =
+                stream::iter([Ok(ReadResp { confirmation: Some(Empty {}), ..Default::default() })]);
             return match state.subscriptions.expect("a test that says how subscriptions are") {
                 Subscriptions::Mute => confirmed.chain(stream::pending()).boxed(),
                 Subscriptions::EndWithOk => confirmed.boxed(),
