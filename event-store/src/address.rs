@@ -8,8 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::conformance::{Handles, Subject};
+use crate::eventstoredb::{self, EventStoreDbAddress};
 use crate::postgres::{self, PostgresAddress};
-use crate::{EmbeddedReader, EmbeddedStore, EventStore, MemoryStore, OpenError, PostgresStore};
+use crate::{EmbeddedReader, EmbeddedStore, EventStore, EventStoreDb, MemoryStore, OpenError, PostgresStore};
 
 /// Where a store is. Shown and printed without passwords.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub enum StoreAddress {
     Embedded(PathBuf),
     /// `postgres://user:password@host/database?stream=name`
     Postgres(Box<PostgresAddress>),
+    /// `kurrentdb://user:password@host:2113?tls=true&stream=name`, or `esdb://`
+    EventStoreDb(Box<EventStoreDbAddress>),
 }
 
 /// Why a store was not opened. Each text says what to do, and none holds a password.
@@ -29,12 +32,15 @@ pub enum CannotOpen {
     Embedded(#[from] OpenError),
     #[error(transparent)]
     Postgres(#[from] postgres::OpenError),
+    #[error(transparent)]
+    EventStoreDb(#[from] eventstoredb::OpenError),
     #[error("the thread that opens the store has ended: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 
-const FORMS: &str = "an address of a store is memory:, embedded:<folder> or \
-                     postgres://user:password@host/database?stream=name";
+const FORMS: &str = "an address of a store is memory:, embedded:<folder>, \
+                     postgres://user:password@host/database?stream=name or \
+                     kurrentdb://user:password@host:2113?tls=true&stream=name";
 
 impl FromStr for StoreAddress {
     type Err = String;
@@ -48,6 +54,9 @@ impl FromStr for StoreAddress {
             "embedded" if rest.is_empty() => Err("embedded: names no folder".into()),
             "embedded" => Ok(Self::Embedded(rest.into())),
             "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(text.parse()?))),
+            "kurrentdb" | "esdb" | "kurrentdb+discover" | "esdb+discover" => {
+                Ok(Self::EventStoreDb(Box::new(text.parse()?)))
+            }
             _ => Err(FORMS.into()),
         }
     }
@@ -59,6 +68,7 @@ impl fmt::Display for StoreAddress {
             Self::Memory => f.write_str("memory:"),
             Self::Embedded(folder) => write!(f, "embedded:{}", folder.display()),
             Self::Postgres(address) => address.fmt(f),
+            Self::EventStoreDb(address) => address.fmt(f),
         }
     }
 }
@@ -87,6 +97,7 @@ impl StoreAddress {
                 Arc::new(tokio::task::spawn_blocking(open).await??)
             }
             Self::Postgres(address) => Arc::new(PostgresStore::open(address).await?),
+            Self::EventStoreDb(address) => Arc::new(EventStoreDb::open(address).await?),
         })
     }
 
@@ -102,6 +113,7 @@ impl StoreAddress {
                 Arc::new(tokio::task::spawn_blocking(move || EmbeddedReader::open(folder)).await??)
             }
             Self::Postgres(address) => Arc::new(PostgresStore::open_to_read(address).await?),
+            Self::EventStoreDb(address) => Arc::new(EventStoreDb::open_to_read(address).await?),
         })
     }
 
@@ -110,7 +122,7 @@ impl StoreAddress {
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::Embedded(folder) => Some(folder),
-            Self::Memory | Self::Postgres(_) => None,
+            Self::Memory | Self::Postgres(_) | Self::EventStoreDb(_) => None,
         }
     }
 
@@ -130,6 +142,7 @@ impl StoreAddress {
             Self::Memory => Self::Memory,
             Self::Embedded(folder) => Self::Embedded(folder.with_file_name(name)),
             Self::Postgres(address) => Self::Postgres(Box::new(address.with_stream(name))),
+            Self::EventStoreDb(address) => Self::EventStoreDb(Box::new(address.with_stream(name))),
         }
     }
 
@@ -149,6 +162,9 @@ impl StoreAddress {
             Self::Postgres(address) => PostgresStore::remove(address)
                 .await
                 .map_err(|fault| format!("the table of {address} is left: {fault}")),
+            Self::EventStoreDb(address) => {
+                EventStoreDb::remove(address).await.map_err(|fault| format!("the stream is left: {fault}"))
+            }
         }
     }
 
@@ -171,7 +187,7 @@ impl Subject for Addressed {
         match self.address {
             StoreAddress::Memory => Handles::Shared,
             StoreAddress::Embedded(_) => Handles::One,
-            StoreAddress::Postgres(_) => Handles::Many,
+            StoreAddress::Postgres(_) | StoreAddress::EventStoreDb(_) => Handles::Many,
         }
     }
 
@@ -187,7 +203,8 @@ impl Subject for Addressed {
             StoreAddress::Postgres(address) => {
                 PostgresStore::cut_connections(address).await.map_err(|fault| fault.to_string())
             }
-            StoreAddress::Memory | StoreAddress::Embedded(_) => Ok(()),
+            // A client of EventStoreDB cannot cut the connections of others.
+            StoreAddress::Memory | StoreAddress::Embedded(_) | StoreAddress::EventStoreDb(_) => Ok(()),
         }
     }
 }
@@ -208,6 +225,7 @@ mod tests {
                 "postgres://muneem:abad1dea@db/books?sslmode=require&stream=b",
                 "postgres://muneem@db:5432/books?stream=b",
             ),
+            ("esdb://admin:abad1dea@a:2113,b:2113?stream=b", "kurrentdb://a:2113,b:2113?tls=true&stream=b"),
         ] {
             let address: StoreAddress = text.parse().expect(text);
             assert_eq!(format!("{address} {address:?}"), format!("{shown} {shown}"), "{text}");
@@ -227,6 +245,7 @@ mod tests {
             ("postgres://muneem:abad1dea@db/books?stream=", "a stream's name"),
             ("postgres://muneem:abad1dea@db/books?stream=a\"b", "a stream's name"),
             ("postgres://muneem:abad1dea@db/books?stream=a&stream=b", "names two streams"),
+            ("kurrentdb://admin:abad1dea@db?tls=abc", "'tls'"),
         ] {
             let refused = text.parse::<StoreAddress>().expect_err(text);
             assert!(refused.contains(why) && !refused.contains("abad1dea"), "{text}: {refused}");
@@ -239,6 +258,7 @@ mod tests {
             ("memory:", "memory:"),
             ("embedded:/var/lib/muneem/journal", "embedded:/var/lib/muneem/check-1"),
             ("postgres://u@db/books?stream=a", "postgres://u@db:5432/books?stream=check-1"),
+            ("esdb://u@db?tls=false", "kurrentdb://db:2113?tls=false&stream=check-1"),
         ] {
             let address: StoreAddress = text.parse().expect(text);
             assert_eq!(address.with_stream("check-1").to_string(), other);

@@ -9,6 +9,8 @@ use percent_encoding::percent_decode_str;
 /// The stream of an address that names none.
 const DEFAULT_STREAM: &str = "muneem";
 
+const LONGEST_NAME: usize = 200;
+
 /// Every new client pauses for so long before it connects, in milliseconds: by itself for half a second.
 const DISCOVERY_INTERVAL: &str = "discoveryInterval=20";
 
@@ -53,8 +55,8 @@ impl FromStr for EventStoreDbAddress {
         if settings.node_preference() != NodePreference::Leader {
             return Err("nodePreference is not leader, and other nodes may not have the last events".into());
         }
-        let address = Self { settings, stream: String::new(), credentials: credentials(place)? };
-        address.with_stream(stream)
+        check_stream(stream)?;
+        Ok(Self { settings, stream: stream.to_owned(), credentials: credentials(place)? })
     }
 }
 
@@ -74,16 +76,19 @@ fn credentials(place: &str) -> Result<Option<Credentials>, String> {
 
 impl EventStoreDbAddress {
     /// Another stream of the same server.
-    ///
-    /// # Errors
-    /// Where a stream cannot have such a name. What begins with `$` belongs to the server.
-    pub fn with_stream(&self, name: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-        if name.is_empty() || name.len() > 200 || !name.bytes().all(fits) {
-            return Err("a stream's name has 1 to 200 letters, digits and any of - _ . :".into());
-        }
-        Ok(Self { stream: name.to_owned(), ..self.clone() })
+    #[must_use]
+    pub fn with_stream(&self, name: &str) -> Self {
+        Self { stream: name.to_owned(), ..self.clone() }
     }
+}
+
+/// What begins with `$` belongs to the server.
+pub(super) fn check_stream(name: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
+        return Err(format!("a stream's name has 1 to {LONGEST_NAME} letters, digits and any of - _ . :"));
+    }
+    Ok(())
 }
 
 impl fmt::Display for EventStoreDbAddress {

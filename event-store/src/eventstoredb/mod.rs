@@ -49,8 +49,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The pauses between two looks at the end grow from the first to the last while nothing comes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(25);
-/// The last one while the server does not answer.
-const LAST_LOOK_WHILE_AWAY: Duration = Duration::from_secs(2);
 
 /// Settings that tests change.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +84,10 @@ pub enum OpenError {
     Address(String),
     #[error("the client for {place} cannot be made: {reason}; check the files of certificates that it names")]
     Client { place: String, reason: String },
+    #[error("EventStoreDB cannot be read: {0}")]
+    Read(#[from] ReadError),
+    #[error("there is no journal at {place}: check the address, or start the server once to make it")]
+    NoJournal { place: String },
 }
 
 /// A stream in EventStoreDB. Any number of processes append to it and read it.
@@ -124,8 +126,9 @@ impl EventStoreDb {
     /// # Errors
     /// Where the connection string is none, or names files that cannot be used.
     pub async fn connect(url: &str, stream: &str) -> Result<Self, OpenError> {
-        let address = url.parse::<EventStoreDbAddress>().and_then(|address| address.with_stream(stream));
-        Self::open(&address.map_err(OpenError::Address)?).await
+        let address: EventStoreDbAddress = url.parse().map_err(OpenError::Address)?;
+        address::check_stream(stream).map_err(OpenError::Address)?;
+        Self::open(&address.with_stream(stream)).await
     }
 
     /// As [`Self::connect`].
@@ -134,6 +137,18 @@ impl EventStoreDb {
     /// As [`Self::connect`].
     pub async fn open(address: &EventStoreDbAddress) -> Result<Self, OpenError> {
         Self::open_with(address, Options::default()).await
+    }
+
+    /// As [`Self::open`], for a stream that is there.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached, or has no such stream.
+    pub async fn open_to_read(address: &EventStoreDbAddress) -> Result<Self, OpenError> {
+        let store = Self::open(address).await?;
+        match store.head().await? {
+            Some(_) => Ok(store),
+            None => Err(OpenError::NoJournal { place: address.to_string() }),
+        }
     }
 
     /// As [`Self::open`], with other settings than the default.
@@ -297,29 +312,18 @@ impl EventStoreDb {
         outcome
     }
 
-    /// Looks whether the stream goes on, for all who wait. Ends only when events are lost.
+    /// Looks whether the stream goes on, for all who wait. Ends when that is not known any more.
     async fn look_out(&self) -> ReadError {
         let _turn = self.looking.lock().await;
-        let (mut pause, mut away) = (FIRST_LOOK, false);
+        let mut pause = FIRST_LOOK;
         let mut check_at = Instant::now() + self.options.check_every;
         loop {
             // Whoever waits has just read to the end, so that the pause comes first.
             sleep(pause).await;
-            let longest = match self.look(&mut check_at).await {
-                Ok(()) => {
-                    away = false;
-                    LAST_LOOK
-                }
-                Err(ReadError::Unavailable(fault)) => {
-                    if !away {
-                        away = true;
-                        warn!(fault, "the end of the journal is not known; asking again");
-                    }
-                    LAST_LOOK_WHILE_AWAY
-                }
-                Err(lost) => return lost,
-            };
-            pause = (pause * 2).min(longest);
+            if let Err(fault) = self.look(&mut check_at).await {
+                return fault;
+            }
+            pause = (pause * 2).min(LAST_LOOK);
         }
     }
 
@@ -330,8 +334,7 @@ impl EventStoreDb {
         if let Some(known) = known
             && Instant::now() < *check_at
         {
-            let found = self.read_once(Part::From(known + 1, 1), self.options.answer).await;
-            let found = found.map_err(|fault| ReadError::Unavailable(self.named(&fault.text())))?;
+            let found = self.read_part(Part::From(known + 1, 1), self.options.answer).await?;
             let Some(event) = found.first() else { return Ok(()) };
             // Who waits for no more than this is woken already.
             self.saw(Some(event.revision));
@@ -451,7 +454,7 @@ impl EventStore for EventStoreDb {
         tokio::select! {
             biased;
             head = crate::follow::wait_for_head(self.known.subscribe(), seen) => head,
-            lost = self.look_out() => Err(lost),
+            fault = self.look_out() => Err(fault),
         }
     }
 }

@@ -70,7 +70,7 @@ async fn a_real_eventstoredb_does_what_the_port_promises() {
     let run = Uuid::new_v4();
     let all: EventStoreDbAddress = url.parse().unwrap();
     for story in STORIES {
-        let address = all.with_stream(&format!("muneem-conformance-{run}-{}", story.name)).unwrap();
+        let address = all.with_stream(&format!("muneem-conformance-{run}-{}", story.name));
         let told = story.run(Arc::new(Stream { address: address.clone(), node: None })).await;
         EventStoreDb::remove(&address).await.unwrap();
         assert_eq!(told, Ok(Outcome::Passed));

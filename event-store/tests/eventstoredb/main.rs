@@ -180,10 +180,12 @@ async fn a_server_may_come_after_the_store_was_opened() {
     let url = node.url().replace("kurrentdb://", "esdb://admin:abad1dea@");
     let store = open(&url, Options { append: Duration::from_millis(200), ..QUICK }).await;
     let unavailable = store.head().await.unwrap_err().to_string();
+    let waited = timeout(WITHIN, store.wait_beyond(None)).await.unwrap();
+    assert!(matches!(waited, Err(ReadError::Unavailable(_))), "{waited:?}");
     let unknown = store.append(None, &batch(1, 1)).await.unwrap_err();
     assert!(matches!(unknown, AppendError::OutcomeUnknown(_)), "{unknown:?}");
     for text in [unavailable, unknown.to_string()] {
-        let place = format!("kurrentdb://127.0.0.1:{}", node.port);
+        let place = format!("kurrentdb://127.0.0.1:{}?", node.port);
         assert!(text.contains(&place) && !text.contains("abad1dea"), "{text}");
     }
     node.go_on().await;
@@ -253,10 +255,15 @@ async fn what_is_appended_here_wakes_those_who_wait_at_once_and_only_one_of_them
     })
     .await
     .unwrap();
-    assert_eq!(store.append(Some(0), &batch(2, 1)).await.unwrap(), 1);
-    assert_eq!(waiting.join_all().await, vec![1; 200]);
-    let reads = node.database.state().reads;
+    let reads = {
+        let mut state = node.database.state();
+        state.silent_reads = usize::MAX;
+        state.reads
+    };
     assert!(reads < 50, "{reads} reads for 200 who wait");
+    assert_eq!(store.append(Some(0), &batch(2, 1)).await.unwrap(), 1);
+    let woken = timeout(QUICK.answer / 2, waiting.join_all()).await.expect("nobody has to ask the server");
+    assert_eq!(woken, vec![1; 200]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -328,6 +335,20 @@ async fn the_largest_batch_fits_and_what_the_server_counts_as_larger_is_refused(
     assert_eq!(store.append(Some(last + 1), &batch(3, 1)).await.unwrap(), last + 2);
     let tail = store.read(last + 1, 5).await.unwrap();
     assert_eq!((tail.len(), tail[0].data.len()), (2, one[0].data.len() + 1));
+}
+
+/// Writers on many nodes meet it often.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_costs_no_connection() {
+    let node = Node::start().await;
+    let store = open(&node.url(), QUICK).await;
+    assert_eq!(store.append(None, &batch(1, 2)).await.unwrap(), 1);
+    for number in 2..6 {
+        let told = store.append(Some(0), &batch(number, 1)).await;
+        assert!(matches!(told, Err(AppendError::WrongExpectedRevision { current: Some(1), .. })), "{told:?}");
+    }
+    assert_eq!(store.append(Some(1), &batch(9, 1)).await.unwrap(), 2);
+    assert_eq!((node.accepted(), node.database.state().appends), (1, 6));
 }
 
 /// The client cannot close what it has opened; it goes with the runtime that it lives in.

@@ -34,6 +34,7 @@ pub struct Node {
     pub database: Arc<Database>,
     pub port: u16,
     connections: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
     cut: watch::Sender<()>,
     tls: Option<TlsAcceptor>,
     /// Empty while the node is stopped.
@@ -67,8 +68,8 @@ impl Node {
             }
         }
         let (cut, _) = watch::channel(());
-        let connections = Arc::default();
-        let mut node = Self { database, port, connections, cut, tls, running: JoinSet::new() };
+        let (connections, accepted) = (Arc::default(), Arc::default());
+        let mut node = Self { database, port, connections, accepted, cut, tls, running: JoinSet::new() };
         node.listen(listener);
         node
     }
@@ -93,8 +94,14 @@ impl Node {
         self.cut.send_replace(());
     }
 
+    /// How many are open.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many there ever were.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     fn set_alive(&self, alive: bool) {
@@ -107,11 +114,13 @@ impl Node {
     fn listen(&mut self, listener: TcpListener) {
         let served = Served { database: Arc::clone(&self.database), port: self.port, cut: self.cut.clone() };
         let (open, tls) = (Arc::clone(&self.connections), self.tls.clone());
+        let accepted = Arc::clone(&self.accepted);
         self.running.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 socket.set_nodelay(true).unwrap();
+                accepted.fetch_add(1, Ordering::SeqCst);
                 let (served, mut cut, tls) = (served.clone(), served.cut.subscribe(), tls.clone());
                 let counted = Counted::new(&open);
                 connections.spawn(async move {
@@ -169,8 +178,8 @@ type Call = hyper::Request<Incoming>;
 type Reply = hyper::Response<tonic::body::Body>;
 
 async fn answer(served: Served, call: Call) -> Result<Reply, Infallible> {
-    if let Err(status) = served.admit(&call) {
-        return Ok(status.into_http());
+    if let Some(refusal) = served.refusal(&call) {
+        return Ok(refusal.into_http());
     }
     let method = call.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     let service = call.uri().path().contains("Gossip");
@@ -225,23 +234,23 @@ where
 
 impl Served {
     /// A call of a stream needs the right user, and the leader where it asks for it.
-    fn admit(&self, call: &Call) -> Result<(), Status> {
+    fn refusal(&self, call: &Call) -> Option<Status> {
         if !call.uri().path().contains("streams.Streams") {
-            return Ok(());
+            return None;
         }
         let header = |name| call.headers().get(name).and_then(|value| value.to_str().ok());
         let state = self.database.state();
         if state.authorization.as_deref().is_some_and(|wanted| header("authorization") != Some(wanted)) {
-            return Err(Status::unauthenticated("who are you?"));
+            return Some(Status::unauthenticated("who are you?"));
         }
         if header("requires-leader") == Some("true") && state.leader != self.port {
             let mut status = Status::not_found("Leader info available");
             status.metadata_mut().insert("exception", "not-leader".parse().unwrap());
             status.metadata_mut().insert("leader-endpoint-host", "127.0.0.1".parse().unwrap());
             status.metadata_mut().insert("leader-endpoint-port", state.leader.to_string().parse().unwrap());
-            return Err(status);
+            return Some(status);
         }
-        Ok(())
+        None
     }
 
     fn gossip(&self) -> Gossip {
