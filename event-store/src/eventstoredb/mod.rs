@@ -43,8 +43,11 @@ const PAGE: usize = 1_000;
 /// How often a read is tried, each time with another client.
 const READS: usize = 3;
 
-/// The pauses between two tries of an append, and between two clients.
+/// The pause between two tries of an append or a read.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The pauses between two clients grow to this while the server is away, as the client logs each failure.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pauses between two looks at the end grow from the first to the last while nothing comes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -108,10 +111,10 @@ struct Clients {
     link: Option<Arc<Link>>,
     /// One that has not connected yet.
     spare: Option<Link>,
-    /// When the last one was made.
-    made: Option<Instant>,
-    /// Whether the log says already that the server cannot be reached.
-    told: bool,
+    /// When the next one may be made.
+    next: Option<Instant>,
+    /// How many could not connect since one did.
+    failed: u32,
 }
 
 struct Session {
@@ -189,10 +192,11 @@ impl EventStoreDb {
                 return Ok(Arc::clone(link));
             }
             // A server that is away is not called more often than this, however many wait for it.
-            if let Some(made) = clients.made {
-                sleep_until(made + PAUSE).await;
+            if let Some(next) = clients.next {
+                sleep_until(next).await;
             }
-            clients.made = Some(Instant::now());
+            let pause = (PAUSE * 2_u32.pow(clients.failed.min(8))).min(LONGEST_PAUSE);
+            clients.next = Some(Instant::now() + pause);
             let link = match clients.spare.take() {
                 Some(link) => link,
                 None => Link::make(&self.address).await.map_err(Fault::Failed)?,
@@ -200,14 +204,14 @@ impl EventStoreDb {
             match self.meet(&link).await {
                 Ok(version) => {
                     info!(store = %self.address, version, "connected to EventStoreDB");
-                    clients.told = false;
+                    clients.failed = 0;
                     let link = Arc::new(link);
                     clients.link = Some(Arc::clone(&link));
                     Ok(link)
                 }
                 Err(fault) => {
-                    if !clients.told {
-                        clients.told = true;
+                    clients.failed = clients.failed.saturating_add(1);
+                    if clients.failed == 1 {
                         warn!(store = %self.address, fault = fault.text(), "EventStoreDB cannot be reached; trying on");
                     }
                     Err(fault)
