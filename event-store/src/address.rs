@@ -131,7 +131,7 @@ impl StoreAddress {
     pub fn is_shared(&self) -> bool {
         match self {
             Self::Memory | Self::Embedded(_) => false,
-            Self::Postgres(_) => true,
+            Self::Postgres(_) | Self::EventStoreDb(_) => true,
         }
     }
 
