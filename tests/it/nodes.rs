@@ -2,7 +2,7 @@
 
 use crate::crash::Deployment;
 use crate::front::sign_in;
-use crate::world::{PATIENCE, Person, Socket, World, config, eventually, new_key, new_phone};
+use crate::world::{Answer, PATIENCE, Person, Socket, World, config, eventually, new_key, new_phone};
 use ledger_core::State;
 use ledger_runtime::{Clock, Ledger};
 use serde_json::{Value, json};
@@ -145,7 +145,8 @@ async fn a_node_that_is_cut_off_from_the_journal_says_so_and_comes_back(pool: Pg
     let unknown = cut_off.post_with_key(&user, &path, first, body.clone()).await;
     assert!(["outcome_unknown", "store_unavailable"].contains(&unknown.code()), "{}", unknown.body);
     cut_off.post(Some(&user), &path, body.clone()).await.expect_problem(503, "store_unavailable");
-    let ready = cut_off.get(None, "/health/ready").await;
+    let ready = cut_off.http.get(format!("{}/health/ready", cut_off.base)).send().await;
+    let ready = Answer::of(ready.expect("an answer")).await;
     assert_eq!((ready.status.as_u16(), &ready.body["ledger"]), (503, &json!("stalled")), "{}", ready.body);
     whole.post(Some(&user), &path, body.clone()).await.expect_ok();
 

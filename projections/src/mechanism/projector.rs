@@ -100,15 +100,22 @@ impl Projector {
         outcome
     }
 
-    /// Tells how far the read models are while another process projects, for as long as it is polled.
+    /// Tells how far the read models are while another process projects, for as long as it is polled. An outage of
+    /// Postgres or of the store is waited out.
     ///
     /// # Errors
-    /// In an outage, and as [`Projector::check`].
+    /// As [`Projector::check`], but for outages.
     pub async fn watch(&self) -> Result<Infallible, ProjectError> {
         let mut following = Following::default();
         loop {
-            self.start(&mut following).await?;
-            tokio::time::sleep(WATCH_EVERY).await;
+            match self.start(&mut following).await {
+                Ok(_) => tokio::time::sleep(WATCH_EVERY).await,
+                Err(fault) if fault.is_outage() => {
+                    self.tell_condition(Condition::after(&fault));
+                    tokio::time::sleep(FIRST_PAUSE).await;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
     }
 
