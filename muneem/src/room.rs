@@ -121,7 +121,8 @@ pub fn watch(folder: Option<PathBuf>) -> Worker {
         let folder = folder.clone();
         async move {
             metrics::gauge!("muneem_journal_seconds_until_full").set(TEN_YEARS as f64);
-            let Some(folder) = folder else { return Ok(()) };
+            // A worker that ends counts as down, and its node as not ready.
+            let Some(folder) = folder else { return std::future::pending().await };
             let opened = folder.clone();
             let journal = tokio::task::spawn_blocking(move || EmbeddedReader::open(opened)).await??;
             let mut watch = Watch::default();
