@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/services.sh
 exec </dev/null
 
-steps=7
+steps=8
 step=0
 step_name=
 began=$SECONDS
@@ -66,3 +66,4 @@ check "tests" "${tests[@]}"
 check "generated schemas equal the committed ones" "$target_dir/debug/muneem" schemas --check
 check "examples in the documentation" cargo test --workspace --doc --locked
 check "documents, generated clients and the TypeScript client" scripts/web.sh
+check "the deployment of docker-compose.yml, without Docker" scripts/deploy.sh

@@ -7,56 +7,20 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/services.sh
+source scripts/tools.sh
 
 [[ -n ${DATABASE_URL:-} && -n ${REDIS_URL:-} ]] || die "web.sh is a step of make test, which starts the servers that it wants"
 [[ -x $target_dir/debug/muneem ]] || die "$target_dir/debug/muneem is missing; make test builds it"
 
 home="$root/.muneem/web"
-log="$home/log"
 mkdir -p "$home"
-
-# quietly <what> <command...>: its output is shown only where it fails.
-quietly() {
-  local began=$SECONDS
-  if ! "${@:2}" >"$log" 2>&1; then
-    cat "$log" >&2
-    die "$1: failed, see above"
-  fi
-  say "$1 ($((SECONDS - began)) s)"
-}
-
-# unchanged <stamp> <file...>: whether the stamp was made of these files as they are.
-unchanged() { [[ -e $1 && $(cat "$1") == "$(stamp_of "${@:2}")" ]]; }
-stamp_of() { cat "$@" | sha256sum; }
 
 # The Python environment brings the generator, and Node for machines that have none.
 python="$home/python"
-# Each step of these functions must hold for the next: errexit does not work in what `quietly` runs.
-install_python() {
-  install_missing venv &&
-    rm -rf "$python" &&
-    python3 -m venv "$python" &&
-    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement schemas/lint/requirements.txt &&
-    stamp_of schemas/lint/requirements.txt >"$python/stamp"
-}
-unchanged "$python/stamp" schemas/lint/requirements.txt || quietly "Python packages installed" install_python
-
-# The client wants a WebSocket of Node's own, which came with version 22.
-node_is_new() { command -v node npm >/dev/null && (($(node -p 'parseInt(process.versions.node)') >= 22)); }
-node_is_new || PATH="$python/bin:$PATH"
-
-# Node brings a list of roots of its own. What the system trusts beside them, such as a company's, it is told.
-roots=/etc/ssl/certs/ca-certificates.crt
-[[ ! -r $roots ]] || export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$roots}
-
-# install_node_packages <folder>
-install_node_packages() {
-  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error) &&
-    stamp_of "$1/package-lock.json" >"$1/node_modules/stamp"
-}
+need_python schemas/lint/requirements.txt
+need_node "$python/bin"
 for folder in schemas/lint clients/typescript; do
-  unchanged "$folder/node_modules/stamp" "$folder/package-lock.json" ||
-    quietly "Node packages of $folder installed" install_node_packages "$folder"
+  need_node_packages "$folder"
 done
 
 # Neither linter is to tell anybody that it ran.
