@@ -25,7 +25,7 @@ const QUEUE: usize = 4_096;
 /// How long a caller waits to get in line: a burst passes in this time, an outage does not.
 const QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the store may be away before commands are refused instead of waiting for it.
-const STORE_PATIENCE: Duration = Duration::from_secs(1);
+const STORE_PATIENCE: Duration = Duration::from_millis(500);
 /// Durable batches that a follower may lag behind before it reads from the store.
 const FOLLOW_BATCHES: usize = 256;
 
@@ -239,7 +239,7 @@ impl Ledger {
     /// `ask` may run more than once, if another node wrote meanwhile.
     ///
     /// # Errors
-    /// `Stopped` or `OutcomeUnknown` when the ledger cannot tell.
+    /// `Stopped` or `StoreAway` when the ledger cannot tell.
     pub async fn query<T: Send + 'static>(
         &self,
         ask: impl Fn(&State, Timestamp) -> T + Send + 'static,
@@ -247,9 +247,10 @@ impl Ledger {
         let (reply, answer) = oneshot::channel();
         let ask = Box::new(move |state: &State, at: Timestamp| -> Answer { Box::new(ask(state, at)) });
         self.send(Request::Query { ask, reply }).await?;
+        // Nothing is recorded by asking, so that no outcome can be unknown.
         let outcome = match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
             Ok(Ok(outcome)) => outcome?,
-            Ok(Err(_)) | Err(_) => return Err(ExecuteError::OutcomeUnknown),
+            Ok(Err(_)) | Err(_) => return Err(ExecuteError::StoreAway),
         };
         outcome.downcast().map(|answer| *answer).map_err(|_| ExecuteError::Fault)
     }

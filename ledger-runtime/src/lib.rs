@@ -17,6 +17,6 @@ pub use clock::{Clock, Leap};
 pub use codec::{JournalError, read_journal};
 pub use follower::Follower;
 pub use ledger::{ExecuteError, Ledger, Opening, Receipt, Status, Submitted};
-pub use metering::{Metering, Sides, Sightings};
+pub use metering::{Connections, Metering, Sides, Sightings};
 pub use published::{DurableUnit, Facts, PersonFacts};
 pub use replay::OpenError;

@@ -34,6 +34,12 @@ enum Subject {
 /// not known. An increment that begins after that moment is given back if they are not seen again.
 pub type Sightings = Arc<dyn Fn(PersonId, PersonId) -> Option<Timestamp> + Send + Sync>;
 
+/// A driver that is later than this has stood still, and so has whoever keeps the sockets of this node.
+const LATE_MS: i64 = 3_000;
+
+/// What is known of the connections of a call's two sides, payer and host.
+pub type Connections = Arc<dyn Fn(PersonId, PersonId) -> Sides + Send + Sync>;
+
 /// What is known of the connections of a call's two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
@@ -47,6 +53,7 @@ pub struct Sides {
 pub struct Metering {
     ledger: Ledger,
     sightings: Sightings,
+    connections: Connections,
     follower: Follower,
     under_way: UnderWay,
     queue: BTreeSet<(Timestamp, Subject)>,
@@ -102,7 +109,7 @@ enum Done {
 
 impl Metering {
     /// Takes over the calls that are under way from a driver that is gone. A call goes on if both sides have been
-    /// connected since before its next increment was due, as `sides` says of payer and host. Every other call is
+    /// connected since before its next increment was due, as `connections` says. Every other call is
     /// paused at the last moment at which both are known to have been there, and waits for both within its grace:
     /// somebody who has come back meanwhile does not pay for the time between.
     ///
@@ -111,9 +118,9 @@ impl Metering {
     pub async fn recover(
         ledger: Ledger,
         sightings: Sightings,
-        sides: impl Fn(PersonId, PersonId) -> Sides,
+        connections: Connections,
     ) -> Result<Metering, ExecuteError> {
-        let metering = Metering::take_over(ledger.clone(), sightings.clone()).await?;
+        let metering = Metering::take_over(ledger.clone(), sightings, connections).await?;
         let calls = ledger.query(|state, _| {
             let about = |(id, call): (CallId, &Call)| {
                 (id, call.payer, call.host, call.next_due(id).map(|(due, _)| due))
@@ -123,12 +130,7 @@ impl Metering {
         // All at once: they share their durable writes, however many there are.
         let mut pauses = JoinSet::new();
         for (call, payer, host, due) in calls.await? {
-            let sides = sides(payer, host);
-            let came_back = sides.since.is_some_and(|since| due.is_none_or(|due| since > due));
-            if sides.both && !came_back {
-                continue;
-            }
-            let last_seen = if came_back { None } else { sightings(payer, host) };
+            let Some(last_seen) = metering.gap(payer, host, due) else { continue };
             // The durable revision makes the key new at each start: each start is an outage.
             let key = format!("outage:{call}:{}", ledger.durable_revision());
             let pause = system(key, Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen }));
@@ -149,9 +151,14 @@ impl Metering {
     ///
     /// # Errors
     /// When the ledger does not answer.
-    pub async fn take_over(ledger: Ledger, sightings: Sightings) -> Result<Metering, ExecuteError> {
+    async fn take_over(
+        ledger: Ledger,
+        sightings: Sightings,
+        connections: Connections,
+    ) -> Result<Metering, ExecuteError> {
         let mut metering = Metering {
             sightings,
+            connections,
             follower: ledger.follow(),
             under_way: UnderWay::default(),
             queue: BTreeSet::new(),
@@ -171,6 +178,16 @@ impl Metering {
             metering.schedule(Subject::Lot(lot), Some(Task { at, command, sides: None }));
         }
         Ok(metering)
+    }
+
+    /// When both sides were last seen, if they have not both been connected since before `due`.
+    fn gap(&self, payer: PersonId, host: PersonId, due: Option<Timestamp>) -> Option<Option<Timestamp>> {
+        let sides = (self.connections)(payer, host);
+        let came_back = sides.since.is_some_and(|since| due.is_none_or(|due| since > due));
+        if sides.both && !came_back {
+            return None;
+        }
+        Some(if came_back { None } else { (self.sightings)(payer, host) })
     }
 
     /// Drives until the ledger has stopped or is gone. Dropping the future stops it; nothing is lost by
@@ -283,10 +300,18 @@ impl Metering {
         self.queue.remove(&(at, subject));
         if let (Command::TickCall(tick), Some((payer, host))) = (&mut command, sides) {
             tick.last_seen = (self.sightings)(payer, host);
+            let call = tick.call;
+            // Somebody who came back while this driver stood still does not pay for the time between.
+            if self.ledger.clock().now().since(at) > LATE_MS
+                && let Some(last_seen) = self.gap(payer, host, Some(at))
+            {
+                command = Command::from(PauseCall { call, cause: PauseCause::Outage, last_seen });
+            }
         }
         let key = match &command {
             Command::TickCall(TickCall { call, number, .. }) => format!("tick:{call}:{number}"),
             Command::EndCall(EndCall { call, .. }) => format!("lost:{call}:{}", at.0),
+            Command::PauseCall(PauseCall { call, .. }) => format!("late:{call}:{}", at.0),
             Command::ExpireBonus(ExpireBonus { lot }) => format!("expire:{lot}"),
             other => other.operation().to_owned(),
         };

@@ -32,6 +32,21 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     backoff().build()
 }
 
+/// An attempt at a store that does not answer for so long is told of while it goes on: a connection may be silent for
+/// long before it is known to be lost.
+const SILENCE: Duration = Duration::from_secs(1);
+
+async fn attended<T>(health: &Health, attempt: impl Future<Output = T>) -> T {
+    let mut attempt = std::pin::pin!(attempt);
+    tokio::select! {
+        answer = &mut attempt => return answer,
+        () = tokio::time::sleep(SILENCE) => {
+            health.stalled(Some(format!("it has not answered for {} s", SILENCE.as_secs())));
+        }
+    }
+    attempt.await
+}
+
 /// Appends a batch, the identical one at the identical revision until its outcome is known.
 pub(crate) async fn append(
     store: &dyn EventStore,
@@ -40,7 +55,7 @@ pub(crate) async fn append(
     health: &Health,
 ) -> Stored {
     let begun = Instant::now();
-    let appended = (|| store.append(durable.checked_sub(1), events))
+    let appended = (|| attended(health, store.append(durable.checked_sub(1), events)))
         .retry(backoff())
         .when(|fault| matches!(fault, AppendError::OutcomeUnknown(_)))
         .notify(|fault, _| health.stalled(Some(fault.to_string())))
@@ -60,7 +75,7 @@ pub(crate) async fn append(
 
 /// Whether the store still ends where the answers of a batch without events were decided.
 pub(crate) async fn check_end(store: &dyn EventStore, durable: u64, health: &Health) -> Stored {
-    let head = (|| store.head())
+    let head = (|| attended(health, store.head()))
         .retry(backoff())
         .when(|fault| !matches!(fault, event_store::ReadError::TailBehind(_)))
         .notify(|fault, _| health.stalled(Some(fault.to_string())))

@@ -264,8 +264,7 @@ async fn take_calls(app: &App, duty: Duty) -> anyhow::Result<Worker> {
 
 async fn metering(app: &App) -> Result<Metering, ExecuteError> {
     let attendance = &app.attendance;
-    let sides = |payer, host| attendance.sides(payer, host);
-    Metering::recover(app.ledger.clone(), attendance.sightings(), sides).await
+    Metering::recover(app.ledger.clone(), attendance.sightings(), attendance.connections()).await
 }
 
 /// Projects, on one node at a time; the others watch how far the read models are.
@@ -359,9 +358,12 @@ pub async fn connect_redis(config: &Config) -> anyhow::Result<redis::aio::Connec
 
 /// An address without its password, to be printed.
 pub fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &url[..scheme], &url[at + 1..]),
-        _ => url.to_owned(),
+    // Passwords may stand among the parameters too.
+    let place = url.split('?').next().unwrap_or_default();
+    match (place.find("://"), place.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &place[..scheme], &place[at + 1..]),
+        (None, _) => "an address that is none".to_owned(),
+        _ => place.to_owned(),
     }
 }
 

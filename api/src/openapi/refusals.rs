@@ -306,6 +306,11 @@ const OWN: &[(&str, &[&str])] = &[
 /// Operations that give the ledger a command without a key of the client's.
 const COMMANDS: &[&str] = &["answer_call", "stop_call", "approve_proposal", "send_gifts"];
 
+/// Operations that ask the ledger and give it no command.
+const ASKS: &[&str] = &["get_me", "get_wallet", "get_commission_rule"];
+
+const OF_ASKING: &[&str] = &["busy", "ledger_stopped", "store_unavailable"];
+
 const OF_COMMANDS: &[&str] = &[
     "busy",
     "ledger_stopped",
@@ -419,6 +424,9 @@ fn codes(path: &str, operation: &Value) -> Vec<&'static str> {
     }
     if takes("Idempotency-Key") || COMMANDS.contains(&id) {
         codes.extend(OF_COMMANDS);
+    }
+    if ASKS.contains(&id) {
+        codes.extend(OF_ASKING);
     }
     let own = OWN.iter().find(|(operation, _)| *operation == id).map_or(&[][..], |(_, codes)| codes);
     codes.extend(own);

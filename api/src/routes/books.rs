@@ -207,10 +207,13 @@ async fn get_account_balance(
 async fn moment(api: &Api, at: Option<DateTime<Utc>>, revision: Option<u64>) -> Result<Option<AsOf>, Error> {
     match (at, revision) {
         (Some(time), None) => Ok(Some(AsOf::Time(common_era("at", time)?))),
-        (None, Some(revision)) => {
-            api.reach(Some(revision)).await?;
-            Ok(Some(AsOf::Revision(revision)))
-        }
+        (None, Some(revision)) => match api.reach(Some(revision)).await {
+            Err(Error::Query(projections::QueryError::BeyondJournal { head, .. })) => {
+                let last = head.map_or("it is empty".to_owned(), |head| format!("the last one is {head}"));
+                Err(Error::field("revision", format!("the journal has no such revision; {last}")))
+            }
+            reached => reached.map(|()| Some(AsOf::Revision(revision))),
+        },
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(Error::field("at", "must not stand beside revision")),
     }

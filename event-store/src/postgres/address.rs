@@ -24,6 +24,9 @@ impl FromStr for PostgresAddress {
 
     /// The error quotes nothing of the text, which may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains("://") {
+            return Err("it is not the address of a PostgreSQL database".into());
+        }
         let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
         let (streams, others): (Vec<&str>, Vec<&str>) = parameters
             .split('&')

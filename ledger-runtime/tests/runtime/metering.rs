@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use ledger_core::command::{EndCall, GrantBonus, PauseCall, ResumeCall, StartCall};
 use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::*;
-use ledger_runtime::{Follower, Metering, Sides, Sightings};
+use ledger_runtime::{Connections, Follower, Metering, Sides, Sightings};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -32,6 +32,15 @@ const NEVER: i64 = i64::MIN;
 fn sightings(sighted: &Arc<AtomicI64>) -> Sightings {
     let sighted = sighted.clone();
     Arc::new(move |_, _| Some(sighted.load(Ordering::Relaxed)).filter(|at| *at != NEVER).map(Timestamp))
+}
+
+/// Both are connected, unless nobody knows when they last were.
+fn connections(sighted: &Arc<AtomicI64>) -> Connections {
+    let sighted = sighted.clone();
+    Arc::new(move |_, _| {
+        let both = sighted.load(Ordering::Relaxed) != NEVER;
+        Sides { both, since: both.then_some(START) }
+    })
 }
 
 impl Story {
@@ -374,7 +383,7 @@ async fn what_the_ledger_could_not_tell_is_asked_again() {
     everyone_has_run().await;
     // Asked behind the driver: when this one gives up, the driver has too.
     let asked = story.world.query(|_, _| ()).await;
-    assert_eq!(asked, Err(ledger_runtime::ExecuteError::OutcomeUnknown));
+    assert_eq!(asked, Err(ledger_runtime::ExecuteError::StoreAway));
     rig.end_is_unknown(false);
     story.at(10_000);
     story.sees("10000 tick 2 for 1000").await;
@@ -419,8 +428,7 @@ async fn take_over(node: &World) -> Metering {
 /// After a crash nobody is connected, and nobody knows when somebody last was.
 async fn recover(node: &World, sighted: &Arc<AtomicI64>) -> Metering {
     let later = sighted.swap(NEVER, Ordering::Relaxed);
-    let nobody = |_, _| Sides { both: false, since: None };
-    let metering = Metering::recover(node.ledger.clone(), sightings(sighted), nobody).await;
+    let metering = Metering::recover(node.ledger.clone(), sightings(sighted), connections(sighted)).await;
     sighted.store(later, Ordering::Relaxed);
     metering.expect("the ledger answers")
 }

@@ -47,6 +47,8 @@ pub async fn backup(config: &Config, options: &BackupOptions) -> anyhow::Result<
         );
         let reader = EmbeddedReader::open(&journal).context("the journal cannot be read")?;
         make_folder(&to)?;
+        let inside = to.canonicalize()?.starts_with(journal.canonicalize()?);
+        ensure!(!inside, "{} lies in the journal's own folder: name another place", to.display());
         let copied = copy(&reader, &to.join(JOURNAL), "copying the journal")?;
         ensure!(copied.events > 0, "the journal in {} is empty", journal.display());
         let manifest = Manifest::new(Form::Backup, copied.events, copied.hash);

@@ -3,11 +3,13 @@
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 const NAME: &str = "manifest.json";
+/// More bytes than any manifest has.
+const LONGEST: u64 = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +31,17 @@ pub(super) struct Manifest {
     /// SHA-256 over all events, see `docs/journal-format.md`.
     pub hash: String,
     pub made_at: String,
+}
+
+/// The bytes of a manifest: a few hundred. What is larger, or no file at all, is none.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let odd = |text: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, text);
+    if !fs::metadata(path)?.is_file() {
+        return Err(odd("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST { Err(odd("it is too long")) } else { Ok(bytes) }
 }
 
 impl Manifest {
@@ -60,7 +73,7 @@ impl Manifest {
     /// Where there is none that is readable, or it speaks of something else.
     pub(super) fn read(folder: &Path, form: Form) -> anyhow::Result<Manifest> {
         let path = folder.join(NAME);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_bounded(&path) {
             Ok(bytes) => bytes,
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
                 bail!("{} has no manifest.json: it is none of ours, or it was not finished", folder.display())

@@ -159,6 +159,11 @@ impl Approvals {
         // Copies of one request come one after the other: with a limit that changes between them, one would be done
         // and another one proposed.
         let _turn = self.turn.lock().await;
+        // Those that reach other nodes too: only one of each node waits here, so that connections stay free.
+        let mut everywhere = self.pool.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('muneem approvals', 0))")
+            .execute(&mut *everywhere)
+            .await?;
         let now = self.commands.now().await?;
         let client = Key::Client(key.clone());
         check_key(&client, now.into())?;

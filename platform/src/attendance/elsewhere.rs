@@ -37,6 +37,8 @@ pub(super) struct Seen {
     /// The roles of open sockets, as bits; none for somebody who has gone.
     pub roles: u8,
     pub at: Timestamp,
+    /// The same as the other node tells it, by its own clock.
+    told: Timestamp,
     /// Since when a socket has been open.
     pub since: Timestamp,
     /// Whether it was the node that went away, and not the person.
@@ -44,6 +46,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What this node's own sockets say.
+    pub fn here(roles: u8, at: Timestamp, since: Timestamp) -> Seen {
+        Seen { roles, at, told: at, since, with_node: false }
+    }
+
     fn text(self) -> String {
         format!("{}:{}:{}", self.roles, self.at.0, self.since.0)
     }
@@ -53,7 +60,7 @@ impl Seen {
         let roles = parts.next()?.parse().ok()?;
         let at = Timestamp(parts.next()?.parse().ok()?);
         let since = Timestamp(parts.next()?.parse().ok()?);
-        parts.next().is_none().then_some(Seen { roles, at, since, with_node: false })
+        parts.next().is_none().then_some(Seen { roles, at, told: at, since, with_node: false })
     }
 
     /// The sockets of one person on two nodes.
@@ -63,7 +70,8 @@ impl Seen {
             (_, 0) => self.since,
             _ => self.since.min(other.since),
         };
-        Seen { roles: self.roles | other.roles, at: self.at.max(other.at), since, with_node: false }
+        let (roles, told) = (self.roles | other.roles, self.told.max(other.told));
+        Seen { roles, at: told, told, since, with_node: false }
     }
 }
 
@@ -197,13 +205,7 @@ impl Elsewhere {
         let mut known = HashMap::new();
         for person in wanted {
             let before = people.get(&person).copied();
-            let seen = match (found.get(&person).copied(), before) {
-                (Some(seen), Some(before)) => Seen { at: seen.at.max(before.at), ..seen },
-                (Some(seen), None) => seen,
-                // When they were last heard of is known all the same.
-                (None, Some(before)) => Seen { roles: 0, with_node: true, ..before },
-                (None, None) => continue,
-            };
+            let Some(seen) = now_known(now, found.get(&person).copied(), before) else { continue };
             if before.is_none_or(|before| before.roles != seen.roles) {
                 changed.push(person);
             }
@@ -211,6 +213,17 @@ impl Elsewhere {
         }
         *people = known;
         changed
+    }
+
+    /// Looks at some people before they are judged: one who has come to another node a moment ago is not known yet.
+    pub async fn look_at(&self, now: Timestamp, people: &[PersonId]) {
+        let Some(found) = self.find(now, people).await else { return };
+        let mut known = lock(&self.people);
+        for person in people {
+            if let Some(seen) = now_known(now, found.get(person).copied(), known.get(person).copied()) {
+                known.insert(*person, seen);
+            }
+        }
     }
 
     /// What the other nodes know of these people; `None` where Redis does not answer.
@@ -265,6 +278,24 @@ impl Elsewhere {
     }
 }
 
+/// What is known of somebody, from what was found and what was known before.
+///
+/// Another node's clock may go ahead: nobody was heard of later than when it was told, and a word that is not new tells
+/// nothing new.
+fn now_known(now: Timestamp, found: Option<Seen>, before: Option<Seen>) -> Option<Seen> {
+    let found = found.map(|seen| Seen { at: seen.told.min(now), ..seen });
+    match (found, before) {
+        (Some(seen), Some(before)) if seen.told == before.told => Some(Seen { at: before.at, ..seen }),
+        (Some(seen), Some(before)) => Some(Seen { at: seen.at.max(before.at), ..seen }),
+        (Some(seen), None) => Some(seen),
+        // When they were last heard of is known all the same.
+        (None, Some(before)) => {
+            Some(Seen { roles: 0, with_node: before.roles != 0 || before.with_node, ..before })
+        }
+        (None, None) => None,
+    }
+}
+
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -278,9 +309,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_node_whose_clock_goes_ahead_makes_nobody_seen_later_than_it_told() {
+        let at = |second: i64| Timestamp(1_767_225_600_000 + second * 1_000);
+        let ahead = Seen::parse(&format!("3:{}:{}", at(8).0, at(0).0)).expect("it is told");
+        let seen = now_known(at(1), Some(ahead), None).expect("known");
+        assert_eq!(seen.at, at(1), "not before it was told");
+        let later = now_known(at(5), Some(ahead), Some(seen)).expect("known");
+        assert_eq!(later.at, at(1), "the same word again is no sign of life");
+        let gone = now_known(at(9), None, Some(later)).expect("known");
+        assert_eq!((gone.at, gone.roles, gone.with_node), (at(1), 0, true));
+    }
+
+    #[test]
     fn what_is_written_of_somebody_is_read_again() {
         let (at, since) = (Timestamp(1_767_225_600_123), Timestamp(1_767_225_500_000));
-        let seen = Seen { roles: 3, at, since, with_node: false };
+        let seen = Seen { roles: 3, at, told: at, since, with_node: false };
         assert_eq!(Seen::parse(&seen.text()), Some(seen));
         for odd in ["", "3", "3:1", "x:1:1", "3:y:1", "300:1:1", "3:1:1:1"] {
             assert_eq!(Seen::parse(odd), None, "{odd}");

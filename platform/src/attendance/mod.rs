@@ -16,7 +16,7 @@ use ledger_core::calls::Phase;
 use ledger_core::command::{PauseCall, ResumeCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
-use ledger_runtime::{ExecuteError, Follower, Ledger, Sides, Sightings};
+use ledger_runtime::{Connections, ExecuteError, Follower, Ledger, Sides, Sightings};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -251,6 +251,12 @@ impl Attendance {
         }
     }
 
+    /// As [`Self::sides`], for metering.
+    pub fn connections(&self) -> Connections {
+        let attendance = self.clone();
+        Arc::new(move |payer, host| attendance.sides(payer, host))
+    }
+
     /// Brings the call that `person` is in, if any, in step with who is connected. Where another node does so, nothing
     /// is kept: it sees the change in Redis, and a keeper that starts looks at all calls.
     fn review(&self, person: PersonId) {
@@ -276,7 +282,17 @@ impl People {
         let roles = sockets.open.iter().fold(0, |bits, socket| bits | socket.roles.load(Ordering::Relaxed));
         let since = sockets.open.iter().map(|socket| socket.opened_at).min();
         let at = sockets.last_seen()?;
-        Some(Seen { roles, at, since: since.unwrap_or(at), with_node: false })
+        Some(Seen::here(roles, at, since.unwrap_or(at)))
+    }
+
+    /// Looks for those on the other nodes who are not here.
+    async fn look_at(&self, now: Timestamp, people: impl Iterator<Item = PersonId>) {
+        let Some(elsewhere) = &self.elsewhere else { return };
+        let is_here = |person: &PersonId| self.here(*person).is_some_and(|seen| seen.roles != 0);
+        let absent: Vec<PersonId> = people.filter(|person| !is_here(person)).collect();
+        if !absent.is_empty() {
+            elsewhere.look_at(now, &absent).await;
+        }
     }
 
     fn elsewhere(&self, person: PersonId) -> Option<Seen> {
@@ -411,8 +427,12 @@ impl Keeper {
             });
             found.collect::<BTreeMap<CallId, Found>>()
         });
+        let engaged = engaged.await?;
+        self.people
+            .look_at(self.ledger.clock().now(), engaged.values().flat_map(|it| [it.payer, it.host]))
+            .await;
         let mut steps = JoinSet::new();
-        for (call, found) in engaged.await? {
+        for (call, found) in engaged {
             let Some(command) = self.step(call, &found) else { continue };
             let (ledger, envelope) = (self.ledger.clone(), system(call, found.revision, command));
             steps.spawn(async move { (found.payer, ledger.execute(envelope).await) });

@@ -123,6 +123,10 @@ impl Calls {
                 .bind(asked.payer.0)
                 .fetch_optional(&mut *tx)
                 .await?;
+        if let Some(same) = other.as_ref().filter(|other| other.call == call.0) {
+            // Another node has made it a moment ago, of the same request.
+            return Ok(Rung { ring: same.clone().made_by(asked)?, is_retry: true });
+        }
         if let Some(other) = &other {
             if other.host == asked.host.0 && other.expires_at > now {
                 return Err(CommandError::Refused {

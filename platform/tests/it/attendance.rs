@@ -88,7 +88,9 @@ async fn the_sides_of_a_call_may_be_at_two_nodes_and_come_and_go() {
     exchange([&two, &one]).await;
     assert!(!one.both(), "a side is there in its role alone");
     host.set_roles(&[Role::User, Role::Host]);
-    two.clock.send_replace(START.plus_seconds(7));
+    for node in [&one, &two] {
+        node.clock.send_replace(START.plus_seconds(7));
+    }
     host.seen();
     exchange([&two, &one]).await;
     assert!(one.both());
@@ -152,4 +154,33 @@ async fn the_people_of_a_node_that_is_gone_are_gone_and_their_calls_pause_as_aft
     let paused = tokio::time::timeout(std::time::Duration::from_secs(10), paused).await.expect("it pauses");
     assert_eq!(paused.cause, ledger_core::event::PauseCause::Outage, "{paused:?}");
     assert_eq!(two.attendance.last_seen(USER), Some(START), "when they were last heard of is known");
+}
+
+#[tokio::test]
+async fn a_call_that_begins_with_a_side_at_another_node_goes_on() {
+    let (store, redis): (Arc<dyn EventStore>, _) =
+        (Arc::new(MemoryStore::new()), SharedRedis::new(redis().await, &prefix()));
+    let (one, two) = (Node::on(&store, &redis).await, Node::on(&store, &redis).await);
+    let _payer = one.attendance.attend(USER, &[Role::User]);
+    let host = two.attendance.attend(HOST, &[Role::Host]);
+    two.attendance.exchange().await;
+    // The first node has looked at nobody when the call begins.
+    let mut journal = one.ledger.follow();
+    let kept = one.attendance.clone();
+    tokio::spawn(async move { kept.keep_in_step().await });
+    one.start_call().await;
+    drop(host);
+    two.attendance.exchange().await;
+    one.attendance.exchange().await;
+    let until_paused = async {
+        let mut kinds = Vec::new();
+        while kinds.last() != Some(&"CallPaused") {
+            let unit = journal.next().await.unwrap().unwrap();
+            kinds.extend(unit.events().iter().map(|recorded| recorded.event.kind()));
+        }
+        kinds
+    };
+    let kinds =
+        tokio::time::timeout(std::time::Duration::from_secs(10), until_paused).await.expect("it pauses");
+    assert!(!kinds.contains(&"CallResumed"), "it was paused once, when the host went: {kinds:?}");
 }

@@ -3,6 +3,7 @@
 
 mod attendance;
 mod audit;
+mod duty;
 mod hosts;
 mod known;
 mod limits;
