@@ -34,6 +34,7 @@ pub use mechanism::ids::*;
 pub use mechanism::metadata::{Actor, Metadata, Recorded, RememberedFor, RequestHash};
 pub use mechanism::money::{self, Asset, MAX_AMOUNT};
 pub use mechanism::state::{self, State};
+pub use mechanism::stored::{NotAState, STATE_VERSION};
 pub use mechanism::time::{Period, Timestamp, rfc3339};
 pub use nouns::{Command, Event, Rejection};
 pub use withdrawals::Payee;

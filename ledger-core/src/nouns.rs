@@ -6,9 +6,10 @@
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::event::{Change, DecodeError, Happened, LotMove};
 use crate::mechanism::rejection::rejections;
+use crate::mechanism::stored::{Bytes, NotAState, Out};
 use crate::mechanism::table::Table;
 use crate::*;
-use sha2::Sha256;
+use std::io;
 
 macro_rules! nouns {
     ($first:ident $($more:ident)*) => { $crate::$first::noun! { collect { [$($more)*] [] } } };
@@ -161,9 +162,18 @@ macro_rules! assemble {
                 vec![("balances", self.balances.len()) $($(, (stringify!($table), self.$table.len()))*)*]
             }
 
-            pub fn digest(&self, into: &mut Sha256) {
-                self.balances.digest("balances", into);
-                $($(self.$table.digest(stringify!($table), into);)*)*
+            pub fn encode(&self, out: &mut Out) -> io::Result<()> {
+                self.balances.encode("balances", out)?;
+                $($(self.$table.encode(stringify!($table), out)?;)*)*
+                Ok(())
+            }
+
+            /// Every table is named here, or this does not compile.
+            pub fn decode(bytes: &mut Bytes) -> Result<Tables, NotAState> {
+                Ok(Tables {
+                    balances: Table::decode("balances", bytes)?,
+                    $($($table: Table::decode(stringify!($table), bytes)?,)*)*
+                })
             }
         }
 

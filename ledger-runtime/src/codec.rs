@@ -1,8 +1,8 @@
 //! Between the store's bytes and the core's events.
 
 use event_store::{EventStore, NewEvent, ReadError, RecordedEvent};
-use ledger_core::Recorded;
 use ledger_core::event::DecodeError;
+use ledger_core::{Event, JournalId, Recorded};
 use uuid::Uuid;
 
 /// Why the journal cannot be read on.
@@ -47,6 +47,15 @@ pub async fn read_journal(
     max: usize,
 ) -> Result<Vec<Recorded>, JournalError> {
     store.read(from, max).await?.iter().map(decode).collect()
+}
+
+/// The id that the journal's first event gives it; `None` where there is no event, or another one.
+pub(crate) async fn read_journal_id(store: &dyn EventStore) -> Result<Option<JournalId>, ReadError> {
+    let first = store.read(0, 1).await?;
+    Ok(match first.first().and_then(|event| decode(event).ok()).map(|recorded| recorded.event) {
+        Some(Event::JournalOpened(opened)) => Some(opened.journal),
+        _ => None,
+    })
 }
 
 /// Ids for events: a random epoch of this writer and a counter, so that two writers never give the

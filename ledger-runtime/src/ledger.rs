@@ -7,6 +7,7 @@ use crate::follower::Follower;
 use crate::health::{Health, Watched};
 use crate::published::Published;
 use crate::replay::{OpenError, replay};
+use crate::snapshot::Snapshots;
 use crate::writer::{Writer, begin_journal};
 use event_store::EventStore;
 use ledger_core::{CommandId, Envelope, JournalId, Rejection, State, Timestamp};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug_span, info};
 
 /// How long a caller waits for a reply before it hears that the outcome is unknown.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,12 +131,14 @@ impl Status {
 }
 
 /// How a ledger is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Opening {
     /// The name of the journal that is begun where there is none.
     pub new_journal: JournalId,
     /// Whether somebody vouches for the clock although the journal's last event is long ago.
     pub clock_is_confirmed: bool,
+    /// What the replay may begin with instead of nothing.
+    pub snapshots: Option<Snapshots>,
 }
 
 /// The one way to the journal: commands go in, receipts come out once they are durable.
@@ -149,6 +152,7 @@ pub struct Ledger {
     watched: Watched,
     clock: Clock,
     journal: JournalId,
+    opened_from: Option<u64>,
 }
 
 impl Ledger {
@@ -162,11 +166,13 @@ impl Ledger {
         new_journal: JournalId,
         progress: impl FnMut(u64, u64),
     ) -> Result<(Ledger, JoinHandle<()>), OpenError> {
-        Ledger::open_with(store, clock, Opening { new_journal, clock_is_confirmed: false }, progress).await
+        let opening = Opening { new_journal, clock_is_confirmed: false, snapshots: None };
+        Ledger::open_with(store, clock, opening, progress).await
     }
 
-    /// Replays the journal in `store` (or begins one, if it is empty) and starts the writer. `progress`
-    /// hears how many events of how many have been replayed.
+    /// Replays the journal in `store` (or begins one, if it is empty) and starts the writer. Where there is a snapshot
+    /// that fits the journal, only what came after it is replayed. `progress` hears how many events of how many are
+    /// done.
     ///
     /// The writer ends when the last handle is dropped; the task's end says so.
     ///
@@ -175,10 +181,10 @@ impl Ledger {
     pub async fn open_with(
         store: Arc<dyn EventStore>,
         clock: Clock,
-        Opening { new_journal, clock_is_confirmed }: Opening,
+        Opening { new_journal, clock_is_confirmed, snapshots }: Opening,
         progress: impl FnMut(u64, u64),
     ) -> Result<(Ledger, JoinHandle<()>), OpenError> {
-        let mut state = replay(store.as_ref(), progress).await?;
+        let (mut state, opened_from) = load_and_replay(&store, snapshots.as_ref(), progress).await?;
         let mut ids = EventIds::new();
         if state.journal().is_none() {
             begin_journal(store.as_ref(), &mut state, &clock, new_journal, &mut ids).await?;
@@ -193,7 +199,8 @@ impl Ledger {
         let weak_live = live.downgrade();
         let writer = Writer::new(store.clone(), pace, state, ids, inbox, live, durable_in, health);
         let task = tokio::spawn(writer.run());
-        Ok((Ledger { requests, store, live: weak_live, durable, watched, clock, journal }, task))
+        let live = weak_live;
+        Ok((Ledger { requests, store, live, durable, watched, clock, journal, opened_from }, task))
     }
 
     /// Decides and, when it is accepted, records a command; answers once the answer is durable.
@@ -295,6 +302,16 @@ impl Ledger {
         self.durable.borrow().saturating_sub(1)
     }
 
+    /// The revision of the snapshot that the replay began with; `None` where it began with nothing.
+    pub fn opened_from(&self) -> Option<u64> {
+        self.opened_from
+    }
+
+    /// The number of durable events, as it grows.
+    pub(crate) fn durable(&self) -> watch::Receiver<u64> {
+        self.durable.clone()
+    }
+
     /// All durable units from now on.
     pub fn follow(&self) -> Follower {
         // Subscribed before the end is read: what comes between is dropped as already seen.
@@ -302,6 +319,25 @@ impl Ledger {
         let next = *self.durable.borrow();
         Follower::new(self.store.clone(), live, self.durable.clone(), next)
     }
+}
+
+/// The state at the journal's end, and the revision of the snapshot that it began with.
+async fn load_and_replay(
+    store: &Arc<dyn EventStore>,
+    snapshots: Option<&Snapshots>,
+    progress: impl FnMut(u64, u64),
+) -> Result<(State, Option<u64>), OpenError> {
+    let begun = Instant::now();
+    let snapshot = match snapshots {
+        Some(snapshots) => snapshots.load(store.as_ref()).await?,
+        None => None,
+    };
+    let (loaded, first) = (snapshot.as_ref().and_then(State::revision), begun.elapsed());
+    let state = replay(store, snapshot.unwrap_or_default(), progress).await?;
+    let replayed = state.next_revision() - loaded.map_or(0, |revision| revision + 1);
+    let (snapshot_ms, replay_ms) = (first.as_millis(), (begun.elapsed() - first).as_millis());
+    info!(snapshot = loaded, snapshot_ms, replayed, replay_ms, "the state is at the journal's end");
+    Ok((state, loaded))
 }
 
 /// Holds the clock against the journal's last event. A ledger that was down for long is told apart from

@@ -10,6 +10,7 @@ mod ledger;
 mod metering;
 mod published;
 mod replay;
+mod snapshot;
 mod storing;
 mod writer;
 
@@ -20,3 +21,4 @@ pub use ledger::{ExecuteError, Ledger, Opening, Receipt, Status, Submitted};
 pub use metering::{Connections, Metering, Sides, Sightings};
 pub use published::{DurableUnit, Facts, PersonFacts};
 pub use replay::OpenError;
+pub use snapshot::{SnapshotError, Snapshots};

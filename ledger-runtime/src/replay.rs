@@ -1,4 +1,4 @@
-//! From an empty state to the journal's end.
+//! From an empty state, or an older one, to the journal's end.
 
 use crate::codec::{JournalError, decode};
 use crate::published::Published;
@@ -6,9 +6,16 @@ use chrono::{DateTime, Utc};
 use event_store::{EventStore, ReadError, RecordedEvent};
 use ledger_core::{Recorded, State, evolve};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Events that are read at once.
+/// Events that are read at once while the ledger works.
 pub(crate) const CHUNK: usize = 2_000;
+/// Events that are read at once while the journal is replayed.
+const PAGE: usize = 4_096;
+/// Pages that are read before their turn comes: some megabytes.
+const PAGES_AHEAD: usize = 4;
 
 /// Why a ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,20 +38,100 @@ impl From<ReadError> for OpenError {
     }
 }
 
-/// Replays the whole journal; `progress` hears how many events of how many are done.
+/// Brings `state` to the journal's end; `progress` hears how many events of how many are done.
+///
+/// Three things go on at once: reading a page, decoding the pages before it, evolving what comes before those.
 pub(crate) async fn replay(
-    store: &dyn EventStore,
+    store: &Arc<dyn EventStore>,
+    mut state: State,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<State, JournalError> {
-    let mut state = State::new();
-    let total = store.head().await?.map_or(0, |head| head + 1);
     loop {
-        let done = catch_up(store, &mut state, CHUNK).await?;
-        if done.units.is_empty() {
+        let end = store.head().await?.map_or(0, |head| head + 1);
+        if state.next_revision() >= end {
             return Ok(state);
         }
-        progress(state.next_revision(), total.max(state.next_revision()));
+        // Nothing of it is taken back: if one event cannot be evolved there is no state.
+        state.settle(end - 1);
+        let mut pages = read_ahead(store.clone(), state.next_revision(), end);
+        while let Some(page) = pages.recv().await {
+            let page = page.await.map_err(lost_page)?;
+            state = spawn_blocking(move || evolve_page(state, page, end)).await.map_err(lost_page)??;
+            progress(state.next_revision(), end);
+        }
     }
+}
+
+/// Events that were decoded, and why the one after them was not.
+#[derive(Default)]
+struct Page {
+    events: Vec<Recorded>,
+    fault: Option<JournalError>,
+}
+
+/// The pages from revision `next` on, up to `end`, in order, each as it is being decoded.
+fn read_ahead(store: Arc<dyn EventStore>, mut next: u64, end: u64) -> mpsc::Receiver<JoinHandle<Page>> {
+    let (pages, ahead) = mpsc::channel(PAGES_AHEAD);
+    tokio::spawn(async move {
+        while next < end {
+            let max = usize::try_from(end - next).unwrap_or(usize::MAX).min(PAGE);
+            let read = store.read(next, max).await;
+            let is_last = read.as_ref().map_or(true, Vec::is_empty);
+            next += read.as_ref().map_or(0, Vec::len) as u64;
+            let page = match read {
+                Ok(events) if events.is_empty() => Err(JournalError::Lost { next, durable: end }),
+                read => read.map_err(JournalError::from),
+            };
+            let page = spawn_blocking(move || decode_page(page));
+            // Nobody waits for it where an earlier page has failed.
+            if pages.send(page).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    ahead
+}
+
+fn decode_page(read: Result<Vec<RecordedEvent>, JournalError>) -> Page {
+    let mut page = Page::default();
+    match read {
+        Ok(events) => {
+            page.events.reserve_exact(events.len());
+            for event in &events {
+                match decode(event) {
+                    Ok(event) => page.events.push(event),
+                    Err(fault) => {
+                        page.fault = Some(fault);
+                        break;
+                    }
+                }
+            }
+        }
+        Err(fault) => page.fault = Some(fault),
+    }
+    page
+}
+
+fn evolve_page(mut state: State, page: Page, end: u64) -> Result<State, JournalError> {
+    let mut open_unit = None;
+    for event in &page.events {
+        evolve_checked(&mut state, event)?;
+        open_unit = (!event.metadata.closes_unit()).then(|| event.revision - u64::from(event.metadata.index));
+    }
+    if let Some(fault) = page.fault {
+        return Err(fault);
+    }
+    if let Some(revision) = open_unit.filter(|_| state.next_revision() == end) {
+        return Err(JournalError::Cut { revision });
+    }
+    // Lets go of commands that are too old for a retry.
+    state.settle(end - 1);
+    Ok(state)
+}
+
+/// A page was lost to a fault of this program, or to the end of the runtime.
+fn lost_page(fault: tokio::task::JoinError) -> JournalError {
+    JournalError::Read(ReadError::Unavailable(fault.to_string()))
 }
 
 /// Evolves the whole units among the next `max` events of the store, makes them final, and answers

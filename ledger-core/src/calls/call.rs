@@ -7,11 +7,11 @@ use crate::mechanism::event::Change;
 use crate::money::share;
 use crate::state::KEY_LIFE_MS;
 use crate::{CallId, Command, Medium, PersonId, Rejection, State, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A call as the ledger sees it: from acceptance to end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     pub payer: PersonId,
     pub host: PersonId,
@@ -44,7 +44,7 @@ pub const UNSEEN_LIMIT_MS: i64 = 30_000;
 pub const GRACES_PER_CALL: i64 = 5;
 
 /// Whether time runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Both sides are connected: `connected_ms` had run at `since`.
     Running {

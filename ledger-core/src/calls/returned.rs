@@ -44,7 +44,7 @@ pub struct ReturnedDraw {
 }
 
 /// What it takes to give an increment back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returnable {
     pub number: u32,
     pub draws: Vec<ReturnedDraw>,

@@ -4,7 +4,7 @@ use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::{Asset, Event, MAX_AMOUNT, PersonId, PlanId, Posting, Rejection, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 commands! {
     SetCoinPlan = "SetCoinPlan" {
@@ -33,7 +33,7 @@ events! {
 }
 
 /// What a coin plan gives and costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub coins_milli: i64,
     pub bonus_milli: i64,

@@ -30,7 +30,7 @@ pub struct CommissionRule {
 }
 
 /// A rate, or (`None`) its end, from a moment on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RateChange {
     effective_from: Timestamp,
     bps: Option<(u32, u32)>,

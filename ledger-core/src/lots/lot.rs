@@ -3,10 +3,10 @@
 use super::Draw;
 use crate::mechanism::event::Change;
 use crate::{Account, LotId, PersonId, State, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Coins that came in together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lot {
     pub account: Account,
     pub remaining_milli: i64,
@@ -18,7 +18,7 @@ pub struct Lot {
 }
 
 /// Whose lot it is, and where it stands among theirs: lots are drawn in the order of their places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Place {
     person: PersonId,
     kind: Kind,
@@ -29,7 +29,7 @@ pub(crate) struct Place {
 }
 
 /// Bonus coins are spent before bought coins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Kind {
     Bonus,
     Purchased,

@@ -2,8 +2,9 @@
 
 use super::ids::{AgencyId, PersonId, WithdrawalId};
 use super::money::Asset;
+use super::text::text_or_parts;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// A payment gateway that money comes through.
@@ -35,7 +36,8 @@ impl Gateway {
 /// assert_eq!(account.natural_balance(-500), 500);
 /// # Ok::<(), ledger_core::account::BadAccount>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Account {
     /// Coins that a user bought: spendable, never withdrawable.
     UserPurchased(PersonId),
@@ -176,17 +178,7 @@ impl FromStr for Account {
     }
 }
 
-impl Serialize for Account {
-    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Account {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        <std::borrow::Cow<'de, str>>::deserialize(from)?.parse().map_err(de::Error::custom)
-    }
-}
+text_or_parts!(Account, "an account such as user:<uuid>:purchased");
 
 impl JsonSchema for Account {
     fn schema_name() -> std::borrow::Cow<'static, str> {

@@ -7,9 +7,11 @@
 
 use super::ids::CommandId;
 use super::metadata::{Metadata, RememberedFor, RequestHash};
+use super::stored::{Bytes, NotAState, Out};
 use super::time::Timestamp;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 
 /// What is known of an accepted command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +41,11 @@ pub(crate) struct Memory {
     found: BTreeMap<(Bucket, CommandId), Remembered>,
     settled: BTreeMap<Bucket, Commands>,
     timeless: Timeless,
+    /// Commands at earlier revisions are final.
+    open_from: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Bucket {
     /// Commands of clients, by the minute in their keys.
     Minute(i64),
@@ -50,6 +54,9 @@ enum Bucket {
 }
 
 const MINUTE_MS: i64 = 60_000;
+/// The names of their rows among those of the tables.
+const COMMANDS: &str = "commands";
+const TIMELESS: &str = "timeless_commands";
 
 impl Bucket {
     /// None where no bucket tells how long.
@@ -87,6 +94,9 @@ impl Memory {
         if how == RememberedFor::Day {
             self.timeless.add(command, metadata.recorded_at, row);
         } else if let Some(bucket) = Bucket::of(command, how) {
+            if revision < self.open_from {
+                return self.settled.entry(bucket).or_default().add(command, row);
+            }
             self.recent.push_back((revision, bucket, command));
             self.found.insert((bucket, command), row);
         }
@@ -100,6 +110,7 @@ impl Memory {
     }
 
     pub fn settle(&mut self, revision: u64) {
+        self.open_from = self.open_from.max(revision.saturating_add(1));
         while let Some((_, bucket, command)) = self.recent.pop_front_if(|(added, ..)| *added <= revision) {
             if let Some(row) = self.found.remove(&(bucket, command)) {
                 self.settled.entry(bucket).or_default().add(command, row);
@@ -116,22 +127,34 @@ impl Memory {
         }
     }
 
-    pub fn digest(&self, horizon: Timestamp, into: &mut Sha256) {
-        into.update("commands");
+    /// Writes what a command after `horizon` may find, settled or not.
+    pub fn encode(&self, horizon: Timestamp, out: &mut Out) -> io::Result<()> {
         let recent = self.found.keys().map(|(bucket, _)| *bucket);
-        let buckets: BTreeSet<Bucket> = self.settled.keys().copied().chain(recent).collect();
-        for bucket in buckets.into_iter().filter(|bucket| bucket.counts(horizon)) {
-            let settled = self.settled.get(&bucket).map(Commands::rows).unwrap_or_default();
-            let recent = self.found.iter().filter(|((of, _), _)| *of == bucket);
-            let recent = recent.map(|((_, command), row)| Row::new(*command, *row));
-            let rows: BTreeSet<Row> = settled.into_iter().chain(recent).collect();
-            for row in rows {
-                into.update(row.command);
-                into.update(row.request);
-                into.update(row.revision);
-            }
+        let mut buckets: BTreeSet<Bucket> = self.settled.keys().copied().chain(recent).collect();
+        buckets.retain(|bucket| bucket.counts(horizon));
+        out.put(&buckets.len())?;
+        for bucket in buckets {
+            let mut rows = self.settled.get(&bucket).map(Commands::rows).unwrap_or_default();
+            let first = (bucket, CommandId(uuid::Uuid::nil()));
+            let recent = self.found.range(first..).take_while(|((of, _), _)| *of == bucket);
+            rows.extend(recent.map(|((_, command), row)| Row::new(*command, *row)));
+            // Two sorted runs.
+            rows.sort();
+            out.put(&bucket)?;
+            out.put_rows(COMMANDS, rows.iter())?;
         }
-        self.timeless.digest(horizon, into);
+        self.timeless.encode(horizon, out)
+    }
+
+    /// A memory of which nothing can be taken back.
+    pub fn decode(bytes: &mut Bytes) -> Result<Memory, NotAState> {
+        let mut settled = BTreeMap::new();
+        for _ in 0..bytes.take::<usize>()? {
+            let bucket = bytes.take()?;
+            let sorted = bytes.take_rows::<Row, Vec<Row>>(COMMANDS)?.into_boxed_slice();
+            settled.insert(bucket, Commands { sorted, fresh: BTreeMap::new() });
+        }
+        Ok(Memory { settled, timeless: Timeless::decode(bytes)?, ..Memory::default() })
     }
 
     /// How many bytes the settled commands take, as far as it can be counted without the allocator.
@@ -176,12 +199,16 @@ impl Timeless {
         }
     }
 
-    fn digest(&self, horizon: Timestamp, into: &mut Sha256) {
-        for ((command, revision), (_, request)) in self.rows.iter().filter(|(_, (at, _))| *at >= horizon) {
-            into.update(command.0.as_bytes());
-            into.update(revision.to_be_bytes());
-            into.update(request);
-        }
+    fn encode(&self, horizon: Timestamp, out: &mut Out) -> io::Result<()> {
+        let rows: Vec<_> = self.rows.iter().filter(|(_, (at, _))| *at >= horizon).collect();
+        out.put_rows(TIMELESS, rows.into_iter())
+    }
+
+    fn decode(bytes: &mut Bytes) -> Result<Timeless, NotAState> {
+        let rows: BTreeMap<(CommandId, u64), (Timestamp, [u8; 10])> = bytes.take_rows(TIMELESS)?;
+        let mut order: Vec<_> = rows.keys().copied().collect();
+        order.sort_unstable_by_key(|(_, revision)| *revision);
+        Ok(Timeless { rows, order: order.into() })
     }
 
     fn bytes(&self) -> usize {
@@ -199,7 +226,7 @@ struct Commands {
     fresh: BTreeMap<CommandId, Remembered>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Row {
     command: [u8; 16],
     request: [u8; 10],

@@ -3,10 +3,11 @@
 use super::account::Gateway;
 use super::event::DecodeError;
 use super::ids::{CommandId, PersonId};
+use super::text::Text;
 use super::time::Timestamp;
 use crate::nouns::Event;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -53,7 +54,7 @@ impl Serialize for Actor {
 
 impl<'de> Deserialize<'de> for Actor {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        <std::borrow::Cow<'de, str>>::deserialize(from)?.parse().map_err(de::Error::custom)
+        from.deserialize_str(Text::new("an actor such as person:<uuid>", |text| text.parse().ok()))
     }
 }
 
@@ -85,11 +86,11 @@ impl Serialize for RequestHash {
 
 impl<'de> Deserialize<'de> for RequestHash {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        match u128::from_str_radix(&text, 16) {
-            Ok(number) if text.len() == 32 => Ok(RequestHash(number.to_be_bytes())),
-            _ => Err(de::Error::custom("not a request hash")),
-        }
+        let hash = |text: &str| {
+            let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+            Some(RequestHash(number.to_be_bytes()))
+        };
+        from.deserialize_str(Text::new("a request hash", hash))
     }
 }
 

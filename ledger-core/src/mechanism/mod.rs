@@ -13,5 +13,7 @@ pub mod metadata;
 pub mod money;
 pub mod rejection;
 pub mod state;
+pub mod stored;
 pub mod table;
+pub mod text;
 pub mod time;

@@ -1,14 +1,16 @@
 //! Money is integers: coins in thousandths, fiat in minor units, the asset always named.
 
+use super::text::text_or_parts;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// The largest amount, 2^53-1: exact in every JSON reader.
 pub const MAX_AMOUNT: i64 = (1 << 53) - 1;
 
 /// What an amount counts: a code and its number of decimals, written `COIN/3` or `INR/2`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Asset {
     code: [u8; 4],
     scale: u8,
@@ -92,17 +94,7 @@ impl FromStr for Asset {
     }
 }
 
-impl Serialize for Asset {
-    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Asset {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        <std::borrow::Cow<'de, str>>::deserialize(from)?.parse().map_err(de::Error::custom)
-    }
-}
+text_or_parts!(Asset, "an asset such as COIN/3");
 
 impl JsonSchema for Asset {
     fn schema_name() -> std::borrow::Cow<'static, str> {

@@ -9,11 +9,13 @@ use super::ids::{CommandId, JournalId};
 use super::memory::{Memory, Remembered};
 use super::metadata::{Actor, Metadata};
 use super::money::Asset;
+use super::stored::{Bytes, NotAState, Out};
 use super::time::Timestamp;
 use crate::nouns::{Rejection, Tables};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
+use std::io;
 
 /// For how long a client's idempotency key is good, in milliseconds of event time.
 pub const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -25,9 +27,11 @@ pub struct State {
     heads_before: VecDeque<(u64, Head)>,
     pub(crate) tables: Tables,
     commands: Memory,
+    /// Events at earlier revisions are final.
+    open_from: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
     pub journal: Option<JournalId>,
     /// The revision that the next event gets.
@@ -91,7 +95,9 @@ impl State {
 
     /// Keeps the head as it is before the event at `revision`, for undo.
     pub(crate) fn keep_head(&mut self, revision: u64) {
-        self.heads_before.push_back((revision, self.head));
+        if revision >= self.open_from {
+            self.heads_before.push_back((revision, self.head));
+        }
     }
 
     /// Takes back every event from revision `from` on. Possible down to the last settled one.
@@ -103,9 +109,10 @@ impl State {
         }
     }
 
-    /// Makes the events up to and including `revision` final: they cannot be taken back, and what
-    /// was kept for it is let go.
+    /// Makes the events up to and including `revision` final: they cannot be taken back, and what was kept for it is
+    /// let go. For those that are still to come nothing is kept: a replay says so before it begins.
     pub fn settle(&mut self, revision: u64) {
+        self.open_from = self.open_from.max(revision.saturating_add(1));
         self.tables.settle(revision);
         self.commands.settle(revision);
         while self.heads_before.front().is_some_and(|(changed, _)| *changed <= revision) {
@@ -165,10 +172,47 @@ impl State {
 
     /// A hash over everything that decides: equal journals give equal hashes.
     pub fn hash(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(serde_json::to_vec(&self.head).expect("a head holds integers and ids only"));
-        self.tables.digest(&mut digest);
-        self.commands.digest(self.head.at.plus_ms(-KEY_LIFE_MS), &mut digest);
-        digest.finalize().into()
+        let mut digest = Digesting(Sha256::new());
+        self.encode(&mut digest).expect("a hash takes all bytes");
+        digest.0.finalize().into()
+    }
+
+    /// Writes everything that decides: equal journals give equal bytes, and [`State::hash`] is the SHA-256 of them.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn encode(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        let mut out = Out::new(to);
+        out.put(&self.head)?;
+        self.tables.encode(&mut out)?;
+        self.commands.encode(self.head.at.plus_ms(-KEY_LIFE_MS), &mut out)?;
+        out.finish()
+    }
+
+    /// The state that [`State::encode`] wrote, with all its events settled.
+    ///
+    /// # Errors
+    /// When the bytes are not those of a state of this [`super::stored::STATE_VERSION`].
+    pub fn decode(bytes: &[u8]) -> Result<State, NotAState> {
+        let mut bytes = Bytes::new(bytes);
+        let head = bytes.take()?;
+        let tables = Tables::decode(&mut bytes)?;
+        let commands = Memory::decode(&mut bytes)?;
+        bytes.end()?;
+        Ok(State { head, tables, commands, ..State::default() })
+    }
+}
+
+/// A hash as something that can be written to.
+struct Digesting(Sha256);
+
+impl io::Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -1,22 +1,26 @@
 //! A map that can take back its last changes.
 
+use super::stored::{Bytes, NotAState, Out};
 use crate::Timestamp;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::ops::RangeInclusive;
 
-/// An ordered map that remembers, for each change since the last [`Table::settle`], what stood there
-/// before, under the revision of the event that made the change.
+/// An ordered map that remembers, for each change that is not settled, what stood there before, under the revision
+/// of the event that made the change.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
     rows: BTreeMap<K, V>,
     before: VecDeque<(u64, K, Option<V>)>,
+    /// Changes at earlier revisions are final.
+    open_from: u64,
 }
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Table { rows: BTreeMap::new(), before: VecDeque::new() }
+        Table { rows: BTreeMap::new(), before: VecDeque::new(), open_from: 0 }
     }
 }
 
@@ -27,11 +31,14 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
 
     /// Sets or (`None`) removes a row, in the name of the event at `revision`.
     pub fn set(&mut self, revision: u64, key: K, value: Option<V>) {
+        let kept = (revision >= self.open_from).then(|| key.clone());
         let old = match value {
-            Some(value) => self.rows.insert(key.clone(), value),
+            Some(value) => self.rows.insert(key, value),
             None => self.rows.remove(&key),
         };
-        self.before.push_back((revision, key, old));
+        if let Some(key) = kept {
+            self.before.push_back((revision, key, old));
+        }
     }
 
     /// Changes a row that is there, in the name of the event at `revision`.
@@ -40,7 +47,9 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
     /// When there is no such row: an event speaks of something that never came into being.
     pub fn edit(&mut self, revision: u64, key: &K, edit: impl FnOnce(&mut V)) {
         let row = self.rows.get_mut(key).expect("an event changes only rows that earlier events made");
-        self.before.push_back((revision, key.clone(), Some(row.clone())));
+        if revision >= self.open_from {
+            self.before.push_back((revision, key.clone(), Some(row.clone())));
+        }
         edit(row);
     }
 
@@ -54,8 +63,9 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
         }
     }
 
-    /// Makes every change up to and including `revision` final.
+    /// Makes every change up to and including `revision` final, those too that are still to come.
     pub fn settle(&mut self, revision: u64) {
+        self.open_from = self.open_from.max(revision.saturating_add(1));
         while self.before.front().is_some_and(|(changed, ..)| *changed <= revision) {
             self.before.pop_front();
         }
@@ -81,14 +91,15 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
         self.before.iter().map(bytes).sum()
     }
 
-    /// Adds the rows to a hash of the state.
-    pub fn digest(&self, name: &str, into: &mut Sha256) {
-        into.update(name.as_bytes());
-        for row in &self.rows {
-            let bytes = serde_json::to_vec(&row).expect("rows hold strings, integers and lists only");
-            into.update((bytes.len() as u64).to_be_bytes());
-            into.update(bytes);
-        }
+    pub fn encode(&self, name: &str, out: &mut Out) -> io::Result<()> {
+        out.put_rows(name, self.rows.iter())
+    }
+}
+
+impl<K: Ord + DeserializeOwned, V: DeserializeOwned> Table<K, V> {
+    /// A table of which nothing can be taken back.
+    pub fn decode(name: &'static str, bytes: &mut Bytes) -> Result<Table<K, V>, NotAState> {
+        Ok(Table { rows: bytes.take_rows(name)?, ..Table::default() })
     }
 }
 
@@ -126,5 +137,12 @@ mod tests {
         table.settle(2);
         table.undo_from(0);
         assert_eq!(rows(&table), [(7, "other")]);
+        table.settle(4);
+        table.set(4, 7, Some("final as soon as it is there"));
+        table.edit(4, &7, |row| *row = "so too");
+        assert_eq!(table.undo_bytes(), 0);
+        table.set(5, 7, None);
+        table.undo_from(0);
+        assert_eq!(rows(&table), [(7, "so too")]);
     }
 }

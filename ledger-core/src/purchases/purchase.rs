@@ -2,7 +2,7 @@
 
 use crate::mechanism::event::Change;
 use crate::{Asset, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// How long after it was opened an unpaid purchase can still be captured: longer than the longest time after which
@@ -14,7 +14,7 @@ pub(super) const UNPAID_STAYS_MS: i64 = 45 * DAY_MS;
 pub(super) const CAPTURED_STAYS_MS: i64 = 550 * DAY_MS;
 
 /// A purchase and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purchase {
     pub user: PersonId,
     pub gateway: Gateway,
@@ -30,7 +30,7 @@ pub struct Purchase {
     pub leaves_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
     pub lot: LotId,
     pub bonus_lot: Option<LotId>,

@@ -81,7 +81,7 @@ events! {
 }
 
 /// An open case in suspense.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuspenseCase {
     pub gateway: Gateway,
     pub direction: MoneyDirection,
@@ -91,14 +91,14 @@ pub struct SuspenseCase {
 }
 
 /// A payment that the gateway has told of, and the purchase whose coins it bought, if any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Payment {
     pub purchase: Option<PurchaseId>,
     pub revision: u64,
 }
 
 /// A refund that came before the capture of its payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EarlyRefund {
     pub refund_ref: String,
     pub amount_minor: i64,

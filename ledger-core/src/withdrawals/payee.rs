@@ -18,6 +18,15 @@ pub enum Payee {
     },
 }
 
+/// The payee as a row of the state has it. The JSON of [`Payee`] names its kind in a field, which only formats that
+/// describe themselves can read.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Payee")]
+pub(super) enum Stored {
+    Host { person: PersonId },
+    Agency { agency: AgencyId, owner: PersonId },
+}
+
 impl Payee {
     /// The person whose money it is: nobody decides on their own.
     pub fn person(self) -> PersonId {

@@ -5,9 +5,9 @@ use crate::mechanism::event::Change;
 use crate::state::KEY_LIFE_MS;
 use crate::{Asset, State, Timestamp, WithdrawalId};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WithdrawalStatus {
     Requested,
@@ -18,10 +18,12 @@ pub enum WithdrawalStatus {
     Failed,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
+    #[serde(with = "super::payee::Stored")]
     pub payee: Payee,
     pub coins_milli: i64,
+    #[serde(with = "rust_decimal::serde::str")]
     pub rate: Decimal,
     pub payout_minor: i64,
     pub payout_asset: Asset,

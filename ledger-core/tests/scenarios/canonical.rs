@@ -7,8 +7,15 @@ use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use serde_json::{Map, Value};
 
-/// A story in which everything happens that can: one event of each type, in the types' order.
+/// One event of each type, in the types' order.
 pub fn every_event() -> Vec<Recorded> {
+    let world = everything();
+    let first_of = |kind| world.journal.iter().find(|it| it.event.kind() == kind).cloned();
+    Event::KINDS.iter().map(|kind| first_of(*kind).unwrap_or_else(|| panic!("{kind} happens"))).collect()
+}
+
+/// A story in which everything happens that can.
+pub fn everything() -> World {
     let mut world = World::new();
     world.policy.payout_rate = "0.45".parse().expect("a rate");
     world.given(plan(100_000, 20_000, Some(2_592_000)));
@@ -45,8 +52,14 @@ pub fn every_event() -> Vec<Recorded> {
     for number in 0..257 {
         world.bonus(1_000, Some(1_000 + number / 2));
     }
-    let first_of = |kind| world.journal.iter().find(|it| it.event.kind() == kind).cloned();
-    Event::KINDS.iter().map(|kind| first_of(*kind).unwrap_or_else(|| panic!("{kind} happens"))).collect()
+    // What no event is named for: free seconds that were used, earnings that wait, a refund that waits for its payment.
+    (world.policy.free_seconds, world.policy.earnings_hold_seconds) = (7, 30);
+    world.given(start_as(OTHER_CALL, USER, HOST, 10_000));
+    world.now = world.now.plus_ms(8_000);
+    world.given(Command::from(EndCall { call: OTHER_CALL, by: Ending::Participant(USER) }));
+    world.given(gift(USER, HOST, None, 5_000));
+    world.given(refund_of("pay_Nb5", "rfnd_Nb6", 1_000));
+    world
 }
 
 #[test]

@@ -22,5 +22,6 @@ mod purchases;
 mod refunds;
 mod rejections;
 mod returned;
+mod snapshots;
 mod withdrawals;
 mod world;

@@ -23,7 +23,7 @@ fn busy() -> World {
 }
 
 /// Plays a story; every accepted command leaves the books sound ([`World::send`] checks it).
-fn play(steps: &[Step]) -> World {
+pub fn play(steps: &[Step]) -> World {
     let mut world = busy();
     for step in steps {
         let command = step.command(&mut world);
@@ -33,7 +33,7 @@ fn play(steps: &[Step]) -> World {
     world
 }
 
-fn replay(journal: &[Recorded]) -> State {
+pub fn replay(journal: &[Recorded]) -> State {
     let mut state = State::new();
     for it in journal {
         let metadata = it.metadata.encode();

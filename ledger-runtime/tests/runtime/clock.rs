@@ -112,7 +112,7 @@ async fn time_stands_still_for_a_small_step_back_and_a_large_one_is_told() {
 
 async fn open_at(store: Arc<dyn EventStore>, ms: i64, confirmed: bool) -> Result<(), OpenError> {
     let (_hand, clock) = Clock::manual(START.plus_ms(ms));
-    let opening = Opening { new_journal: JOURNAL, clock_is_confirmed: confirmed };
+    let opening = Opening { new_journal: JOURNAL, clock_is_confirmed: confirmed, snapshots: None };
     let (ledger, task) = Ledger::open_with(store, clock, opening, |_, _| {}).await?;
     drop(ledger);
     soon(task).await.expect("ends");

@@ -8,5 +8,6 @@ mod nodes;
 mod rig;
 mod room;
 mod simulation;
+mod snapshots;
 mod stories;
 mod world;
