@@ -77,7 +77,7 @@ pub const ALERTS: [&str; 29] = [
 ];
 
 /// All of them, in the order of the operators' page.
-pub const METRICS: [Metric; 40] = [
+pub const METRICS: [Metric; 41] = [
     metric(
         "muneem_build_info",
         Gauge,
@@ -195,6 +195,12 @@ pub const METRICS: [Metric; 40] = [
         &[("state", &Status::NAMES)],
     ),
     metric("muneem_ledger_revision", Gauge, "The revision of the journal's last event.", &[]),
+    metric(
+        "muneem_snapshot_revision",
+        Gauge,
+        "The revision of the last snapshot that this server has made or begun with.",
+        &[],
+    ),
     metric("muneem_ledger_events_total", Counter, "Events that this server has seen become durable.", &[]),
     metric("muneem_ledger_batches_total", Counter, "Batches that this server has seen become durable.", &[]),
     metric(

@@ -4,7 +4,7 @@
 //! tables and rejections. Adding a noun is its folder, its line in `lib.rs`, and its name here.
 
 use crate::mechanism::decide::{Context, Decide};
-use crate::mechanism::event::{Change, DecodeError, Happened, LotMove};
+use crate::mechanism::event::{Change, DecodeError, Happened, LotMove, text_of};
 use crate::mechanism::rejection::rejections;
 use crate::mechanism::stored::{Bytes, NotAState, Out};
 use crate::mechanism::table::Table;
@@ -90,10 +90,11 @@ macro_rules! assemble {
 
             /// Reads a recorded event of version 1.
             pub fn decode(kind: &str, data: &[u8]) -> Result<Event, DecodeError> {
+                let text = text_of(kind, data)?;
                 let fault = |fault: serde_json::Error| DecodeError::Malformed(kind.to_owned(), fault.to_string());
                 match kind {
                     $($(crate::$noun::$event::KIND => {
-                        serde_json::from_slice(data).map(Event::$event).map_err(fault)
+                        serde_json::from_str(text).map(Event::$event).map_err(fault)
                     })*)*
                     _ => Err(DecodeError::UnknownKind(kind.to_owned())),
                 }

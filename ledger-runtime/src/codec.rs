@@ -2,7 +2,7 @@
 
 use event_store::{EventStore, NewEvent, ReadError, RecordedEvent};
 use ledger_core::event::DecodeError;
-use ledger_core::{Event, JournalId, Recorded};
+use ledger_core::{Before, Event, JournalId, Recorded};
 use uuid::Uuid;
 
 /// Why the journal cannot be read on.
@@ -24,8 +24,17 @@ pub enum JournalError {
 }
 
 pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, JournalError> {
-    Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)
-        .map_err(|fault| JournalError::Decode { revision: event.revision, fault })
+    decode_after(&mut None, event)
+}
+
+/// The same, for events in their order: what `before` holds of one makes the next of its unit cheap.
+pub(crate) fn decode_after(
+    before: &mut Option<Before>,
+    event: &RecordedEvent,
+) -> Result<Recorded, JournalError> {
+    let RecordedEvent { revision, id, kind, data, metadata } = event;
+    Recorded::decode_after(before, *revision, *id, kind, data, metadata)
+        .map_err(|fault| JournalError::Decode { revision: *revision, fault })
 }
 
 pub(crate) fn encode(recorded: &Recorded) -> NewEvent {

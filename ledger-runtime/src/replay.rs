@@ -1,6 +1,6 @@
 //! From an empty state, or an older one, to the journal's end.
 
-use crate::codec::{JournalError, decode};
+use crate::codec::{JournalError, decode, decode_after};
 use crate::published::Published;
 use chrono::{DateTime, Utc};
 use event_store::{EventStore, ReadError, RecordedEvent};
@@ -93,12 +93,12 @@ fn read_ahead(store: Arc<dyn EventStore>, mut next: u64, end: u64) -> mpsc::Rece
 }
 
 fn decode_page(read: Result<Vec<RecordedEvent>, JournalError>) -> Page {
-    let mut page = Page::default();
+    let (mut page, mut before) = (Page::default(), None);
     match read {
         Ok(events) => {
             page.events.reserve_exact(events.len());
             for event in &events {
-                match decode(event) {
+                match decode_after(&mut before, event) {
                     Ok(event) => page.events.push(event),
                     Err(fault) => {
                         page.fault = Some(fault);

@@ -36,6 +36,8 @@ const HEADER_BYTES: usize = 80;
 const EXTENSION: &str = "snapshot";
 /// The one file that a snapshot is written to before it gets its name, so that crashes leave no more than one.
 const UNFINISHED: &str = "unfinished";
+/// Bytes that stay free on the disk.
+const ROOM_LEFT: u64 = 256 * 1024 * 1024;
 /// Bytes that are written at once.
 const BUFFER: usize = 1024 * 1024;
 
@@ -172,6 +174,7 @@ impl Snapshots {
         // Another server may have the same folder.
         file.try_lock()?;
         file.set_len(0)?;
+        self.check_room()?;
         let written = write_to(&file, header, state);
         let named = written.and_then(|()| {
             std::fs::rename(&path, self.path(header.revision))?;
@@ -183,6 +186,18 @@ impl Snapshots {
         }
         named?;
         self.keep_two(header.revision)
+    }
+
+    /// Leaves the journal its room, where it is on the same disk.
+    fn check_room(&self) -> io::Result<()> {
+        let disk = rustix::fs::statvfs(&self.folder)?;
+        let newest =
+            newest_first(&self.folder)?.first().map(|revision| std::fs::metadata(self.path(*revision)));
+        let needed = newest.transpose()?.map_or(0, |newest| newest.len()).saturating_mul(2);
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < needed.saturating_add(ROOM_LEFT) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is nearly full"));
+        }
+        Ok(())
     }
 
     /// Removes all but the one at `revision` and the one before it. One that lies beyond belongs to another journal.

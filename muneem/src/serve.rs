@@ -13,7 +13,7 @@ use event_store::EventStore;
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
-use ledger_runtime::{Clock, ExecuteError, Ledger, Metering, OpenError, Opening, Status};
+use ledger_runtime::{Clock, ExecuteError, Ledger, Metering, OpenError, Opening, Snapshots, Status};
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::{App, Nodes, Parts};
 use platform::duty::Duty;
@@ -162,6 +162,9 @@ impl Server {
         if let Some(recorder) = recorder.clone() {
             workers.start(metrics_worker(recorder));
         }
+        if let Some(snapshots) = config.snapshots() {
+            workers.start(snapshot_worker(snapshots, ledger.clone()));
+        }
         workers.start(room::watch(config.store().folder().map(Into::into)));
         let disk = config.store().folder().map_or(config.data_dir.clone(), Into::into);
         let metrics = recorder.map(|recorder| Metrics::new(recorder, disk));
@@ -303,6 +306,24 @@ fn metrics_worker(recorder: PrometheusHandle) -> Worker {
     })
 }
 
+/// Makes snapshots, so that the next start is short.
+fn snapshot_worker(snapshots: Snapshots, ledger: Ledger) -> Worker {
+    if let Some(revision) = ledger.opened_from() {
+        show_snapshot(revision);
+    }
+    Worker::new("snapshots", move || {
+        let (snapshots, ledger) = (snapshots.clone(), ledger.clone());
+        async move {
+            snapshots.keep(ledger, show_snapshot).await;
+            Ok(())
+        }
+    })
+}
+
+fn show_snapshot(revision: u64) {
+    metrics::gauge!("muneem_snapshot_revision").set(revision as f64);
+}
+
 /// Returns once `stopping` is cancelled and the sockets are closed.
 fn fan_out_worker(gateway: Gateway, stopping: CancellationToken) -> Worker {
     Worker::new("fan_out", move || {
@@ -426,6 +447,7 @@ async fn open_ledger(
         new_journal: JournalId(platform::entropy::uuid_v7()),
         // A developer's machine is often away for weeks. The date makes a forgotten setting harmless.
         clock_is_confirmed: config.mode == Mode::Development || config.clock_confirmed == Some(today),
+        snapshots: config.snapshots(),
     };
     let opened = Ledger::open_with(store, Clock::System, opening, |done, total| bar.show(done, total)).await;
     bar.end();

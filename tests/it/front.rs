@@ -56,7 +56,8 @@ async fn words_that_a_client_makes_up_are_no_labels_and_a_ready_server_names_not
     let metrics = metrics.as_str().expect("text");
     assert!(metrics.contains(r#"method="other",route="none""#), "{metrics}");
     assert!(!metrics.contains("MADEUP") && !metrics.contains("/made/up"), "{metrics}");
-    for worker in ["calls", "disk_watch", "fan_out", "projector", "ring_sweep", "webhook_inbox"] {
+    for worker in ["calls", "disk_watch", "fan_out", "projector", "ring_sweep", "snapshots", "webhook_inbox"]
+    {
         assert!(
             metrics.contains(&format!("muneem_worker_up{{worker=\"{worker}\"}} 1")),
             "{worker}: {metrics}"

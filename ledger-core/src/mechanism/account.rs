@@ -156,21 +156,22 @@ impl FromStr for Account {
 
     fn from_str(text: &str) -> Result<Self, BadAccount> {
         let bad = || BadAccount(text.to_owned());
-        let parts: Vec<&str> = text.split(':').collect();
-        let account = match parts[..] {
-            ["user", id, "purchased"] => Account::UserPurchased(id.parse().map_err(|_| bad())?),
-            ["user", id, "bonus"] => Account::UserBonus(id.parse().map_err(|_| bad())?),
-            ["host", id, "earnings"] => Account::HostEarnings(id.parse().map_err(|_| bad())?),
-            ["agency", id, "earnings"] => Account::AgencyEarnings(id.parse().map_err(|_| bad())?),
-            ["withdrawal", id, "held"] => Account::WithdrawalHeld(id.parse().map_err(|_| bad())?),
-            ["platform", "revenue"] => Account::PlatformRevenue,
-            ["platform", "promotions"] => Account::PlatformPromotions,
-            ["platform", "adjustments"] => Account::PlatformAdjustments,
-            ["platform", "bank"] => Account::PlatformBank,
-            ["clearing", "charges"] => Account::ClearingCharges,
-            ["exchange", "coins"] => Account::ExchangeCoins,
-            ["gateway", name] => Account::Gateway(Gateway::from_name(name).ok_or_else(bad)?),
-            ["suspense", name] => Account::Suspense(Gateway::from_name(name).ok_or_else(bad)?),
+        let (class, rest) = text.split_once(':').ok_or_else(bad)?;
+        let owned = rest.rsplit_once(':').filter(|(id, _)| !id.contains(':'));
+        let account = match (class, owned) {
+            ("user", Some((id, "purchased"))) => Account::UserPurchased(id.parse().map_err(|_| bad())?),
+            ("user", Some((id, "bonus"))) => Account::UserBonus(id.parse().map_err(|_| bad())?),
+            ("host", Some((id, "earnings"))) => Account::HostEarnings(id.parse().map_err(|_| bad())?),
+            ("agency", Some((id, "earnings"))) => Account::AgencyEarnings(id.parse().map_err(|_| bad())?),
+            ("withdrawal", Some((id, "held"))) => Account::WithdrawalHeld(id.parse().map_err(|_| bad())?),
+            ("platform", None) if rest == "revenue" => Account::PlatformRevenue,
+            ("platform", None) if rest == "promotions" => Account::PlatformPromotions,
+            ("platform", None) if rest == "adjustments" => Account::PlatformAdjustments,
+            ("platform", None) if rest == "bank" => Account::PlatformBank,
+            ("clearing", None) if rest == "charges" => Account::ClearingCharges,
+            ("exchange", None) if rest == "coins" => Account::ExchangeCoins,
+            ("gateway", None) => Account::Gateway(Gateway::from_name(rest).ok_or_else(bad)?),
+            ("suspense", None) => Account::Suspense(Gateway::from_name(rest).ok_or_else(bad)?),
             _ => return Err(bad()),
         };
         // An account is written in one way; any spelling of its UUID is read.

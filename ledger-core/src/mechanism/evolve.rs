@@ -6,7 +6,6 @@ use super::metadata::Recorded;
 use super::money::{Asset, MAX_AMOUNT};
 use super::state::State;
 use crate::nouns::Event;
-use std::collections::BTreeMap;
 
 /// Brings `state` one event further.
 ///
@@ -57,13 +56,18 @@ pub(crate) fn assert_balanced(postings: &[Posting]) {
 /// # Panics
 /// When an event moves other amounts between lots than its postings move between the accounts of users.
 pub(crate) fn assert_lots_match(event: &Event) {
-    let mut open: BTreeMap<Account, i128> = BTreeMap::new();
+    // A handful at the most: an event moves coins of one or two people.
+    let mut open: Vec<(Account, i128)> = Vec::new();
+    let mut add = |account: Account, amount: i64| match open.iter_mut().find(|(of, _)| *of == account) {
+        Some((_, sum)) => *sum += i128::from(amount),
+        None => open.push((account, i128::from(amount))),
+    };
     let users = |account: &Account| matches!(account, Account::UserPurchased(_) | Account::UserBonus(_));
     for posting in event.postings().iter().filter(|it| users(&it.account)) {
-        *open.entry(posting.account).or_default() += i128::from(posting.amount);
+        add(posting.account, posting.amount);
     }
     for it in event.lots() {
-        *open.entry(it.account).or_default() += i128::from(it.amount_milli);
+        add(it.account, it.amount_milli);
     }
     for (account, left) in open {
         assert_eq!(left, 0, "the lots that {} names hold what it posts to {account}", event.kind());

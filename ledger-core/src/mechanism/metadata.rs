@@ -1,7 +1,7 @@
 //! What is known of each event beside what happened: who, when, by which command.
 
 use super::account::Gateway;
-use super::event::DecodeError;
+use super::event::{DecodeError, text_of};
 use super::ids::{CommandId, PersonId};
 use super::text::Text;
 use super::time::Timestamp;
@@ -87,8 +87,9 @@ impl Serialize for RequestHash {
 impl<'de> Deserialize<'de> for RequestHash {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let hash = |text: &str| {
-            let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
-            Some(RequestHash(number.to_be_bytes()))
+            // As long as a UUID without hyphens, and read like one.
+            let bytes = Uuid::try_parse(text).ok().filter(|_| text.len() == 32)?;
+            Some(RequestHash(bytes.into_bytes()))
         };
         from.deserialize_str(Text::new("a request hash", hash))
     }
@@ -136,12 +137,56 @@ impl Metadata {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Metadata, DecodeError> {
-        serde_json::from_slice(bytes)
-            .map_err(|fault| DecodeError::Malformed("Metadata".to_owned(), fault.to_string()))
+        const KIND: &str = "Metadata";
+        serde_json::from_str(text_of(KIND, bytes)?)
+            .map_err(|fault| DecodeError::Malformed(KIND.to_owned(), fault.to_string()))
+    }
+
+    /// As [`Metadata::decode`], where `before` holds the metadata of the event before: those of one unit differ in the
+    /// index alone, so the rest need not be read again.
+    pub fn decode_after(before: &mut Option<Before>, bytes: &[u8]) -> Result<Metadata, DecodeError> {
+        if let Some(metadata) = before.as_ref().and_then(|before| before.next(bytes)) {
+            return Ok(metadata);
+        }
+        let metadata = Metadata::decode(bytes)?;
+        *before = Before::of(&metadata, bytes);
+        Ok(metadata)
     }
 
     pub fn closes_unit(&self) -> bool {
         self.index + 1 == self.count
+    }
+}
+
+/// The metadata of an event that others of its unit follow, and its bytes around the index.
+#[derive(Clone, Debug)]
+pub struct Before {
+    metadata: Metadata,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Before {
+    /// `None` where no event of the unit follows, or the bytes are written in another way than ours.
+    fn of(metadata: &Metadata, bytes: &[u8]) -> Option<Before> {
+        const NAME: &[u8] = b"\"index\":";
+        if metadata.closes_unit() {
+            return None;
+        }
+        let mut places = bytes.windows(NAME.len()).enumerate().filter(|(_, part)| *part == NAME);
+        let ((place, _), None) = (places.next()?, places.next()) else { return None };
+        let (head, rest) = bytes.split_at(place + NAME.len());
+        let tail = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        Some(Before { metadata: metadata.clone(), head: head.to_vec(), tail: rest[tail..].to_vec() })
+    }
+
+    fn next(&self, bytes: &[u8]) -> Option<Metadata> {
+        let index = bytes.strip_prefix(&self.head[..])?.strip_suffix(&self.tail[..])?;
+        // JSON has no other way to write these; all else is read as a whole.
+        let is_number =
+            index.iter().all(u8::is_ascii_digit) && (index.len() == 1 || index.first() != Some(&b'0'));
+        let index = std::str::from_utf8(index).ok().filter(|_| is_number)?.parse().ok()?;
+        Some(Metadata { index, ..self.metadata.clone() })
     }
 }
 
@@ -163,10 +208,22 @@ impl Recorded {
         data: &[u8],
         metadata: &[u8],
     ) -> Result<Recorded, DecodeError> {
+        Recorded::decode_after(&mut None, revision, event_id, kind, data, metadata)
+    }
+
+    /// As [`Recorded::decode`], for events in their order: see [`Metadata::decode_after`].
+    pub fn decode_after(
+        before: &mut Option<Before>,
+        revision: u64,
+        event_id: Uuid,
+        kind: &str,
+        data: &[u8],
+        metadata: &[u8],
+    ) -> Result<Recorded, DecodeError> {
         Ok(Recorded {
             revision,
             event_id,
-            metadata: Metadata::decode(metadata)?,
+            metadata: Metadata::decode_after(before, metadata)?,
             event: Event::decode(kind, data)?,
         })
     }

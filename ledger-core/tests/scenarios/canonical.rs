@@ -74,6 +74,25 @@ fn every_event_and_its_metadata_read_back_as_they_were() {
     }
 }
 
+#[test]
+fn metadata_read_after_those_of_the_event_before_are_what_they_are_by_themselves() {
+    let mut before = None;
+    for it in everything().journal {
+        let bytes = it.metadata.encode();
+        assert_eq!(Metadata::decode_after(&mut before, &bytes), Ok(it.metadata.clone()), "{}", it.revision);
+        let text = String::from_utf8(bytes).expect("a text");
+        let index = format!("\"index\":{},", it.metadata.index);
+        for odd in ["\"index\":,", "\"index\":00,", "\"index\":-1,", "\"index\":4294967296,", "\"index\":1 ,"]
+        {
+            let odd = text.replace(&index, odd);
+            let alone = Metadata::decode(odd.as_bytes());
+            assert_eq!(Metadata::decode_after(&mut before.clone(), odd.as_bytes()), alone, "{odd}");
+        }
+        let other = text.replace("\"actor\":\"", "\"actor\":\"nobody");
+        assert!(Metadata::decode_after(&mut before.clone(), other.as_bytes()).is_err(), "{other}");
+    }
+}
+
 fn object(bytes: &[u8]) -> Map<String, Value> {
     serde_json::from_slice(bytes).expect("an object")
 }

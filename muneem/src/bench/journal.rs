@@ -11,6 +11,7 @@ use ledger_core::{
     Account, Actor, AgencyId, Asset, CallId, Command, Decision, Envelope, Event, Gateway, GiftId, JournalId,
     Key, PersonId, PlanId, Policy, State, Timestamp, decide, evolve,
 };
+use std::ops::Range;
 use uuid::Uuid;
 
 const BEGINNING: Timestamp = Timestamp(1_772_409_590_000);
@@ -87,6 +88,22 @@ impl Busy {
             give(PostAdjustment { account, amount_milli: 1 << 42, reason, note: None }.into())?;
         }
         Ok((busy, events))
+    }
+
+    /// Coins for so many more people, who hold them.
+    ///
+    /// # Errors
+    /// When the ledger refuses a command.
+    fn wallets(&mut self, numbers: Range<u64>) -> anyhow::Result<Vec<NewEvent>> {
+        let mut events = Vec::new();
+        for number in numbers {
+            let (account, reason) = (Account::UserPurchased(user(USERS + number)), "goodwill".to_owned());
+            self.give(
+                PostAdjustment { account, amount_milli: 1_000, reason, note: None }.into(),
+                &mut events,
+            )?;
+        }
+        Ok(events)
     }
 
     /// The events of the next ten seconds: each running call is charged an increment, gifts are sent, coins are
@@ -186,9 +203,22 @@ impl Busy {
 /// # Errors
 /// When the store or the ledger refuses.
 pub async fn fill(store: &dyn EventStore, at_least: usize) -> anyhow::Result<u64> {
+    fill_with(store, 0, at_least).await
+}
+
+/// The same, in which so many people more have coins.
+///
+/// # Errors
+/// As [`fill`].
+pub async fn fill_with(store: &dyn EventStore, wallets: u64, at_least: usize) -> anyhow::Result<u64> {
     let (mut busy, mut waiting) = Busy::open()?;
-    let (mut expected, mut done) = (None, 0);
+    let (mut expected, mut done, mut given) = (None, 0, 0);
     loop {
+        if given < wallets {
+            let next = wallets.min(given + BATCH_EVENTS as u64);
+            waiting.append(&mut busy.wallets(given..next)?);
+            given = next;
+        }
         while waiting.len() < BATCH_EVENTS && done + waiting.len() < at_least {
             waiting.append(&mut busy.round()?);
         }

@@ -10,6 +10,7 @@ mod load;
 mod nodes;
 mod project;
 mod rebuild;
+mod replay;
 mod sockets;
 pub(crate) mod table;
 mod verify;
@@ -46,6 +47,8 @@ enum What {
     Nodes(nodes::NodesOptions),
     /// A rebuild of the read models, beside a plain COPY of the same rows into the same tables.
     Rebuild(books::JournalOptions),
+    /// A start: the replay of a whole journal, and one that begins with a snapshot. Needs no database.
+    Replay(replay::ReplayOptions),
     /// Verification of the read models, beside a replay of the same journal.
     Verify(books::JournalOptions),
 }
@@ -80,6 +83,7 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Project(options) => project::run(config, options).await?,
         What::Nodes(options) => nodes::run(config, options).await?,
         What::Rebuild(options) => rebuild::run(config, options).await?,
+        What::Replay(options) => replay::run(options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use axum::http::HeaderValue;
 use chrono::NaiveDate;
 use event_store::StoreAddress;
+use ledger_runtime::Snapshots;
 use platform::client_address::TrustedProxies;
 use platform::identity::OtpConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -45,6 +46,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the journal is, if not in the embedded store of the data folder.
     pub store: Option<StoreAddress>,
+    /// How many events there are between two snapshots of the state; 0 for none, and none is used then.
+    pub snapshot_every: u32,
     /// What this node does, where several share a store.
     pub roles: Roles,
     /// The address at which the operator's commands reach the server.
@@ -120,6 +123,7 @@ impl Default for Config {
             redis_url: unset(),
             data_dir: PathBuf::from("data"),
             store: None,
+            snapshot_every: 1_000_000,
             roles: Roles::ALL,
             url: "http://127.0.0.1:8080".to_owned(),
             redis_prefix: "muneem:".to_owned(),
@@ -191,6 +195,12 @@ impl Config {
             [one] => bail!("{one}"),
             many => bail!("{} settings are no good:\n  {}", many.len(), many.join("\n  ")),
         }
+    }
+
+    /// The snapshots of the state, in the data folder, wherever the journal is.
+    pub fn snapshots(&self) -> Option<Snapshots> {
+        let folder = self.data_dir.join("snapshots");
+        (self.snapshot_every > 0).then(|| Snapshots::new(folder, self.snapshot_every.into()))
     }
 
     /// The bounds of the WebSocket gateway.

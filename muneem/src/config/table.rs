@@ -26,7 +26,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 40] = [
+pub const SETTINGS: [Setting; 41] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -45,6 +45,7 @@ pub const SETTINGS: [Setting; 40] = [
     secret("store", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
         put(&mut it.store, store(text).map(Some))
     }),
+    open("snapshot_every", "1000000", |it, text| put(&mut it.snapshot_every, number(text, 0, 1_000_000_000))),
     open("roles", "api,gateway,projector,metering", |it, text| {
         put(&mut it.roles, text.parse().map_err(anyhow::Error::msg))
     }),
