@@ -28,7 +28,9 @@ fn read_back(state: &State) -> State {
 }
 
 /// Everything that can be asked from outside of the state as a whole.
-fn told(state: &State) -> ([u8; 32], Option<u64>, Vec<(&'static str, usize)>, Vec<(Account, Asset, i64)>) {
+type Told = ([u8; 32], Option<u64>, Vec<(&'static str, usize)>, Vec<(Account, Asset, i64)>);
+
+fn told(state: &State) -> Told {
     (state.hash(), state.revision(), state.rows(), state.balances())
 }
 
