@@ -90,11 +90,11 @@ class Promises(unittest.TestCase):
                 first = NODES["api-1"]
                 self.assertEqual(alike, dict(first, environment=dict(first["environment"], MUNEEM_ROLES="")))
 
-    def test_a_node_can_write_nowhere_and_begins_when_what_it_needs_is_there(self):
+    def test_a_node_can_write_its_snapshots_alone_and_begins_when_what_it_needs_is_there(self):
         for name, service in NODES.items():
             with self.subTest(name):
                 self.assertTrue(service["read_only"])
-                self.assertNotIn("volumes", service)
+                self.assertEqual(service["volumes"], ["snapshots:/var/lib/muneem"])
                 self.assertEqual(service["cap_drop"], ["ALL"])
                 self.assertEqual({it["condition"] for it in service["depends_on"].values()}, {"service_healthy"})
                 optional = [name for name, it in service["depends_on"].items() if not it.get("required", True)]
