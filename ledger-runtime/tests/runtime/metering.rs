@@ -506,3 +506,22 @@ async fn bonus_coins_that_come_back_to_a_lot_expire_with_it() {
     story.sees("60000 expired: 500").await;
     story.sees("60000 expired: 500").await;
 }
+
+#[tokio::test]
+async fn a_driver_that_stood_still_takes_nothing_for_the_time_in_which_somebody_was_away() {
+    let mut story = Story::in_call(memory(), 10_000).await;
+    story.driver.abort();
+    let since = Arc::new(AtomicI64::new(START.0));
+    let connected = since.clone();
+    let connections: Connections = Arc::new(move |_, _| {
+        let since = Timestamp(connected.load(Ordering::Relaxed));
+        Sides { both: true, since: Some(since) }
+    });
+    let metering =
+        Metering::recover(story.world.ledger.clone(), sightings(&story.sighted), connections).await;
+    story.driver = tokio::spawn(metering.expect("the ledger answers").run());
+    // The next increment is due at 10 s. The process stands still until 14 s, and a side is back since 12 s.
+    since.store(START.plus_ms(12_000).0, Ordering::Relaxed);
+    story.at(14_000);
+    story.sees("14000 paused: Outage after 0, lost at 44000").await;
+}
