@@ -38,9 +38,26 @@ pub enum CannotOpen {
     Thread(#[from] tokio::task::JoinError),
 }
 
+/// The stream of an address that names none.
+const DEFAULT_STREAM: &str = "muneem";
+
 const FORMS: &str = "an address of a store is memory:, embedded:<folder>, \
                      postgres://user:password@host/database?stream=name or \
                      kurrentdb://user:password@host:2113?tls=true&stream=name";
+
+/// The address without its parameters, the stream that it names, and the other parameters.
+pub(crate) fn split(text: &str) -> Result<(&str, &str, Vec<&str>), String> {
+    let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
+    let (streams, others): (Vec<&str>, Vec<&str>) = parameters
+        .split('&')
+        .filter(|parameter| !parameter.is_empty())
+        .partition(|parameter| parameter.starts_with("stream="));
+    match streams[..] {
+        [] => Ok((place, DEFAULT_STREAM, others)),
+        [one] => Ok((place, one.trim_start_matches("stream="), others)),
+        _ => Err("it names two streams".into()),
+    }
+}
 
 impl FromStr for StoreAddress {
     type Err = String;

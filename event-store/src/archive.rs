@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::embedded::disk::open_plain;
 use crate::{BATCH_LIMIT_BYTES, RecordedEvent};
 
 const ENDING: &str = ".events.zst";
@@ -110,7 +111,7 @@ impl ArchiveReader {
     /// # Errors
     /// Where it cannot be opened.
     pub fn open(file: &ArchiveFile) -> io::Result<Self> {
-        let decoder = zstd::Decoder::new(File::open(&file.path)?)?;
+        let decoder = zstd::Decoder::new(open_plain(&file.path)?)?;
         Ok(Self { file: BufReader::new(decoder), next_revision: file.first_revision })
     }
 
@@ -213,6 +214,16 @@ mod tests {
         assert!(files(folder.path()).unwrap().is_empty());
         write(folder.path(), &events(0, 2));
         assert_eq!(read(folder.path()).unwrap(), events(0, 2));
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("00000000000000000000.events.zst");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let refused = ArchiveReader::open(&ArchiveFile { path, first_revision: 0 }).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("neither a file nor a folder"), "{refused}");
     }
 
     #[test]

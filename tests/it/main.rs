@@ -28,6 +28,7 @@ mod redis_away;
 mod retries;
 mod roles;
 mod sequences;
+mod socket;
 mod sockets;
 mod suspense;
 mod telemetry;

@@ -335,6 +335,43 @@ async fn a_call_goes_on_when_the_node_that_drives_it_dies(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn one_request_that_reaches_two_nodes_at_once_rings_and_proposes_once(pool: PgPool) {
+    let nodes = nodes(&pool, 2).await;
+    let (user, host) = (nodes[0].new_user_with(1_000_000).await, nodes[0].new_host(PRICE).await);
+    let (_at_user, mut at_host) = (nodes[0].connect(&user).await, nodes[1].connect(&host).await);
+    let ring = json!({ "host": host.id, "medium": "voice", "price_seen_milli_per_minute": PRICE });
+    let key = new_key();
+    let (one, two) = tokio::join!(
+        nodes[0].post_with_key(&user, "/v1/calls", key, ring.clone()),
+        nodes[1].post_with_key(&user, "/v1/calls", key, ring)
+    );
+    assert_eq!(one.expect_ok()["call"], two.expect_ok()["call"]);
+    at_host.push("call:invited").await;
+
+    nodes[0].limit_one_admin(100).await;
+    let admin = nodes[0].admin.clone();
+    for _ in 0..10 {
+        let bonus = json!({ "user": user.id, "coins_milli": 5_000, "reason": "campaign" });
+        let key = new_key();
+        let (one, two) = tokio::join!(
+            nodes[0].post_with_key(&admin, "/v1/admin/bonuses", key, bonus.clone()),
+            nodes[1].post_with_key(&admin, "/v1/admin/bonuses", key, bonus)
+        );
+        assert_eq!((one.status.as_u16(), two.status.as_u16()), (202, 202), "{} {}", one.body, two.body);
+        assert!(one.is_replayed() != two.is_replayed(), "one of them is the retry");
+        assert_eq!(one.body["approval"], two.body["approval"]);
+    }
+    let waiting =
+        nodes[0].get(Some(&admin), "/v1/admin/approvals?state=proposed&limit=100").await.expect_ok();
+    assert_eq!(waiting["items"].as_array().expect("items").len(), 10);
+    assert_eq!(
+        nodes[0].wallet(&user).await.bonus_milli,
+        1_000_000,
+        "nothing is given before another admin agrees"
+    );
+}
+
+#[sqlx::test(migrations = false)]
 async fn who_signs_out_or_is_banned_at_one_node_is_out_at_every_node(pool: PgPool) {
     let nodes = nodes(&pool, 2).await;
     let (leaver, banned) = (nodes[0].new_person().await, nodes[0].new_person().await);

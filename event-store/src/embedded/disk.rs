@@ -80,7 +80,7 @@ impl Disk {
     /// Opens a file to read, or a folder to sync.
     pub(super) fn open(&self, path: &Path) -> io::Result<DiskFile> {
         match self {
-            Self::System => File::open(path).map(DiskFile::System),
+            Self::System => open_plain(path).map(DiskFile::System),
             #[cfg(test)]
             Self::Simulated(disk) => disk.open(path).map(DiskFile::Simulated),
         }
@@ -213,4 +213,13 @@ impl io::Read for ReadFrom {
         self.offset += read as u64;
         Ok(read)
     }
+}
+
+/// Opens a file to read, or a folder to sync. Anything else, such as a pipe, would keep whoever opens it waiting for ever.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return File::open(path);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it is neither a file nor a folder"))
 }

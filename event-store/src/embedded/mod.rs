@@ -15,7 +15,7 @@
 
 mod acknowledged;
 mod copy;
-mod disk;
+pub(crate) mod disk;
 mod error;
 mod folder;
 mod frame;

@@ -6,9 +6,6 @@ use std::str::FromStr;
 use kurrentdb::{ClientSettings, Credentials, NodePreference};
 use percent_encoding::percent_decode_str;
 
-/// The stream of an address that names none.
-const DEFAULT_STREAM: &str = "muneem";
-
 const LONGEST_NAME: usize = 200;
 
 /// Every new client pauses for so long before it connects, in milliseconds: by itself for half a second.
@@ -29,16 +26,7 @@ impl FromStr for EventStoreDbAddress {
 
     /// The error quotes nothing of the text that may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
-        let (streams, mut others): (Vec<&str>, Vec<&str>) = parameters
-            .split('&')
-            .filter(|parameter| !parameter.is_empty())
-            .partition(|parameter| parameter.starts_with("stream="));
-        let stream = match streams[..] {
-            [] => DEFAULT_STREAM,
-            [one] => one.trim_start_matches("stream="),
-            _ => return Err("it names two streams".into()),
-        };
+        let (place, stream, mut others) = crate::address::split(text)?;
         if !others.iter().any(|parameter| parameter.to_ascii_lowercase().starts_with("discoveryinterval=")) {
             others.push(DISCOVERY_INTERVAL);
         }

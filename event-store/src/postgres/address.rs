@@ -5,9 +5,6 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
-/// The stream of an address that names none.
-const DEFAULT_STREAM: &str = "muneem";
-
 /// Names of notification channels and of tables have up to 63 bytes, and `journal:` is put before.
 const LONGEST_NAME: usize = 55;
 
@@ -27,16 +24,7 @@ impl FromStr for PostgresAddress {
         if !text.contains("://") {
             return Err("it is not the address of a PostgreSQL database".into());
         }
-        let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
-        let (streams, others): (Vec<&str>, Vec<&str>) = parameters
-            .split('&')
-            .filter(|parameter| !parameter.is_empty())
-            .partition(|parameter| parameter.starts_with("stream="));
-        let stream = match streams[..] {
-            [] => DEFAULT_STREAM,
-            [one] => one.trim_start_matches("stream="),
-            _ => return Err("it names two streams".into()),
-        };
+        let (place, stream, others) = crate::address::split(text)?;
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
         if stream.is_empty() || stream.len() > LONGEST_NAME || !stream.bytes().all(fits) {
             return Err(format!("a stream's name has 1 to {LONGEST_NAME} of a-z, 0-9, - and _"));

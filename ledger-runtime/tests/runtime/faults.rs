@@ -10,6 +10,7 @@ use ledger_core::event::{
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Status};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -290,6 +291,25 @@ async fn a_store_that_is_down_stalls_the_ledger_until_it_is_back() {
     rig.reachable(true);
     soon(query).await.expect("ends").expect("is answered");
     assert_eq!(world.ledger.status(), Status::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_silent_is_told_of_after_a_second_and_keeps_nobody_waiting_for_longer() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 5_000).await;
+    // The line is open, and nothing comes over it.
+    rig.hold();
+    let sent = world.send(rose());
+    soon(rig.until_arrived(1)).await;
+    assert_eq!(world.ledger.status(), Status::Running, "an append may take a moment");
+    tokio::time::advance(Duration::from_millis(1_001)).await;
+    world.until_status(|status| matches!(status, Status::Stalled(_))).await;
+    tokio::time::advance(Duration::from_millis(501)).await;
+    assert_eq!(world.execute(rose()).await, Err(ExecuteError::StoreAway));
+    rig.release();
+    soon(sent).await.expect("ends").expect("is accepted");
+    world.execute(rose()).await.expect("is taken again");
+    world.assert_sound().await;
 }
 
 #[tokio::test]

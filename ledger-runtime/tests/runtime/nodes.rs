@@ -58,7 +58,7 @@ async fn a_node_that_is_cut_off_says_so_and_comes_back() {
     let first = world.send(rose());
     world.until_status(|status| matches!(status, Status::Stalled(_))).await;
     // Those who come later are not kept waiting for something that may take long.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
     assert_eq!(world.execute(rose()).await, Err(ExecuteError::StoreAway));
     other.execute(rose()).await.expect("the other node goes on");
     rig.reachable(true);

@@ -3,7 +3,7 @@
 use super::transfer::Batches;
 use crate::config::Config;
 use crate::interrupt::stop_signal;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use event_store::{EmbeddedStore, EventStore, StoreAddress};
 use serde::Serialize;
@@ -49,6 +49,11 @@ struct Lag {
 pub async fn mirror(config: &Config, options: &MirrorOptions) -> anyhow::Result<ExitCode> {
     let address = options.store.clone().unwrap_or_else(|| config.store());
     let source = address.open_to_read().await.with_context(|| format!("{address} cannot be read"))?;
+    if let Some(folder) = address.folder()
+        && options.to.canonicalize().is_ok_and(|to| folder.canonicalize().is_ok_and(|own| own == to))
+    {
+        bail!("{} is the journal itself: name another folder", options.to.display());
+    }
     let to = options.to.clone();
     let copy = tokio::task::spawn_blocking(move || EmbeddedStore::open(to)).await?;
     let copy = Arc::new(copy.context("the copy cannot be opened")?);

@@ -1,8 +1,10 @@
 //! What takes two admins: payouts, adjustments and bonuses above a limit, and raising a limit. One admin proposes,
 //! another one approves or declines. An approved proposal is executed once, however often it is approved.
 
+mod approval;
 mod proposal;
 
+pub use approval::{Amount, Approval, Filter, State};
 pub use proposal::Proposal;
 
 use crate::audit::{self, Author, Change};
@@ -10,16 +12,15 @@ use crate::commands::{CommandError, Commands};
 use crate::identity::{Agencies, AgencyError};
 use crate::page::{ListError, Page, Place, page_size, push_amounts, push_period};
 use crate::settings::{ApprovalSettings, Settings};
+use approval::ApprovalRow;
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, Amounts, Asset, ClientKey, Key, MAX_AMOUNT, NoteId, Period, PersonId, Rejection,
-    Timestamp, check_key, command_ids,
+    Account, Actor, Asset, ClientKey, Key, MAX_AMOUNT, PersonId, Rejection, Timestamp, check_key, command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use proposal::is_adjustable;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
 use std::sync::Arc;
@@ -34,84 +35,6 @@ const OPEN_AT_MOST: i64 = 100;
 const ROUND: Duration = Duration::from_secs(30);
 /// How long an approved proposal is left to the request that approved it.
 const LEFT_TO_REQUEST: TimeDelta = TimeDelta::seconds(30);
-
-/// Where a proposal stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It waits for another admin.
-    Proposed,
-    /// It is approved and about to be executed.
-    Approved,
-    /// It is approved and done.
-    Executed,
-    /// It was approved, and the ledger refused it: `failure` has the code.
-    Refused,
-    Declined,
-    /// Nobody decided in time.
-    Expired,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Proposed => "proposed",
-            State::Approved => "approved",
-            State::Executed => "executed",
-            State::Refused => "refused",
-            State::Declined => "declined",
-            State::Expired => "expired",
-        }
-    }
-
-    fn of(text: &str) -> State {
-        // The table allows these six alone.
-        [State::Proposed, State::Approved, State::Executed, State::Refused, State::Declined]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .unwrap_or(State::Expired)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Approval {
-    pub id: Uuid,
-    pub proposal: Proposal,
-    pub state: State,
-    /// Whose money it is, where it is a person's.
-    pub beneficiary: Option<PersonId>,
-    pub proposed_by: PersonId,
-    pub proposed_at: DateTime<Utc>,
-    pub reason: Option<String>,
-    pub note: Option<NoteId>,
-    pub expires_at: DateTime<Utc>,
-    pub decided_by: Option<PersonId>,
-    pub decided_at: Option<DateTime<Utc>>,
-    pub revision: Option<i64>,
-    pub failure: Option<String>,
-    pub amount: Option<Amount>,
-}
-
-/// How much a proposal is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount {
-    pub minor: i64,
-    pub asset: Asset,
-}
-
-/// Which proposals; all that is absent matches everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Filter {
-    pub state: Option<State>,
-    /// The kind of the proposal, as it is written.
-    pub kind: Option<&'static str>,
-    /// Who proposed it, decided on it, or whose money it is.
-    pub person: Option<PersonId>,
-    /// When it was proposed.
-    pub period: Period,
-    /// How much it is about, taken or given.
-    pub amount_minor: Amounts,
-}
 
 /// What became of something that may take two admins.
 #[derive(Clone, Debug)]
@@ -574,48 +497,4 @@ async fn set_decided(
         .execute(tx)
         .await?;
     Ok(())
-}
-
-#[derive(sqlx::FromRow)]
-struct ApprovalRow {
-    id: Uuid,
-    proposal: Json<Proposal>,
-    state: String,
-    beneficiary: Option<Uuid>,
-    proposed_by: Uuid,
-    proposed_at: DateTime<Utc>,
-    reason: Option<String>,
-    note: Option<Uuid>,
-    expires_at: DateTime<Utc>,
-    decided_by: Option<Uuid>,
-    decided_at: Option<DateTime<Utc>>,
-    revision: Option<i64>,
-    failure: Option<String>,
-    amount_minor: Option<i64>,
-    amount_asset: Option<String>,
-}
-
-impl From<ApprovalRow> for Approval {
-    fn from(row: ApprovalRow) -> Approval {
-        Approval {
-            id: row.id,
-            proposal: row.proposal.0,
-            state: State::of(&row.state),
-            beneficiary: row.beneficiary.map(PersonId),
-            proposed_by: PersonId(row.proposed_by),
-            proposed_at: row.proposed_at,
-            reason: row.reason,
-            note: row.note.map(NoteId),
-            expires_at: row.expires_at,
-            decided_by: row.decided_by.map(PersonId),
-            decided_at: row.decided_at,
-            revision: row.revision,
-            failure: row.failure,
-            // Written by this program alone.
-            amount: row
-                .amount_minor
-                .zip(row.amount_asset.and_then(|asset| asset.parse().ok()))
-                .map(|(minor, asset)| Amount { minor, asset }),
-        }
-    }
 }

@@ -8,22 +8,19 @@
 //! [`elsewhere`].
 
 mod elsewhere;
+mod keeper;
 
 use crate::identity::Role;
 use crate::shared_redis::SharedRedis;
 use elsewhere::{BEAT, Elsewhere, Seen};
-use ledger_core::calls::Phase;
-use ledger_core::command::{PauseCall, ResumeCall};
-use ledger_core::event::PauseCause;
-use ledger_core::{Actor, CallId, Command, Envelope, Event, Key, PersonId, Policy, Timestamp};
-use ledger_runtime::{Connections, ExecuteError, Follower, Ledger, Sides, Sightings};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use keeper::Keeper;
+use ledger_core::{PersonId, Timestamp};
+use ledger_runtime::{Connections, ExecuteError, Ledger, Sides, Sightings};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tracing::{error, warn};
 
 /// How many people's calls are looked at in one go. When many leave at once their calls are paused together, so
 /// that nobody pays while they wait for their turn.
@@ -295,6 +292,12 @@ impl People {
         }
     }
 
+    /// Whether somebody's node has gone, and not they: whoever came back to this one since and left it, has left.
+    fn went_with_node(&self, person: PersonId) -> bool {
+        let here = self.here(person).map(|seen| seen.at);
+        self.elsewhere(person).is_some_and(|seen| seen.with_node && here.is_none_or(|here| here <= seen.at))
+    }
+
     fn elsewhere(&self, person: PersonId) -> Option<Seen> {
         self.elsewhere.as_ref()?.of(person)
     }
@@ -358,266 +361,5 @@ impl Drop for Keeping {
     }
 }
 
-struct Keeper {
-    ledger: Ledger,
-    people: Arc<People>,
-}
-
-/// A call with what it was found in.
-#[derive(Clone, Copy)]
-struct Found {
-    payer: PersonId,
-    host: PersonId,
-    phase: Phase,
-    revision: u64,
-}
-
-impl Keeper {
-    /// One look after the other, so that a pause and a resume never overtake each other; each looks
-    /// at who is connected *now*, so the last look is right however many changes there were. A call that
-    /// starts is looked at too: a side may have gone while it was being taken.
-    async fn run(
-        self,
-        changes: &mut mpsc::UnboundedReceiver<PersonId>,
-        mut started: Follower,
-        mut people: Vec<PersonId>,
-    ) {
-        let mut forget = tokio::time::interval(FORGET_EVERY);
-        loop {
-            while !people.is_empty() {
-                match self.keep_in_step(&people).await {
-                    Ok(again) => people = again,
-                    Err(ExecuteError::Stopped(_)) => return,
-                    Err(fault) => warn!(%fault, "calls could not be kept in step; trying again"),
-                }
-                if !people.is_empty() {
-                    tokio::time::sleep(RETRY).await;
-                }
-            }
-            tokio::select! {
-                _ = forget.tick() => self.people.forget(self.ledger.clock().now()),
-                count = changes.recv_many(&mut people, AT_ONCE) => if count == 0 { return },
-                event = started.next() => match event {
-                    Ok(Some(unit)) => {
-                        let started = unit.events().iter().filter_map(|recorded| match &recorded.event {
-                            Event::CallStarted(it) => Some(it.payer),
-                            _ => None,
-                        });
-                        people.extend(started);
-                    }
-                    Ok(None) => return,
-                    Err(fault) => {
-                        error!(alert = "attendance_stalled", %fault, "attendance cannot read the journal");
-                        tokio::time::sleep(RETRY).await;
-                    }
-                },
-            }
-        }
-    }
-
-    /// Pauses and resumes the calls of these people; answers those whose calls have to be looked at again.
-    async fn keep_in_step(&self, people: &[PersonId]) -> Result<Vec<PersonId>, ExecuteError> {
-        let asked = people.to_vec();
-        let engaged = self.ledger.query(move |state, _| {
-            let found = asked.iter().filter_map(|person| {
-                let call = state.engaged(*person)?;
-                let row = state.call(call)?;
-                let revision = state.next_revision();
-                Some((call, Found { payer: row.payer, host: row.host, phase: row.phase, revision }))
-            });
-            found.collect::<BTreeMap<CallId, Found>>()
-        });
-        let engaged = engaged.await?;
-        self.people
-            .look_at(self.ledger.clock().now(), engaged.values().flat_map(|it| [it.payer, it.host]))
-            .await;
-        let mut steps = JoinSet::new();
-        for (call, found) in engaged {
-            let Some(command) = self.step(call, &found) else { continue };
-            let (ledger, envelope) = (self.ledger.clone(), system(call, found.revision, command));
-            steps.spawn(async move { (found.payer, ledger.execute(envelope).await) });
-        }
-        let mut again = Vec::new();
-        while let Some(step) = steps.join_next().await {
-            match step {
-                // A rejection says that the call has moved on.
-                Ok((
-                    _,
-                    Ok(_)
-                    | Err(ExecuteError::Rejected(_) | ExecuteError::Fault | ExecuteError::NotStorable(_)),
-                )) => {}
-                Ok((_, Err(stopped @ ExecuteError::Stopped(_)))) => return Err(stopped),
-                Ok((payer, Err(fault @ ExecuteError::OutcomeUnknown))) => {
-                    warn!(%fault, %payer, "a call could not be kept in step; trying again");
-                    again.push(payer);
-                }
-                // The ledger has told of it, once.
-                Ok((
-                    payer,
-                    Err(
-                        ExecuteError::Busy
-                        | ExecuteError::StoreAway
-                        | ExecuteError::StorageFull
-                        | ExecuteError::ClockLeap(_),
-                    ),
-                )) => again.push(payer),
-                Err(fault) => error!(alert = "attendance_fault", %fault, "a task of the attendance broke"),
-            }
-        }
-        Ok(again)
-    }
-
-    /// What brings the call in step with who is connected.
-    fn step(&self, call: CallId, found: &Found) -> Option<Command> {
-        let both_connected = self.people.both_connected(found.payer, found.host);
-        match found.phase {
-            Phase::Running { .. } if !both_connected => {
-                let last_seen = self.people.last_seen_together(found.payer, found.host);
-                // Whose node has gone has not left the call.
-                let sides = [found.payer, found.host].map(|side| self.people.elsewhere(side));
-                let with_node = sides.iter().flatten().any(|seen| seen.with_node);
-                let cause = if with_node { PauseCause::Outage } else { PauseCause::Disconnected };
-                Some(Command::from(PauseCall { call, cause, last_seen }))
-            }
-            Phase::Paused { .. } if both_connected => Some(Command::from(ResumeCall { call })),
-            _ => None,
-        }
-    }
-}
-
-fn system(call: CallId, revision: u64, command: Command) -> Envelope {
-    let key = Key::State(format!("{}:{call}:{revision}", command.operation()));
-    Envelope { actor: Actor::System, key, command, policy: Policy::default() }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use event_store::MemoryStore;
-    use ledger_core::command::{GrantBonus, SetHostRate, StartCall};
-    use ledger_core::event::BonusOrigin;
-    use ledger_core::{JournalId, Medium};
-    use ledger_runtime::Clock;
-    use tokio::sync::watch;
-    use uuid::Uuid;
-
-    const START: Timestamp = Timestamp(1_767_225_600_000);
-    const USER: PersonId = PersonId(Uuid::from_u128(1));
-    const HOST: PersonId = PersonId(Uuid::from_u128(2));
-    const CALL: CallId = CallId(Uuid::from_u128(3));
-
-    struct World {
-        ledger: Ledger,
-        clock: watch::Sender<Timestamp>,
-        attendance: Attendance,
-    }
-
-    impl World {
-        async fn new() -> World {
-            let (clock, face) = Clock::manual(START);
-            let journal = JournalId(Uuid::from_u128(9));
-            let opened = Ledger::open(Arc::new(MemoryStore::new()), face, journal, |_, _| {}).await;
-            let (ledger, _writer) = opened.expect("a new journal");
-            let attendance = Attendance::alone(ledger.clone());
-            let kept = attendance.clone();
-            tokio::spawn(async move { kept.keep_in_step().await });
-            World { ledger, clock, attendance }
-        }
-
-        fn after(&self, seconds: u32) -> Timestamp {
-            let now = START.plus_seconds(seconds);
-            self.clock.send_replace(now);
-            now
-        }
-
-        async fn give(&self, key: &str, command: Command) {
-            let key = Key::Natural(key.to_owned());
-            let envelope = Envelope { actor: Actor::System, key, command, policy: Policy::default() };
-            self.ledger.execute(envelope).await.expect("accepted");
-        }
-
-        /// Follows the journal to the next event that `wanted` knows.
-        async fn until(&self, journal: &mut Follower, wanted: impl Fn(&Event) -> bool) {
-            let found = async {
-                loop {
-                    let unit = journal.next().await.expect("readable").expect("more");
-                    if unit.events().iter().any(|recorded| wanted(&recorded.event)) {
-                        return;
-                    }
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(10), found).await.expect("the event comes");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_last_sign_of_life_is_the_latest_of_all_sockets_and_outlives_them() {
-        let world = World::new().await;
-        let attendance = &world.attendance;
-        assert_eq!(attendance.last_seen(USER), None);
-        let phone = attendance.attend(USER, &[Role::User]);
-        assert_eq!(attendance.last_seen(USER), Some(START));
-        let came = world.after(3);
-        let tablet = attendance.attend(USER, &[Role::User]);
-        assert_eq!(attendance.last_seen(USER), Some(came));
-        let spoke = world.after(5);
-        phone.seen();
-        world.after(9);
-        assert_eq!(attendance.last_seen(USER), Some(spoke), "silence is no sign of life");
-        drop(phone);
-        assert!(attendance.is_connected(USER, Role::User), "the tablet is there");
-        assert_eq!(attendance.last_seen(USER), Some(spoke));
-        drop(tablet);
-        assert!(!attendance.is_connected(USER, Role::User));
-        assert_eq!(attendance.last_seen(USER), Some(spoke));
-
-        attendance.people.forget(spoke.plus_ms(REMEMBERED_MS - 1));
-        assert_eq!(attendance.last_seen(USER), Some(spoke));
-        attendance.people.forget(spoke.plus_ms(REMEMBERED_MS));
-        assert_eq!(attendance.last_seen(USER), None, "nothing grows with those who have gone");
-        assert!(attendance.people.lock().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_clock_that_steps_back_takes_no_sign_of_life_back() {
-        let world = World::new().await;
-        let spoke = world.after(5);
-        let socket = world.attendance.attend(USER, &[Role::User]);
-        world.after(2);
-        socket.seen();
-        assert_eq!(world.attendance.last_seen(USER), Some(spoke));
-    }
-
-    #[tokio::test]
-    async fn whoever_has_lost_the_role_of_their_side_is_away_from_the_call() {
-        let world = World::new().await;
-        let (coins_milli, price) = (1_000_000, 60_000);
-        let origin = BonusOrigin::Promotion;
-        world
-            .give("grant", Command::from(GrantBonus { user: USER, origin, coins_milli, valid_seconds: None }))
-            .await;
-        let rate = Command::from(SetHostRate {
-            host: HOST,
-            medium: Medium::Voice,
-            price_milli_per_minute: Some(price),
-        });
-        world.give("rate", rate).await;
-        let _payer = world.attendance.attend(USER, &[Role::User]);
-        let host = world.attendance.attend(HOST, &[Role::User, Role::Host]);
-        let mut journal = world.ledger.follow();
-        let start = Command::from(StartCall {
-            call: CALL,
-            payer: USER,
-            host: HOST,
-            medium: Medium::Voice,
-            price_seen_milli_per_minute: price,
-        });
-        world.give("start", start).await;
-        world.after(2);
-        host.set_roles(&[Role::User]);
-        assert!(!world.attendance.is_connected(HOST, Role::Host));
-        world.until(&mut journal, |event| matches!(event, Event::CallPaused(_))).await;
-        host.set_roles(&[Role::User, Role::Host]);
-        world.until(&mut journal, |event| matches!(event, Event::CallResumed(_))).await;
-    }
-}
+mod tests;

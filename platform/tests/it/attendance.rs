@@ -3,11 +3,11 @@
 use crate::{prefix, redis};
 use event_store::{EventStore, MemoryStore};
 use ledger_core::command::{GrantBonus, SetHostRate, StartCall};
-use ledger_core::event::BonusOrigin;
+use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::{
     Actor, CallId, Command, Envelope, Event, JournalId, Key, Medium, PersonId, Policy, Timestamp,
 };
-use ledger_runtime::{Clock, Ledger};
+use ledger_runtime::{Clock, Follower, Ledger};
 use platform::attendance::Attendance;
 use platform::identity::Role;
 use platform::shared_redis::SharedRedis;
@@ -141,19 +141,36 @@ async fn the_people_of_a_node_that_is_gone_are_gone_and_their_calls_pause_as_aft
     }
     two.attendance.exchange().await;
     assert!(!two.both());
-    let paused = async {
+    assert_eq!(next_pause(&mut journal).await, PauseCause::Outage);
+    assert_eq!(two.attendance.last_seen(USER), Some(START), "when they were last heard of is known");
+
+    // Back at the node that is left, and gone from there: that is no outage any more.
+    two.clock.send_replace(START.plus_seconds(8));
+    let back = two.attendance.attend(USER, &[Role::User]);
+    until(&mut journal, |event| matches!(event, Event::CallResumed(_)).then_some(())).await;
+    drop(back);
+    assert_eq!(next_pause(&mut journal).await, PauseCause::Disconnected);
+}
+
+async fn next_pause(journal: &mut Follower) -> PauseCause {
+    let pause = |event: &Event| match event {
+        Event::CallPaused(it) => Some(it.cause),
+        _ => None,
+    };
+    until(journal, pause).await
+}
+
+/// Follows the journal to the next event that `wanted` knows.
+async fn until<T>(journal: &mut Follower, wanted: impl Fn(&Event) -> Option<T>) -> T {
+    let found = async {
         loop {
             let unit = journal.next().await.unwrap().unwrap();
-            for recorded in unit.events() {
-                if let Event::CallPaused(it) = &recorded.event {
-                    return it.clone();
-                }
+            if let Some(found) = unit.events().iter().find_map(|recorded| wanted(&recorded.event)) {
+                return found;
             }
         }
     };
-    let paused = tokio::time::timeout(std::time::Duration::from_secs(10), paused).await.expect("it pauses");
-    assert_eq!(paused.cause, ledger_core::event::PauseCause::Outage, "{paused:?}");
-    assert_eq!(two.attendance.last_seen(USER), Some(START), "when they were last heard of is known");
+    tokio::time::timeout(std::time::Duration::from_secs(10), found).await.expect("it comes")
 }
 
 #[tokio::test]

@@ -1,157 +1,15 @@
-//! What every adapter must do, as one suite that runs on any of them, also on a live store.
-//!
-//! One case is not tested, as the adapters differ in it: appending events whose ids are recorded already
-//! at the end of the stream. EventStoreDB does not compare ids there and records the events again. So
-//! writers must never use an id twice.
+//! The stories, a function each. The name says what is promised.
 
-use std::sync::Arc;
-use std::time::Duration;
+use super::expect::*;
+use super::*;
 
-use async_trait::async_trait;
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, TryStreamExt};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use uuid::Uuid;
-
-use crate::{AppendError, BATCH_LIMIT_BYTES, EventStore, NewEvent, ReadError, RecordedEvent, follow};
-
-/// Longer than any store needs; a story that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The pause before something is tried again at a store that does not answer.
-const PAUSE: Duration = Duration::from_millis(20);
-
-type Store = Arc<dyn EventStore>;
-type Stream = Arc<dyn Subject>;
-type Told = Result<(), String>;
-
-/// A stream that a story is told on: empty when it is opened for the first time.
-#[async_trait]
-pub trait Subject: Send + Sync + 'static {
-    /// How many handles to the stream there can be.
-    fn handles(&self) -> Handles;
-
-    /// Opens the stream, as a process does that starts.
-    async fn open(&self) -> Result<Arc<dyn EventStore>, String>;
-
-    /// Cuts the connections of all open handles, as a restarted server or a network would; does nothing where
-    /// the store has none.
-    async fn cut_connections(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-/// How many handles to one stream there can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handles {
-    /// All handles are one, and the events are gone with it: such a store cannot be opened again.
-    Shared,
-    /// One at a time.
-    One,
-    Many,
-}
-
-/// One thing that a store must do.
-pub struct Story {
-    pub name: &'static str,
-    opens_again: bool,
-    tell: fn(Stream) -> BoxFuture<'static, Told>,
-}
-
-/// How a story ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Passed,
-    /// It has no meaning for such a store; says why.
-    NotForThis(&'static str),
-}
-
-impl Story {
-    /// Tells the story on an empty stream. Needs a tokio runtime with time.
-    ///
-    /// # Errors
-    /// What the store did instead.
-    pub async fn run(&self, empty: Arc<dyn Subject>) -> Result<Outcome, String> {
-        if self.opens_again && empty.handles() == Handles::Shared {
-            return Ok(Outcome::NotForThis("its events are gone when it is closed"));
-        }
-        let told = timeout(PATIENCE, (self.tell)(empty)).await;
-        let told = told.unwrap_or_else(|_| Err(format!("not done within {PATIENCE:?}")));
-        told.map(|()| Outcome::Passed).map_err(|what| format!("{}: {what}", self.name))
-    }
-}
-
-/// All stories; each needs an empty stream of its own.
-pub const STORIES: &[Story] = &[
-    story!(a_new_stream_is_empty),
-    story!(events_are_recorded_as_they_were_given),
-    story!(batches_of_one_of_a_thousand_and_of_the_largest_size_are_recorded),
-    story!(a_batch_beyond_the_limit_is_refused),
-    story!(an_empty_batch_is_refused),
-    story!(an_append_at_another_revision_than_the_last_is_refused),
-    story!(an_append_beyond_the_tail_says_that_the_tail_is_behind),
-    story!(a_refused_batch_leaves_nothing_behind),
-    story!(the_identical_batch_sent_again_answers_its_first_outcome),
-    story!(a_batch_whose_reply_was_lost_is_written_once),
-    story!(a_batch_that_only_begins_like_a_recorded_one_is_refused),
-    story!(recorded_ids_at_another_revision_are_refused),
-    story!(reads_answer_the_window_that_was_asked_for),
-    story!(pages_from_any_revision_join_without_a_gap),
-    story!(a_wait_ends_when_an_event_is_appended),
-    story!(a_follower_sees_what_is_there_and_what_comes),
-    story!(a_follower_that_starts_at_the_end_misses_nothing),
-    story!(of_racing_writers_exactly_one_wins_each_revision),
-    story!(racing_writers_who_try_again_all_get_in),
-    reopening!(what_was_acknowledged_is_there_when_the_stream_is_opened_again),
-    reopening!(a_follower_sees_everything_once_and_in_order_over_lost_connections_and_restarts),
-];
-
-/// Runs every story, each on a stream that `empty` makes, and answers those that have no meaning for the store.
-///
-/// # Errors
-/// The first story that failed, and why.
-pub async fn run_all(empty: impl AsyncFn() -> Arc<dyn Subject>) -> Result<Vec<&'static str>, String> {
-    let mut not_told = Vec::new();
-    for story in STORIES {
-        if story.run(empty().await).await? != Outcome::Passed {
-            not_told.push(story.name);
-        }
-    }
-    Ok(not_told)
-}
-
-/// A story that needs one handle.
-macro_rules! story {
-    ($name:ident) => {
-        Story { name: stringify!($name), opens_again: false, tell: |stream| Box::pin($name(stream)) }
-    };
-}
-use story;
-
-/// A story that closes the stream and opens it again.
-macro_rules! reopening {
-    ($name:ident) => {
-        Story { name: stringify!($name), opens_again: true, tell: |stream| Box::pin($name(stream)) }
-    };
-}
-use reopening;
-
-macro_rules! ensure {
-    ($holds:expr, $($what:tt)+) => {
-        if !$holds {
-            return Err(format!($($what)+));
-        }
-    };
-}
-
-async fn a_new_stream_is_empty(stream: Stream) -> Told {
+pub(super) async fn a_new_stream_is_empty(stream: Stream) -> Told {
     let store = stream.open().await?;
     expect_head(&store, None).await?;
     expect_stream(&store, &[]).await
 }
 
-async fn events_are_recorded_as_they_were_given(stream: Stream) -> Told {
+pub(super) async fn events_are_recorded_as_they_were_given(stream: Stream) -> Told {
     let store = stream.open().await?;
     let mut batch = batch(1, 6);
     batch[0].data = Vec::new();
@@ -169,7 +27,9 @@ async fn events_are_recorded_as_they_were_given(stream: Stream) -> Told {
     expect_stream(&store, &batch).await
 }
 
-async fn batches_of_one_of_a_thousand_and_of_the_largest_size_are_recorded(stream: Stream) -> Told {
+pub(super) async fn batches_of_one_of_a_thousand_and_of_the_largest_size_are_recorded(
+    stream: Stream,
+) -> Told {
     let store = stream.open().await?;
     let (one, thousand) = (batch(1, 1), batch(2, 1_000));
     let mut largest = batch(3, 4_000);
@@ -185,7 +45,7 @@ async fn batches_of_one_of_a_thousand_and_of_the_largest_size_are_recorded(strea
     expect_stream(&store, &all).await
 }
 
-async fn an_append_at_another_revision_than_the_last_is_refused(stream: Stream) -> Told {
+pub(super) async fn an_append_at_another_revision_than_the_last_is_refused(stream: Stream) -> Told {
     let store = stream.open().await?;
     expect_appended(&store, None, &batch(1, 3), 2).await?;
     for expected in [None, Some(0), Some(1)] {
@@ -194,7 +54,7 @@ async fn an_append_at_another_revision_than_the_last_is_refused(stream: Stream) 
     expect_appended(&store, Some(2), &batch(2, 1), 3).await
 }
 
-async fn an_append_beyond_the_tail_says_that_the_tail_is_behind(stream: Stream) -> Told {
+pub(super) async fn an_append_beyond_the_tail_says_that_the_tail_is_behind(stream: Stream) -> Told {
     let store = stream.open().await?;
     for expected in [0, 7, u64::MAX] {
         expect_behind(&store, expected, &batch(1, 1), None).await?;
@@ -209,7 +69,7 @@ async fn an_append_beyond_the_tail_says_that_the_tail_is_behind(stream: Stream) 
     expect_appended(&store, Some(2), &batch(2, 1), 3).await
 }
 
-async fn a_refused_batch_leaves_nothing_behind(stream: Stream) -> Told {
+pub(super) async fn a_refused_batch_leaves_nothing_behind(stream: Stream) -> Told {
     let store = stream.open().await?;
     let recorded = batch(1, 3);
     expect_appended(&store, None, &recorded, 2).await?;
@@ -221,7 +81,7 @@ async fn a_refused_batch_leaves_nothing_behind(stream: Stream) -> Told {
     expect_stream(&store, &recorded).await
 }
 
-async fn the_identical_batch_sent_again_answers_its_first_outcome(stream: Stream) -> Told {
+pub(super) async fn the_identical_batch_sent_again_answers_its_first_outcome(stream: Stream) -> Told {
     let store = stream.open().await?;
     let (first, second, third) = (batch(1, 3), batch(2, 2), batch(3, 1));
     expect_appended(&store, None, &first, 2).await?;
@@ -236,7 +96,7 @@ async fn the_identical_batch_sent_again_answers_its_first_outcome(stream: Stream
 
 /// The caller gives up after a while that grows from nothing, so that the batch is still to be sent, on its
 /// way, or written.
-async fn a_batch_whose_reply_was_lost_is_written_once(stream: Stream) -> Told {
+pub(super) async fn a_batch_whose_reply_was_lost_is_written_once(stream: Stream) -> Told {
     let store = stream.open().await?;
     let mut recorded: Vec<NewEvent> = Vec::new();
     for number in 0..24_u64 {
@@ -254,7 +114,7 @@ async fn a_batch_whose_reply_was_lost_is_written_once(stream: Stream) -> Told {
     expect_stream(&store, &recorded).await
 }
 
-async fn a_batch_that_only_begins_like_a_recorded_one_is_refused(stream: Stream) -> Told {
+pub(super) async fn a_batch_that_only_begins_like_a_recorded_one_is_refused(stream: Stream) -> Told {
     let store = stream.open().await?;
     let recorded = batch(1, 3);
     expect_appended(&store, None, &recorded, 2).await?;
@@ -268,7 +128,7 @@ async fn a_batch_that_only_begins_like_a_recorded_one_is_refused(stream: Stream)
     expect_stream(&store, &recorded).await
 }
 
-async fn recorded_ids_at_another_revision_are_refused(stream: Stream) -> Told {
+pub(super) async fn recorded_ids_at_another_revision_are_refused(stream: Stream) -> Told {
     let store = stream.open().await?;
     let recorded = batch(1, 3);
     expect_appended(&store, None, &recorded, 2).await?;
@@ -278,7 +138,7 @@ async fn recorded_ids_at_another_revision_are_refused(stream: Stream) -> Told {
     expect_stream(&store, &recorded).await
 }
 
-async fn reads_answer_the_window_that_was_asked_for(stream: Stream) -> Told {
+pub(super) async fn reads_answer_the_window_that_was_asked_for(stream: Stream) -> Told {
     let store = stream.open().await?;
     let mut all = Vec::new();
     for number in 0..10 {
@@ -300,7 +160,7 @@ async fn reads_answer_the_window_that_was_asked_for(stream: Stream) -> Told {
     Ok(())
 }
 
-async fn pages_from_any_revision_join_without_a_gap(stream: Stream) -> Told {
+pub(super) async fn pages_from_any_revision_join_without_a_gap(stream: Stream) -> Told {
     let store = stream.open().await?;
     let all = batch(1, 2_500);
     for (part, expected) in all.chunks(500).zip([None, Some(499), Some(999), Some(1_499), Some(1_999)]) {
@@ -327,7 +187,7 @@ async fn pages_from_any_revision_join_without_a_gap(stream: Stream) -> Told {
     Ok(())
 }
 
-async fn a_wait_ends_when_an_event_is_appended(stream: Stream) -> Told {
+pub(super) async fn a_wait_ends_when_an_event_is_appended(stream: Stream) -> Told {
     let store = stream.open().await?;
     let wait = |seen| {
         let store = Arc::clone(&store);
@@ -353,7 +213,7 @@ async fn a_wait_ends_when_an_event_is_appended(stream: Stream) -> Told {
     Ok(())
 }
 
-async fn a_follower_sees_what_is_there_and_what_comes(stream: Stream) -> Told {
+pub(super) async fn a_follower_sees_what_is_there_and_what_comes(stream: Stream) -> Told {
     let store = stream.open().await?;
     let all = batch(1, 25);
     expect_appended(&store, None, &all[..10], 9).await?;
@@ -375,7 +235,7 @@ async fn a_follower_sees_what_is_there_and_what_comes(stream: Stream) -> Told {
 }
 
 /// Each follower reads where the stream ends and follows from there, while another writes.
-async fn a_follower_that_starts_at_the_end_misses_nothing(stream: Stream) -> Told {
+pub(super) async fn a_follower_that_starts_at_the_end_misses_nothing(stream: Stream) -> Told {
     let store = stream.open().await?;
     let all = batch(1, 120);
     let writer = {
@@ -411,7 +271,7 @@ async fn a_follower_that_starts_at_the_end_misses_nothing(stream: Stream) -> Tol
     Ok(())
 }
 
-async fn what_was_acknowledged_is_there_when_the_stream_is_opened_again(stream: Stream) -> Told {
+pub(super) async fn what_was_acknowledged_is_there_when_the_stream_is_opened_again(stream: Stream) -> Told {
     let (first, second) = (batch(1, 3), batch(2, 2));
     let store = stream.open().await?;
     expect_appended(&store, None, &first, 2).await?;
@@ -426,7 +286,7 @@ async fn what_was_acknowledged_is_there_when_the_stream_is_opened_again(stream: 
     expect_stream(&store, &[first, second].concat()).await
 }
 
-async fn a_follower_sees_everything_once_and_in_order_over_lost_connections_and_restarts(
+pub(super) async fn a_follower_sees_everything_once_and_in_order_over_lost_connections_and_restarts(
     stream: Stream,
 ) -> Told {
     let mut seen: Vec<RecordedEvent> = Vec::new();
@@ -454,7 +314,12 @@ async fn a_follower_sees_everything_once_and_in_order_over_lost_connections_and_
 }
 
 /// Follows from the first event that was not seen yet, again and again while the store does not answer.
-async fn follow_until(store: &Store, first: usize, seen: &mut Vec<RecordedEvent>, end: usize) -> Told {
+pub(super) async fn follow_until(
+    store: &Store,
+    first: usize,
+    seen: &mut Vec<RecordedEvent>,
+    end: usize,
+) -> Told {
     while first + seen.len() < end {
         let mut follower = Box::pin(follow(Arc::clone(store), (first + seen.len()) as u64, 7));
         while first + seen.len() < end {
@@ -473,7 +338,7 @@ async fn follow_until(store: &Store, first: usize, seen: &mut Vec<RecordedEvent>
 }
 
 /// Sends the identical batch until its outcome is known, as the ledger does.
-async fn append_until_known(
+pub(super) async fn append_until_known(
     store: &Store,
     expected: Option<u64>,
     events: &[NewEvent],
@@ -490,7 +355,7 @@ async fn append_until_known(
     }
 }
 
-async fn of_racing_writers_exactly_one_wins_each_revision(stream: Stream) -> Told {
+pub(super) async fn of_racing_writers_exactly_one_wins_each_revision(stream: Stream) -> Told {
     let writers = writers(&stream, 8).await?;
     let mut recorded: Vec<NewEvent> = Vec::new();
     for round in 0..25_u64 {
@@ -523,7 +388,7 @@ async fn of_racing_writers_exactly_one_wins_each_revision(stream: Stream) -> Tol
 }
 
 /// Each with a handle of its own, where there can be so many.
-async fn writers(stream: &Stream, count: usize) -> Result<Vec<Store>, String> {
+pub(super) async fn writers(stream: &Stream, count: usize) -> Result<Vec<Store>, String> {
     let mut writers = vec![stream.open().await?];
     while writers.len() < count {
         let next = match stream.handles() {
@@ -535,7 +400,7 @@ async fn writers(stream: &Stream, count: usize) -> Result<Vec<Store>, String> {
     Ok(writers)
 }
 
-async fn racing_writers_who_try_again_all_get_in(stream: Stream) -> Told {
+pub(super) async fn racing_writers_who_try_again_all_get_in(stream: Stream) -> Told {
     let handles = writers(&stream, 4).await?;
     let mut writers = JoinSet::new();
     for (writer, store) in (0..).zip(handles.clone()) {
@@ -567,7 +432,7 @@ async fn racing_writers_who_try_again_all_get_in(stream: Stream) -> Told {
     Ok(())
 }
 
-async fn a_batch_beyond_the_limit_is_refused(stream: Stream) -> Told {
+pub(super) async fn a_batch_beyond_the_limit_is_refused(stream: Stream) -> Told {
     let store = stream.open().await?;
     let mut too_large = batch(1, 2);
     fill(&mut too_large, BATCH_LIMIT_BYTES + 1);
@@ -582,84 +447,10 @@ async fn a_batch_beyond_the_limit_is_refused(stream: Stream) -> Told {
     expect_stream(&store, &too_large).await
 }
 
-async fn an_empty_batch_is_refused(stream: Stream) -> Told {
+pub(super) async fn an_empty_batch_is_refused(stream: Stream) -> Told {
     let store = stream.open().await?;
     expect_refused(&store, None, &[]).await?;
     expect_appended(&store, None, &batch(1, 1), 0).await?;
     expect_refused(&store, Some(0), &[]).await?;
     expect_refused(&store, Some(5), &[]).await
-}
-
-/// Makes the metadata of the last event as long as it takes for a batch of so many bytes.
-fn fill(batch: &mut [NewEvent], bytes: usize) {
-    let rest = bytes - batch.iter().map(NewEvent::stored_bytes).sum::<usize>();
-    let metadata = &mut batch.last_mut().expect("a batch has events").metadata;
-    metadata.extend((0..rest).map(|index| (index % 251) as u8));
-}
-
-/// Events whose ids differ from those of every other number.
-fn batch(number: u64, events: usize) -> Vec<NewEvent> {
-    (0..events)
-        .map(|index| NewEvent {
-            id: Uuid::from_u64_pair(number + 1, index as u64),
-            kind: "ConformanceChecked".into(),
-            data: format!("{{\"batch\":{number}}}").into_bytes(),
-            metadata: format!("{{\"index\":{index}}}").into_bytes(),
-        })
-        .collect()
-}
-
-async fn expect_appended(store: &Store, expected: Option<u64>, events: &[NewEvent], revision: u64) -> Told {
-    let outcome = store.append(expected, events).await;
-    let right = matches!(outcome, Ok(last) if last == revision);
-    ensure!(right, "append at {expected:?} answered {outcome:?}, not revision {revision}");
-    Ok(())
-}
-
-async fn expect_wrong(store: &Store, at: Option<u64>, events: &[NewEvent], ends_at: Option<u64>) -> Told {
-    let outcome = store.append(at, events).await;
-    let right = matches!(
-        outcome,
-        Err(AppendError::WrongExpectedRevision { expected, current }) if expected == at && current == ends_at
-    );
-    ensure!(right, "append at {at:?} answered {outcome:?}, but the stream ends at {ends_at:?}");
-    Ok(())
-}
-
-async fn expect_behind(store: &Store, at: u64, events: &[NewEvent], ends_at: Option<u64>) -> Told {
-    let outcome = store.append(Some(at), events).await;
-    let right = matches!(
-        outcome,
-        Err(AppendError::TailBehind { expected, tail }) if expected == at && tail == ends_at
-    );
-    ensure!(right, "append at {at} answered {outcome:?}, but the stream ends before that, at {ends_at:?}");
-    Ok(())
-}
-
-async fn expect_refused(store: &Store, expected: Option<u64>, events: &[NewEvent]) -> Told {
-    let outcome = store.append(expected, events).await;
-    let right = matches!(outcome, Err(AppendError::Refused(_)));
-    ensure!(right, "append of {} events answered {outcome:?}, not a refusal", events.len());
-    Ok(())
-}
-
-async fn expect_head(store: &Store, head: Option<u64>) -> Told {
-    let answer = store.head().await.map_err(|error| error.to_string())?;
-    ensure!(answer == head, "the head is {answer:?}, not {head:?}");
-    Ok(())
-}
-
-async fn expect_stream(store: &Store, events: &[NewEvent]) -> Told {
-    let recorded = store.read(0, usize::MAX).await.map_err(|error| error.to_string())?;
-    same(&recorded, events, 0)
-}
-
-fn same(recorded: &[RecordedEvent], given: &[NewEvent], first: u64) -> Told {
-    ensure!(recorded.len() == given.len(), "{} events, not {}", recorded.len(), given.len());
-    for (revision, (recorded, given)) in (first..).zip(recorded.iter().zip(given)) {
-        let NewEvent { id, kind, data, metadata } = given.clone();
-        let wanted = RecordedEvent { revision, id, kind, data, metadata };
-        ensure!(*recorded == wanted, "revision {revision} is not the event that was appended");
-    }
-    Ok(())
 }
