@@ -120,6 +120,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// The revision of the last durable event; `None` when the stream is empty.
     async fn head(&self) -> Result<Option<u64>, ReadError>;
 
+    /// Whether others than this handle can append, from this process or another one.
+    fn is_shared(&self) -> bool;
+
     /// Waits until the head is beyond `seen` and answers it; at once where it is beyond already.
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError>;
 }

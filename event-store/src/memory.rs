@@ -41,6 +41,10 @@ impl Default for MemoryStore {
 
 #[async_trait]
 impl EventStore for MemoryStore {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
         crate::check_batch(events)?;
         let mut recorded = self.events();

@@ -32,6 +32,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+/// Pages of the journal that are taken over before anything else is looked at.
+const PAGES_AT_ONCE: usize = 64;
 /// How often it is looked whether what keeps commands from being taken is over.
 const RECHECK: Duration = Duration::from_millis(200);
 
@@ -81,6 +83,7 @@ impl Writer {
         durable: watch::Sender<u64>,
         health: Health,
     ) -> Writer {
+        let turns = Turns::of(store.as_ref());
         Writer {
             store,
             pace,
@@ -94,7 +97,7 @@ impl Writer {
             stored: Batch::default(),
             again: VecDeque::new(),
             recheck_at: Instant::now(),
-            turns: Turns::default(),
+            turns,
             done: false,
         }
     }
@@ -252,19 +255,27 @@ impl Writer {
     /// Looks out for what other nodes write, so that a node at which nothing happens sees it too.
     fn watch_the_end(&self) -> Watching {
         let (store, health) = (self.store.clone(), self.health.clone());
-        let seen = self.durable.borrow().checked_sub(1);
+        let durable = *self.durable.borrow();
         Box::pin(async move {
-            while let Err(fault) = store.wait_beyond(seen).await {
-                if let ReadError::TailBehind(reason) = fault {
-                    health.stop(&format!("the store has lost durable events: {reason}"));
-                    return std::future::pending().await;
+            loop {
+                match store.wait_beyond(durable.checked_sub(1)).await {
+                    Ok(_) => return,
+                    Err(ReadError::TailBehind(reason)) => return lost(&health, &reason).await,
+                    Err(fault) => health.stalled(Some(fault.to_string())),
                 }
-                health.stalled(Some(fault.to_string()));
+                // Nothing may happen for long, so it is asked whether the store is back, and with all that it had.
                 let mut pauses = pauses();
-                while store.head().await.is_err() {
-                    tokio::time::sleep(pauses.next().unwrap_or(RECHECK)).await;
+                loop {
+                    match store.head().await.map(|head| head.map_or(0, |head| head + 1)) {
+                        Ok(events) if events >= durable => break health.stalled(None),
+                        Ok(events) => {
+                            let reason = format!("it has {events} events, and {durable} were durable");
+                            return lost(&health, &reason).await;
+                        }
+                        Err(ReadError::TailBehind(reason)) => return lost(&health, &reason).await,
+                        Err(_) => tokio::time::sleep(pauses.next().unwrap_or(RECHECK)).await,
+                    }
                 }
-                health.stalled(None);
             }
         })
     }
@@ -363,11 +374,12 @@ impl Writer {
         drop(self.live.send(Arc::new(batch)));
     }
 
-    /// Takes over what another node wrote, up to the journal's end.
+    /// Takes over what another node wrote, up to the journal's end, or as much as is good at once: another node may write
+    /// faster than it is taken over, and whoever waits here must not wait for that.
     async fn follow_the_journal(&mut self) {
         let mut pauses = pauses();
         let mut found = false;
-        loop {
+        for _ in 0..PAGES_AT_ONCE {
             match catch_up(self.store.as_ref(), &mut self.state, CHUNK).await {
                 Ok(batch) => match batch.last_revision() {
                     Some(last) => {
@@ -396,12 +408,19 @@ impl Writer {
     }
 }
 
+/// Nobody else's writing can explain this, so there is nothing left to watch for.
+async fn lost(health: &Health, reason: &str) {
+    health.stop(&format!("the store has lost durable events: {reason}"));
+    std::future::pending().await
+}
+
 /// How nodes that write at the same time share the journal. The expected revision alone keeps it right; this keeps nodes
 /// from racing for it all the time, as each lost race is an append and the deciding of a batch for nothing.
 ///
 /// A node that sees another one write listens until it has been quiet for about as long as an append takes, and decides
-/// nothing meanwhile. A node that writes goes on for a [`Turns::SLICE`] and then leaves a gap that is long enough for
-/// whoever listens. Pauses are never the same twice, so that nodes that listen together do not begin together.
+/// nothing meanwhile; it listens for a while only, and then tries its luck. A node that writes goes on for a slice and
+/// then leaves a gap that is long enough for whoever listens. One that has seen nobody else leaves few gaps, but never
+/// none: whoever listens would not be heard of. Pauses are never the same twice, so that nodes that listen together do not begin together.
 struct Turns {
     /// When another node was last seen to write.
     others_wrote_at: Option<Instant>,
@@ -411,25 +430,33 @@ struct Turns {
     /// How long an append takes.
     append: Duration,
     begins_at: Option<Instant>,
+    /// Since when this node has listened without writing.
+    listens_since: Option<Instant>,
+    /// Whether other nodes can write at all.
+    is_shared: bool,
 }
 
-impl Default for Turns {
-    fn default() -> Self {
+impl Turns {
+    fn of(store: &dyn EventStore) -> Turns {
         Turns {
             others_wrote_at: None,
             sent_at: Instant::now(),
             slice_began: None,
             append: Self::SHORTEST,
             begins_at: None,
+            listens_since: None,
+            is_shared: store.is_shared(),
         }
     }
-}
 
-impl Turns {
     /// For how long others count as writing after something of theirs was seen.
-    const SHARED: Duration = Duration::from_secs(1);
+    const MET: Duration = Duration::from_secs(1);
     /// How long one node writes while others wait.
     const SLICE: Duration = Duration::from_millis(50);
+    /// The same where no other node was seen to write lately.
+    const SLICE_ALONE: Duration = Duration::from_millis(500);
+    /// How long a node listens at the most before it writes all the same.
+    const PATIENCE: Duration = Duration::from_millis(300);
     const SHORTEST: Duration = Duration::from_millis(1);
     /// An append that took long says little about the next.
     const LONGEST: Duration = Duration::from_millis(10);
@@ -443,20 +470,24 @@ impl Turns {
         self.sent_at = Instant::now();
         self.slice_began.get_or_insert(self.sent_at);
         self.begins_at = None;
+        self.listens_since = None;
     }
 
     fn others_write(&mut self) {
         let now = Instant::now();
         self.others_wrote_at = Some(now);
         self.slice_began = None;
-        self.begins_at = Some(now + self.append.mul_f64(jitter(1.2, 2.0)));
+        let since = *self.listens_since.get_or_insert(now);
+        let quiet = now + self.append.mul_f64(jitter(1.2, 2.0));
+        self.begins_at = Some(quiet.min(since + Self::PATIENCE));
     }
 
     fn won(&mut self) {
         let now = Instant::now();
         self.append = now.duration_since(self.sent_at).clamp(Self::SHORTEST, Self::LONGEST);
-        let is_shared = self.others_wrote_at.is_some_and(|at| now.duration_since(at) < Self::SHARED);
-        if is_shared && self.slice_began.is_some_and(|began| now.duration_since(began) >= Self::SLICE) {
+        let met = self.others_wrote_at.is_some_and(|at| now.duration_since(at) < Self::MET);
+        let slice = if met { Self::SLICE } else { Self::SLICE_ALONE };
+        if self.is_shared && self.slice_began.is_some_and(|began| now.duration_since(began) >= slice) {
             self.slice_began = None;
             self.begins_at = Some(now + self.append.mul_f64(jitter(3.0, 4.0)));
         }

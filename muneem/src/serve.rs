@@ -120,8 +120,12 @@ impl Server {
         let projector = Arc::new(Projector::new(pool.clone(), store.clone()));
         let read = read.following(&projector);
         projector.check().await.context("nothing is served from read models of another history")?;
-        let duty = config.roles.projector.then(|| Duty::new(pool.clone(), "projector"));
-        workers.start(projector_worker(projector, duty));
+        let duty = |name| match nodes {
+            Nodes::One => Duty::alone(name),
+            Nodes::Several => Duty::new(pool.clone(), name),
+        };
+        let projecting = config.roles.projector.then(|| duty("projector"));
+        workers.start(projector_worker(projector, projecting));
 
         let (razorpay, dev) = razorpay(&config, &outbox, address, &workers).await?;
         let (pepper, sealing_key) = config.phone_keys()?;
@@ -144,11 +148,12 @@ impl Server {
             seed::complete(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
         }
         if config.roles.metering {
-            workers.start(take_calls(&app, Duty::new(pool.clone(), "calls")).await?);
+            workers.start(take_calls(&app, duty("calls")).await?);
         }
         for worker in background {
             workers.start(worker);
         }
+        app.bus.ready().await;
 
         let gateway = Gateway::new(app.clone(), sockets);
         let mut routes = axum::Router::new();
@@ -231,10 +236,13 @@ impl Server {
 }
 
 /// Drives calls, on one node at a time: their time, and who is connected. Where nobody drives them yet, they are taken
-/// over before anybody can connect.
+/// over before anybody can connect to this node, by what the others say of those who are with them.
 async fn take_calls(app: &App, duty: Duty) -> anyhow::Result<Worker> {
     let first = match duty.take_if_free().await.map_err(anyhow::Error::from_boxed)? {
-        Some(turn) => Some((turn, metering(app).await.context("calls under way cannot be taken over")?)),
+        Some(turn) => {
+            app.attendance.exchange().await;
+            Some((turn, metering(app).await.context("calls under way cannot be taken over")?))
+        }
         None => None,
     };
     let (app, first) = (app.clone(), Mutex::new(first));

@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One piece of such work.
 #[derive(Clone)]
 pub struct Duty {
-    pool: PgPool,
+    /// Absent where one node serves alone, and does everything.
+    pool: Option<PgPool>,
     name: &'static str,
     node: Uuid,
 }
@@ -32,7 +33,12 @@ pub struct Duty {
 impl Duty {
     pub fn new(pool: PgPool, name: &'static str) -> Duty {
         metrics::gauge!("muneem_duty", "duty" => name).set(0.0);
-        Duty { pool, name, node: crate::entropy::uuid_v7() }
+        Duty { pool: Some(pool), name, node: crate::entropy::uuid_v7() }
+    }
+
+    /// The duty of a node that serves alone: it is always its turn.
+    pub fn alone(name: &'static str) -> Duty {
+        Duty { pool: None, name, node: crate::entropy::uuid_v7() }
     }
 
     /// Waits until it is this node's turn.
@@ -40,11 +46,12 @@ impl Duty {
     /// # Errors
     /// When Postgres does not answer.
     pub async fn take(&self) -> Result<Turn, WorkerFault> {
-        let mut connection = self.connect().await?;
+        let Some(pool) = &self.pool else { return Ok(self.begin(None)) };
+        let mut connection = connect(pool).await?;
         while !self.claim(&mut connection).await? {
             sleep(TRY_EVERY).await;
         }
-        Ok(self.begin(connection))
+        Ok(self.begin(Some(connection)))
     }
 
     /// This node's turn, if no other node has it.
@@ -52,18 +59,15 @@ impl Duty {
     /// # Errors
     /// When Postgres does not answer.
     pub async fn take_if_free(&self) -> Result<Option<Turn>, WorkerFault> {
-        let mut connection = self.connect().await?;
-        Ok(self.claim(&mut connection).await?.then(|| self.begin(connection)))
+        let Some(pool) = &self.pool else { return Ok(Some(self.begin(None))) };
+        let mut connection = connect(pool).await?;
+        Ok(self.claim(&mut connection).await?.then(|| self.begin(Some(connection))))
     }
 
-    fn begin(&self, connection: PgConnection) -> Turn {
+    fn begin(&self, connection: Option<PgConnection>) -> Turn {
         info!(duty = self.name, "this node takes over");
         metrics::gauge!("muneem_duty", "duty" => self.name).set(1.0);
         Turn { duty: self.clone(), connection, _held: Held(self.name) }
-    }
-
-    async fn connect(&self) -> Result<PgConnection, WorkerFault> {
-        Ok(timeout(PATIENCE, PgConnection::connect_with(&self.pool.connect_options())).await??)
     }
 
     /// Takes the turn, where nobody holds the lock or whoever does has been silent for long; keeps it, where it is
@@ -90,6 +94,32 @@ impl Duty {
         Ok(claimed.is_some())
     }
 
+    /// Returns once the turn is another node's. While Postgres is away the work goes on: a call must not stop because of
+    /// that, and what two nodes do at once is idempotent.
+    async fn lost(&self, connection: &mut Option<PgConnection>) -> WorkerFault {
+        let Some(pool) = &self.pool else { return std::future::pending().await };
+        loop {
+            sleep(SAY_EVERY).await;
+            let said = match connection.as_mut() {
+                Some(connection) => self.say(connection).await,
+                None => Ok(true),
+            };
+            match said {
+                Ok(true) if connection.is_some() => {}
+                Ok(false) => return format!("another node has taken over: {}", self.name).into(),
+                Ok(true) | Err(_) => {
+                    *connection = connect(pool).await.ok();
+                    // On a new connection the lock has to be taken again.
+                    if let Some(connection) = connection.as_mut()
+                        && matches!(self.claim(connection).await, Ok(false))
+                    {
+                        return format!("another node has taken over: {}", self.name).into();
+                    }
+                }
+            }
+        }
+    }
+
     fn lock(&self) -> String {
         format!("muneem duty {}", self.name)
     }
@@ -113,7 +143,7 @@ impl Duty {
 /// The right to do the work, until it is dropped.
 pub struct Turn {
     duty: Duty,
-    connection: PgConnection,
+    connection: Option<PgConnection>,
     _held: Held,
 }
 
@@ -121,17 +151,19 @@ impl Turn {
     /// Does the work until it ends.
     ///
     /// # Errors
-    /// When the work fails, or the lock is lost meanwhile: the work is dropped then.
+    /// When the work fails, or another node has taken the turn meanwhile: the work is dropped then.
     pub async fn work(
         mut self,
         work: impl Future<Output = Result<(), WorkerFault>>,
     ) -> Result<(), WorkerFault> {
         let outcome = tokio::select! {
             outcome = work => outcome,
-            fault = lost(&self.duty, &mut self.connection) => Err(fault),
+            fault = self.duty.lost(&mut self.connection) => Err(fault),
         };
         // The next node need not wait until Postgres notices.
-        drop(self.connection.close().await);
+        if let Some(connection) = self.connection {
+            drop(connection.close().await);
+        }
         outcome
     }
 }
@@ -144,14 +176,6 @@ impl Drop for Held {
     }
 }
 
-/// Returns once the turn is another node's, or it cannot be known whose it is.
-async fn lost(duty: &Duty, connection: &mut PgConnection) -> WorkerFault {
-    loop {
-        sleep(SAY_EVERY).await;
-        match duty.say(connection).await {
-            Ok(true) => {}
-            Ok(false) => return format!("another node has taken over: {}", duty.name).into(),
-            Err(fault) => return fault,
-        }
-    }
+async fn connect(pool: &PgPool) -> Result<PgConnection, WorkerFault> {
+    Ok(timeout(PATIENCE, PgConnection::connect_with(&pool.connect_options())).await??)
 }

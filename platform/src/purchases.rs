@@ -338,18 +338,20 @@ impl Purchases {
                     continue;
                 }
             };
-            let event = match Razorpay::parse_webhook(body) {
-                Ok(webhook) => {
-                    self.inbox.describe(delivery.id, &self.subject(&webhook).await?).await?;
-                    webhook.event
-                }
+            let webhook = match Razorpay::parse_webhook(body) {
+                Ok(webhook) => webhook,
                 Err(fault) => {
                     error!(alert = "webhook_unreadable", delivery = delivery.id, %fault, "a signed delivery cannot be read");
                     self.inbox.finish(delivery.id, State::Unreadable, "unreadable").await?;
                     continue;
                 }
             };
-            match self.apply(event).await {
+            // What it speaks of is kept for search alone, so that a fault there is one of this delivery like any other.
+            let applied = async {
+                self.inbox.describe(delivery.id, &self.subject(&webhook).await?).await?;
+                self.apply(webhook.event).await
+            };
+            match applied.await {
                 Ok(Outcome::Done(outcome)) => {
                     info!(delivery = delivery.id, outcome, "a delivery is worked through");
                     self.inbox.finish(delivery.id, State::Done, outcome).await?;

@@ -8,7 +8,9 @@ use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::sync::{Mutex, broadcast, mpsc};
+use std::time::Duration;
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
+use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -18,6 +20,8 @@ const CAPACITY: usize = 4_096;
 const CHANNEL: &str = "muneem_news";
 /// Pushes that go to the other nodes in one statement.
 const AT_ONCE: usize = 256;
+/// How long the start of a node waits until it hears the others.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What Postgres takes in one notification.
 const LONGEST: usize = 7_999;
 
@@ -63,6 +67,8 @@ pub struct Bus {
 struct Others {
     node: Uuid,
     out: mpsc::Sender<Push>,
+    /// Whether the other nodes are heard.
+    hears: Arc<watch::Sender<bool>>,
     /// Kept here and not by the carrier, so that a carrier that is started again goes on with them.
     waiting: Arc<Mutex<mpsc::Receiver<Push>>>,
 }
@@ -76,7 +82,12 @@ impl Bus {
     /// Of one of several nodes, which hear of one another while [`Self::keep_carrying`] runs.
     pub fn shared() -> Bus {
         let (out, waiting) = mpsc::channel(CAPACITY);
-        let others = Others { node: crate::entropy::uuid_v7(), out, waiting: Arc::new(Mutex::new(waiting)) };
+        let others = Others {
+            node: crate::entropy::uuid_v7(),
+            out,
+            hears: Arc::new(watch::Sender::new(false)),
+            waiting: Arc::new(Mutex::new(waiting)),
+        };
         Bus { others: Some(others), ..Bus::alone() }
     }
 
@@ -95,6 +106,15 @@ impl Bus {
         self.here.subscribe()
     }
 
+    /// Returns once the other nodes are heard, or have not been for long: a node that serves before it hears them tells
+    /// nobody here of their rings.
+    pub async fn ready(&self) {
+        let Some(others) = &self.others else { return };
+        let mut hears = others.hears.subscribe();
+        // The sender lives as long as this does.
+        drop(timeout(PATIENCE, hears.wait_for(|hears| *hears)).await);
+    }
+
     /// Tells the other nodes, and hears from them, for as long as it is polled; ends at once where there are none.
     ///
     /// # Errors
@@ -104,6 +124,7 @@ impl Bus {
         let mut listener = PgListener::connect_with(pool).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
+        others.hears.send_replace(true);
         let mut waiting = others.waiting.lock().await;
         let mut pushes = Vec::new();
         loop {
@@ -130,15 +151,18 @@ impl Bus {
 
 impl Others {
     async fn tell(&self, pool: &PgPool, pushes: &mut Vec<Push>) -> Result<(), WorkerFault> {
+        let count = pushes.len();
         let carried = pushes.drain(..).map(|push| Carried { from: self.node, push });
         let mut payloads: Vec<String> =
             carried.map(|carried| serde_json::to_string(&carried)).collect::<Result<_, _>>()?;
         payloads.retain(|payload| payload.len() <= LONGEST);
-        sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
+        let sent = sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
             .bind(CHANNEL)
-            .bind(payloads)
+            .bind(&payloads)
             .execute(pool)
-            .await?;
-        Ok(())
+            .await;
+        let told = if sent.is_ok() { payloads.len() } else { 0 };
+        metrics::counter!("muneem_pushes_not_carried_total").increment((count - told) as u64);
+        Ok(sent.map(drop)?)
     }
 }

@@ -349,6 +349,12 @@ async fn one_request_that_reaches_two_nodes_at_once_rings_and_proposes_once(pool
     at_host.push("call:invited").await;
 
     nodes[0].limit_one_admin(100).await;
+    // Another node goes by a new limit within 2 s.
+    eventually("the other node knows the limit", async || {
+        let limits = nodes[1].app.settings.approvals().await.expect("settings");
+        (limits.bonus_milli == 100).then_some(())
+    })
+    .await;
     let admin = nodes[0].admin.clone();
     for _ in 0..10 {
         let bonus = json!({ "user": user.id, "coins_milli": 5_000, "reason": "campaign" });

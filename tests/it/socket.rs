@@ -107,17 +107,22 @@ impl Socket {
 
     /// The next push of this name, whole; others before it are dropped.
     pub async fn push(&mut self, name: &str) -> Value {
-        loop {
-            let came = match self.pushes.pop_front() {
-                Some(push) => push,
-                None => {
-                    self.receive().await.unwrap_or_else(|closed| panic!("closed before {name}: {closed:?}"))
+        let push = async {
+            loop {
+                let came = match self.pushes.pop_front() {
+                    Some(push) => push,
+                    None => self
+                        .receive()
+                        .await
+                        .unwrap_or_else(|closed| panic!("closed before {name}: {closed:?}")),
+                };
+                if came["type"] == name {
+                    return came;
                 }
-            };
-            if came["type"] == name {
-                return came;
             }
-        }
+        };
+        // Pings come from time to time, and do not make it patient.
+        tokio::time::timeout(PATIENCE, push).await.unwrap_or_else(|_| panic!("{name} does not come in time"))
     }
 
     /// The next frame, or how the socket was closed.

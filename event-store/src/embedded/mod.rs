@@ -162,6 +162,10 @@ impl Drop for EmbeddedStore {
 
 #[async_trait]
 impl EventStore for EmbeddedStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
         crate::check_batch(events)?;
         let (frame, body_crc) = frame::encode(events);

@@ -153,6 +153,10 @@ impl Reading {
 
 #[async_trait]
 impl EventStore for EmbeddedReader {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn append(&self, _: Option<u64>, _: &[NewEvent]) -> Result<u64, AppendError> {
         Err(AppendError::Refused("the journal was opened for reading only".into()))
     }

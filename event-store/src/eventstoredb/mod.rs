@@ -350,6 +350,10 @@ impl EventStoreDb {
 
 #[async_trait]
 impl EventStore for EventStoreDb {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
         crate::check_batch(events)?;
         if events.iter().any(|event| event.id.is_nil() || event.kind.is_empty()) {

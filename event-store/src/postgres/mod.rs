@@ -230,6 +230,10 @@ async fn make(
 
 #[async_trait]
 impl EventStore for PostgresStore {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
         crate::check_batch(events)?;
         if self.stream.read_only {

@@ -2,11 +2,14 @@
 
 use crate::rig::Rig;
 use crate::world::*;
-use event_store::{EventStore, MemoryStore};
+use async_trait::async_trait;
+use event_store::{AppendError, EventStore, MemoryStore, NewEvent, ReadError, RecordedEvent};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Receipt, Status};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_retry_at_a_node_that_lags_is_a_duplicate_not_a_lack_of_coins() {
@@ -48,6 +51,74 @@ async fn a_node_at_which_nothing_happens_sees_what_others_write() {
     assert_eq!(idle.ledger.durable_revision(), receipt.revision);
 }
 
+/// A store behind a network: an append takes its time, so that a node that writes without a pause always has one under way.
+struct Distant {
+    store: MemoryStore,
+    append_ms: AtomicU64,
+}
+
+#[async_trait]
+impl EventStore for Distant {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
+        tokio::time::sleep(Duration::from_millis(self.append_ms.load(Ordering::Relaxed))).await;
+        self.store.append(expected, events).await
+    }
+
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.store.read(from, max).await
+    }
+
+    async fn head(&self) -> Result<Option<u64>, ReadError> {
+        self.store.head().await
+    }
+
+    async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError> {
+        self.store.wait_beyond(seen).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_wrote_slowly_get_their_turns_while_another_writes_all_the_time() {
+    let distant = Arc::new(Distant { store: MemoryStore::new(), append_ms: AtomicU64::new(10) });
+    let store: Arc<dyn EventStore> = distant.clone();
+    let busy = World::with_coins(store.clone(), 5_000_000 * ROSE_MILLI).await;
+    // They take appends to be slow, and listen for as long as those take before they write.
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let node = World::open(store.clone()).await;
+        node.execute(rose()).await.expect("is accepted");
+        slow.push(node);
+    }
+    distant.append_ms.store(2, Ordering::Relaxed);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writing = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (ledger, stop) = (busy.ledger.clone(), stop.clone());
+        writing.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                ledger.execute(rose()).await.expect("is accepted");
+            }
+        });
+    }
+    let mut seen = slow[0].ledger.follow();
+    for _ in 0..300 {
+        soon(seen.next()).await.expect("is read").expect("comes");
+    }
+    for node in &slow {
+        soon(node.send(rose())).await.expect("ends").expect("is accepted");
+        assert!(node.spendable(USER).await > 0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = writing.join_next().await {
+        ended.expect("ends");
+    }
+    busy.assert_sound().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_cut_off_says_so_and_comes_back() {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
@@ -58,7 +129,7 @@ async fn a_node_that_is_cut_off_says_so_and_comes_back() {
     let first = world.send(rose());
     world.until_status(|status| matches!(status, Status::Stalled(_))).await;
     // Those who come later are not kept waiting for something that may take long.
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(world.execute(rose()).await, Err(ExecuteError::StoreAway));
     other.execute(rose()).await.expect("the other node goes on");
     rig.reachable(true);

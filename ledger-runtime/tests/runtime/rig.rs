@@ -167,6 +167,10 @@ impl Rig {
 
 #[async_trait]
 impl EventStore for Rig {
+    fn is_shared(&self) -> bool {
+        self.inner().is_shared()
+    }
+
     async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
         self.arrived.send_modify(|count| *count += 1);
         let open = self.gate.subscribe().wait_for(|open| *open).await.map(|open| *open);
@@ -235,6 +239,13 @@ impl EventStore for Rig {
 
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError> {
         self.check_reachable()?;
-        self.inner().wait_beyond(seen).await
+        let mut reachable = self.reachable.subscribe();
+        let inner = self.inner();
+        tokio::select! {
+            head = inner.wait_beyond(seen) => head,
+            _ = reachable.wait_for(|reachable| !reachable) => {
+                Err(ReadError::Unavailable("the line is cut".to_owned()))
+            }
+        }
     }
 }

@@ -159,11 +159,12 @@ impl Attendance {
     /// Exchanges with the other nodes who is connected, once.
     pub async fn exchange(&self) {
         let Some(elsewhere) = &self.people.elsewhere else { return };
-        // Where the ledger does not answer, those who were in calls a second ago are.
-        if let Ok(engaged) = self.engaged().await {
+        // First of all: a node that says nothing counts as gone, and a ledger may take its time.
+        self.tell(elsewhere).await;
+        // Where the ledger does not answer, those who were in calls at the last beat count as being in them.
+        if let Ok(Ok(engaged)) = tokio::time::timeout(BEAT, self.engaged()).await {
             elsewhere.engage(engaged);
         }
-        self.tell(elsewhere).await;
         for person in elsewhere.look(self.ledger.clock().now()).await {
             self.review(person);
         }

@@ -107,9 +107,17 @@ impl Projector {
     /// As [`Projector::check`], but for outages.
     pub async fn watch(&self) -> Result<Infallible, ProjectError> {
         let mut following = Following::default();
+        let mut looked_at: Option<Instant> = None;
         loop {
-            match self.start(&mut following).await {
-                Ok(_) => tokio::time::sleep(WATCH_EVERY).await,
+            // Whether the read models belong to the journal is a question to the store, so it is asked now and then.
+            let seen = if looked_at.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
+                self.look().await
+            } else {
+                looked_at = Some(Instant::now());
+                self.start(&mut following).await.map(drop)
+            };
+            match seen {
+                Ok(()) => tokio::time::sleep(WATCH_EVERY).await,
                 Err(fault) if fault.is_outage() => {
                     self.tell_condition(Condition::after(&fault));
                     tokio::time::sleep(FIRST_PAUSE).await;
@@ -117,6 +125,12 @@ impl Projector {
                 Err(fault) => return Err(fault),
             }
         }
+    }
+
+    async fn look(&self) -> Result<(), ProjectError> {
+        let checkpoint = Checkpoint::read(&mut *self.pool.acquire().await?).await?;
+        self.tell(checkpoint.revision);
+        Ok(())
     }
 
     async fn follow(&self) -> Result<(), ProjectError> {

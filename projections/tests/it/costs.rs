@@ -95,6 +95,10 @@ impl Crowded {
 
 #[async_trait::async_trait]
 impl EventStore for Crowded {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn append(&self, _: Option<u64>, _: &[NewEvent]) -> Result<u64, AppendError> {
         unreachable!("nothing is recorded here")
     }
