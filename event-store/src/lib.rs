@@ -123,6 +123,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// Whether others than this handle can append, from this process or another one.
     fn is_shared(&self) -> bool;
 
+    /// Whether people and other programs look into the store itself, so that what it holds should be JSON.
+    fn is_looked_into(&self) -> bool {
+        false
+    }
+
     /// Waits until the head is beyond `seen` and answers it; at once where it is beyond already.
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError>;
 }

@@ -31,7 +31,7 @@ pub use mechanism::decide::{Decision, Unit, check_key, decide};
 pub use mechanism::envelope::{ClientKey, Envelope, Key, Policy, command_id, command_ids};
 pub use mechanism::evolve::evolve;
 pub use mechanism::ids::*;
-pub use mechanism::metadata::{Actor, Before, Metadata, Recorded, RememberedFor, RequestHash};
+pub use mechanism::metadata::{Actor, Before, Metadata, PlaceInUnit, Recorded, RememberedFor, RequestHash};
 pub use mechanism::money::{self, Asset, MAX_AMOUNT};
 pub use mechanism::state::{self, State};
 pub use mechanism::stored::{NotAState, STATE_VERSION};

@@ -3,8 +3,9 @@
 //! A noun is a folder whose `mod.rs` declares, in its `noun` macro, the names of its commands, events,
 //! tables and rejections. Adding a noun is its folder, its line in `lib.rs`, and its name here.
 
+use crate::mechanism::binary::{BINARY, Binary, is_binary};
 use crate::mechanism::decide::{Context, Decide};
-use crate::mechanism::event::{Change, DecodeError, Happened, LotMove, text_of};
+use crate::mechanism::event::{Change, DecodeError, Happened, LotMove, read_binary, text_of};
 use crate::mechanism::rejection::rejections;
 use crate::mechanism::stored::{Bytes, NotAState, Out};
 use crate::mechanism::table::Table;
@@ -82,14 +83,40 @@ macro_rules! assemble {
                 match self { $($(Event::$event(_) => crate::$noun::$event::KIND,)*)* }
             }
 
-            /// The canonical bytes: fields in the order of the type, no white space.
+            /// The binary form.
             pub fn encode(&self) -> Vec<u8> {
+                let mut out = Vec::with_capacity(256);
+                out.push(BINARY);
+                match self { $($(Event::$event(event) => event.put(&mut out),)*)* }
+                out
+            }
+
+            /// What the binary form of each type of event is made of.
+            pub fn shapes() -> serde_json::Value {
+                let mut types = serde_json::Map::new();
+                let kinds = [$($(crate::$noun::$event::shape(&mut types),)*)*];
+                let kinds: serde_json::Map<_, _> = Event::KINDS
+                    .iter()
+                    .zip(kinds)
+                    .filter_map(|(kind, name)| Some((kind.to_string(), types.remove(name.as_str()?)?["fields"].take())))
+                    .collect();
+                serde_json::json!({ "events": kinds, "types": types })
+            }
+
+            /// The event as JSON: fields in the order of the type, no white space.
+            pub fn to_json(&self) -> Vec<u8> {
                 let bytes = match self { $($(Event::$event(event) => serde_json::to_vec(event),)*)* };
                 bytes.expect("events hold strings, integers and lists only, which JSON always takes")
             }
 
-            /// Reads a recorded event of version 1.
+            /// Reads a recorded event of version 1, in either form.
             pub fn decode(kind: &str, data: &[u8]) -> Result<Event, DecodeError> {
+                if is_binary(data) {
+                    return match kind {
+                        $($(crate::$noun::$event::KIND => read_binary(kind, data).map(Event::$event),)*)*
+                        _ => Err(DecodeError::UnknownKind(kind.to_owned())),
+                    };
+                }
                 let text = text_of(kind, data)?;
                 let fault = |fault: serde_json::Error| DecodeError::Malformed(kind.to_owned(), fault.to_string());
                 match kind {

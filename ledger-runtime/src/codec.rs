@@ -2,7 +2,7 @@
 
 use event_store::{EventStore, NewEvent, ReadError, RecordedEvent};
 use ledger_core::event::DecodeError;
-use ledger_core::{Before, Event, JournalId, Recorded};
+use ledger_core::{Before, Event, JournalId, PlaceInUnit, Recorded};
 use uuid::Uuid;
 
 /// Why the journal cannot be read on.
@@ -23,27 +23,24 @@ pub enum JournalError {
     Lost { next: u64, durable: u64 },
 }
 
-pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, JournalError> {
-    decode_after(&mut None, event)
-}
-
-/// The same, for events in their order: what `before` holds of one makes the next of its unit cheap.
+/// Decodes events in their order: what `before` holds of the first of a unit goes for the others.
 pub(crate) fn decode_after(
     before: &mut Option<Before>,
     event: &RecordedEvent,
 ) -> Result<Recorded, JournalError> {
     let RecordedEvent { revision, id, kind, data, metadata } = event;
-    Recorded::decode_after(before, *revision, *id, kind, data, metadata)
+    Recorded::decode(before, *revision, *id, kind, data, metadata)
         .map_err(|fault| JournalError::Decode { revision: *revision, fault })
 }
 
-pub(crate) fn encode(recorded: &Recorded) -> NewEvent {
-    NewEvent {
-        id: recorded.event_id,
-        kind: recorded.event.kind().to_owned(),
-        data: recorded.event.encode(),
-        metadata: recorded.metadata.encode(),
-    }
+/// The event as `store` is given it: JSON where people look into the store, and bytes elsewhere.
+pub(crate) fn encode(recorded: &Recorded, store: &dyn EventStore) -> NewEvent {
+    let Recorded { revision: _, event_id: id, metadata, event } = recorded;
+    let (data, metadata) = match store.is_looked_into() {
+        true => (event.to_json(), metadata.to_json()),
+        false => (event.encode(), metadata.encode()),
+    };
+    NewEvent { id: *id, kind: event.kind().to_owned(), data, metadata }
 }
 
 /// Up to `max` events of the journal in order, from revision `from` on.
@@ -55,16 +52,41 @@ pub async fn read_journal(
     from: u64,
     max: usize,
 ) -> Result<Vec<Recorded>, JournalError> {
-    store.read(from, max).await?.iter().map(decode).collect()
+    let events = store.read(from, max).await?;
+    let mut before = begin_of_unit(store, events.first()).await?;
+    events.iter().map(|event| decode_after(&mut before, event)).collect()
+}
+
+/// What the first event of the unit says that `event` is in the middle of, if it is.
+async fn begin_of_unit(
+    store: &dyn EventStore,
+    event: Option<&RecordedEvent>,
+) -> Result<Option<Before>, JournalError> {
+    let Some(event) = event else { return Ok(None) };
+    let revision = event.revision;
+    let place = PlaceInUnit::of(&event.metadata).map_err(|fault| JournalError::Decode { revision, fault })?;
+    let mut before = None;
+    if let Some(first) = revision.checked_sub(place.index.into()).filter(|first| *first < revision) {
+        for event in &store.read(first, 1).await? {
+            decode_after(&mut before, event)?;
+        }
+    }
+    Ok(before)
 }
 
 /// The id that the journal's first event gives it; `None` where there is no event, or another one.
 pub(crate) async fn read_journal_id(store: &dyn EventStore) -> Result<Option<JournalId>, ReadError> {
     let first = store.read(0, 1).await?;
-    Ok(match first.first().and_then(|event| decode(event).ok()).map(|recorded| recorded.event) {
-        Some(Event::JournalOpened(opened)) => Some(opened.journal),
-        _ => None,
-    })
+    Ok(
+        match first
+            .first()
+            .and_then(|event| decode_after(&mut None, event).ok())
+            .map(|recorded| recorded.event)
+        {
+            Some(Event::JournalOpened(opened)) => Some(opened.journal),
+            _ => None,
+        },
+    )
 }
 
 /// Ids for events: a random epoch of this writer and a counter, so that two writers never give the

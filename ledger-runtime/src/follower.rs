@@ -134,7 +134,7 @@ mod tests {
         let store = Arc::new(MemoryStore::new());
         let mut expected = None;
         for batch in events.chunks(1_000) {
-            let batch: Vec<_> = batch.iter().map(encode).collect();
+            let batch: Vec<_> = batch.iter().map(|event| encode(event, store.as_ref())).collect();
             expected = Some(store.append(expected, &batch).await.expect("is appended"));
         }
         // The window holds one batch: the last event alone, and nothing comes after it.

@@ -1,10 +1,10 @@
 //! From an empty state, or an older one, to the journal's end.
 
-use crate::codec::{JournalError, decode, decode_after};
+use crate::codec::{JournalError, decode_after};
 use crate::published::Published;
 use chrono::{DateTime, Utc};
 use event_store::{EventStore, ReadError, RecordedEvent};
-use ledger_core::{Recorded, State, evolve};
+use ledger_core::{PlaceInUnit, Recorded, State, evolve};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -74,8 +74,7 @@ fn read_ahead(store: Arc<dyn EventStore>, mut next: u64, end: u64) -> mpsc::Rece
     let (pages, ahead) = mpsc::channel(PAGES_AHEAD);
     tokio::spawn(async move {
         while next < end {
-            let max = usize::try_from(end - next).unwrap_or(usize::MAX).min(PAGE);
-            let read = store.read(next, max).await;
+            let read = read_whole_units(store.as_ref(), next, end).await;
             let is_last = read.as_ref().map_or(true, Vec::is_empty);
             next += read.as_ref().map_or(0, Vec::len) as u64;
             let page = match read {
@@ -90,6 +89,30 @@ fn read_ahead(store: Arc<dyn EventStore>, mut next: u64, end: u64) -> mpsc::Rece
         }
     });
     ahead
+}
+
+/// The next page, which ends with a unit, so that each page can be decoded by itself; or with the journal.
+async fn read_whole_units(
+    store: &dyn EventStore,
+    next: u64,
+    end: u64,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let left = usize::try_from(end - next).unwrap_or(usize::MAX);
+    let mut max = PAGE.min(left);
+    loop {
+        let mut events = store.read(next, max).await?;
+        if events.len() < max || max == left {
+            return Ok(events);
+        }
+        // What cannot be read is found when it is decoded.
+        let closes =
+            |event: &RecordedEvent| PlaceInUnit::of(&event.metadata).map_or(true, |it| it.closes_unit());
+        if let Some(last) = events.iter().rposition(closes) {
+            events.truncate(last + 1);
+            return Ok(events);
+        }
+        max = max.saturating_mul(2).min(left);
+    }
 }
 
 fn decode_page(read: Result<Vec<RecordedEvent>, JournalError>) -> Page {
@@ -159,9 +182,10 @@ pub(crate) async fn catch_up(
 
 fn take_over(state: &mut State, events: &[RecordedEvent]) -> Result<Published, JournalError> {
     let (mut done, mut unit) = (Published::default(), Vec::new());
-    let mut fault = None;
+    let (mut fault, mut before) = (None, None);
     for event in events {
-        match decode(event).and_then(|event| evolve_checked(state, &event).map(|()| event)) {
+        match decode_after(&mut before, event).and_then(|event| evolve_checked(state, &event).map(|()| event))
+        {
             Ok(event) => {
                 let (revision, closes_unit) = (event.revision, event.metadata.closes_unit());
                 unit.push(event);

@@ -241,7 +241,7 @@ impl Writer {
             }
         }
         for event in &recorded {
-            let encoded = encode(event);
+            let encoded = encode(event, self.store.as_ref());
             self.deciding.bytes += encoded.stored_bytes();
             self.deciding.encoded.push(encoded);
         }
@@ -516,7 +516,8 @@ pub(crate) async fn begin_journal(
     let Ok(Decision::Append(unit)) = decide(state, clock.now(), &envelope) else {
         return Err(OpenError::Begin("it has begun already".to_owned()));
     };
-    let events: Vec<NewEvent> = unit.record(0, || ids.next()).iter().map(encode).collect();
+    let events: Vec<NewEvent> =
+        unit.record(0, || ids.next()).iter().map(|event| encode(event, store)).collect();
     match store.append(None, &events).await {
         // Another node may have begun it at the same moment: its first event counts.
         Ok(_) | Err(AppendError::WrongExpectedRevision { .. }) => {}

@@ -213,8 +213,8 @@ impl From<&Recorded> for EventRow {
             command_id: metadata.command_id.0,
             closes_unit: metadata.closes_unit(),
             people: event.people().iter().map(|person| person.0).collect(),
-            data: json(event.encode()),
-            metadata: json(metadata.encode()),
+            data: json(event.to_json()),
+            metadata: json(metadata.to_json()),
         }
     }
 }

@@ -297,7 +297,7 @@ async fn a_journal_moves_between_stores_and_is_the_same(pool: PgPool) {
     let all = events_in(&data.path().join("journal")).await;
     let kept = TempDir::new().expect("a folder");
     let archive = kept.path().join("archive");
-    let export = ["export", "--to", text(&archive), "--file-bytes", "4000", "--json"];
+    let export = ["export", "--to", text(&archive), "--file-bytes", "1500", "--json"];
     let (ok, exported) = source.run(&export).await;
     assert!(ok, "{exported:#}");
     assert_eq!(exported["events"], json!(all.len()));

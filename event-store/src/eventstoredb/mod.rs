@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kurrentdb::{BatchAppendClient, EventData, StreamState};
+use serde_json::value::RawValue;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
@@ -350,6 +351,10 @@ impl EventStoreDb {
 
 #[async_trait]
 impl EventStore for EventStoreDb {
+    fn is_looked_into(&self) -> bool {
+        true
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
@@ -467,9 +472,12 @@ impl EventStore for EventStoreDb {
     }
 }
 
-/// The event as the server is given it: bytes that it does not look into.
+/// The event as the server is given it. Of JSON it says so, and its pages and projections can read it.
 fn proposed(event: &NewEvent) -> EventData {
-    EventData::binary(&event.kind, event.data.clone().into())
+    let json: Option<&RawValue> = serde_json::from_slice(&event.data).ok();
+    // It is written as it stands.
+    let json = json.and_then(|json| EventData::json(&event.kind, &json).ok());
+    json.unwrap_or_else(|| EventData::binary(&event.kind, event.data.clone().into()))
         .id(event.id)
         .metadata(event.metadata.clone().into())
 }

@@ -1,6 +1,7 @@
 //! Coins that users are given, and that may expire.
 
 use crate::account::legs;
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, LotMove, events};
@@ -31,6 +32,8 @@ pub enum BonusOrigin {
     /// Given by an admin.
     Promotion,
 }
+
+binary_choices! { BonusOrigin as "name" { 0 = Plan "plan" 1 = Promotion "promotion" } }
 
 commands! {
     GrantBonus = "GrantBonus" {

@@ -1,6 +1,7 @@
 //! A call ends.
 
 use super::{Call, Phase};
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -28,6 +29,8 @@ pub enum EndReason {
     /// An admin ended it.
     Stopped,
 }
+
+binary_choices! { EndReason as "name" { 0 = HungUp "hung_up" 1 = Exhausted "exhausted" 2 = Lost "lost" 3 = Stopped "stopped" } }
 
 commands! {
     EndCall = "EndCall" { call: CallId, by: Ending }

@@ -2,6 +2,7 @@
 
 use super::returned::returned;
 use super::{Call, EndReason, Phase};
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -17,6 +18,8 @@ pub enum PauseCause {
     /// The server stopped; the time of the outage is never billed.
     Outage,
 }
+
+binary_choices! { PauseCause as "name" { 0 = Disconnected "disconnected" 1 = Outage "outage" } }
 
 commands! {
     /// A side was lost, or the server was. The call goes on from the last moment at which both sides are

@@ -3,6 +3,7 @@
 use super::Call;
 use crate::commission::{CommissionRule, Shares, shares_between};
 use crate::lots::Draw;
+use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, LotMove, events};
 use crate::{Account, Asset, CallId, Event, LotId, PersonId, Posting, Timestamp};
@@ -42,6 +43,8 @@ pub struct ReturnedDraw {
     pub amount_milli: i64,
     pub expires_at: Option<Timestamp>,
 }
+
+binary_fields! { ReturnedDraw { lot: LotId, account: Account, amount_milli: i64, expires_at: Option<Timestamp> } }
 
 /// What it takes to give an increment back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! What a host's minutes cost.
 
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -15,6 +16,8 @@ pub enum Medium {
     Voice,
     Video,
 }
+
+binary_choices! { Medium as "name" { 0 = Chat "chat" 1 = Voice "voice" 2 = Video "video" } }
 
 commands! {
     SetHostRate = "SetHostRate" { host: PersonId, medium: Medium, price_milli_per_minute: Option<i64> }

@@ -1,5 +1,6 @@
 //! Commission rates: set for a host, an agency or everybody, never backdated.
 
+use crate::mechanism::binary::{binary_choices, binary_fields};
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -28,6 +29,14 @@ pub struct CommissionRule {
     pub agency_bps: u32,
     pub agency: Option<AgencyId>,
 }
+
+binary_choices! { CommissionScope as "name" {
+    0 = Global "global"
+    1 = Agency(agency: AgencyId) "agency"
+    2 = Host(host: PersonId) "host"
+} }
+
+binary_fields! { CommissionRule { scope: CommissionScope, host_bps: u32, agency_bps: u32, agency: Option<AgencyId> } }
 
 /// A rate, or (`None`) its end, from a moment on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

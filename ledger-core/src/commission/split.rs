@@ -3,6 +3,7 @@
 use super::earnings::{available_from, earned};
 use super::rate::CommissionRule;
 use crate::account::legs;
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::money::share;
@@ -17,6 +18,8 @@ pub enum SplitSource {
     Call(CallId),
     Gift(GiftSendingId),
 }
+
+binary_choices! { SplitSource as "name" { 0 = Call(call: CallId) "call" 1 = Gift(sending: GiftSendingId) "gift" } }
 
 events! {
     /// Empties the clearing account of a charge to those who earned it.

@@ -2,6 +2,7 @@
 
 use super::Lot;
 use crate::account::legs;
+use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
 use crate::{Account, Asset, LotId, PersonId, Posting, Rejection};
 use schemars::JsonSchema;
@@ -18,6 +19,8 @@ pub struct Draw {
     pub account: Account,
     pub amount_milli: i64,
 }
+
+binary_fields! { Draw { lot: LotId, account: Account, amount_milli: i64 } }
 
 /// The charge side of a spend: where the coins come from, and the entry to `clearing:charges`.
 pub(crate) struct Charge {

@@ -1,5 +1,6 @@
 //! The chart of accounts: typed ids with a readable text form.
 
+use super::binary::{binary_choices, binary_fields};
 use super::ids::{AgencyId, PersonId, WithdrawalId};
 use super::money::Asset;
 use super::text::text_or_parts;
@@ -179,6 +180,24 @@ impl FromStr for Account {
     }
 }
 
+binary_choices! { Gateway as "name" { 0 = Razorpay "razorpay" } }
+
+binary_choices! { Account as "text" {
+    0 = UserPurchased(user: PersonId) "user:{}:purchased"
+    1 = UserBonus(user: PersonId) "user:{}:bonus"
+    2 = HostEarnings(host: PersonId) "host:{}:earnings"
+    3 = AgencyEarnings(agency: AgencyId) "agency:{}:earnings"
+    4 = WithdrawalHeld(withdrawal: WithdrawalId) "withdrawal:{}:held"
+    5 = PlatformRevenue "platform:revenue"
+    6 = PlatformPromotions "platform:promotions"
+    7 = PlatformAdjustments "platform:adjustments"
+    8 = PlatformBank "platform:bank"
+    9 = ClearingCharges "clearing:charges"
+    10 = ExchangeCoins "exchange:coins"
+    11 = Gateway(gateway: Gateway) "gateway:{}"
+    12 = Suspense(gateway: Gateway) "suspense:{}"
+} }
+
 text_or_parts!(Account, "an account such as user:<uuid>:purchased");
 
 impl JsonSchema for Account {
@@ -203,6 +222,8 @@ pub struct Posting {
     /// In the asset's smallest unit, never zero.
     pub amount: i64,
 }
+
+binary_fields! { Posting { account: Account, asset: Asset, amount: i64 } }
 
 /// The two legs that move `amount` between two accounts; none when it is zero.
 pub fn legs(asset: Asset, debit: Account, credit: Account, amount: i64) -> Vec<Posting> {

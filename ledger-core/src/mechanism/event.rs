@@ -4,6 +4,7 @@
 //! units (`_minor`) beside their asset. Events hold ids and codes only, never personal data.
 
 use super::account::{Account, Posting};
+use super::binary::{Binary, Bytes, Unfit};
 use super::ids::{LotId, PersonId};
 use super::state::State;
 use super::time::Timestamp;
@@ -27,6 +28,8 @@ macro_rules! events {
             /// The name of the event's type, as the store records it.
             pub const KIND: &'static str = $kind;
         }
+
+        $crate::mechanism::binary::binary_fields! { $name { $($field: $type),* } }
 
         impl From<$name> for $crate::Event {
             fn from(event: $name) -> $crate::Event {
@@ -99,6 +102,16 @@ pub(crate) fn text_of<'a>(kind: &str, bytes: &'a [u8]) -> Result<&'a str, Decode
     std::str::from_utf8(bytes).map_err(|fault| DecodeError::Malformed(kind.to_owned(), fault.to_string()))
 }
 
+/// Reads what is in the binary form behind its first byte.
+pub(crate) fn read_binary<T: Binary>(kind: &str, bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut from = Bytes(bytes.get(1..).unwrap_or_default());
+    let read = T::take(&mut from).and_then(|value| from.end().map(|()| value));
+    read.map_err(|Unfit(what)| {
+        let at = bytes.len() - from.0.len();
+        DecodeError::Malformed(kind.to_owned(), format!("before byte {at}: {what}"))
+    })
+}
+
 /// Why recorded bytes are not an event that this program knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -107,4 +120,7 @@ pub enum DecodeError {
     UnknownKind(String),
     #[error("the journal holds a malformed {0}: {1}")]
     Malformed(String, String),
+    /// What is known of all events of a unit stands beside the first of them, which was not read before this one.
+    #[error("the event is read without the first of its unit, which stands at revision {first}")]
+    Headless { first: u64 },
 }

@@ -26,6 +26,22 @@ macro_rules! id {
             }
         }
 
+        impl $crate::mechanism::binary::Binary for $name {
+            fn shape(types: &mut serde_json::Map<String, serde_json::Value>) -> serde_json::Value {
+                Uuid::shape(types)
+            }
+
+            fn put(&self, out: &mut Vec<u8>) {
+                self.0.put(out);
+            }
+
+            fn take(
+                from: &mut $crate::mechanism::binary::Bytes,
+            ) -> Result<Self, $crate::mechanism::binary::Unfit> {
+                Uuid::take(from).map(Self)
+            }
+        }
+
         impl From<Uuid> for $name {
             fn from(id: Uuid) -> Self {
                 Self(id)

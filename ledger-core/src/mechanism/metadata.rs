@@ -1,6 +1,7 @@
 //! What is known of each event beside what happened: who, when, by which command.
 
 use super::account::Gateway;
+use super::binary::{BINARY, Binary, Bytes, Unfit, binary_choices, binary_fields, is_binary};
 use super::event::{DecodeError, text_of};
 use super::ids::{CommandId, PersonId};
 use super::text::Text;
@@ -8,6 +9,7 @@ use super::time::Timestamp;
 use crate::nouns::Event;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -58,6 +60,12 @@ impl<'de> Deserialize<'de> for Actor {
     }
 }
 
+binary_choices! { Actor as "text" {
+    0 = Person(person: PersonId) "person:{}"
+    1 = Gateway(gateway: Gateway) "gateway:{}"
+    2 = System "system"
+} }
+
 /// The content of a command in 128 bits: tells a retry from another request under the same key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestHash(pub [u8; 16]);
@@ -69,6 +77,20 @@ impl RequestHash {
         let mut half = [0; 16];
         half.copy_from_slice(&digest[..16]);
         RequestHash(half)
+    }
+}
+
+impl Binary for RequestHash {
+    fn shape(_: &mut Map<String, Value>) -> Value {
+        "hash".into()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn take(from: &mut Bytes) -> Result<Self, Unfit> {
+        from.array().map(RequestHash)
     }
 }
 
@@ -109,6 +131,13 @@ pub enum RememberedFor {
     Never,
 }
 
+binary_choices! { RememberedFor as "name" {
+    0 = DayFromKey(made_at: Timestamp) "day_from_key"
+    1 = Day "day"
+    2 = Ever "ever"
+    3 = Never "never"
+} }
+
 /// Recorded beside each event. The revision and the event's own id stand in the store's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -131,26 +160,38 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The canonical bytes.
+    /// The binary form: the first event of a unit has all of it, and the others their places in the unit alone. The
+    /// correlation follows from the event.
     pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96);
+        out.push(BINARY);
+        self.index.put(&mut out);
+        self.count.put(&mut out);
+        if self.index == 0 {
+            let Metadata { recorded_at, command_id, request_hash, remembered_for, actor, payer, .. } = *self;
+            let schema_version = self.schema_version;
+            Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer }
+                .put(&mut out);
+        }
+        out
+    }
+
+    /// What the binary form is made of.
+    pub fn shapes() -> serde_json::Value {
+        let mut types = Map::new();
+        Shared::shape(&mut types);
+        let fields = types.remove("Shared").map(|mut shared| shared["fields"].take());
+        json!({ "fields": fields, "types": types })
+    }
+
+    /// All of it as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("metadata holds strings and integers only, which JSON always takes")
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Metadata, DecodeError> {
-        const KIND: &str = "Metadata";
+    pub fn from_json(bytes: &[u8]) -> Result<Metadata, DecodeError> {
         serde_json::from_str(text_of(KIND, bytes)?)
             .map_err(|fault| DecodeError::Malformed(KIND.to_owned(), fault.to_string()))
-    }
-
-    /// As [`Metadata::decode`], where `before` holds the metadata of the event before: those of one unit differ in the
-    /// index alone, so the rest need not be read again.
-    pub fn decode_after(before: &mut Option<Before>, bytes: &[u8]) -> Result<Metadata, DecodeError> {
-        if let Some(metadata) = before.as_ref().and_then(|before| before.next(bytes)) {
-            return Ok(metadata);
-        }
-        let metadata = Metadata::decode(bytes)?;
-        *before = Before::of(&metadata, bytes);
-        Ok(metadata)
     }
 
     pub fn closes_unit(&self) -> bool {
@@ -158,36 +199,103 @@ impl Metadata {
     }
 }
 
-/// The metadata of an event that others of its unit follow, and its bytes around the index.
-#[derive(Clone, Debug)]
-pub struct Before {
-    metadata: Metadata,
-    head: Vec<u8>,
-    tail: Vec<u8>,
+/// The name of metadata in errors.
+const KIND: &str = "Metadata";
+
+/// What the events of a unit have in common.
+struct Shared {
+    schema_version: u32,
+    recorded_at: Timestamp,
+    command_id: CommandId,
+    request_hash: RequestHash,
+    remembered_for: RememberedFor,
+    actor: Actor,
+    payer: Option<PersonId>,
 }
 
-impl Before {
-    /// `None` where no event of the unit follows, or the bytes are written in another way than ours.
-    fn of(metadata: &Metadata, bytes: &[u8]) -> Option<Before> {
-        const NAME: &[u8] = b"\"index\":";
-        if metadata.closes_unit() {
-            return None;
+binary_fields! { Shared {
+    schema_version: u32,
+    recorded_at: Timestamp,
+    command_id: CommandId,
+    request_hash: RequestHash,
+    remembered_for: RememberedFor,
+    actor: Actor,
+    payer: Option<PersonId>,
+} }
+
+/// Which event of its unit an event is, and how many the unit has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceInUnit {
+    pub index: u32,
+    pub count: u32,
+}
+
+impl PlaceInUnit {
+    /// Read from recorded metadata, in either form.
+    pub fn of(metadata: &[u8]) -> Result<PlaceInUnit, DecodeError> {
+        if is_binary(metadata) {
+            return PlaceInUnit::take(&mut Bytes(&metadata[1..])).map_err(unfit);
         }
-        let mut places = bytes.windows(NAME.len()).enumerate().filter(|(_, part)| *part == NAME);
-        let ((place, _), None) = (places.next()?, places.next()) else { return None };
-        let (head, rest) = bytes.split_at(place + NAME.len());
-        let tail = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-        Some(Before { metadata: metadata.clone(), head: head.to_vec(), tail: rest[tail..].to_vec() })
+        let Metadata { index, count, .. } = Metadata::from_json(metadata)?;
+        Ok(PlaceInUnit { index, count })
     }
 
-    fn next(&self, bytes: &[u8]) -> Option<Metadata> {
-        let index = bytes.strip_prefix(&self.head[..])?.strip_suffix(&self.tail[..])?;
-        // JSON has no other way to write these; all else is read as a whole.
-        let is_number =
-            index.iter().all(u8::is_ascii_digit) && (index.len() == 1 || index.first() != Some(&b'0'));
-        let index = std::str::from_utf8(index).ok().filter(|_| is_number)?.parse().ok()?;
-        Some(Metadata { index, ..self.metadata.clone() })
+    fn take(from: &mut Bytes) -> Result<PlaceInUnit, Unfit> {
+        let place = PlaceInUnit { index: u32::take(from)?, count: u32::take(from)? };
+        if place.index < place.count { Ok(place) } else { Err(Unfit("an event is beyond its unit")) }
     }
+
+    pub fn closes_unit(self) -> bool {
+        self.index + 1 == self.count
+    }
+}
+
+fn unfit(Unfit(what): Unfit) -> DecodeError {
+    DecodeError::Malformed(KIND.to_owned(), what.to_owned())
+}
+
+/// What was read of a unit of which more events follow.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// The revision of the unit's first event.
+    first: u64,
+    metadata: Metadata,
+}
+
+/// Metadata in the binary form, of the event at `revision` which comes after `before`.
+fn decode_binary(
+    before: &mut Option<Before>,
+    revision: u64,
+    bytes: &[u8],
+    correlation: Option<Uuid>,
+) -> Result<Metadata, DecodeError> {
+    let mut from = Bytes(&bytes[1..]);
+    let PlaceInUnit { index, count } = PlaceInUnit::take(&mut from).map_err(unfit)?;
+    if index > 0 {
+        from.end().map_err(unfit)?;
+        let first = revision.checked_sub(index.into());
+        let first = first.ok_or_else(|| unfit(Unfit("a unit begins before the journal")))?;
+        let unit = before.as_ref().filter(|it| it.first == first && it.metadata.count == count);
+        let metadata = unit.ok_or(DecodeError::Headless { first })?.metadata.clone();
+        return Ok(Metadata { index, correlation, ..metadata });
+    }
+    let shared = Shared::take(&mut from).and_then(|shared| from.end().map(|()| shared)).map_err(unfit)?;
+    let Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer } =
+        shared;
+    let metadata = Metadata {
+        schema_version,
+        recorded_at,
+        command_id,
+        request_hash,
+        remembered_for,
+        index,
+        count,
+        actor,
+        payer,
+        correlation,
+    };
+    *before = (count > 1).then(|| Before { first: revision, metadata: metadata.clone() });
+    Ok(metadata)
 }
 
 /// An event of the journal, with its place.
@@ -200,19 +308,9 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Reads what a store holds under `revision`.
+    /// Reads what a store holds under `revision`, in either form, for events in their order: `before` keeps what the
+    /// first of a unit says of all of them. It is empty before the first.
     pub fn decode(
-        revision: u64,
-        event_id: Uuid,
-        kind: &str,
-        data: &[u8],
-        metadata: &[u8],
-    ) -> Result<Recorded, DecodeError> {
-        Recorded::decode_after(&mut None, revision, event_id, kind, data, metadata)
-    }
-
-    /// As [`Recorded::decode`], for events in their order: see [`Metadata::decode_after`].
-    pub fn decode_after(
         before: &mut Option<Before>,
         revision: u64,
         event_id: Uuid,
@@ -220,11 +318,17 @@ impl Recorded {
         data: &[u8],
         metadata: &[u8],
     ) -> Result<Recorded, DecodeError> {
-        Ok(Recorded {
-            revision,
-            event_id,
-            metadata: Metadata::decode_after(before, metadata)?,
-            event: Event::decode(kind, data)?,
-        })
+        let event = Event::decode(kind, data)?;
+        let correlation = event.correlation();
+        let metadata = if is_binary(metadata) {
+            decode_binary(before, revision, metadata, correlation)?
+        } else {
+            Metadata::from_json(metadata)?
+        };
+        if metadata.correlation != correlation {
+            let reason = "its correlation is not that of the event";
+            return Err(DecodeError::Malformed(KIND.to_owned(), reason.to_owned()));
+        }
+        Ok(Recorded { revision, event_id, metadata, event })
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod amounts;
+pub mod binary;
 pub mod decide;
 pub mod envelope;
 pub mod event;

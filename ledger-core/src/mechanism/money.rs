@@ -1,8 +1,10 @@
 //! Money is integers: coins in thousandths, fiat in minor units, the asset always named.
 
+use super::binary::{Binary, Bytes, Unfit};
 use super::text::text_or_parts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::{fmt, str::FromStr};
 
 /// The largest amount, 2^53-1: exact in every JSON reader.
@@ -91,6 +93,46 @@ impl FromStr for Asset {
             .filter(|(_, scale)| scale.len() == 1)
             .and_then(|(code, scale)| Asset::new(code, scale.parse().ok()?))
             .ok_or_else(|| BadAsset(text.to_owned()))
+    }
+}
+
+/// The two assets that nearly every posting has are one byte.
+impl Binary for Asset {
+    fn shape(types: &mut Map<String, Value>) -> Value {
+        let other = json!([["code", "text"], ["decimals", "unsigned"]]);
+        let choices = json!([
+            { "number": 0, "word": "COIN/3", "holds": [] },
+            { "number": 1, "word": "INR/2", "holds": [] },
+            { "number": 2, "word": "{}/{}", "holds": other },
+        ]);
+        types.insert("Asset".to_owned(), json!({ "json": "text", "choices": choices }));
+        "Asset".into()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match *self {
+            Asset::COIN => out.push(0),
+            Asset::INR => out.push(1),
+            other => {
+                out.push(2);
+                other.code().to_owned().put(out);
+                other.scale.put(out);
+            }
+        }
+    }
+
+    fn take(from: &mut Bytes) -> Result<Self, Unfit> {
+        match from.byte()? {
+            0 => Ok(Asset::COIN),
+            1 => Ok(Asset::INR),
+            2 => {
+                let (code, scale) = (String::take(from)?, u8::take(from)?);
+                let asset =
+                    Asset::new(&code, scale).filter(|asset| ![Asset::COIN, Asset::INR].contains(asset));
+                asset.ok_or(Unfit("it is no asset, or one that has a number"))
+            }
+            _ => Err(Unfit("no Asset has this number")),
+        }
     }
 }
 

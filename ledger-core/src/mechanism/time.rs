@@ -1,8 +1,10 @@
 //! Moments, given to the core from outside: it has no clock.
 
+use super::binary::{Binary, Bytes, Unfit};
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::fmt;
 
 /// A moment in milliseconds since 1970 in UTC. Timezones never change a charge.
@@ -11,6 +13,20 @@ use std::fmt;
 )]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
+
+impl Binary for Timestamp {
+    fn shape(types: &mut Map<String, Value>) -> Value {
+        i64::shape(types)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Bytes) -> Result<Self, Unfit> {
+        i64::take(from).map(Timestamp)
+    }
+}
 
 impl Timestamp {
     pub fn plus_ms(self, ms: i64) -> Timestamp {

@@ -3,6 +3,7 @@
 
 use super::{PurchaseRefunded, Refundable};
 use crate::account::legs;
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide, check_reason, check_reference};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -44,6 +45,24 @@ pub enum Resolution {
     /// The platform keeps money that came in, or bears money that went out.
     Income,
 }
+
+binary_choices! { UnmatchedCause as "name" {
+    0 = UnknownOrder "unknown_order"
+    1 = SecondPayment "second_payment"
+    2 = AmountMismatch "amount_mismatch"
+    3 = CurrencyMismatch "currency_mismatch"
+    4 = BalanceFull "balance_full"
+    5 = RefundUnmatched "refund_unmatched"
+    6 = RefundBeforeCapture "refund_before_capture"
+} }
+
+binary_choices! { MoneyDirection as "name" { 0 = In "in" 1 = Out "out" } }
+
+binary_choices! { Resolution as "name" {
+    0 = Purchase(purchase: PurchaseId) "purchase"
+    1 = Refund(reference: String) "refund"
+    2 = Income "income"
+} }
 
 commands! {
     /// A person of the platform says what money in suspense is. The case is named by the revision of the event

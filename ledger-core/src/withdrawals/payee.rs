@@ -1,5 +1,6 @@
 //! Who withdraws.
 
+use crate::mechanism::binary::binary_choices;
 use crate::{Account, AgencyId, PersonId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,11 @@ pub enum Payee {
         owner: PersonId,
     },
 }
+
+binary_choices! { Payee as "kind" {
+    0 = Host { person: PersonId } "host"
+    1 = Agency { agency: AgencyId, owner: PersonId } "agency"
+} }
 
 /// The payee as a row of the state has it. The JSON of [`Payee`] names its kind in a field, which only formats that
 /// describe themselves can read.

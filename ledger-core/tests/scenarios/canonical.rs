@@ -1,4 +1,4 @@
-//! The bytes that are stored.
+//! Events as JSON.
 
 use crate::world::*;
 use ledger_core::command::*;
@@ -62,43 +62,12 @@ pub fn everything() -> World {
     world
 }
 
-#[test]
-fn every_event_and_its_metadata_read_back_as_they_were() {
-    for it in every_event() {
-        let bytes = it.event.encode();
-        let read = Event::decode(it.event.kind(), &bytes).expect("decodes");
-        assert_eq!((&read, read.encode()), (&it.event, bytes));
-        let bytes = it.metadata.encode();
-        let read = Metadata::decode(&bytes).expect("decodes");
-        assert_eq!((&read, read.encode()), (&it.metadata, bytes));
-    }
-}
-
-#[test]
-fn metadata_read_after_those_of_the_event_before_are_what_they_are_by_themselves() {
-    let mut before = None;
-    for it in everything().journal {
-        let bytes = it.metadata.encode();
-        assert_eq!(Metadata::decode_after(&mut before, &bytes), Ok(it.metadata.clone()), "{}", it.revision);
-        let text = String::from_utf8(bytes).expect("a text");
-        let index = format!("\"index\":{},", it.metadata.index);
-        for odd in ["\"index\":,", "\"index\":00,", "\"index\":-1,", "\"index\":4294967296,", "\"index\":1 ,"]
-        {
-            let odd = text.replace(&index, odd);
-            let alone = Metadata::decode(odd.as_bytes());
-            assert_eq!(Metadata::decode_after(&mut before.clone(), odd.as_bytes()), alone, "{odd}");
-        }
-        let other = text.replace("\"actor\":\"", "\"actor\":\"nobody");
-        assert!(Metadata::decode_after(&mut before.clone(), other.as_bytes()).is_err(), "{other}");
-    }
-}
-
 fn object(bytes: &[u8]) -> Map<String, Value> {
     serde_json::from_slice(bytes).expect("an object")
 }
 
 #[test]
-fn the_bytes_hold_no_white_space_and_no_fraction() {
+fn the_json_holds_no_white_space_and_no_fraction() {
     fn no_fraction(value: &Value) -> bool {
         match value {
             Value::Number(number) => number.is_i64() || number.is_u64(),
@@ -108,7 +77,7 @@ fn the_bytes_hold_no_white_space_and_no_fraction() {
         }
     }
     for it in every_event() {
-        for bytes in [it.event.encode(), it.metadata.encode()] {
+        for bytes in [it.event.to_json(), it.metadata.to_json()] {
             assert!(!bytes.iter().any(u8::is_ascii_whitespace), "{}", it.event.kind());
             assert!(object(&bytes).values().all(no_fraction), "{}", it.event.kind());
         }
@@ -144,12 +113,12 @@ fn fields_that_nobody_knows_are_refused_at_every_depth() {
         all
     }
     for it in every_event() {
-        for bad in spoiled(&Value::Object(object(&it.event.encode()))) {
+        for bad in spoiled(&Value::Object(object(&it.event.to_json()))) {
             let read = Event::decode(it.event.kind(), bad.to_string().as_bytes());
             assert!(matches!(read, Err(DecodeError::Malformed(..))), "{}: {bad}", it.event.kind());
         }
-        for bad in spoiled(&Value::Object(object(&it.metadata.encode()))) {
-            assert!(Metadata::decode(bad.to_string().as_bytes()).is_err(), "{bad}");
+        for bad in spoiled(&Value::Object(object(&it.metadata.to_json()))) {
+            assert!(Metadata::from_json(bad.to_string().as_bytes()).is_err(), "{bad}");
         }
     }
 }
@@ -157,7 +126,7 @@ fn fields_that_nobody_knows_are_refused_at_every_depth() {
 #[test]
 fn fields_that_are_missing_or_of_another_type_are_refused() {
     for it in every_event() {
-        let fields = object(&it.event.encode());
+        let fields = object(&it.event.to_json());
         for (name, value) in &fields {
             let mut bad = fields.clone();
             bad.insert(name.clone(), Value::Bool(matches!(value, Value::Null)));

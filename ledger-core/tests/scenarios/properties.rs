@@ -34,10 +34,9 @@ pub fn play(steps: &[Step]) -> World {
 }
 
 pub fn replay(journal: &[Recorded]) -> State {
-    let mut state = State::new();
+    let (mut state, mut before) = (State::new(), None);
     for it in journal {
-        let metadata = it.metadata.encode();
-        let read = Recorded::decode(it.revision, it.event_id, it.event.kind(), &it.event.encode(), &metadata);
+        let read = read_back(&mut before, it, &it.event.encode(), &it.metadata.encode());
         evolve(&mut state, &read.expect("what was recorded decodes"));
     }
     state

@@ -2,7 +2,7 @@
 
 use crate::outcome;
 use ledger_core::command::*;
-use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
+use ledger_core::event::{BonusOrigin, CommissionScope, DecodeError, PauseCause};
 use ledger_core::*;
 use uuid::Uuid;
 
@@ -138,20 +138,13 @@ impl World {
             Decision::Append(unit) => {
                 let events = unit.events.clone();
                 let first = self.state.next_revision();
-                let mut number = u128::from(first);
+                let (mut number, mut before) = (u128::from(first), None);
                 let unit = unit.record(first, || {
                     number += 1;
                     Uuid::from_u128(0xe0e0 << 64 | number)
                 });
                 for recorded in unit {
-                    let read = Recorded::decode(
-                        recorded.revision,
-                        recorded.event_id,
-                        recorded.event.kind(),
-                        &recorded.event.encode(),
-                        &recorded.metadata.encode(),
-                    );
-                    assert_eq!(read.as_ref(), Ok(&recorded), "what is recorded reads back as it was");
+                    assert_one_in_both_forms(&mut before, &recorded);
                     evolve(&mut self.state, &recorded);
                     self.journal.push(recorded);
                 }
@@ -457,4 +450,22 @@ pub fn payout_failed(withdrawal: WithdrawalId) -> Command {
 
 pub fn adjust(account: Account, amount_milli: i64) -> Command {
     Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None })
+}
+
+/// What stands in a store, decoded.
+pub fn read_back(
+    before: &mut Option<Before>,
+    it: &Recorded,
+    data: &[u8],
+    metadata: &[u8],
+) -> Result<Recorded, DecodeError> {
+    Recorded::decode(before, it.revision, it.event_id, it.event.kind(), data, metadata)
+}
+
+/// What is recorded reads back as it was from either form, and so each form can be made of the other.
+pub fn assert_one_in_both_forms(before: &mut Option<Before>, it: &Recorded) {
+    let read = read_back(before, it, &it.event.encode(), &it.metadata.encode());
+    assert_eq!(read.as_ref(), Ok(it));
+    let read = read_back(&mut None, it, &it.event.to_json(), &it.metadata.to_json());
+    assert_eq!(read.as_ref(), Ok(it));
 }

@@ -117,7 +117,7 @@ async fn of_a_batch_that_the_store_refuses_the_guilty_command_alone_fails() {
     world.given(coins(OTHER, 5 * ROSE_MILLI)).await;
     let earlier = rose();
     let receipt = world.execute(earlier.clone()).await.expect("is accepted");
-    rig.refuse_what_holds(OTHER.to_string());
+    rig.refuse_what_holds(OTHER.0.as_bytes());
     let came = rig.arrived();
     rig.hold();
     let first = world.send(rose());

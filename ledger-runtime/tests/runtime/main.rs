@@ -1,5 +1,6 @@
 //! Stories of the ledger's runtime: on several stores, with faults, with time, with chance.
 
+mod bytes;
 mod clock;
 mod faults;
 mod followers;

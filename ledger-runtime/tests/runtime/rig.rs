@@ -37,8 +37,8 @@ pub struct Rig {
     room: watch::Sender<bool>,
     /// Whether the end can be asked for.
     end_known: watch::Sender<bool>,
-    /// Batches with events that hold this text are refused.
-    disliked: Mutex<Option<String>>,
+    /// Batches with events that hold these bytes are refused.
+    disliked: Mutex<Option<Vec<u8>>>,
     faults: Mutex<VecDeque<Fault>>,
     /// Appends that have come so far, answered or not.
     arrived: watch::Sender<usize>,
@@ -97,9 +97,9 @@ impl Rig {
         self.end_known.send_replace(!unknown);
     }
 
-    /// From now on the store refuses each batch with an event that holds `text`.
-    pub fn refuse_what_holds(&self, text: String) {
-        *self.disliked.lock().expect("not poisoned") = Some(text);
+    /// From now on the store refuses each batch with an event that holds `bytes`.
+    pub fn refuse_what_holds(&self, bytes: &[u8]) {
+        *self.disliked.lock().expect("not poisoned") = Some(bytes.to_vec());
     }
 
     /// Puts another store in the place of the one behind.
@@ -113,8 +113,8 @@ impl Rig {
 
     fn dislikes(&self, events: &[NewEvent]) -> bool {
         let disliked = self.disliked.lock().expect("not poisoned");
-        disliked.as_ref().is_some_and(|text| {
-            events.iter().any(|event| String::from_utf8_lossy(&event.data).contains(text.as_str()))
+        disliked.as_ref().is_some_and(|bytes| {
+            events.iter().any(|event| event.data.windows(bytes.len()).any(|part| part == bytes))
         })
     }
 

@@ -7,6 +7,7 @@ use super::world::{apart, until_interrupted};
 use crate::config::Config;
 use crate::progress::say;
 use anyhow::ensure;
+use event_store::RecordedEvent;
 use ledger_core::{Recorded, State, evolve};
 use projections::Journal;
 use serde::Serialize;
@@ -69,13 +70,13 @@ async fn measure(books: &Books) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn replay(journal: &Journal) -> anyhow::Result<()> {
-    let mut state = State::new();
+    let (mut state, mut before) = (State::new(), None);
     loop {
         let page = journal.read(state.next_revision(), PAGE_EVENTS).await?;
         let Some(last) = page.last() else { return Ok(()) };
         for event in &page {
-            let recorded =
-                Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)?;
+            let RecordedEvent { revision, id, kind, data, metadata } = event;
+            let recorded = Recorded::decode(&mut before, *revision, *id, kind, data, metadata)?;
             evolve(&mut state, &recorded);
         }
         state.settle(last.revision);

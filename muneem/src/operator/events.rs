@@ -85,7 +85,7 @@ impl EventsOptions {
 }
 
 fn print(out: &mut impl Write, recorded: &Recorded, as_json: bool) -> std::io::Result<()> {
-    let data: Value = serde_json::from_slice(&recorded.event.encode()).unwrap_or_default();
+    let data: Value = serde_json::from_slice(&recorded.event.to_json()).unwrap_or_default();
     if as_json {
         let line = json!({
             "revision": recorded.revision,

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use clap::Args;
 use ledger_core::{Event, Metadata};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,6 +48,8 @@ fn documents() -> anyhow::Result<Vec<(String, Value)>> {
         ("asyncapi.json".to_owned(), websocket_gateway::asyncapi()),
         ("events/v1/Metadata.json".to_owned(), serde_json::to_value(schemars::schema_for!(Metadata))?),
     ];
+    let binary = json!({ "data": Event::shapes(), "metadata": Metadata::shapes() });
+    documents.push(("events/binary.json".to_owned(), binary));
     for (kind, schema) in Event::schemas() {
         documents.push((format!("events/v1/{kind}.json"), serde_json::to_value(schema)?));
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use event_store::archive::{self, ArchiveFile, ArchiveReader, ArchiveWriter};
 use event_store::{BATCH_LIMIT_BYTES, EventStore, EventsHash, NewEvent, RecordedEvent, StoreAddress};
-use ledger_core::Metadata;
+use ledger_core::PlaceInUnit;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -199,7 +199,7 @@ impl Batches {
     pub(super) async fn add(&mut self, event: RecordedEvent) -> anyhow::Result<()> {
         let RecordedEvent { revision: _, id, kind, data, metadata } = event;
         // What is no event of Muneem belongs to no command.
-        let closes = Metadata::decode(&metadata).map_or(true, |metadata| metadata.closes_unit());
+        let closes = PlaceInUnit::of(&metadata).map_or(true, PlaceInUnit::closes_unit);
         let event = NewEvent { id, kind, data, metadata };
         if self.bytes.saturating_add(event.stored_bytes()) > BATCH_LIMIT_BYTES {
             // A command alone always fits: it was one batch.
@@ -318,7 +318,7 @@ mod tests {
 
     /// An event of a unit, with so many bytes of data.
     fn event(revision: u64, index: u32, count: u32, bytes: usize) -> RecordedEvent {
-        let metadata = Metadata {
+        let metadata = ledger_core::Metadata {
             schema_version: 1,
             recorded_at: ledger_core::Timestamp(0),
             command_id: ledger_core::CommandId(uuid::Uuid::nil()),

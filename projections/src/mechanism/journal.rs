@@ -5,7 +5,8 @@ use super::{BATCH_EVENTS, Checkpoint};
 use crate::Journal;
 use crate::error::ProjectError;
 use event_store::{ReadError, RecordedEvent};
-use ledger_core::{Event, JournalId, Recorded};
+use ledger_core::event::DecodeError;
+use ledger_core::{Before, Event, JournalId, PlaceInUnit, Recorded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -13,13 +14,20 @@ use tokio::time::timeout;
 /// How long a reader of another process's store may take to see what was projected from it.
 const READER_LAG: Duration = Duration::from_secs(1);
 
-pub(crate) fn decode(event: &RecordedEvent) -> Result<Recorded, ProjectError> {
-    Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)
-        .map_err(|fault| ProjectError::Undecodable { revision: event.revision, fault })
+/// Decodes events in their order: what `before` holds of the first of a unit goes for the others.
+pub(crate) fn decode_after(
+    before: &mut Option<Before>,
+    event: &RecordedEvent,
+) -> Result<Recorded, ProjectError> {
+    let RecordedEvent { revision, id, kind, data, metadata } = event;
+    Recorded::decode(before, *revision, *id, kind, data, metadata)
+        .map_err(|fault| ProjectError::Undecodable { revision: *revision, fault })
 }
 
 /// How many events may lie between two that are read at once.
 const NEAR: u64 = 16;
+/// How many events most units have at the most: what is known of all of them stands beside the first.
+const UNIT: u64 = 8;
 
 /// The events at these revisions, as far as the journal has them, read from the store in as few pieces as they lie in.
 pub(super) async fn events_at(
@@ -33,20 +41,44 @@ pub(super) async fn events_at(
         while let Some(next) = wanted.next_if(|next| *next - last <= NEAR) {
             last = next;
         }
-        let max = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1);
-        for event in store.read(first, max).await?.iter().filter(|event| revisions.contains(&event.revision))
-        {
-            let recorded = decode(event).map_err(|fault| ReadError::Damaged(fault.to_string()))?;
-            events.insert(event.revision, recorded);
+        let mut from = first.saturating_sub(UNIT);
+        loop {
+            let max = usize::try_from(last - from).unwrap_or(usize::MAX).saturating_add(1);
+            match decode_some(&store.read(from, max).await?, revisions) {
+                Ok(some) => break events.extend(some),
+                Err(DecodeError::Headless { first }) if first < from => from = first,
+                Err(fault) => return Err(ReadError::Damaged(fault.to_string())),
+            }
         }
     }
     Ok(events)
 }
 
+/// Those of the events that stand at `revisions`.
+fn decode_some(
+    events: &[RecordedEvent],
+    revisions: &BTreeSet<u64>,
+) -> Result<Vec<(u64, Recorded)>, DecodeError> {
+    let (mut before, mut some) = (None, Vec::new());
+    for RecordedEvent { revision, id, kind, data, metadata } in events {
+        let is_wanted = revisions.contains(revision);
+        if is_wanted || PlaceInUnit::of(metadata)?.index == 0 {
+            let recorded = Recorded::decode(&mut before, *revision, *id, kind, data, metadata)?;
+            some.extend(is_wanted.then_some((*revision, recorded)));
+        }
+    }
+    Ok(some)
+}
+
 /// The journal's id, from its first event.
 pub(super) async fn journal_id(store: &Journal) -> Result<Option<JournalId>, ProjectError> {
     let first = store.read(0, 1).await?;
-    match first.first().map(decode).transpose()?.map(|recorded| recorded.event) {
+    match first
+        .first()
+        .map(|event| decode_after(&mut None, event))
+        .transpose()?
+        .map(|recorded| recorded.event)
+    {
         Some(Event::JournalOpened(opened)) => Ok(Some(opened.journal)),
         Some(_) => Err(ProjectError::NotAJournal),
         None => Ok(None),
@@ -120,10 +152,10 @@ pub(super) async fn units_after(store: &Journal, checkpoint: &Checkpoint) -> Res
         same_event(checkpoint, stored.first())?;
         let full = stored.len() >= max;
         let seen = stored.last().map(|event| event.revision);
-        let mut fault = None;
+        let (mut fault, mut before) = (None, None);
         let mut events = Vec::with_capacity(stored.len());
         for event in stored.iter().skip(known) {
-            match decode(event) {
+            match decode_after(&mut before, event) {
                 Ok(recorded) => events.push(recorded),
                 Err(broken) => {
                     fault = Some(broken);

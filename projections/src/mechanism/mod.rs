@@ -30,7 +30,7 @@ mod table;
 pub use checkpoint::Checkpoint;
 pub(crate) use codes::{Kind, bps, code, scope};
 pub(crate) use copy::{CopyRow, Fields, append, between, encode};
-pub(crate) use journal::{belong_together, decode};
+pub(crate) use journal::{belong_together, decode_after};
 pub use page::{BadCursor, Cursor, PAGE_LIMIT, Page};
 pub(crate) use page::{page_size, push_amounts};
 pub use progress::{Condition, Progress};

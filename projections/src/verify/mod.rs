@@ -8,7 +8,7 @@ mod compare;
 
 use crate::Journal;
 use crate::error::ProjectError;
-use crate::mechanism::{BATCH_EVENTS, Checkpoint, belong_together, decode, pg_revision};
+use crate::mechanism::{BATCH_EVENTS, Checkpoint, belong_together, decode_after, pg_revision};
 use chrono::{DateTime, Utc};
 use compare::Comparison;
 use event_store::ReadError;
@@ -269,7 +269,9 @@ async fn units(
         let stored = store.read(next, max).await?;
         let full = stored.len() >= max;
         let inside = stored.iter().filter(|event| event.revision < end);
-        let mut events = inside.map(decode).collect::<Result<Vec<_>, _>>()?;
+        let mut before = None;
+        let decoded = inside.map(|event| decode_after(&mut before, event));
+        let mut events = decoded.collect::<Result<Vec<_>, _>>()?;
         let whole = events.iter().rposition(|recorded| recorded.metadata.closes_unit());
         events.truncate(whole.map_or(0, |last| last + 1));
         if !events.is_empty() {

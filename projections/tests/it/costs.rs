@@ -5,7 +5,7 @@ use anyhow::Context;
 use chrono::NaiveDate;
 use event_store::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
 use ledger_core::Payee;
-use ledger_core::{Account, Asset, PersonId};
+use ledger_core::{Account, Asset, PersonId, PlaceInUnit};
 use projections::*;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -88,7 +88,14 @@ struct Crowded {
 impl Crowded {
     async fn of(world: &World) -> anyhow::Result<Crowded> {
         let all = world.store.read(0, usize::MAX).await?;
-        let first = |kind: &str| all.iter().find(|event| event.kind == kind).cloned().context("an event");
+        let metadata =
+            all.iter().find(|event| PlaceInUnit::of(&event.metadata).is_ok_and(PlaceInUnit::closes_unit));
+        let metadata = metadata.context("a unit of one event")?.metadata.clone();
+        // Each is a unit by itself.
+        let first = |kind: &str| {
+            let event = all.iter().find(|event| event.kind == kind).context("an event")?;
+            anyhow::Ok(RecordedEvent { metadata: metadata.clone(), ..event.clone() })
+        };
         Ok(Crowded { journal: world.journal(), gift: first("GiftSent")?, split: first("CommissionSplit")? })
     }
 }

@@ -55,7 +55,7 @@ async fn rebuilding_gives_the_tables_that_following_gave(pool: PgPool) -> anyhow
     let projector = Projector::new(pool.clone(), std::sync::Arc::new(growing.clone()));
     let mut unit = Vec::new();
     for event in stored {
-        let closes = ledger_core::Metadata::decode(&event.metadata)?.closes_unit();
+        let closes = ledger_core::PlaceInUnit::of(&event.metadata)?.closes_unit();
         let expected = (event.revision + 1).checked_sub(unit.len() as u64 + 2);
         unit.push(NewEvent { id: event.id, kind: event.kind, data: event.data, metadata: event.metadata });
         if closes {

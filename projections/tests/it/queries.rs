@@ -2,9 +2,9 @@
 
 use crate::world::*;
 use chrono::{DateTime, NaiveDate, Utc};
-use event_store::EventStore;
+use event_store::{EventStore, RecordedEvent};
 use ledger_core::Payee;
-use ledger_core::{Account, Asset, CallId, Medium, PersonId, Recorded, State, evolve};
+use ledger_core::{Account, Asset, Before, CallId, Medium, PersonId, Recorded, State, evolve};
 use projections::*;
 use sqlx::PgPool;
 use std::sync::LazyLock;
@@ -49,9 +49,9 @@ async fn balances_as_of_any_revision_and_time_are_those_of_a_replay(pool: PgPool
         (Account::ExchangeCoins, Asset::INR),
     ];
     let mut state = State::new();
-    let mut boundary = state.clone();
+    let (mut boundary, mut before) = (state.clone(), None);
     for event in world.store.read(0, usize::MAX).await? {
-        let recorded = Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)?;
+        let recorded = decoded(&mut before, &event)?;
         evolve(&mut state, &recorded);
         if recorded.metadata.closes_unit() {
             boundary = state.clone();
@@ -114,11 +114,16 @@ async fn pages_neither_skip_nor_repeat_while_the_journal_grows(pool: PgPool) -> 
     Ok(())
 }
 
+fn decoded(before: &mut Option<Before>, event: &RecordedEvent) -> anyhow::Result<Recorded> {
+    let RecordedEvent { revision, id, kind, data, metadata } = event;
+    Ok(Recorded::decode(before, *revision, *id, kind, data, metadata)?)
+}
+
 /// Revision, posting, amount and balance after it of each movement of clearing, newest first, by the journal alone.
 async fn clearing_by_the_journal(world: &World) -> anyhow::Result<Vec<(i64, i32, i64, i64)>> {
-    let (mut lines, mut balance) = (Vec::new(), 0);
+    let (mut lines, mut balance, mut before) = (Vec::new(), 0, None);
     for event in world.store.read(0, usize::MAX).await? {
-        let recorded = Recorded::decode(event.revision, event.id, &event.kind, &event.data, &event.metadata)?;
+        let recorded = decoded(&mut before, &event)?;
         for (posting, index) in recorded.event.postings().iter().zip(0..) {
             if posting.account == Account::ClearingCharges {
                 balance += posting.amount;
