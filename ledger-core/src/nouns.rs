@@ -8,7 +8,7 @@ use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::event::{Change, DecodeError, Happened, LotMove, read_binary, text_of};
 use crate::mechanism::rejection::rejections;
 use crate::mechanism::stored::{Bytes, NotAState, Out};
-use crate::mechanism::table::Table;
+use crate::mechanism::table::{Lookup, Table};
 use crate::*;
 use std::io;
 
@@ -30,7 +30,7 @@ macro_rules! assemble {
         $noun:ident
         commands { $($command:ident)* }
         events { $($event:ident)* }
-        tables { $($table:ident: $key:ty => $row:ty;)* }
+        tables { $($table:ident: $rows:ty;)* }
         rejections { $($rejection:tt)* }
     })*) => {
         /// Everything that can be asked of the ledger.
@@ -166,8 +166,8 @@ macro_rules! assemble {
         #[derive(Clone, Debug, Default)]
         pub(crate) struct Tables {
             /// Signed, debit positive; no row where the balance is zero.
-            pub balances: Table<(Account, Asset), i64>,
-            $($(pub $table: Table<$key, $row>,)*)*
+            pub balances: Lookup<(Account, Asset), i64>,
+            $($(pub $table: $rows,)*)*
         }
 
         impl Tables {
@@ -199,8 +199,8 @@ macro_rules! assemble {
             /// Every table is named here, or this does not compile.
             pub fn decode(bytes: &mut Bytes) -> Result<Tables, NotAState> {
                 Ok(Tables {
-                    balances: Table::decode("balances", bytes)?,
-                    $($($table: Table::decode(stringify!($table), bytes)?,)*)*
+                    balances: Lookup::decode("balances", bytes)?,
+                    $($($table: <$rows>::decode(stringify!($table), bytes)?,)*)*
                 })
             }
         }

@@ -3,7 +3,7 @@
 use crate::ledger::{ExecuteError, Receipt};
 use crate::published::Published;
 use event_store::NewEvent;
-use ledger_core::{Envelope, State, Timestamp};
+use ledger_core::{Prepared, State, Timestamp};
 use std::any::Any;
 use tokio::sync::oneshot;
 
@@ -18,11 +18,11 @@ pub(crate) type Reply = oneshot::Sender<Result<Receipt, ExecuteError>>;
 
 pub(crate) enum Request {
     Execute {
-        envelope: Box<Envelope>,
+        command: Box<Prepared>,
         reply: Reply,
     },
     /// Commands that are decided one after the other, with nothing in between.
-    Together(Vec<(Envelope, Reply)>),
+    Together(Vec<(Box<Prepared>, Reply)>),
     Query {
         ask: Ask,
         reply: oneshot::Sender<Result<Answer, ExecuteError>>,
@@ -38,7 +38,7 @@ pub(crate) struct Queued {
 
 /// A request with the answer that it gets once the state that it was decided on is durable.
 pub(crate) enum Waiting {
-    Execute(Box<Envelope>, Reply, Result<Receipt, ExecuteError>),
+    Execute(Box<Prepared>, Reply, Result<Receipt, ExecuteError>),
     Query(Ask, oneshot::Sender<Result<Answer, ExecuteError>>, Answer),
 }
 
@@ -58,7 +58,7 @@ impl Waiting {
 
     pub fn into_request(self) -> Request {
         match self {
-            Waiting::Execute(envelope, reply, _) => Request::Execute { envelope, reply },
+            Waiting::Execute(command, reply, _) => Request::Execute { command, reply },
             Waiting::Query(ask, reply, _) => Request::Query { ask, reply },
         }
     }

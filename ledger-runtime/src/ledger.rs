@@ -220,7 +220,7 @@ impl Ledger {
     /// When it does not get in line; nothing is recorded then.
     pub async fn submit(&self, envelope: Envelope) -> Result<Submitted, ExecuteError> {
         let (reply, submitted) = Submitted::new();
-        self.send(Request::Execute { envelope: Box::new(envelope), reply }).await?;
+        self.send(Request::Execute { command: Box::new(envelope.into()), reply }).await?;
         Ok(submitted)
     }
 
@@ -234,7 +234,7 @@ impl Ledger {
         let (mut commands, mut submitted) = (Vec::new(), Vec::new());
         for envelope in envelopes {
             let (reply, one) = Submitted::new();
-            commands.push((envelope, reply));
+            commands.push((Box::new(envelope.into()), reply));
             submitted.push(one);
         }
         self.send(Request::Together(commands)).await?;

@@ -20,13 +20,15 @@ use crate::storing::{Stored, append, check_end, pauses};
 use event_store::{AppendError, EventStore, NewEvent, ReadError};
 use ledger_core::command::OpenJournal;
 use ledger_core::{
-    Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, State, Timestamp, decide,
+    Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, Prepared, State, Timestamp, decide,
+    decide_prepared,
 };
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -53,6 +55,8 @@ pub(crate) struct Writer {
     health: Health,
     deciding: Batch,
     stored: Batch,
+    /// Durable, and not told yet.
+    answered: Vec<Waiting>,
     /// To be decided once more, in this order, before anything from the inbox.
     again: VecDeque<Queued>,
     recheck_at: Instant,
@@ -95,6 +99,7 @@ impl Writer {
             health,
             deciding: Batch::default(),
             stored: Batch::default(),
+            answered: Vec::new(),
             again: VecDeque::new(),
             recheck_at: Instant::now(),
             turns,
@@ -115,10 +120,19 @@ impl Writer {
             if storing.is_none() && !self.deciding.waiting.is_empty() && is_our_turn {
                 // Its own batch moves the end.
                 watching = None;
-                storing = Some(self.send_batch());
+                let mut sent = self.send_batch();
+                // It is on its way before those are answered who waited for the batch before.
+                let begun = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                match begun {
+                    Poll::Ready(outcome) => self.finish(outcome).await,
+                    Poll::Pending => storing = Some(sent),
+                }
+                self.release();
                 continue;
             }
-            if storing.is_none() && watching.is_none() {
+            self.release();
+            // A journal that cannot be explained is not read on.
+            if storing.is_none() && watching.is_none() && self.health.stopped().is_none() {
                 watching = Some(self.watch_the_end());
             }
             if !open && storing.is_none() && self.deciding.waiting.is_empty() && self.again.is_empty() {
@@ -127,10 +141,7 @@ impl Writer {
             }
             let may_take = open && is_our_turn && self.again.is_empty() && self.deciding.has_room();
             tokio::select! {
-                request = self.inbox.recv(), if may_take => match request {
-                    Some(request) => self.take(request),
-                    None => open = false,
-                },
+                biased;
                 outcome = async { storing.as_mut().expect("guarded").await }, if storing.is_some() => {
                     storing = None;
                     self.finish(outcome).await;
@@ -149,6 +160,10 @@ impl Writer {
                     self.health.leap(self.pace.now(self.state.last_at()).1);
                     self.health.room_is_likely();
                 }
+                request = self.inbox.recv(), if may_take => match request {
+                    Some(request) => self.take(request),
+                    None => open = false,
+                },
             }
         }
     }
@@ -182,13 +197,13 @@ impl Writer {
                 Ok(answer) => self.deciding.waiting.push(Waiting::Query(ask, reply, answer)),
                 Err(_) => drop(reply.send(Err(ExecuteError::Fault))),
             },
-            Request::Execute { envelope, reply } => {
-                let outcome = self.accept(at, leap, &envelope);
-                self.deciding.waiting.push(Waiting::Execute(envelope, reply, outcome));
+            Request::Execute { command, reply } => {
+                let outcome = self.accept(at, leap, &command);
+                self.deciding.waiting.push(Waiting::Execute(command, reply, outcome));
             }
             Request::Together(commands) => {
-                for (envelope, reply) in commands {
-                    self.decide(Request::Execute { envelope: Box::new(envelope), reply });
+                for (command, reply) in commands {
+                    self.decide(Request::Execute { command, reply });
                 }
             }
         }
@@ -198,16 +213,16 @@ impl Writer {
         &mut self,
         at: Timestamp,
         leap: Option<Leap>,
-        envelope: &Envelope,
+        command: &Prepared,
     ) -> Result<Receipt, ExecuteError> {
         if let Some(reason) = self.health.stopped() {
             return Err(ExecuteError::Stopped(reason));
         }
         let journal = self.state.journal().ok_or(ExecuteError::Fault)?;
-        let decision =
-            catch_unwind(AssertUnwindSafe(|| decide(&self.state, at, envelope))).map_err(|panic| {
+        let decision = catch_unwind(AssertUnwindSafe(|| decide_prepared(&self.state, at, command))).map_err(
+            |panic| {
                 // One command's fault stays its own: deciding changes nothing.
-                let operation = envelope.command.operation();
+                let operation = command.envelope().command.operation();
                 error!(
                     alert = "decide_fault",
                     operation,
@@ -215,7 +230,8 @@ impl Writer {
                     "a command met a fault"
                 );
                 ExecuteError::Fault
-            })?;
+            },
+        )?;
         let unit = match (decision, leap) {
             (Ok(Decision::Duplicate { command_id, revision }), _) => {
                 return Ok(Receipt { journal, command_id, revision, duplicate: true, recorded: false });
@@ -311,7 +327,7 @@ impl Writer {
                     self.state.settle(last);
                     self.publish(batch.published, last);
                 }
-                batch.waiting.into_iter().for_each(Waiting::release);
+                self.answered.extend(batch.waiting);
             }
             Stored::LostRace => {
                 info!("another node wrote to the journal; deciding again on its end");
@@ -332,6 +348,10 @@ impl Writer {
             }
             Stored::Refused(reason) => self.refused(batch, reason),
         }
+    }
+
+    fn release(&mut self) {
+        self.answered.drain(..).for_each(Waiting::release);
     }
 
     /// Fails the command that the store refuses by itself. Where several were refused together, each is

@@ -12,7 +12,7 @@ macro_rules! noun {
             commands { JoinAgency LeaveAgency }
             events { AgencyJoined AgencyLeft }
             tables {
-                agency_of: PersonId => AgencyId;
+                agency_of: Lookup<PersonId, AgencyId>;
             }
             rejections {
                 AlreadyInAgency = "already_in_agency", "the host belongs to another agency: they leave it first";

@@ -21,13 +21,13 @@ macro_rules! noun {
         commands { StartCall TickCall PauseCall ResumeCall EndCall }
         events { CallStarted CallTicked CallPaused CallChargeReturned CallResumed CallEnded }
         tables {
-            calls: CallId => calls::Call;
+            calls: Lookup<CallId, calls::Call>;
             // Who is in which call, as payer or as host.
-            engaged: PersonId => CallId;
+            engaged: Table<PersonId, CallId>;
             // What was used of free seconds on a day (UTC, counted from 1970), by day, payer and host.
-            free_used: (i64, PersonId, PersonId) => u32;
+            free_used: Table<(i64, PersonId, PersonId), u32>;
             // When which call has ended.
-            ended_calls: (Timestamp, CallId) => ();
+            ended_calls: Table<(Timestamp, CallId), ()>;
         }
         rejections {
             CallPriceChanged { price_milli_per_minute: i64 } = "call_price_changed", "the host's price is now {price_milli_per_minute} thousandths of a coin a minute";

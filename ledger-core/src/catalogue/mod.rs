@@ -14,9 +14,9 @@ macro_rules! noun {
         commands { SetCoinPlan SetHostRate SetGiftPrice }
         events { CoinPlanSet HostRateSet GiftPriceSet }
         tables {
-            plans: PlanId => crate::catalogue::Plan;
-            rates: (PersonId, Medium) => i64;
-            gifts: GiftId => i64;
+            plans: Table<PlanId, crate::catalogue::Plan>;
+            rates: Lookup<(PersonId, Medium), i64>;
+            gifts: Lookup<GiftId, i64>;
         }
         rejections {
             UnknownPlan = "unknown_plan", "there is no such coin plan";

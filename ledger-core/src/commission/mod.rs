@@ -17,11 +17,11 @@ macro_rules! noun {
         commands { SetCommissionRate ClearCommissionRate }
         events { CommissionRateSet CommissionRateCleared CommissionSplit }
         tables {
-            commissions: commission::CommissionScope => Vec<commission::RateChange>;
+            commissions: Lookup<commission::CommissionScope, Vec<commission::RateChange>>;
             // By account of earnings and the moment until which they wait.
-            pending_earnings: (Account, Timestamp) => i64;
+            pending_earnings: Table<(Account, Timestamp), i64>;
             // The same by moment: who waits for it.
-            earnings_due: (Timestamp, Account) => ();
+            earnings_due: Table<(Timestamp, Account), ()>;
         }
         rejections {
             CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";

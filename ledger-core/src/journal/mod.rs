@@ -13,7 +13,7 @@ macro_rules! noun {
             events { JournalOpened }
             tables {
                 // The assets that the journal's first event declares: amounts in others would mean nothing to a reader.
-                assets: Asset => ();
+                assets: Lookup<Asset, ()>;
             }
             rejections {
                 JournalNotOpen = "journal_not_open", "the journal has not been opened";

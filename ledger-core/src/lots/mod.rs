@@ -18,10 +18,10 @@ macro_rules! noun {
         commands {}
         events { LotsMerged }
         tables {
-            lots: LotId => lots::Lot;
-            lot_places: lots::Place => ();
-            expiring_lots: (Timestamp, LotId) => ();
-            loose_lots: (Account, LotId) => ();
+            lots: Lookup<LotId, lots::Lot>;
+            lot_places: Table<lots::Place, ()>;
+            expiring_lots: Table<(Timestamp, LotId), ()>;
+            loose_lots: Table<(Account, LotId), ()>;
         }
         rejections {
             UnknownLot = "unknown_lot", "there is no such lot of bonus coins";

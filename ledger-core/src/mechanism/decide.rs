@@ -2,7 +2,7 @@
 //! business rules of the command; events are only made once nothing can refuse them any more.
 
 use super::account::{Account, Posting};
-use super::envelope::{Envelope, Key, Policy};
+use super::envelope::{Envelope, Key, Policy, Prepared};
 use super::evolve::{assert_balanced, assert_lots_match};
 use super::ids::{CommandId, LotId, PersonId};
 use super::metadata::{Actor, Metadata, Recorded, RememberedFor, RequestHash};
@@ -76,12 +76,19 @@ impl Unit {
 /// # Panics
 /// When the events would break an invariant: a fault of this program, to be contained by the caller.
 pub fn decide(state: &State, at: Timestamp, envelope: &Envelope) -> Result<Decision, Rejection> {
+    decide_prepared(state, at, &Prepared::from(envelope.clone()))
+}
+
+/// As [`decide`].
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_prepared(state: &State, at: Timestamp, command: &Prepared) -> Result<Decision, Rejection> {
+    let (envelope, request_hash) = (command.envelope(), command.request_hash());
     let at = at.max(state.last_at());
     let remembered_for = check_key(&envelope.key, at)?;
-    let (command_id, earlier) =
-        state.find_command(envelope.actor, envelope.command.operation(), &envelope.key, at)?;
+    let (command_id, earlier) = state.find_by_ids(&envelope.key, &command.command_ids(at), at)?;
     let context = Context { state, at, command_id, policy: &envelope.policy };
-    let request_hash = envelope.request_hash();
     if let Some(earlier) = earlier {
         if !earlier.asked(request_hash) {
             return Err(Rejection::KeyReused);

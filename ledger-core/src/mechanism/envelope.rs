@@ -98,6 +98,43 @@ impl Envelope {
     }
 }
 
+/// A command with what it is known by. That takes a while to work out and needs nothing of the state, so whoever has
+/// commands decided one after the other prepares them before it is their turn.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    envelope: Envelope,
+    request_hash: RequestHash,
+    /// `None` where it depends on the day.
+    command_id: Option<CommandId>,
+}
+
+impl Prepared {
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    pub(crate) fn request_hash(&self) -> RequestHash {
+        self.request_hash
+    }
+
+    /// As [`command_ids`].
+    pub(crate) fn command_ids(&self, at: Timestamp) -> Vec<CommandId> {
+        let Envelope { actor, key, command, .. } = &self.envelope;
+        self.command_id.map_or_else(|| command_ids(*actor, command.operation(), key, at), |id| vec![id])
+    }
+}
+
+impl From<Envelope> for Prepared {
+    fn from(envelope: Envelope) -> Prepared {
+        let Envelope { actor, key, command, .. } = &envelope;
+        let command_id = match key {
+            Key::Client(ClientKey::Text(_)) => None,
+            _ => Some(command_ids(*actor, command.operation(), key, Timestamp::default())[0]),
+        };
+        Prepared { request_hash: envelope.request_hash(), command_id, envelope }
+    }
+}
+
 /// The ids that a command may have which `actor` gives as `operation` under `key` at the moment `at`: first the one
 /// that it gets if it is new, then others that it may have got when it was first given.
 ///

@@ -83,8 +83,17 @@ impl State {
         key: &Key,
         at: Timestamp,
     ) -> Result<(CommandId, Option<Remembered>), Rejection> {
+        self.find_by_ids(key, &command_ids(actor, operation, key, at), at)
+    }
+
+    /// The same of a command that may have these ids.
+    pub(crate) fn find_by_ids(
+        &self,
+        key: &Key,
+        ids: &[CommandId],
+        at: Timestamp,
+    ) -> Result<(CommandId, Option<Remembered>), Rejection> {
         let (how, horizon) = (check_key(key, at)?, at.plus_ms(-KEY_LIFE_MS));
-        let ids = command_ids(actor, operation, key, at);
         let known = ids.iter().find_map(|id| Some((*id, self.commands.find(*id, how, horizon)?)));
         Ok(known.map_or((ids[0], None), |(id, found)| (id, Some(found))))
     }

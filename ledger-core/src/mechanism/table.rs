@@ -1,36 +1,98 @@
-//! A map that can take back its last changes.
+//! Maps that can take back their last changes.
 
 use super::stored::{Bytes, NotAState, Out};
 use crate::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::io;
 use std::ops::RangeInclusive;
 
-/// An ordered map that remembers, for each change that is not settled, what stood there before, under the revision
-/// of the event that made the change.
+/// Rows in the order of their keys: for those that are read by ranges, or from the first on.
+pub(crate) type Table<K, V> = Undoable<BTreeMap<K, V>>;
+
+/// Rows that are found by their keys alone, which is faster. They have no order that anything could go by. The hash is
+/// another one in each process, so that nobody can choose keys that meet.
+pub(crate) type Lookup<K, V> = Undoable<HashMap<K, V, foldhash::fast::RandomState>>;
+
+/// What a table needs of its rows.
+pub(crate) trait Rows: Default {
+    type Key;
+    type Row;
+
+    fn get(&self, key: &Self::Key) -> Option<&Self::Row>;
+    fn get_mut(&mut self, key: &Self::Key) -> Option<&mut Self::Row>;
+    fn insert(&mut self, key: Self::Key, row: Self::Row) -> Option<Self::Row>;
+    fn remove(&mut self, key: &Self::Key) -> Option<Self::Row>;
+    fn len(&self) -> usize;
+    /// All rows in the order of their keys.
+    fn in_order(&self) -> impl ExactSizeIterator<Item = (&Self::Key, &Self::Row)>;
+}
+
+macro_rules! rows {
+    ($map:ty, $key:ident: $($bound:path),*; $rows:ident => $in_order:expr) => {
+        impl<$key: $($bound +)*, V> Rows for $map {
+            type Key = $key;
+            type Row = V;
+
+            fn get(&self, key: &$key) -> Option<&V> {
+                self.get(key)
+            }
+
+            fn get_mut(&mut self, key: &$key) -> Option<&mut V> {
+                self.get_mut(key)
+            }
+
+            fn insert(&mut self, key: $key, row: V) -> Option<V> {
+                self.insert(key, row)
+            }
+
+            fn remove(&mut self, key: &$key) -> Option<V> {
+                self.remove(key)
+            }
+
+            fn len(&self) -> usize {
+                self.len()
+            }
+
+            fn in_order(&self) -> impl ExactSizeIterator<Item = (&$key, &V)> {
+                let $rows = self;
+                $in_order
+            }
+        }
+    };
+}
+rows! { BTreeMap<K, V>, K: Ord; rows => rows.iter() }
+rows! { HashMap<K, V, foldhash::fast::RandomState>, K: Ord, Hash; rows => {
+    let mut rows: Vec<(&K, &V)> = rows.iter().collect();
+    rows.sort_unstable_by_key(|(key, _)| *key);
+    rows.into_iter()
+} }
+
+/// Rows that remember, for each change that is not settled, what stood there before, under the revision of the event
+/// that made the change.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K, V> {
-    rows: BTreeMap<K, V>,
-    before: VecDeque<(u64, K, Option<V>)>,
+pub(crate) struct Undoable<R: Rows> {
+    rows: R,
+    before: VecDeque<(u64, R::Key, Option<R::Row>)>,
     /// Changes at earlier revisions are final.
     open_from: u64,
 }
 
-impl<K, V> Default for Table<K, V> {
+impl<R: Rows> Default for Undoable<R> {
     fn default() -> Self {
-        Table { rows: BTreeMap::new(), before: VecDeque::new(), open_from: 0 }
+        Undoable { rows: R::default(), before: VecDeque::new(), open_from: 0 }
     }
 }
 
-impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
-    pub fn get(&self, key: &K) -> Option<&V> {
+impl<R: Rows<Key: Clone + Serialize, Row: Clone + Serialize>> Undoable<R> {
+    pub fn get(&self, key: &R::Key) -> Option<&R::Row> {
         self.rows.get(key)
     }
 
     /// Sets or (`None`) removes a row, in the name of the event at `revision`.
-    pub fn set(&mut self, revision: u64, key: K, value: Option<V>) {
+    pub fn set(&mut self, revision: u64, key: R::Key, value: Option<R::Row>) {
         let kept = (revision >= self.open_from).then(|| key.clone());
         let old = match value {
             Some(value) => self.rows.insert(key, value),
@@ -45,7 +107,7 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
     ///
     /// # Panics
     /// When there is no such row: an event speaks of something that never came into being.
-    pub fn edit(&mut self, revision: u64, key: &K, edit: impl FnOnce(&mut V)) {
+    pub fn edit(&mut self, revision: u64, key: &R::Key, edit: impl FnOnce(&mut R::Row)) {
         let row = self.rows.get_mut(key).expect("an event changes only rows that earlier events made");
         if revision >= self.open_from {
             self.before.push_back((revision, key.clone(), Some(row.clone())));
@@ -76,13 +138,8 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
     }
 
     /// The rows in the order of their keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.rows.iter()
-    }
-
-    /// The rows whose keys lie in `keys`, in their order.
-    pub fn range(&self, keys: RangeInclusive<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.rows.range(keys)
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&R::Key, &R::Row)> {
+        self.rows.in_order()
     }
 
     /// How many bytes, as JSON, are kept to take back changes.
@@ -92,14 +149,21 @@ impl<K: Clone + Ord + Serialize, V: Clone + Serialize> Table<K, V> {
     }
 
     pub fn encode(&self, name: &str, out: &mut Out) -> io::Result<()> {
-        out.put_rows(name, self.rows.iter())
+        out.put_rows(name, self.rows.in_order())
     }
 }
 
-impl<K: Ord + DeserializeOwned, V: DeserializeOwned> Table<K, V> {
+impl<K: Ord, V> Table<K, V> {
+    /// The rows whose keys lie in `keys`, in their order.
+    pub fn range(&self, keys: RangeInclusive<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        self.rows.range(keys)
+    }
+}
+
+impl<R: Rows<Key: DeserializeOwned, Row: DeserializeOwned> + FromIterator<(R::Key, R::Row)>> Undoable<R> {
     /// A table of which nothing can be taken back.
-    pub fn decode(name: &'static str, bytes: &mut Bytes) -> Result<Table<K, V>, NotAState> {
-        Ok(Table { rows: bytes.take_rows(name)?, ..Table::default() })
+    pub fn decode(name: &'static str, bytes: &mut Bytes) -> Result<Undoable<R>, NotAState> {
+        Ok(Undoable { rows: bytes.take_rows(name)?, ..Undoable::default() })
     }
 }
 

@@ -30,16 +30,16 @@ macro_rules! noun {
             SuspenseResolved
         }
         tables {
-            purchases: PurchaseId => purchases::Purchase;
+            purchases: Lookup<PurchaseId, purchases::Purchase>;
             // When which purchase leaves.
-            leaving_purchases: (Timestamp, PurchaseId) => ();
+            leaving_purchases: Table<(Timestamp, PurchaseId), ()>;
             // Where each refund's reference was recorded.
-            refunds: String => u64;
+            refunds: Lookup<String, u64>;
             // By the gateway's name of the payment.
-            payments: String => purchases::Payment;
-            early_refunds: String => Vec<purchases::EarlyRefund>;
+            payments: Lookup<String, purchases::Payment>;
+            early_refunds: Lookup<String, Vec<purchases::EarlyRefund>>;
             // The open cases, by the revision that opened them.
-            suspense: u64 => purchases::SuspenseCase;
+            suspense: Lookup<u64, purchases::SuspenseCase>;
         }
         rejections {
             UnknownPurchase = "unknown_purchase", "there is no such purchase";

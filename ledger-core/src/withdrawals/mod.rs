@@ -28,11 +28,11 @@ macro_rules! noun {
             WithdrawalFailed
         }
         tables {
-            withdrawals: WithdrawalId => withdrawals::Withdrawal;
+            withdrawals: Lookup<WithdrawalId, withdrawals::Withdrawal>;
             // When which finished withdrawal leaves.
-            leaving_withdrawals: (Timestamp, WithdrawalId) => ();
+            leaving_withdrawals: Table<(Timestamp, WithdrawalId), ()>;
             // Each payout reference that was ever recorded, whatever became of the payout.
-            payout_refs: String => WithdrawalId;
+            payout_refs: Lookup<String, WithdrawalId>;
         }
         rejections {
             UnknownWithdrawal = "unknown_withdrawal", "there is no such withdrawal";
