@@ -46,12 +46,14 @@ macro_rules! assemble {
                 match self { $($(Command::$command(_) => crate::$noun::$command::OPERATION,)*)* }
             }
 
-            /// The canonical bytes, of which the request hash is made: the name, and the fields in the
-            /// order of the command.
+            /// The canonical bytes, of which the request hash is made: the name, a zero, and the fields in the order
+            /// of the command as `postcard` writes them.
             pub(crate) fn encode(&self) -> Vec<u8> {
-                let fields = match self { $($(Command::$command(command) => serde_json::to_vec(command),)*)* };
-                let fields = fields.expect("commands hold strings, integers and lists only");
-                [format!("{{\"{}\":", self.operation()).as_bytes(), &fields, b"}"].concat()
+                let mut bytes = Vec::with_capacity(128);
+                bytes.extend_from_slice(self.operation().as_bytes());
+                bytes.push(0);
+                let bytes = match self { $($(Command::$command(command) => postcard::to_extend(command, bytes),)*)* };
+                bytes.expect("commands hold texts, numbers and lists only, which postcard always takes")
             }
 
             pub(crate) fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {

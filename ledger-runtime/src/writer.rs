@@ -203,7 +203,12 @@ impl Writer {
             }
             Request::Together(commands) => {
                 for (command, reply) in commands {
-                    self.decide(Request::Execute { command, reply });
+                    let request = Request::Execute { command, reply };
+                    match self.deciding.has_room() && self.again.is_empty() {
+                        true => self.decide(request),
+                        // Next in line: nothing is taken from the inbox before it.
+                        false => self.again.push_back(Queued { request, alone: false }),
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! A command with who gives it, and under which key.
 
-use super::ids::CommandId;
+use super::ids::{CommandId, uuid_v5};
 use super::metadata::{Actor, RequestHash};
 use super::money::Asset;
 use super::state::KEY_LIFE_MS;
@@ -156,7 +156,7 @@ pub fn command_ids(actor: Actor, operation: &str, key: &Key, at: Timestamp) -> V
 pub fn command_id(actor: Actor, operation: &str, key: &str) -> CommandId {
     // A namespace of our own, so that no other use of UUIDv5 meets these ids.
     const NAMESPACE: Uuid = Uuid::from_u128(0x6d75_6e65_656d_4c9e_9f0b_5c0a_11ed_6e72);
-    CommandId(Uuid::new_v5(&NAMESPACE, format!("{actor}|{operation}|{key}").as_bytes()))
+    CommandId(uuid_v5(NAMESPACE, format!("{actor}|{operation}|{key}").as_bytes()))
 }
 
 /// Settings of the platform at the moment of the command. They are no part of what the client

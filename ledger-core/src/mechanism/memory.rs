@@ -1,12 +1,13 @@
 //! Which commands have been accepted: by what a retry is known.
 //!
-//! A client's command is kept for a day. Where its key says when it was made, it costs 32 bytes once it is settled:
-//! such commands stand in buckets, one for each minute of the keys, so that a minute is let go of as a whole. A key
+//! A client's command is kept for a day. Where its key says when it was made, it costs 32 bytes once it is a few seconds
+//! old: such commands stand in buckets, one for each second of the keys, so that a second is let go of as a whole. A key
 //! that says no time does not tell where to look, so its command stands in a tree, and costs three to four times as
 //! much.
 
 use super::ids::CommandId;
 use super::metadata::{Metadata, RememberedFor, RequestHash};
+use super::state::KEY_LIFE_MS;
 use super::stored::{Bytes, NotAState, Out};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,13 +35,15 @@ fn start_of(hash: RequestHash) -> [u8; 10] {
     start
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Memory {
     /// Not settled yet, so that they can be taken back; in the order of their revisions.
     recent: VecDeque<(u64, CommandId)>,
     found: ById<(Bucket, Remembered)>,
     settled: BTreeMap<Bucket, Commands>,
     timeless: Timeless,
+    /// Buckets before this one are packed.
+    packed: Bucket,
     /// Commands at earlier revisions are final.
     open_from: u64,
 }
@@ -50,13 +53,15 @@ type ById<T> = HashMap<CommandId, T, foldhash::fast::RandomState>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Bucket {
-    /// Commands of clients, by the minute in their keys.
-    Minute(i64),
+    /// Commands of clients, by the second in their keys.
+    Second(i64),
     /// Commands that are remembered for ever, by the start of their ids.
     Forever(u16),
 }
 
-const MINUTE_MS: i64 = 60_000;
+const SECOND_MS: i64 = 1_000;
+/// For how many seconds a bucket takes most of its commands. It is fast to add to, and takes more room than later.
+const OPEN_SECONDS: i64 = 10;
 /// The names of their rows among those of the tables.
 const COMMANDS: &str = "commands";
 const TIMELESS: &str = "timeless_commands";
@@ -65,7 +70,7 @@ impl Bucket {
     /// None where no bucket tells how long.
     fn of(command: CommandId, how: RememberedFor) -> Option<Bucket> {
         match how {
-            RememberedFor::DayFromKey(at) => Some(Bucket::Minute(at.0.div_euclid(MINUTE_MS))),
+            RememberedFor::DayFromKey(at) => Some(Bucket::Second(at.0.div_euclid(SECOND_MS))),
             RememberedFor::Ever => Some(Bucket::Forever((command.0.as_u128() >> 112) as u16)),
             RememberedFor::Day | RememberedFor::Never => None,
         }
@@ -74,8 +79,21 @@ impl Bucket {
     /// Whether a key of the bucket may be younger than `horizon`.
     fn counts(&self, horizon: Timestamp) -> bool {
         match self {
-            Bucket::Minute(minute) => minute.saturating_add(1).saturating_mul(MINUTE_MS) > horizon.0,
+            Bucket::Second(second) => second.saturating_add(1).saturating_mul(SECOND_MS) > horizon.0,
             Bucket::Forever(_) => true,
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory {
+            recent: VecDeque::new(),
+            found: ById::default(),
+            settled: BTreeMap::new(),
+            timeless: Timeless::default(),
+            packed: Bucket::Second(i64::MIN),
+            open_from: 0,
         }
     }
 }
@@ -99,10 +117,19 @@ impl Memory {
             self.timeless.add(command, metadata.recorded_at, row);
         } else if let Some(bucket) = Bucket::of(command, how) {
             if revision < self.open_from {
-                return self.settled.entry(bucket).or_default().add(command, row);
+                return self.add_settled(bucket, command, row);
             }
             self.recent.push_back((revision, command));
             self.found.insert(command, (bucket, row));
+        }
+    }
+
+    fn add_settled(&mut self, bucket: Bucket, command: CommandId, row: Remembered) {
+        let is_open = bucket >= self.packed && matches!(bucket, Bucket::Second(_));
+        let commands = self.settled.entry(bucket).or_default();
+        commands.fresh.insert(command, row);
+        if !is_open && commands.fresh.len() >= 32 + commands.sorted.len() / 8 {
+            commands.pack();
         }
     }
 
@@ -117,17 +144,23 @@ impl Memory {
         self.open_from = self.open_from.max(revision.saturating_add(1));
         while let Some((_, command)) = self.recent.pop_front_if(|(added, _)| *added <= revision) {
             if let Some((bucket, row)) = self.found.remove(&command) {
-                self.settled.entry(bucket).or_default().add(command, row);
+                self.add_settled(bucket, command, row);
             }
         }
     }
 
-    /// Lets go of what no command after this finds: minutes whose keys are all older than `horizon`, and commands
-    /// recorded before it whose keys say no time.
-    pub fn forget_before(&mut self, horizon: Timestamp) {
+    /// It is `at`: lets go of what no command after this finds, seconds whose keys are all older than a day and commands
+    /// recorded before it whose keys say no time; and packs the seconds that take few commands more.
+    pub fn let_time_pass(&mut self, at: Timestamp) {
+        let horizon = at.plus_ms(-KEY_LIFE_MS);
         self.timeless.forget_before(horizon);
         while self.settled.first_key_value().is_some_and(|(bucket, _)| !bucket.counts(horizon)) {
             self.settled.pop_first();
+        }
+        let packed = Bucket::Second(at.0.div_euclid(SECOND_MS).saturating_sub(OPEN_SECONDS));
+        if packed > self.packed {
+            self.settled.range_mut(self.packed..packed).for_each(|(_, commands)| commands.pack());
+            self.packed = packed;
         }
     }
 
@@ -163,7 +196,7 @@ impl Memory {
 
     /// How many bytes the settled commands take, as far as it can be counted without the allocator.
     pub fn bytes(&self) -> usize {
-        let buckets = self.settled.values().map(|commands| size_of::<Bucket>() + commands.bytes());
+        let buckets = self.settled.values().map(|it| size_of::<(Bucket, Commands)>() + it.bytes());
         buckets.sum::<usize>() + self.timeless.bytes()
     }
 }
@@ -222,8 +255,7 @@ impl Timeless {
     }
 }
 
-/// The commands of one bucket: most of them in one sorted run without gaps, the newest in a tree, which is
-/// merged into the run when it has grown to an eighth of it.
+/// The commands of one bucket: packed in one sorted run without gaps, or added since then.
 #[derive(Clone, Debug, Default)]
 struct Commands {
     sorted: Box<[Row]>,
@@ -279,11 +311,10 @@ impl Commands {
         self.fresh.get(&command).copied().or_else(sorted)
     }
 
-    fn add(&mut self, command: CommandId, row: Remembered) {
-        self.fresh.insert(command, row);
-        if self.fresh.len() >= 32 + self.sorted.len() / 8 {
+    fn pack(&mut self) {
+        if !self.fresh.is_empty() {
             self.sorted = self.rows().into_boxed_slice();
-            self.fresh.clear();
+            self.fresh = ById::default();
         }
     }
 
@@ -329,55 +360,63 @@ mod tests {
         }
     }
 
-    fn minute(number: i64) -> RememberedFor {
-        RememberedFor::DayFromKey(Timestamp(number * MINUTE_MS))
+    fn second(number: i64) -> RememberedFor {
+        RememberedFor::DayFromKey(Timestamp(number * SECOND_MS))
     }
 
     const EPOCH: Timestamp = Timestamp(0);
 
-    /// `count` settled commands, so many in each minute.
-    fn filled(count: u64, per_minute: u64) -> Memory {
+    fn after_a_day(at: i64) -> Timestamp {
+        Timestamp(at + KEY_LIFE_MS)
+    }
+
+    /// `count` settled commands, so many in each second.
+    fn filled(count: u64, per_second: u64) -> Memory {
         let mut memory = Memory::default();
         for number in 0..count {
-            let at = i64::try_from(number / per_minute).expect("a minute");
-            memory.add(number, &recorded(id(number), at * MINUTE_MS, minute(at)));
+            let at = i64::try_from(number / per_second).expect("a second");
+            memory.add(number, &recorded(id(number), at * SECOND_MS, second(at)));
             memory.settle(number);
+            memory.let_time_pass(Timestamp(at * SECOND_MS));
         }
         memory
     }
 
     #[test]
-    fn a_settled_command_costs_less_than_forty_bytes() {
+    fn a_command_costs_less_than_forty_bytes_after_a_few_seconds() {
         assert_eq!(size_of::<Row>(), 32);
-        let (count, per_minute) = (200_000, 20_000);
-        let memory = filled(count, per_minute);
+        let (count, per_second) = (200_000, 10_000);
+        let mut memory = filled(count, per_second);
+        let each = memory.bytes() as u64 / count;
+        assert!((40..60).contains(&each), "{each} bytes where half of the seconds are open");
+        memory.let_time_pass(Timestamp((count / per_second) as i64 * SECOND_MS + 10 * SECOND_MS));
         let each = memory.bytes() as u64 / count;
         assert!(each < 40, "{each} bytes for each command");
-        for number in [0, 1, 19_999, 20_000, count - 1] {
-            let at = minute(i64::try_from(number / per_minute).expect("a minute"));
+        for number in [0, 1, 9_999, 10_000, count - 1] {
+            let at = second(i64::try_from(number / per_second).expect("a second"));
             let found = memory.find(id(number), at, EPOCH).expect("is remembered");
             assert!(found.revision == number && found.asked(HASH) && !found.asked(RequestHash([8; 16])));
         }
-        assert_eq!(memory.find(id(count), minute(0), EPOCH), None);
+        assert_eq!(memory.find(id(count), second(0), EPOCH), None);
     }
 
     #[test]
-    fn what_is_taken_back_was_never_there_and_minutes_go_as_a_whole() {
+    fn what_is_taken_back_was_never_there_and_seconds_go_as_a_whole() {
         let mut memory = filled(300, 100);
         memory.add(300, &recorded(id(300), 0, RememberedFor::Ever));
-        memory.add(301, &recorded(id(301), 0, minute(0)));
+        memory.add(301, &recorded(id(301), 0, second(0)));
         memory.undo_from(301);
-        assert_eq!(memory.find(id(301), minute(0), EPOCH), None);
+        assert_eq!(memory.find(id(301), second(0), EPOCH), None);
         memory.settle(300);
-        memory.forget_before(Timestamp(MINUTE_MS - 1));
+        memory.let_time_pass(after_a_day(SECOND_MS - 1));
         assert!(
-            memory.find(id(99), minute(0), EPOCH).is_some(),
-            "the last moment of the minute still counts"
+            memory.find(id(99), second(0), EPOCH).is_some(),
+            "the last moment of the second still counts"
         );
-        memory.forget_before(Timestamp(MINUTE_MS));
+        memory.let_time_pass(after_a_day(SECOND_MS));
         let found = |number, at| memory.find(id(number), at, EPOCH).is_some();
-        assert!(!found(99, minute(0)) && found(100, minute(1)));
-        memory.forget_before(Timestamp(i64::MAX));
+        assert!(!found(99, second(0)) && found(100, second(1)));
+        memory.let_time_pass(Timestamp(i64::MAX));
         assert!(
             memory.find(id(300), RememberedFor::Ever, EPOCH).is_some(),
             "a key of the world is kept for ever"
@@ -400,9 +439,32 @@ mod tests {
         assert_eq!(found(&memory, 1, 20), Some(3));
         memory.undo_from(3);
         assert_eq!(found(&memory, 1, 20), Some(1));
-        memory.forget_before(Timestamp(21));
+        memory.let_time_pass(after_a_day(21));
         assert_eq!((found(&memory, 1, 0), found(&memory, 2, 0)), (None, Some(2)));
-        memory.forget_before(Timestamp(31));
+        memory.let_time_pass(after_a_day(31));
         assert_eq!(memory.bytes() - memory.timeless.order.capacity() * size_of::<(CommandId, u64)>(), 0);
+    }
+
+    #[test]
+    fn among_sorted_rows_each_is_found_and_nothing_else() {
+        let even = |number: u64| CommandId(Uuid::from_u64_pair(number * 2, number));
+        let spread = |count| -> Vec<CommandId> { (0..count).map(id).collect() };
+        let crowded: Vec<CommandId> = (0..500).map(even).chain([CommandId(Uuid::max())]).collect();
+        for mut ids in [vec![], spread(1), spread(2), spread(40), spread(5_000), crowded] {
+            ids.sort();
+            let row = Remembered { revision: 7, request: [0; 10] };
+            let rows: Vec<Row> = ids.iter().map(|id| Row::new(*id, row)).collect();
+            for id in &ids {
+                let found = find_among(&rows, *id).expect("is found");
+                assert_eq!(found.command, *id.0.as_bytes());
+                for other in [id.0.as_u128().wrapping_sub(1), id.0.as_u128().wrapping_add(1)] {
+                    let other = CommandId(Uuid::from_u128(other));
+                    assert_eq!(find_among(&rows, other).is_some(), ids.contains(&other), "{other}");
+                }
+            }
+            for other in [CommandId(Uuid::nil()), CommandId(Uuid::max()), id(1_000_000)] {
+                assert_eq!(find_among(&rows, other).is_some(), ids.contains(&other), "{other}");
+            }
+        }
     }
 }

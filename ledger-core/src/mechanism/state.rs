@@ -131,7 +131,7 @@ impl State {
         // forgotten. The age is taken at the last settled event: time that is taken back with later events
         // must not have forgotten anything.
         let settled = self.heads_before.front().map_or(self.head, |(_, head)| *head);
-        self.commands.forget_before(settled.at.plus_ms(-KEY_LIFE_MS));
+        self.commands.let_time_pass(settled.at);
     }
 
     /// How many bytes, as JSON, the tables keep to take back what is not settled.

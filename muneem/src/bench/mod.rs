@@ -6,6 +6,7 @@
 mod books;
 mod http;
 mod journal;
+mod ledger;
 mod load;
 mod nodes;
 mod project;
@@ -41,6 +42,8 @@ enum What {
     /// The bare server of `bench sockets`, in a process of its own.
     #[command(hide = true)]
     SocketsBare(sockets::BareOptions),
+    /// Gifts a second through the ledger on the embedded store, beside the raw log. Needs no database.
+    Ledger(ledger::LedgerOptions),
     /// The projector: how fast it catches up, and how far it is behind while commands arrive, beside the raw append.
     Project(project::ProjectOptions),
     /// Gifts a second over several nodes that write one journal in PostgreSQL, beside one node alone.
@@ -83,6 +86,7 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Project(options) => project::run(config, options).await?,
         What::Nodes(options) => nodes::run(config, options).await?,
         What::Rebuild(options) => rebuild::run(config, options).await?,
+        What::Ledger(options) => ledger::run(options).await?,
         What::Replay(options) => replay::run(options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }

@@ -1,0 +1,206 @@
+//! Gifts a second through the ledger on the embedded store, by how many are under way, beside the raw log of the same
+//! bytes. Needs no database.
+
+use super::load::{now, percentile};
+use super::project::{envelope, gift, open_for_gifts};
+use super::table;
+use super::world::until_interrupted;
+use crate::progress::say;
+use anyhow::Context;
+use clap::Args;
+use event_store::EmbeddedStore;
+use ledger_core::command::SendGift;
+use ledger_core::{JournalId, PersonId};
+use ledger_runtime::{Clock, Ledger};
+use platform::entropy;
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+#[derive(Args)]
+pub struct LedgerOptions {
+    /// How many gifts are under way at once; one run for each.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32,256,1024", value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    callers: Vec<u32>,
+    /// How many gifts a batch has, of which four are under way; 0 for no run of batches.
+    #[arg(long, default_value = "4000", value_parser = clap::value_parser!(u32).range(0..=4_096))]
+    batch: u32,
+    /// How long each run takes, in seconds.
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+    /// The figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Batches that are under way at once.
+const BATCHES: u32 = 4;
+/// The bytes of a gift in the journal: two events.
+const GIFT_BYTES: usize = 375;
+/// How much of the raw log is zero-filled before it is written; then it begins again.
+const RAW_FILE: u64 = 64 << 20;
+
+#[derive(Serialize)]
+struct Row {
+    what: &'static str,
+    callers: u32,
+    gifts_per_second: f64,
+    /// Of the raw log with as many gifts in each flush.
+    of_raw: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_ms: Option<f64>,
+}
+
+/// # Errors
+/// When the folder for temporary files cannot be written to.
+pub async fn run(options: &LedgerOptions) -> anyhow::Result<()> {
+    let rows = until_interrupted(all(options)).await?;
+    let head = ["", "callers", "gifts/s", "of raw", "p50 ms", "p99 ms"];
+    let time = |ms: Option<f64>| ms.map_or_else(String::new, |ms| format!("{ms:.2}"));
+    table::print(options.json, &head, &rows, |row| {
+        vec![
+            row.what.to_owned(),
+            row.callers.to_string(),
+            format!("{:.0}", row.gifts_per_second),
+            format!("{:.2}", row.of_raw),
+            time(row.p50_ms),
+            time(row.p99_ms),
+        ]
+    })
+}
+
+async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
+    let folder = tempfile::Builder::new()
+        .prefix("muneem-bench-")
+        .tempdir()
+        .context("no folder can be made for the journal; TMPDIR names another place")?;
+    let run_for = Duration::from_secs(options.seconds.into());
+    let mut rows = Vec::new();
+    for &callers in &options.callers {
+        let raw = raw(folder.path(), callers as usize, run_for).await?;
+        rows.push(raw_row("raw log", callers, raw));
+        for (what, hot) in [("gifts", false), ("gifts to one host", true)] {
+            let place = folder.path().join(format!("{callers}-{hot}"));
+            say(&format!("{what}, {callers} at once"));
+            let measured = through(&place, run_for, callers, 1, hot).await?;
+            rows.push(row(what, callers, measured, raw));
+            std::fs::remove_dir_all(&place)?;
+        }
+    }
+    if options.batch > 0 {
+        let gifts = options.batch as usize;
+        let raw = raw(folder.path(), gifts, run_for).await?;
+        rows.push(raw_row("raw log, batches", BATCHES, raw));
+        say(&format!("batches of {gifts}"));
+        let measured = through(&folder.path().join("batches"), run_for, BATCHES, gifts, false).await?;
+        rows.push(row("batches", BATCHES, measured, raw));
+    }
+    Ok(rows)
+}
+
+fn raw_row(what: &'static str, callers: u32, per_second: f64) -> Row {
+    Row { what, callers, gifts_per_second: per_second, of_raw: 1.0, p50_ms: None, p99_ms: None }
+}
+
+fn row(what: &'static str, callers: u32, (per_second, mut times): (f64, Vec<Duration>), raw: f64) -> Row {
+    times.sort_unstable();
+    let (p50_ms, p99_ms) = (Some(percentile(&times, 50)), Some(percentile(&times, 99)));
+    Row { what, callers, gifts_per_second: per_second, of_raw: per_second / raw, p50_ms, p99_ms }
+}
+
+/// Gifts a second that a bare file takes: written in place over zeros, with one write and one flush for `gifts`.
+async fn raw(folder: &Path, gifts: usize, run_for: Duration) -> anyhow::Result<f64> {
+    say(&format!("the raw log, {gifts} gifts a flush"));
+    let path = folder.join("raw");
+    let appended = tokio::task::spawn_blocking(move || -> std::io::Result<f64> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        zero_fill(&file)?;
+        let batch = vec![b'x'; gifts * GIFT_BYTES];
+        let (mut offset, mut flushes, begun) = (0, 0_u64, now());
+        while begun.elapsed() < run_for {
+            if offset + batch.len() as u64 > RAW_FILE {
+                offset = 0;
+            }
+            file.write_all_at(&batch, offset)?;
+            file.sync_data()?;
+            offset += batch.len() as u64;
+            flushes += 1;
+        }
+        Ok(flushes as f64 * gifts as f64 / begun.elapsed().as_secs_f64())
+    });
+    appended.await?.context("the raw log cannot be written")
+}
+
+fn zero_fill(file: &File) -> std::io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    for offset in (0..RAW_FILE).step_by(zeros.len()) {
+        file.write_all_at(&zeros, offset)?;
+    }
+    file.sync_data()
+}
+
+/// Gifts a second from `callers` who each wait for `at_once` before the next, and how long each had to wait.
+async fn through(
+    place: &Path,
+    run_for: Duration,
+    callers: u32,
+    at_once: usize,
+    hot: bool,
+) -> anyhow::Result<(f64, Vec<Duration>)> {
+    let place = place.to_owned();
+    let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(place)).await??;
+    let journal = JournalId(entropy::uuid_v7());
+    let (ledger, writer) = Ledger::open(Arc::new(store), Clock::System, journal, |_, _| ()).await?;
+    open_for_gifts(&ledger).await?;
+    let numbers = Arc::new(AtomicU64::new(0));
+    let begun = now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..callers {
+        let (ledger, numbers) = (ledger.clone(), numbers.clone());
+        tasks.spawn(async move { call(&ledger, &numbers, begun, run_for, at_once, hot).await });
+    }
+    let mut times = Vec::new();
+    while let Some(of_caller) = tasks.join_next().await {
+        times.append(&mut of_caller??);
+    }
+    let per_second = times.len() as f64 * at_once as f64 / begun.elapsed().as_secs_f64();
+    drop(ledger);
+    writer.await?;
+    Ok((per_second, times))
+}
+
+async fn call(
+    ledger: &Ledger,
+    numbers: &AtomicU64,
+    begun: Instant,
+    run_for: Duration,
+    at_once: usize,
+    hot: bool,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    let next = || {
+        let gift = gift(numbers.fetch_add(1, Ordering::Relaxed));
+        let host = if hot { PersonId(Uuid::from_u64_pair(3, 0)) } else { gift.host };
+        envelope(SendGift { host, ..gift }.into())
+    };
+    while begun.elapsed() < run_for {
+        let asked = now();
+        if at_once == 1 {
+            ledger.execute(next()).await?;
+        } else {
+            for submitted in ledger.submit_together((0..at_once).map(|_| next()).collect()).await? {
+                submitted.outcome().await?;
+            }
+        }
+        times.push(asked.elapsed());
+    }
+    Ok(times)
+}
