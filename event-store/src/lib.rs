@@ -6,6 +6,7 @@
 
 mod address;
 pub mod archive;
+mod batch;
 pub mod conformance;
 pub mod embedded;
 pub mod eventstoredb;
@@ -16,9 +17,11 @@ pub mod memory;
 pub mod postgres;
 
 use async_trait::async_trait;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub use address::{CannotOpen, StoreAddress};
+pub use batch::{Batch, EventRef};
 pub use embedded::{EmbeddedReader, EmbeddedStore, OpenError};
 pub use eventstoredb::EventStoreDb;
 pub use follow::follow;
@@ -107,12 +110,17 @@ pub enum ReadError {
 /// A stream of events that can be appended to, read and followed.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// Appends all `events` durably and atomically, or none, when the stream ends at `expected`
+    /// Appends all events of `batch` durably and atomically, or none, when the stream ends at `expected`
     /// (`None`: when it is empty), and answers the revision of the last one.
     ///
     /// A retry of a recorded batch (the same event ids in the same order, at the same revision)
     /// appends nothing and answers what the first append answered.
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError>;
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError>;
+
+    /// The same of events that are no batch yet.
+    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
+        self.append_batch(expected, &Arc::new(events.iter().collect())).await
+    }
 
     /// Up to `max` durable events in order, from revision `from` on; empty at the end.
     async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError>;
@@ -130,26 +138,6 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Waits until the head is beyond `seen` and answers it; at once where it is beyond already.
     async fn wait_beyond(&self, seen: Option<u64>) -> Result<u64, ReadError>;
-}
-
-/// Checks that every adapter makes before it compares revisions.
-fn check_batch(events: &[NewEvent]) -> Result<(), AppendError> {
-    if events.is_empty() {
-        return Err(AppendError::Refused("it has no events".into()));
-    }
-    if let Some(event) = events.iter().find(|event| event.kind.len() > usize::from(u16::MAX)) {
-        let bytes = event.kind.len();
-        return Err(AppendError::Refused(format!("the name of a kind has {bytes} bytes")));
-    }
-    // PostgreSQL has no such text.
-    if events.iter().any(|event| event.kind.contains('\0')) {
-        return Err(AppendError::Refused("the name of a kind has a character of code 0".into()));
-    }
-    let bytes = events.iter().fold(0_usize, |sum, event| sum.saturating_add(event.stored_bytes()));
-    if bytes > BATCH_LIMIT_BYTES {
-        return Err(AppendError::Refused(format!("it has {bytes} bytes, the limit is {BATCH_LIMIT_BYTES}")));
-    }
-    Ok(())
 }
 
 /// The revision that the first event of a batch gets, unless the stream ends before `expected`.

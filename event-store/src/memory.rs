@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use crate::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 
 /// A stream of events in memory; clones share it.
 #[derive(Clone, Debug)]
@@ -45,25 +45,25 @@ impl EventStore for MemoryStore {
         true
     }
 
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
-        crate::check_batch(events)?;
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError> {
+        batch.check()?;
         let mut recorded = self.events();
         let current = recorded.last().map(|event| event.revision);
         let wrong = AppendError::WrongExpectedRevision { expected, current };
         let first = crate::first_revision(expected, current)?;
-        let last = first.saturating_add(events.len() as u64 - 1);
+        let last = first.saturating_add(batch.len() as u64 - 1);
 
         if expected != current {
-            let there = window(&recorded, first, events.len());
-            let same = there.iter().map(|event| event.id).eq(events.iter().map(|event| event.id));
+            let there = window(&recorded, first, batch.len());
+            let same = there.iter().map(|event| event.id).eq(batch.events().map(|event| event.id));
             return if same { Ok(last) } else { Err(wrong) };
         }
-        recorded.extend((first..).zip(events).map(|(revision, event)| RecordedEvent {
+        recorded.extend((first..).zip(batch.events()).map(|(revision, event)| RecordedEvent {
             revision,
             id: event.id,
-            kind: event.kind.clone(),
-            data: event.data.clone(),
-            metadata: event.metadata.clone(),
+            kind: event.kind.to_owned(),
+            data: event.data.to_owned(),
+            metadata: event.metadata.to_owned(),
         }));
         // Sent under the lock, so that the head never goes back.
         self.stream.head.send_replace(Some(last));

@@ -87,10 +87,15 @@ macro_rules! assemble {
 
             /// The binary form.
             pub fn encode(&self) -> Vec<u8> {
-                let mut out = Vec::with_capacity(256);
-                out.push(BINARY);
-                match self { $($(Event::$event(event) => event.put(&mut out),)*)* }
+                let mut out = Vec::new();
+                self.encode_into(&mut out);
                 out
+            }
+
+            /// Writes the binary form behind what is there.
+            pub fn encode_into(&self, out: &mut Vec<u8>) {
+                out.push(BINARY);
+                match self { $($(Event::$event(event) => event.put(out),)*)* }
             }
 
             /// What the binary form of each type of event is made of.

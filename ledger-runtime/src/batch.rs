@@ -2,7 +2,6 @@
 
 use crate::ledger::{ExecuteError, Receipt};
 use crate::published::Published;
-use event_store::NewEvent;
 use ledger_core::{Prepared, State, Timestamp};
 use std::any::Any;
 use tokio::sync::oneshot;
@@ -68,8 +67,7 @@ impl Waiting {
 #[derive(Default)]
 pub(crate) struct Batch {
     pub published: Published,
-    pub encoded: Vec<NewEvent>,
-    pub bytes: usize,
+    pub encoded: event_store::Batch,
     pub waiting: Vec<Waiting>,
     /// Whether it belongs to one command: the store has refused it together with others.
     pub alone: bool,
@@ -77,7 +75,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub fn has_room(&self) -> bool {
-        let is_full = self.waiting.len() >= BATCH_REQUESTS || self.bytes >= BATCH_BYTES;
+        let is_full = self.waiting.len() >= BATCH_REQUESTS || self.encoded.body().len() >= BATCH_BYTES;
         self.waiting.is_empty() || !(is_full || self.alone)
     }
 

@@ -1,6 +1,6 @@
 //! Between the store's bytes and the core's events.
 
-use event_store::{EventStore, NewEvent, ReadError, RecordedEvent};
+use event_store::{Batch, EventStore, ReadError, RecordedEvent};
 use ledger_core::event::DecodeError;
 use ledger_core::{Before, Event, JournalId, PlaceInUnit, Recorded};
 use uuid::Uuid;
@@ -33,14 +33,15 @@ pub(crate) fn decode_after(
         .map_err(|fault| JournalError::Decode { revision: *revision, fault })
 }
 
-/// The event as `store` is given it: JSON where people look into the store, and bytes elsewhere.
-pub(crate) fn encode(recorded: &Recorded, store: &dyn EventStore) -> NewEvent {
-    let Recorded { revision: _, event_id: id, metadata, event } = recorded;
-    let (data, metadata) = match store.is_looked_into() {
-        true => (event.to_json(), metadata.to_json()),
-        false => (event.encode(), metadata.encode()),
-    };
-    NewEvent { id: *id, kind: event.kind().to_owned(), data, metadata }
+/// Puts an event into a batch for `store`: as JSON where people look into the store, and as bytes elsewhere.
+pub(crate) fn encode(recorded: &Recorded, store: &dyn EventStore, batch: &mut Batch) {
+    let Recorded { revision: _, event_id, metadata, event } = recorded;
+    if store.is_looked_into() {
+        let (data, metadata) = (event.to_json(), metadata.to_json());
+        batch.push(*event_id, event.kind(), |out| out.extend(data), |out| out.extend(metadata));
+    } else {
+        batch.push(*event_id, event.kind(), |out| event.encode_into(out), |out| metadata.encode_into(out));
+    }
 }
 
 /// Up to `max` events of the journal in order, from revision `from` on.

@@ -133,9 +133,10 @@ mod tests {
         let events: Vec<Recorded> = (0..2 * CHUNK as u64 + 500).map(unit).collect();
         let store = Arc::new(MemoryStore::new());
         let mut expected = None;
-        for batch in events.chunks(1_000) {
-            let batch: Vec<_> = batch.iter().map(|event| encode(event, store.as_ref())).collect();
-            expected = Some(store.append(expected, &batch).await.expect("is appended"));
+        for some in events.chunks(1_000) {
+            let mut batch = event_store::Batch::default();
+            some.iter().for_each(|event| encode(event, store.as_ref(), &mut batch));
+            expected = Some(store.append_batch(expected, &Arc::new(batch)).await.expect("is appended"));
         }
         // The window holds one batch: the last event alone, and nothing comes after it.
         let (live, receiver) = broadcast::channel(1);

@@ -2,7 +2,8 @@
 
 use crate::health::Health;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
-use event_store::{AppendError, EventStore, NewEvent};
+use event_store::{AppendError, Batch, EventStore};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -51,11 +52,11 @@ async fn attended<T>(health: &Health, attempt: impl Future<Output = T>) -> T {
 pub(crate) async fn append(
     store: &dyn EventStore,
     durable: u64,
-    events: &[NewEvent],
+    batch: &Arc<Batch>,
     health: &Health,
 ) -> Stored {
     let begun = Instant::now();
-    let appended = (|| attended(health, store.append(durable.checked_sub(1), events)))
+    let appended = (|| attended(health, store.append_batch(durable.checked_sub(1), batch)))
         .retry(backoff())
         .when(|fault| matches!(fault, AppendError::OutcomeUnknown(_)))
         .notify(|fault, _| health.stalled(Some(fault.to_string())))

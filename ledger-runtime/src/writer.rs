@@ -17,7 +17,7 @@ use crate::ledger::{ExecuteError, Receipt};
 use crate::published::{Facts, Published};
 use crate::replay::{CHUNK, OpenError, catch_up, evolve_checked, panic_text};
 use crate::storing::{Stored, append, check_end, pauses};
-use event_store::{AppendError, EventStore, NewEvent, ReadError};
+use event_store::{AppendError, EventStore, ReadError};
 use ledger_core::command::OpenJournal;
 use ledger_core::{
     Actor, Asset, Command, Decision, Envelope, JournalId, Key, Policy, Prepared, State, Timestamp, decide,
@@ -262,9 +262,7 @@ impl Writer {
             }
         }
         for event in &recorded {
-            let encoded = encode(event, self.store.as_ref());
-            self.deciding.bytes += encoded.stored_bytes();
-            self.deciding.encoded.push(encoded);
+            encode(event, self.store.as_ref(), &mut self.deciding.encoded);
         }
         // Nobody follows: nobody has to be told.
         let facts = (self.live.receiver_count() > 0).then(|| Facts::after(&self.state, &recorded));
@@ -307,7 +305,7 @@ impl Writer {
         self.turns.sent();
         let durable = *self.durable.borrow();
         let (store, health) = (self.store.clone(), self.health.clone());
-        let encoded = std::mem::take(&mut self.stored.encoded);
+        let encoded = Arc::new(std::mem::take(&mut self.stored.encoded));
         if encoded.is_empty() && health.stopped().is_some() {
             // The journal has gone on in a way that this program cannot explain, so its end will
             // never be ours again; what is known is still told.
@@ -541,9 +539,11 @@ pub(crate) async fn begin_journal(
     let Ok(Decision::Append(unit)) = decide(state, clock.now(), &envelope) else {
         return Err(OpenError::Begin("it has begun already".to_owned()));
     };
-    let events: Vec<NewEvent> =
-        unit.record(0, || ids.next()).iter().map(|event| encode(event, store)).collect();
-    match store.append(None, &events).await {
+    let mut batch = event_store::Batch::default();
+    for event in &unit.record(0, || ids.next()) {
+        encode(event, store, &mut batch);
+    }
+    match store.append_batch(None, &Arc::new(batch)).await {
         // Another node may have begun it at the same moment: its first event counts.
         Ok(_) | Err(AppendError::WrongExpectedRevision { .. }) => {}
         Err(fault) => return Err(OpenError::Begin(fault.to_string())),

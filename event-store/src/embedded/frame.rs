@@ -19,7 +19,7 @@ use std::io::{self, BufReader, Read};
 use uuid::Uuid;
 
 use super::disk::{DiskFile, ReadFrom};
-use crate::{BATCH_LIMIT_BYTES, EVENT_OVERHEAD_BYTES, NewEvent, RecordedEvent};
+use crate::{BATCH_LIMIT_BYTES, Batch, EVENT_OVERHEAD_BYTES, RecordedEvent};
 
 pub(super) const HEADER_BYTES: usize = 32;
 /// The longest frame. A header with a greater length is damaged; it is refused before that length is
@@ -93,20 +93,11 @@ impl Header {
     }
 }
 
-/// The frame of a batch that passed `check_batch`, with room for its header, and the body's crc.
-pub(super) fn encode(events: &[NewEvent]) -> (Vec<u8>, u32) {
-    let bytes = events.iter().map(NewEvent::stored_bytes).sum::<usize>();
-    let mut frame = Vec::with_capacity(HEADER_BYTES + bytes);
+/// The frame of a batch that passed its check, with room for its header, and the body's crc.
+pub(super) fn encode(batch: &Batch) -> (Vec<u8>, u32) {
+    let mut frame = Vec::with_capacity(HEADER_BYTES + batch.body().len());
     frame.resize(HEADER_BYTES, 0);
-    for event in events {
-        frame.extend_from_slice(event.id.as_bytes());
-        frame.extend_from_slice(&(event.kind.len() as u16).to_le_bytes());
-        frame.extend_from_slice(&(event.data.len() as u32).to_le_bytes());
-        frame.extend_from_slice(&(event.metadata.len() as u32).to_le_bytes());
-        frame.extend_from_slice(event.kind.as_bytes());
-        frame.extend_from_slice(&event.data);
-        frame.extend_from_slice(&event.metadata);
-    }
+    frame.extend_from_slice(batch.body());
     let crc = crc32fast::hash(&frame[HEADER_BYTES..]);
     (frame, crc)
 }

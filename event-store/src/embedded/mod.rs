@@ -41,7 +41,7 @@ use self::disk::Disk;
 use self::folder::Folder;
 use self::log::Log;
 use self::writer::{Request, Writer};
-use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use crate::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 
 pub use self::copy::Copied;
 pub use self::error::{Damage, OpenError, Place};
@@ -166,14 +166,12 @@ impl EventStore for EmbeddedStore {
         false
     }
 
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
-        crate::check_batch(events)?;
-        let (frame, body_crc) = frame::encode(events);
-        let ids = events.iter().map(|event| event.id).collect();
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError> {
+        batch.check()?;
         let (reply, outcome) = oneshot::channel();
         let ended = || AppendError::OutcomeUnknown("the thread that writes has ended".into());
         let requests = self.requests.as_ref().ok_or_else(ended)?;
-        let request = Request { expected, ids, frame, body_crc, reply };
+        let request = Request { expected, batch: Arc::clone(batch), reply };
         requests.send(request).map_err(|_| ended())?;
         outcome.await.map_err(|_| ended())?
     }

@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::error::OpenError;
 use super::folder::Folder;
 use super::log::{self, Log};
-use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use crate::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 
 /// How often a reader looks for a new acknowledged position while it waits.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -157,7 +157,7 @@ impl EventStore for EmbeddedReader {
         true
     }
 
-    async fn append(&self, _: Option<u64>, _: &[NewEvent]) -> Result<u64, AppendError> {
+    async fn append_batch(&self, _: Option<u64>, _: &Arc<Batch>) -> Result<u64, AppendError> {
         Err(AppendError::Refused("the journal was opened for reading only".into()))
     }
 

@@ -7,17 +7,16 @@ use std::io;
 use std::sync::{Arc, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::acknowledged::AcknowledgedFile;
 use super::disk::DiskFile;
 use super::error::{OpenError, is_full, mend};
 use super::folder::Folder;
-use super::frame::{HEADER_BYTES, Header};
+use super::frame::{self, HEADER_BYTES, Header};
 use super::index;
 
 use super::Shared;
-use crate::AppendError;
+use crate::{AppendError, Batch};
 
 /// Between two appends, zeros are written behind the end in chunks of this size. A small frame that
 /// overwrites zeros becomes durable a third faster than one that makes the file longer.
@@ -28,10 +27,7 @@ const SMALL_FRAME_BYTES: u64 = 64 * 1024;
 
 pub(super) struct Request {
     pub(super) expected: Option<u64>,
-    pub(super) ids: Vec<Uuid>,
-    /// With room for the header.
-    pub(super) frame: Vec<u8>,
-    pub(super) body_crc: u32,
+    pub(super) batch: Arc<Batch>,
     pub(super) reply: oneshot::Sender<Result<u64, AppendError>>,
 }
 
@@ -106,8 +102,8 @@ impl Writer {
     /// Serves appends in the order in which they come, until the store is dropped.
     pub(super) fn run(mut self, requests: &mpsc::Receiver<Request>) {
         for request in requests {
-            let Request { expected, ids, frame, body_crc, reply } = request;
-            let outcome = self.append(expected, &ids, frame, body_crc);
+            let Request { expected, batch, reply } = request;
+            let outcome = self.append(expected, &batch);
             let appended = outcome.is_ok();
             // This fails where the caller has gone. The outcome is the same without it.
             let _ = reply.send(outcome);
@@ -120,13 +116,7 @@ impl Writer {
         let _ = self.acknowledged.sync();
     }
 
-    fn append(
-        &mut self,
-        expected: Option<u64>,
-        ids: &[Uuid],
-        frame: Vec<u8>,
-        body_crc: u32,
-    ) -> Result<u64, AppendError> {
+    fn append(&mut self, expected: Option<u64>, batch: &Batch) -> Result<u64, AppendError> {
         if let Some(failure) = &self.failed {
             return Err(AppendError::OutcomeUnknown(format!(
                 "open the store again, as an earlier write failed: {failure}"
@@ -135,26 +125,27 @@ impl Writer {
         let current = self.shared.log().end.head();
         let first = crate::first_revision(expected, current)?;
         if expected != current {
-            return if self.is_recorded(first, ids)? {
-                Ok(first.saturating_add(ids.len() as u64 - 1))
+            return if self.is_recorded(first, batch)? {
+                Ok(first.saturating_add(batch.len() as u64 - 1))
             } else {
                 Err(AppendError::WrongExpectedRevision { expected, current })
             };
         }
-        match self.write(first, ids.len() as u32, frame, body_crc) {
+        match self.write(first, batch) {
             Ok(last) => Ok(last),
             Err(Fault::NoSpace(error)) => Err(AppendError::NoSpace(self.note_no_space(&error))),
             Err(Fault::Unknown(error)) => Err(AppendError::OutcomeUnknown(self.fail(&error))),
         }
     }
 
-    fn is_recorded(&self, first: u64, ids: &[Uuid]) -> Result<bool, AppendError> {
-        let events = self.shared.read(first, ids.len());
+    fn is_recorded(&self, first: u64, batch: &Batch) -> Result<bool, AppendError> {
+        let events = self.shared.read(first, batch.len());
         let events = events.map_err(|error| AppendError::OutcomeUnknown(error.to_string()))?;
-        Ok(events.iter().map(|event| &event.id).eq(ids))
+        Ok(events.iter().map(|event| event.id).eq(batch.events().map(|event| event.id)))
     }
 
-    fn write(&mut self, first: u64, events: u32, mut frame: Vec<u8>, body_crc: u32) -> Result<u64, Fault> {
+    fn write(&mut self, first: u64, batch: &Batch) -> Result<u64, Fault> {
+        let (events, (mut frame, body_crc)) = (batch.len() as u32, frame::encode(batch));
         let bytes = frame.len() as u64;
         let end = self.shared.log().end;
         if end.offset > 0 && end.offset.saturating_add(bytes) > self.segment_bytes {

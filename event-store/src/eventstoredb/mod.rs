@@ -31,7 +31,7 @@ use tracing::{info, warn};
 
 use self::fault::Fault;
 use self::link::{Link, Part};
-use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use crate::{AppendError, Batch, EventRef, EventStore, ReadError, RecordedEvent};
 
 pub use self::address::EventStoreDbAddress;
 
@@ -359,9 +359,9 @@ impl EventStore for EventStoreDb {
         true
     }
 
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
-        crate::check_batch(events)?;
-        if events.iter().any(|event| event.id.is_nil() || event.kind.is_empty()) {
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError> {
+        batch.check()?;
+        if batch.events().any(|event| event.id.is_nil() || event.kind.is_empty()) {
             return Err(AppendError::Refused("EventStoreDB takes no event without an id and a kind".into()));
         }
         let behind = |tail| AppendError::TailBehind { expected: expected.unwrap_or(0), tail };
@@ -374,8 +374,8 @@ impl EventStore for EventStoreDb {
                 return Err(behind(tail));
             }
         };
-        let last = expected.map_or(0, |revision| revision + 1) + events.len() as u64 - 1;
-        let batch: Vec<EventData> = events.iter().map(proposed).collect();
+        let last = expected.map_or(0, |revision| revision + 1) + batch.len() as u64 - 1;
+        let batch: Vec<EventData> = batch.events().map(proposed).collect();
         let deadline = Instant::now() + self.options.append;
         let session = tokio::time::timeout_at(deadline, self.session.lock()).await;
         let mut session = session.map_err(|_| unknown("other appends take too long"))?;
@@ -473,11 +473,11 @@ impl EventStore for EventStoreDb {
 }
 
 /// The event as the server is given it. Of JSON it says so, and its pages and projections can read it.
-fn proposed(event: &NewEvent) -> EventData {
-    let json: Option<&RawValue> = serde_json::from_slice(&event.data).ok();
+fn proposed(event: EventRef<'_>) -> EventData {
+    let json: Option<&RawValue> = serde_json::from_slice(event.data).ok();
     // It is written as it stands.
-    let json = json.and_then(|json| EventData::json(&event.kind, &json).ok());
-    json.unwrap_or_else(|| EventData::binary(&event.kind, event.data.clone().into()))
+    let json = json.and_then(|json| EventData::json(event.kind, &json).ok());
+    json.unwrap_or_else(|| EventData::binary(event.kind, event.data.to_vec().into()))
         .id(event.id)
-        .metadata(event.metadata.clone().into())
+        .metadata(event.metadata.to_vec().into())
 }

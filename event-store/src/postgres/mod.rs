@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use self::error::{Failure, Fault};
 use self::statements::Statements;
-use crate::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use crate::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 
 pub use self::address::PostgresAddress;
 pub use self::error::OpenError;
@@ -234,12 +234,12 @@ impl EventStore for PostgresStore {
         true
     }
 
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
-        crate::check_batch(events)?;
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError> {
+        batch.check()?;
         if self.stream.read_only {
             return Err(AppendError::Refused("the journal was opened for reading only".into()));
         }
-        self.stream.append(expected, events).await
+        self.stream.append(expected, batch).await
     }
 
     async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError> {
@@ -264,15 +264,15 @@ impl EventStore for PostgresStore {
 }
 
 impl Stream {
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
+    async fn append(&self, expected: Option<u64>, batch: &Batch) -> Result<u64, AppendError> {
         let mut appending = self.appending.lock().await;
         // An earlier try may still be under way on the server, on a connection that is lost to us.
         let again = appending.uncertain.replace(expected) == Some(expected);
-        let sent = timeout(self.patience, self.send(&mut appending.connection, expected, events)).await;
+        let sent = timeout(self.patience, self.send(&mut appending.connection, expected, batch)).await;
         let fault = match sent.unwrap_or_else(|_| Err(Fault::unknown(self.silence()))) {
             Ok(sent) => {
                 appending.uncertain = None;
-                return self.told(expected, events.len() as u64, sent);
+                return self.told(expected, batch.len() as u64, sent);
             }
             Err(fault) => fault,
         };
@@ -289,7 +289,7 @@ impl Stream {
         &self,
         connection: &mut Option<PgConnection>,
         expected: Option<u64>,
-        events: &[NewEvent],
+        batch: &Batch,
     ) -> Result<Sent, Fault> {
         let mut used = match connection.take() {
             Some(connection) => connection,
@@ -298,13 +298,13 @@ impl Stream {
         // Revisions are kept as bigint, and no stream is longer than that.
         let end = expected.map_or(Some(-1), |revision| i64::try_from(revision).ok());
         let inserted = match end {
-            Some(end) => self.insert(&mut used, end, events).await,
+            Some(end) => self.insert(&mut used, end, batch).await,
             None => Ok(false),
         };
         let sent = match inserted {
             Ok(true) => Sent::Appended,
-            Ok(false) => self.compare(&mut used, expected, events).await?,
-            Err(Fault { failure: Failure::Race, .. }) => self.compare(&mut used, expected, events).await?,
+            Ok(false) => self.compare(&mut used, expected, batch).await?,
+            Err(Fault { failure: Failure::Race, .. }) => self.compare(&mut used, expected, batch).await?,
             Err(fault) => return Err(fault),
         };
         // Put back only now: after a fault it may be of no use any more.
@@ -313,16 +313,11 @@ impl Stream {
     }
 
     /// Appends where the stream ends at `end`; `false` where it does not.
-    async fn insert(
-        &self,
-        connection: &mut PgConnection,
-        end: i64,
-        events: &[NewEvent],
-    ) -> Result<bool, Fault> {
-        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-        let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
-        let data: Vec<&[u8]> = events.iter().map(|event| event.data.as_slice()).collect();
-        let metadata: Vec<&[u8]> = events.iter().map(|event| event.metadata.as_slice()).collect();
+    async fn insert(&self, connection: &mut PgConnection, end: i64, batch: &Batch) -> Result<bool, Fault> {
+        let ids: Vec<Uuid> = batch.events().map(|event| event.id).collect();
+        let kinds: Vec<&str> = batch.events().map(|event| event.kind).collect();
+        let data: Vec<&[u8]> = batch.events().map(|event| event.data).collect();
+        let metadata: Vec<&[u8]> = batch.events().map(|event| event.metadata).collect();
         let row = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.append)))
             .bind(end)
             .bind(ids)
@@ -343,18 +338,18 @@ impl Stream {
         &self,
         connection: &mut PgConnection,
         expected: Option<u64>,
-        events: &[NewEvent],
+        batch: &Batch,
     ) -> Result<Sent, Fault> {
         let first = expected.map_or(0, |revision| revision.saturating_add(1));
         let row = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.compare)))
             .bind(i64::try_from(first).unwrap_or(i64::MAX))
-            .bind(i64::try_from(events.len()).unwrap_or(i64::MAX))
+            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX))
             .fetch_one(connection)
             .await?;
         let (current, there) = (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Vec<Uuid>, _>(1)?);
         Ok(Sent::Elsewhere {
             current: current.map(i64::cast_unsigned),
-            same: there.iter().eq(events.iter().map(|event| &event.id)),
+            same: there.iter().copied().eq(batch.events().map(|event| event.id)),
         })
     }
 

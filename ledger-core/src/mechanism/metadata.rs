@@ -163,17 +163,22 @@ impl Metadata {
     /// The binary form: the first event of a unit has all of it, and the others their places in the unit alone. The
     /// correlation follows from the event.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(96);
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Writes the binary form behind what is there.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
         out.push(BINARY);
-        self.index.put(&mut out);
-        self.count.put(&mut out);
+        self.index.put(out);
+        self.count.put(out);
         if self.index == 0 {
             let Metadata { recorded_at, command_id, request_hash, remembered_for, actor, payer, .. } = *self;
             let schema_version = self.schema_version;
             Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer }
-                .put(&mut out);
+                .put(out);
         }
-        out
     }
 
     /// What the binary form is made of.

@@ -3,7 +3,7 @@
 use crate::rig::Rig;
 use crate::world::*;
 use async_trait::async_trait;
-use event_store::{AppendError, EventStore, MemoryStore, NewEvent, ReadError, RecordedEvent};
+use event_store::{AppendError, Batch, EventStore, MemoryStore, ReadError, RecordedEvent};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Receipt, Status};
 use std::collections::BTreeMap;
@@ -63,9 +63,9 @@ impl EventStore for Distant {
         true
     }
 
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError> {
         tokio::time::sleep(Duration::from_millis(self.append_ms.load(Ordering::Relaxed))).await;
-        self.store.append(expected, events).await
+        self.store.append_batch(expected, batch).await
     }
 
     async fn read(&self, from: u64, max: usize) -> Result<Vec<RecordedEvent>, ReadError> {

@@ -1,7 +1,7 @@
 //! A store that a test can hold, take down and make uncertain.
 
 use async_trait::async_trait;
-use event_store::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use event_store::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -111,10 +111,10 @@ impl Rig {
         self.inner.lock().expect("not poisoned").clone()
     }
 
-    fn dislikes(&self, events: &[NewEvent]) -> bool {
+    fn dislikes(&self, batch: &Batch) -> bool {
         let disliked = self.disliked.lock().expect("not poisoned");
         disliked.as_ref().is_some_and(|bytes| {
-            events.iter().any(|event| event.data.windows(bytes.len()).any(|part| part == bytes))
+            batch.events().any(|event| event.data.windows(bytes.len()).any(|part| part == bytes))
         })
     }
 
@@ -171,7 +171,7 @@ impl EventStore for Rig {
         self.inner().is_shared()
     }
 
-    async fn append(&self, expected: Option<u64>, events: &[NewEvent]) -> Result<u64, AppendError> {
+    async fn append_batch(&self, expected: Option<u64>, batch: &Arc<Batch>) -> Result<u64, AppendError> {
         self.arrived.send_modify(|count| *count += 1);
         let open = self.gate.subscribe().wait_for(|open| *open).await.map(|open| *open);
         open.expect("the rig is there");
@@ -180,14 +180,14 @@ impl EventStore for Rig {
         if !*self.room.borrow() {
             return Err(AppendError::NoSpace("the disk is full".to_owned()));
         }
-        if self.dislikes(events) {
+        if self.dislikes(batch) {
             return Err(AppendError::Refused("it does not like it".to_owned()));
         }
         let fault = self.faults.lock().expect("not poisoned").pop_front();
         match fault {
             None | Some(Fault::Passes) => {
-                let last = self.inner().append(expected, events).await?;
-                self.batches.lock().expect("not poisoned").push(events.len());
+                let last = self.inner().append_batch(expected, batch).await?;
+                self.batches.lock().expect("not poisoned").push(batch.len());
                 Ok(last)
             }
             Some(Fault::UnknownBefore) => {
@@ -195,12 +195,12 @@ impl EventStore for Rig {
                 Err(unknown("the connection broke"))
             }
             Some(Fault::UnknownAfter) => {
-                let outcome = self.inner().append(expected, events).await;
+                let outcome = self.inner().append_batch(expected, batch).await;
                 self.strike();
                 outcome.and(Err(unknown("the connection broke")))
             }
             Some(Fault::SilentAfter) => {
-                drop(self.inner().append(expected, events).await);
+                drop(self.inner().append_batch(expected, batch).await);
                 self.strike();
                 std::future::pending().await
             }

@@ -3,7 +3,7 @@
 use crate::world::*;
 use anyhow::Context;
 use chrono::NaiveDate;
-use event_store::{AppendError, EventStore, NewEvent, ReadError, RecordedEvent};
+use event_store::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 use ledger_core::Payee;
 use ledger_core::{Account, Asset, PersonId, PlaceInUnit};
 use projections::*;
@@ -106,7 +106,7 @@ impl EventStore for Crowded {
         true
     }
 
-    async fn append(&self, _: Option<u64>, _: &[NewEvent]) -> Result<u64, AppendError> {
+    async fn append_batch(&self, _: Option<u64>, _: &Arc<Batch>) -> Result<u64, AppendError> {
         unreachable!("nothing is recorded here")
     }
 

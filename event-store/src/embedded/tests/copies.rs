@@ -3,6 +3,7 @@
 use super::super::inspection::{EndOfLog, Inspection};
 use super::*;
 use crate::EventsHash;
+use crate::NewEvent;
 
 fn hash_of(events: &[RecordedEvent]) -> String {
     let mut hash = EventsHash::default();

@@ -2,6 +2,7 @@
 //!
 //! `MUNEEM_DISK_SEED=7` runs the one seed that a failure has named.
 
+use crate::NewEvent;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use uuid::Uuid;

@@ -1,5 +1,6 @@
 //! What damage and torn writes do to a journal on real files.
 
+use crate::NewEvent;
 use std::fs;
 
 use futures_util::FutureExt;

@@ -4,6 +4,7 @@ use super::super::frame::HEADER_BYTES;
 use super::super::index;
 use super::super::log::{Log, MOST_MARKS};
 use super::*;
+use crate::NewEvent;
 
 /// A journal of many small segments, each with its index.
 async fn long_journal() -> (Journal, Vec<Uuid>) {

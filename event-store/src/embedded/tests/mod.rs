@@ -6,6 +6,7 @@ mod damage;
 mod indexes;
 mod power_cuts;
 
+use crate::NewEvent;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -6,6 +6,7 @@
 //!
 //! The bytes come from real files. The cases run on the simulated disk, where a flush costs nothing.
 
+use crate::NewEvent;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
