@@ -157,6 +157,25 @@ async fn commands_put_in_line_together_are_one_batch_and_each_has_its_own_answer
 }
 
 #[tokio::test]
+async fn of_commands_put_in_line_together_as_many_go_in_a_batch_as_it_takes() {
+    let rig = Rig::before(memory());
+    let world = World::with_coins(rig.clone(), 4_000 * ROSE_MILLI).await;
+    rig.take_batches();
+    let begin = world.ledger.durable_revision();
+    let mut expected = begin;
+    for submitted in
+        soon(world.ledger.submit_together((0..3_500).map(|_| rose()).collect())).await.expect("in line")
+    {
+        expected += 2;
+        assert_eq!(submitted.outcome().await.expect("is accepted").revision, expected, "in their order");
+    }
+    let batches = rig.take_batches();
+    assert_eq!(batches.iter().sum::<usize>(), 7_000);
+    assert!((2..=4).contains(&batches.len()), "{batches:?}");
+    world.assert_sound().await;
+}
+
+#[tokio::test]
 async fn a_command_in_line_is_decided_before_those_behind_it_and_needs_nobody_who_waits() {
     let world = World::with_coins(memory(), ROSE_MILLI).await;
     let (unwatched, behind) = (rose(), rose());
