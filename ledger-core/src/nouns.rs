@@ -87,7 +87,7 @@ macro_rules! assemble {
 
             /// The binary form.
             pub fn encode(&self) -> Vec<u8> {
-                let mut out = Vec::new();
+                let mut out = Vec::with_capacity(256);
                 self.encode_into(&mut out);
                 out
             }

@@ -163,7 +163,7 @@ impl Metadata {
     /// The binary form: the first event of a unit has all of it, and the others their places in the unit alone. The
     /// correlation follows from the event.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(96);
         self.encode_into(&mut out);
         out
     }
