@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which run without make just as well.
 .DEFAULT_GOAL := help
-.PHONY: help run demo verify doctor build test test-repeat mutants fresh-check stop clean-data
+.PHONY: help run demo verify doctor build test test-repeat mutants bench-check fresh-check stop clean-data
 
 define HELP
 Muneem keeps the books of apps that sell minutes.
@@ -12,6 +12,7 @@ Muneem keeps the books of apps that sell minutes.
   make test        all that CI runs, on throw-away instances
   make test-repeat runs the suite N times on a busy machine: make test-repeat N=10
   make mutants     breaks the code in known ways; fails if a test does not notice
+  make bench-check measures the ledger for a minute; fails if it is slower than it was
   make fresh-check runs both commands of the README on a bare Debian in a folder; before each release
   make build       the release binary, target/release/muneem
   make stop        ends a make run elsewhere and what a killed one left behind
@@ -42,6 +43,9 @@ test-repeat:
 
 mutants:
 	@exec scripts/mutants.sh $(ONLY)
+
+bench-check: build
+	@./target/release/muneem bench check
 
 fresh-check:
 	@exec scripts/fresh-check.sh

@@ -10,10 +10,10 @@ use crate::replay::{OpenError, replay};
 use crate::snapshot::Snapshots;
 use crate::writer::{Writer, begin_journal};
 use event_store::EventStore;
-use ledger_core::{CommandId, Envelope, JournalId, Rejection, State, Timestamp};
+use ledger_core::{Actor, CommandId, Envelope, JournalId, Rejection, State, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -21,10 +21,11 @@ use tracing::{Instrument, debug_span, info};
 
 /// How long a caller waits for a reply before it hears that the outcome is unknown.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests that may wait to be decided.
-const QUEUE: usize = 4_096;
-/// How long a caller waits to get in line: a burst passes in this time, an outage does not.
-const QUEUE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Requests that may wait to be decided: what comes in a tenth of a second when much comes. Who finds no place hears so at
+/// once, so that those in line are answered soon.
+const QUEUE: usize = 16_384;
+/// Places in the line that are kept for what the server itself has to do, such as the increments of calls.
+const KEPT_FOR_THE_SYSTEM: usize = 1_024;
 /// How long the store may be away before commands are refused instead of waiting for it.
 const STORE_PATIENCE: Duration = Duration::from_millis(500);
 /// Durable batches that a follower may lag behind before it reads from the store.
@@ -220,7 +221,8 @@ impl Ledger {
     /// When it does not get in line; nothing is recorded then.
     pub async fn submit(&self, envelope: Envelope) -> Result<Submitted, ExecuteError> {
         let (reply, submitted) = Submitted::new();
-        self.send(Request::Execute { command: Box::new(envelope.into()), reply }).await?;
+        let kept = if envelope.actor == Actor::System { 0 } else { KEPT_FOR_THE_SYSTEM };
+        self.send(Request::Execute { command: Box::new(envelope.into()), reply }, kept)?;
         Ok(submitted)
     }
 
@@ -237,7 +239,7 @@ impl Ledger {
             commands.push((Box::new(envelope.into()), reply));
             submitted.push(one);
         }
-        self.send(Request::Together(commands)).await?;
+        self.send(Request::Together(commands), KEPT_FOR_THE_SYSTEM)?;
         Ok(submitted)
     }
 
@@ -253,7 +255,7 @@ impl Ledger {
     ) -> Result<T, ExecuteError> {
         let (reply, answer) = oneshot::channel();
         let ask = Box::new(move |state: &State, at: Timestamp| -> Answer { Box::new(ask(state, at)) });
-        self.send(Request::Query { ask, reply }).await?;
+        self.send(Request::Query { ask, reply }, 0)?;
         // Nothing is recorded by asking, so that no outcome can be unknown.
         let outcome = match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
             Ok(Ok(outcome)) => outcome?,
@@ -262,17 +264,18 @@ impl Ledger {
         outcome.downcast().map(|answer| *answer).map_err(|_| ExecuteError::Fault)
     }
 
-    /// Queues a request. One that does not get in line in time was not looked at.
-    async fn send(&self, request: Request) -> Result<(), ExecuteError> {
+    /// Queues a request, unless no more than `kept` places are left. One that does not get in line was not looked at.
+    fn send(&self, request: Request, kept: usize) -> Result<(), ExecuteError> {
         if self.watched.stalled_for().is_some_and(|time| time > STORE_PATIENCE) {
             return Err(ExecuteError::StoreAway);
         }
-        self.requests.send_timeout(request, QUEUE_TIMEOUT).await.map_err(|fault| {
-            match (fault, self.status()) {
-                (SendTimeoutError::Timeout(_), _) => ExecuteError::Busy,
-                (SendTimeoutError::Closed(_), Status::Stopped(reason)) => ExecuteError::Stopped(reason),
-                (SendTimeoutError::Closed(_), _) => ExecuteError::Stopped("the writer has ended".to_owned()),
-            }
+        if self.requests.capacity() <= kept && !self.requests.is_closed() {
+            return Err(ExecuteError::Busy);
+        }
+        self.requests.try_send(request).map_err(|fault| match (fault, self.status()) {
+            (TrySendError::Full(_), _) => ExecuteError::Busy,
+            (TrySendError::Closed(_), Status::Stopped(reason)) => ExecuteError::Stopped(reason),
+            (TrySendError::Closed(_), _) => ExecuteError::Stopped("the writer has ended".to_owned()),
         })
     }
 

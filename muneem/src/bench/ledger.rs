@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 #[derive(Args)]
@@ -39,20 +39,28 @@ pub struct LedgerOptions {
     json: bool,
 }
 
+impl LedgerOptions {
+    /// Two seconds for each.
+    pub fn short(callers: Vec<u32>) -> LedgerOptions {
+        LedgerOptions { callers, batch: 4_000, seconds: 2, json: false }
+    }
+}
+
 /// Batches that are under way at once.
 const BATCHES: u32 = 4;
+pub const BATCHES_NAME: &str = "batches";
 /// The bytes of a gift in the journal: two events.
 const GIFT_BYTES: usize = 375;
 /// How much of the raw log is zero-filled before it is written; then it begins again.
 const RAW_FILE: u64 = 64 << 20;
 
 #[derive(Serialize)]
-struct Row {
-    what: &'static str,
-    callers: u32,
+pub struct Row {
+    pub what: &'static str,
+    pub callers: u32,
     gifts_per_second: f64,
     /// Of the raw log with as many gifts in each flush.
-    of_raw: f64,
+    pub of_raw: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     p50_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +85,9 @@ pub async fn run(options: &LedgerOptions) -> anyhow::Result<()> {
     })
 }
 
-async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
+/// # Errors
+/// When the folder for temporary files cannot be written to.
+pub async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::Builder::new()
         .prefix("muneem-bench-")
         .tempdir()
@@ -90,7 +100,7 @@ async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
         for (what, hot) in [("gifts", false), ("gifts to one host", true)] {
             let place = folder.path().join(format!("{callers}-{hot}"));
             say(&format!("{what}, {callers} at once"));
-            let measured = through(&place, run_for, callers, 1, hot).await?;
+            let measured = Callers { callers, at_once: 1, hot }.measure(&place, run_for).await?;
             rows.push(row(what, callers, measured, raw));
             std::fs::remove_dir_all(&place)?;
         }
@@ -100,8 +110,9 @@ async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
         let raw = raw(folder.path(), gifts, run_for).await?;
         rows.push(raw_row("raw log, batches", BATCHES, raw));
         say(&format!("batches of {gifts}"));
-        let measured = through(&folder.path().join("batches"), run_for, BATCHES, gifts, false).await?;
-        rows.push(row("batches", BATCHES, measured, raw));
+        let callers = Callers { callers: BATCHES, at_once: gifts, hot: false };
+        let measured = callers.measure(&folder.path().join("batches"), run_for).await?;
+        rows.push(row(BATCHES_NAME, BATCHES, measured, raw));
     }
     Ok(rows)
 }
@@ -147,60 +158,79 @@ fn zero_fill(file: &File) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// Gifts a second from `callers` who each wait for `at_once` before the next, and how long each had to wait.
-async fn through(
-    place: &Path,
-    run_for: Duration,
-    callers: u32,
-    at_once: usize,
-    hot: bool,
-) -> anyhow::Result<(f64, Vec<Duration>)> {
+/// A ledger on an embedded store of its own, open for gifts.
+pub async fn open(place: &Path) -> anyhow::Result<(Ledger, JoinHandle<()>)> {
     let place = place.to_owned();
     let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(place)).await??;
     let journal = JournalId(entropy::uuid_v7());
     let (ledger, writer) = Ledger::open(Arc::new(store), Clock::System, journal, |_, _| ()).await?;
     open_for_gifts(&ledger).await?;
-    let numbers = Arc::new(AtomicU64::new(0));
-    let begun = now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..callers {
-        let (ledger, numbers) = (ledger.clone(), numbers.clone());
-        tasks.spawn(async move { call(&ledger, &numbers, begun, run_for, at_once, hot).await });
-    }
-    let mut times = Vec::new();
-    while let Some(of_caller) = tasks.join_next().await {
-        times.append(&mut of_caller??);
-    }
-    let per_second = times.len() as f64 * at_once as f64 / begun.elapsed().as_secs_f64();
-    drop(ledger);
-    writer.await?;
-    Ok((per_second, times))
+    Ok((ledger, writer))
 }
 
-async fn call(
-    ledger: &Ledger,
-    numbers: &AtomicU64,
-    begun: Instant,
-    run_for: Duration,
-    at_once: usize,
-    hot: bool,
-) -> anyhow::Result<Vec<Duration>> {
-    let mut times = Vec::new();
-    let next = || {
-        let gift = gift(numbers.fetch_add(1, Ordering::Relaxed));
-        let host = if hot { PersonId(Uuid::from_u64_pair(3, 0)) } else { gift.host };
-        envelope(SendGift { host, ..gift }.into())
-    };
-    while begun.elapsed() < run_for {
-        let asked = now();
-        if at_once == 1 {
-            ledger.execute(next()).await?;
-        } else {
-            for submitted in ledger.submit_together((0..at_once).map(|_| next()).collect()).await? {
-                submitted.outcome().await?;
-            }
-        }
-        times.push(asked.elapsed());
+/// Those who send gifts.
+#[derive(Clone, Copy)]
+pub struct Callers {
+    pub callers: u32,
+    /// How many gifts each of them sends before it waits for all of them.
+    pub at_once: usize,
+    /// Whether all are for one host.
+    pub hot: bool,
+}
+
+impl Callers {
+    async fn measure(self, place: &Path, run_for: Duration) -> anyhow::Result<(f64, Vec<Duration>)> {
+        let (ledger, writer) = open(place).await?;
+        let measured = self.drive(&ledger, run_for).await?;
+        drop(ledger);
+        writer.await?;
+        Ok(measured)
     }
-    Ok(times)
+
+    /// Gifts a second, and how long each caller had to wait.
+    ///
+    /// # Errors
+    /// When the ledger refuses.
+    pub async fn drive(self, ledger: &Ledger, run_for: Duration) -> anyhow::Result<(f64, Vec<Duration>)> {
+        let numbers = Arc::new(AtomicU64::new(0));
+        let begun = now();
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.callers {
+            let (ledger, numbers) = (ledger.clone(), numbers.clone());
+            tasks.spawn(async move { self.call(&ledger, &numbers, begun, run_for).await });
+        }
+        let mut times = Vec::new();
+        while let Some(of_caller) = tasks.join_next().await {
+            times.append(&mut of_caller??);
+        }
+        Ok((times.len() as f64 * self.at_once as f64 / begun.elapsed().as_secs_f64(), times))
+    }
+
+    async fn call(
+        self,
+        ledger: &Ledger,
+        numbers: &AtomicU64,
+        begun: Instant,
+        run_for: Duration,
+    ) -> anyhow::Result<Vec<Duration>> {
+        let mut times = Vec::new();
+        let next = || {
+            let gift = gift(numbers.fetch_add(1, Ordering::Relaxed));
+            let host = if self.hot { PersonId(Uuid::from_u64_pair(3, 0)) } else { gift.host };
+            envelope(SendGift { host, ..gift }.into())
+        };
+        while begun.elapsed() < run_for {
+            let asked = now();
+            if self.at_once == 1 {
+                ledger.execute(next()).await?;
+            } else {
+                let gifts = (0..self.at_once).map(|_| next()).collect();
+                for submitted in ledger.submit_together(gifts).await? {
+                    submitted.outcome().await?;
+                }
+            }
+            times.push(asked.elapsed());
+        }
+        Ok(times)
+    }
 }

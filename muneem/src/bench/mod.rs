@@ -4,11 +4,13 @@
 #![expect(clippy::float_arithmetic, reason = "times and their ratios are measured here, never money")]
 
 mod books;
+mod check;
 mod http;
 mod journal;
 mod ledger;
 mod load;
 mod nodes;
+mod overload;
 mod project;
 mod rebuild;
 mod replay;
@@ -44,6 +46,10 @@ enum What {
     SocketsBare(sockets::BareOptions),
     /// Gifts a second through the ledger on the embedded store, beside the raw log. Needs no database.
     Ledger(ledger::LedgerOptions),
+    /// A short `bench ledger`, whose ratios are held against floors: fails where the ledger has become slower.
+    Check(check::CheckOptions),
+    /// More gifts than the ledger takes: what is accepted and how soon, what is refused. Needs no database.
+    Overload(overload::OverloadOptions),
     /// The projector: how fast it catches up, and how far it is behind while commands arrive, beside the raw append.
     Project(project::ProjectOptions),
     /// Gifts a second over several nodes that write one journal in PostgreSQL, beside one node alone.
@@ -87,6 +93,8 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Nodes(options) => nodes::run(config, options).await?,
         What::Rebuild(options) => rebuild::run(config, options).await?,
         What::Ledger(options) => ledger::run(options).await?,
+        What::Check(options) => check::run(options).await?,
+        What::Overload(options) => overload::run(options).await?,
         What::Replay(options) => replay::run(options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }
