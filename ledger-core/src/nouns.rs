@@ -5,7 +5,7 @@
 
 use crate::mechanism::binary::{BINARY, Binary, is_binary};
 use crate::mechanism::decide::{Context, Decide};
-use crate::mechanism::event::{Change, DecodeError, Happened, LotMove, read_binary, text_of};
+use crate::mechanism::event::{Change, DecodeError, Happened, LotMoves, read_binary, text_of};
 use crate::mechanism::rejection::rejections;
 use crate::mechanism::stored::{Bytes, NotAState, Out};
 use crate::mechanism::table::{Lookup, Table};
@@ -150,7 +150,7 @@ macro_rules! assemble {
             }
 
             /// What the event takes from lots and adds to them.
-            pub(crate) fn lots(&self) -> Vec<LotMove> {
+            pub(crate) fn lots(&self) -> LotMoves {
                 match self { $($(Event::$event(event) => event.lots(),)*)* }
             }
 

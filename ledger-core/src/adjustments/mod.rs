@@ -4,7 +4,7 @@ use crate::account::legs;
 use crate::lots::Draw;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{Account, AdjustmentId, Asset, Event, LotId, NoteId, PersonId, Posting, Rejection, State};
 
 macro_rules! noun {
@@ -96,7 +96,7 @@ impl Happened for AdjustmentPosted {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
+    fn lots(&self) -> LotMoves {
         let added = self.lot.map(|lot| LotMove::added(lot, self.account, self.amount_milli));
         added.into_iter().chain(self.draws.iter().map(LotMove::drawn)).collect()
     }

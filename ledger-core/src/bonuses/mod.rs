@@ -4,10 +4,11 @@ use crate::account::legs;
 use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{Account, Asset, Event, LotId, PersonId, Posting, PurchaseId, Rejection, State, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::smallvec;
 
 macro_rules! noun {
     ($next:ident $so_far:tt) => {
@@ -125,8 +126,8 @@ impl Happened for BonusGranted {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
-        vec![LotMove::added(self.lot, Account::UserBonus(self.user), self.coins_milli)]
+    fn lots(&self) -> LotMoves {
+        smallvec![LotMove::added(self.lot, Account::UserBonus(self.user), self.coins_milli)]
     }
 
     fn people(&self) -> Vec<PersonId> {
@@ -157,8 +158,8 @@ impl Happened for BonusExpired {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
-        vec![LotMove::taken(self.lot, Account::UserBonus(self.user), self.coins_milli)]
+    fn lots(&self) -> LotMoves {
+        smallvec![LotMove::taken(self.lot, Account::UserBonus(self.user), self.coins_milli)]
     }
 
     fn people(&self) -> Vec<PersonId> {

@@ -5,7 +5,7 @@ use crate::commission::{CommissionRule, Shares, shares_between};
 use crate::lots::Draw;
 use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{Account, Asset, CallId, Event, LotId, PersonId, Posting, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,7 +128,7 @@ impl Happened for CallChargeReturned {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
+    fn lots(&self) -> LotMoves {
         self.draws.iter().map(|it| LotMove::added(it.lot, it.account, it.amount_milli)).collect()
     }
 

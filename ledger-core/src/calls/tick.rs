@@ -6,7 +6,7 @@ use crate::commission::{Split, SplitSource};
 use crate::lots::{Charge, Draw};
 use crate::mechanism::decide::{Context, Decide, audit};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{CallId, Event, PersonId, Posting, Rejection, Timestamp};
 
 commands! {
@@ -111,7 +111,7 @@ impl Happened for CallTicked {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
+    fn lots(&self) -> LotMoves {
         self.draws.iter().map(LotMove::drawn).collect()
     }
 

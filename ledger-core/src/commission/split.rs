@@ -2,7 +2,7 @@
 
 use super::earnings::{available_from, earned};
 use super::rate::CommissionRule;
-use crate::account::legs;
+use crate::account::add_legs;
 use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, events};
@@ -61,11 +61,13 @@ impl Split {
             shares_between(before_milli, after_milli, &commission)
                 .expect("a gross that was charged is an amount, and so are its shares");
         let clearing = Account::ClearingCharges;
-        let mut postings = legs(Asset::COIN, clearing, Account::HostEarnings(host), host_milli);
+        let mut postings = Vec::with_capacity(6);
+        let mut to = |account, amount| add_legs(&mut postings, Asset::COIN, clearing, account, amount);
+        to(Account::HostEarnings(host), host_milli);
         if let Some(agency) = commission.agency {
-            postings.extend(legs(Asset::COIN, clearing, Account::AgencyEarnings(agency), agency_milli));
+            to(Account::AgencyEarnings(agency), agency_milli);
         }
-        postings.extend(legs(Asset::COIN, clearing, Account::PlatformRevenue, platform_milli));
+        to(Account::PlatformRevenue, platform_milli);
         let split = CommissionSplit {
             source,
             payer,

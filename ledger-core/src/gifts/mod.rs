@@ -4,7 +4,7 @@ use crate::commission::{Split, SplitSource};
 use crate::lots::{Charge, Draw};
 use crate::mechanism::decide::{Context, Decide, check_amount};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{CallId, Event, GiftId, GiftSendingId, PersonId, Posting, Rejection};
 
 macro_rules! noun {
@@ -82,7 +82,7 @@ impl Happened for GiftSent {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
+    fn lots(&self) -> LotMoves {
         self.draws.iter().map(LotMove::drawn).collect()
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Draw, Lot};
 use crate::mechanism::decide::Context;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{Account, Event, LotId, PersonId, Posting, Timestamp};
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ impl Happened for LotsMerged {
         vec![self.user]
     }
 
-    fn lots(&self) -> Vec<LotMove> {
+    fn lots(&self) -> LotMoves {
         let drawn = self.merged.iter().map(LotMove::drawn);
         drawn.chain([LotMove::added(self.lot, self.account, self.amount_milli)]).collect()
     }

@@ -1,7 +1,7 @@
 //! What is paid in coins: draws from lots, and the entry of the charge.
 
 use super::Lot;
-use crate::account::legs;
+use crate::account::add_legs;
 use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
 use crate::{Account, Asset, LotId, PersonId, Posting, Rejection};
@@ -40,10 +40,10 @@ impl Context<'_> {
         let from = |account: Account| {
             draws.iter().filter(|it| it.account == account).map(|it| it.amount_milli).sum()
         };
-        let postings = [Account::UserBonus(payer), Account::UserPurchased(payer)]
-            .into_iter()
-            .flat_map(|account| legs(Asset::COIN, account, Account::ClearingCharges, from(account)))
-            .collect();
+        let mut postings = Vec::with_capacity(4);
+        for account in [Account::UserBonus(payer), Account::UserPurchased(payer)] {
+            add_legs(&mut postings, Asset::COIN, account, Account::ClearingCharges, from(account));
+        }
         Ok(Charge { draws, postings })
     }
 

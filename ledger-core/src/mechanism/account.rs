@@ -227,10 +227,24 @@ binary_fields! { Posting { account: Account, asset: Asset, amount: i64 } }
 
 /// The two legs that move `amount` between two accounts; none when it is zero.
 pub fn legs(asset: Asset, debit: Account, credit: Account, amount: i64) -> Vec<Posting> {
-    if amount == 0 {
-        return Vec::new();
+    let mut postings = Vec::new();
+    add_legs(&mut postings, asset, debit, credit, amount);
+    postings
+}
+
+/// The same behind other legs of one entry.
+pub(crate) fn add_legs(
+    postings: &mut Vec<Posting>,
+    asset: Asset,
+    debit: Account,
+    credit: Account,
+    amount: i64,
+) {
+    if amount != 0 {
+        let (from, to) =
+            (Posting { account: debit, asset, amount }, Posting { account: credit, asset, amount: -amount });
+        postings.extend([from, to]);
     }
-    vec![Posting { account: debit, asset, amount }, Posting { account: credit, asset, amount: -amount }]
 }
 
 #[cfg(test)]

@@ -3,15 +3,16 @@
 
 use super::account::{Account, Posting};
 use super::envelope::{Envelope, Key, Policy, Prepared};
+use super::event::LotMove;
 use super::evolve::{assert_balanced, assert_lots_match};
-use super::ids::{CommandId, LotId, PersonId};
+use super::ids::{CommandId, PersonId};
 use super::metadata::{Actor, Metadata, Recorded, RememberedFor, RequestHash};
 use super::money::{Asset, MAX_AMOUNT};
 use super::state::{KEY_LIFE_MS, State};
 use super::time::Timestamp;
 use crate::SCHEMA_VERSION;
 use crate::nouns::{Command, Event, Rejection};
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 /// How far a client's clock may run ahead, in milliseconds.
@@ -143,7 +144,7 @@ pub fn check_key(key: &Key, at: Timestamp) -> Result<RememberedFor, Rejection> {
 /// The invariants of a unit, checked before anything is appended.
 pub(crate) fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
     assert!(!events.is_empty(), "an accepted command leads to at least one event");
-    let mut changed: Vec<(Account, Asset, i128)> = Vec::new();
+    let mut changed: SmallVec<[(Account, Asset, i128); 8]> = SmallVec::new();
     for event in events {
         assert_balanced(event.postings());
         assert_lots_match(event);
@@ -171,15 +172,20 @@ pub(crate) fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
 /// # Panics
 /// When a lot would be overdrawn, or named with another account than its own.
 fn audit_lots(state: &State, events: &[Event]) {
-    let mut left: BTreeMap<LotId, (Account, i64)> = BTreeMap::new();
-    for it in events.iter().flat_map(Event::lots) {
-        let row = left.entry(it.lot).or_insert_with(|| match state.lot(it.lot) {
+    let mut moves: SmallVec<[LotMove; 8]> = events.iter().flat_map(Event::lots).collect();
+    // Those of one lot together, in their order.
+    moves.sort_by_key(|it| it.lot);
+    for of_lot in moves.chunk_by(|one, next| one.lot == next.lot) {
+        let lot = of_lot[0].lot;
+        let (account, mut left_milli) = match state.lot(lot) {
             Some(lot) => (lot.account, lot.remaining_milli),
-            None => (it.account, 0),
-        });
-        assert_eq!(row.0, it.account, "the lot {} stands in another account", it.lot);
-        row.1 += it.amount_milli;
-        assert!(row.1 >= 0, "the lot {} would be overdrawn", it.lot);
+            None => (of_lot[0].account, 0),
+        };
+        for it in of_lot {
+            assert_eq!(account, it.account, "the lot {lot} stands in another account");
+            left_milli += it.amount_milli;
+            assert!(left_milli >= 0, "the lot {lot} would be overdrawn");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::state::KEY_LIFE_MS;
 use super::time::Timestamp;
 use crate::nouns::{Command, Rejection};
 use rust_decimal::Decimal;
+use smallvec::{SmallVec, smallvec};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -118,9 +119,10 @@ impl Prepared {
     }
 
     /// As [`command_ids`].
-    pub(crate) fn command_ids(&self, at: Timestamp) -> Vec<CommandId> {
+    pub(crate) fn command_ids(&self, at: Timestamp) -> SmallVec<[CommandId; 2]> {
         let Envelope { actor, key, command, .. } = &self.envelope;
-        self.command_id.map_or_else(|| command_ids(*actor, command.operation(), key, at), |id| vec![id])
+        let of_day = || SmallVec::from_vec(command_ids(*actor, command.operation(), key, at));
+        self.command_id.map_or_else(of_day, |id| smallvec![id])
     }
 }
 

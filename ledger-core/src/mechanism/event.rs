@@ -9,6 +9,7 @@ use super::ids::{LotId, PersonId};
 use super::state::State;
 use super::time::Timestamp;
 use crate::lots::Draw;
+use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
 /// Declares events: a struct each, beside the text by which the journal knows its type. The text is
@@ -46,8 +47,8 @@ pub(crate) trait Happened {
     fn postings(&self) -> &[Posting];
 
     /// What the event takes from lots and adds to them: for each account as much as its postings move.
-    fn lots(&self) -> Vec<LotMove> {
-        vec![]
+    fn lots(&self) -> LotMoves {
+        smallvec![]
     }
 
     /// The people whom the event concerns: they may see it.
@@ -75,6 +76,9 @@ pub(crate) struct LotMove {
     pub account: Account,
     pub amount_milli: i64,
 }
+
+/// The moves of one event: nearly always one or two.
+pub(crate) type LotMoves = SmallVec<[LotMove; 2]>;
 
 impl LotMove {
     pub fn added(lot: LotId, account: Account, amount_milli: i64) -> LotMove {

@@ -6,6 +6,7 @@ use super::metadata::Recorded;
 use super::money::{Asset, MAX_AMOUNT};
 use super::state::State;
 use crate::nouns::Event;
+use smallvec::SmallVec;
 
 /// Brings `state` one event further.
 ///
@@ -57,7 +58,7 @@ pub(crate) fn assert_balanced(postings: &[Posting]) {
 /// When an event moves other amounts between lots than its postings move between the accounts of users.
 pub(crate) fn assert_lots_match(event: &Event) {
     // A handful at the most: an event moves coins of one or two people.
-    let mut open: Vec<(Account, i128)> = Vec::new();
+    let mut open: SmallVec<[(Account, i128); 4]> = SmallVec::new();
     let mut add = |account: Account, amount: i64| match open.iter_mut().find(|(of, _)| *of == account) {
         Some((_, sum)) => *sum += i128::from(amount),
         None => open.push((account, i128::from(amount))),

@@ -7,8 +7,9 @@ use crate::account::legs;
 use crate::bonuses::{Bonus, BonusOrigin};
 use crate::mechanism::decide::{Context, Decide, audit, check_amount, check_reason, check_reference};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection};
+use smallvec::smallvec;
 
 commands! {
     /// The gateway has taken money. Cannot be refused: what fits no open purchase goes to suspense.
@@ -133,8 +134,8 @@ impl Happened for PurchaseCaptured {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
-        vec![LotMove::added(self.lot, Account::UserPurchased(self.user), self.coins_milli)]
+    fn lots(&self) -> LotMoves {
+        smallvec![LotMove::added(self.lot, Account::UserPurchased(self.user), self.coins_milli)]
     }
 
     fn people(&self) -> Vec<PersonId> {

@@ -11,7 +11,7 @@ use super::{Captured, Purchase};
 use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reference};
 use crate::mechanism::envelope::commands;
-use crate::mechanism::event::{Change, Happened, LotMove, events};
+use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::money::share;
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection, State};
 
@@ -216,7 +216,7 @@ impl Happened for PurchaseRefunded {
         &self.postings
     }
 
-    fn lots(&self) -> Vec<LotMove> {
+    fn lots(&self) -> LotMoves {
         let coins = LotMove::taken(self.lot, Account::UserPurchased(self.user), self.coins_milli);
         let bonus =
             self.bonus_lot.map(|lot| LotMove::taken(lot, Account::UserBonus(self.user), self.bonus_milli));
