@@ -4,7 +4,9 @@ use crate::ledger::{ExecuteError, Receipt};
 use crate::published::Published;
 use ledger_core::{Prepared, State, Timestamp};
 use std::any::Any;
-use tokio::sync::oneshot;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{mpsc, oneshot};
 
 /// Commands in a batch at the most.
 const BATCH_REQUESTS: usize = 4_096;
@@ -26,6 +28,38 @@ pub(crate) enum Request {
         ask: Ask,
         reply: oneshot::Sender<Result<Answer, ExecuteError>>,
     },
+}
+
+impl Request {
+    /// How many places in the line it takes.
+    pub fn places(&self) -> usize {
+        match self {
+            Request::Together(commands) => commands.len(),
+            Request::Execute { .. } | Request::Query { .. } => 1,
+        }
+    }
+}
+
+/// The writer's end of the line.
+pub(crate) struct Inbox {
+    pub requests: mpsc::Receiver<Request>,
+    /// Places that are taken.
+    pub in_line: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    pub async fn recv(&mut self) -> Option<Request> {
+        let request = self.requests.recv().await;
+        request.inspect(|request| self.leave(request))
+    }
+
+    pub fn try_recv(&mut self) -> Option<Request> {
+        self.requests.try_recv().ok().inspect(|request| self.leave(request))
+    }
+
+    fn leave(&self, request: &Request) {
+        self.in_line.fetch_sub(request.places(), Ordering::Relaxed);
+    }
 }
 
 /// A request that has to be decided once more.

@@ -1,6 +1,6 @@
 //! The handle that commands go through.
 
-use crate::batch::{Answer, Reply, Request};
+use crate::batch::{Answer, Inbox, Reply, Request};
 use crate::clock::{Clock, Leap, MAX_GAP_MS, MAX_LEAP_MS, Pace};
 use crate::codec::EventIds;
 use crate::follower::Follower;
@@ -12,6 +12,7 @@ use crate::writer::{Writer, begin_journal};
 use event_store::EventStore;
 use ledger_core::{Actor, CommandId, Envelope, JournalId, Rejection, State, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -21,9 +22,9 @@ use tracing::{Instrument, debug_span, info};
 
 /// How long a caller waits for a reply before it hears that the outcome is unknown.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests that may wait to be decided: what comes in a tenth of a second when much comes. Who finds no place hears so at
-/// once, so that those in line are answered soon.
-const QUEUE: usize = 16_384;
+/// Commands and questions that may wait to be decided: as many as are taken in a tenth of a second where the store is fast.
+/// Who finds no place hears so at once, so that those in line are answered soon.
+const QUEUE: usize = 32_768;
 /// Places in the line that are kept for what the server itself has to do, such as the increments of calls.
 const KEPT_FOR_THE_SYSTEM: usize = 1_024;
 /// How long the store may be away before commands are refused instead of waiting for it.
@@ -146,6 +147,8 @@ pub struct Opening {
 #[derive(Clone)]
 pub struct Ledger {
     requests: mpsc::Sender<Request>,
+    /// Places of the line that are taken.
+    in_line: Arc<AtomicUsize>,
     store: Arc<dyn EventStore>,
     /// Weak, so that followers see the end of the writer.
     live: broadcast::WeakSender<Arc<Published>>,
@@ -193,6 +196,8 @@ impl Ledger {
         check_clock(state.last_at(), clock.now(), clock_is_confirmed)?;
         let journal = state.journal().ok_or_else(|| OpenError::Begin("it has no first event".to_owned()))?;
         let (requests, inbox) = mpsc::channel(QUEUE);
+        let in_line = Arc::new(AtomicUsize::new(0));
+        let inbox = Inbox { requests: inbox, in_line: in_line.clone() };
         let (live, _) = broadcast::channel(FOLLOW_BATCHES);
         let (durable_in, durable) = watch::channel(state.next_revision());
         let (health, watched) = Health::new();
@@ -201,7 +206,7 @@ impl Ledger {
         let writer = Writer::new(store.clone(), pace, state, ids, inbox, live, durable_in, health);
         let task = tokio::spawn(writer.run());
         let live = weak_live;
-        Ok((Ledger { requests, store, live, durable, watched, clock, journal, opened_from }, task))
+        Ok((Ledger { requests, in_line, store, live, durable, watched, clock, journal, opened_from }, task))
     }
 
     /// Decides and, when it is accepted, records a command; answers once the answer is durable.
@@ -227,8 +232,7 @@ impl Ledger {
     }
 
     /// Puts commands in line that are decided one after the other, with nothing in between, and as far as a batch
-    /// has room are made durable together. Each is accepted or rejected by itself. Bound their number: they take one
-    /// place in the line.
+    /// has room are made durable together. Each is accepted or rejected by itself.
     ///
     /// # Errors
     /// When they do not get in line; nothing is recorded then.
@@ -269,13 +273,20 @@ impl Ledger {
         if self.watched.stalled_for().is_some_and(|time| time > STORE_PATIENCE) {
             return Err(ExecuteError::StoreAway);
         }
-        if self.requests.capacity() <= kept && !self.requests.is_closed() {
+        let places = request.places();
+        if self.in_line.fetch_add(places, Ordering::Relaxed) + places > QUEUE - kept
+            && !self.requests.is_closed()
+        {
+            self.in_line.fetch_sub(places, Ordering::Relaxed);
             return Err(ExecuteError::Busy);
         }
-        self.requests.try_send(request).map_err(|fault| match (fault, self.status()) {
-            (TrySendError::Full(_), _) => ExecuteError::Busy,
-            (TrySendError::Closed(_), Status::Stopped(reason)) => ExecuteError::Stopped(reason),
-            (TrySendError::Closed(_), _) => ExecuteError::Stopped("the writer has ended".to_owned()),
+        self.requests.try_send(request).map_err(|fault| {
+            self.in_line.fetch_sub(places, Ordering::Relaxed);
+            match (fault, self.status()) {
+                (TrySendError::Full(_), _) => ExecuteError::Busy,
+                (TrySendError::Closed(_), Status::Stopped(reason)) => ExecuteError::Stopped(reason),
+                (TrySendError::Closed(_), _) => ExecuteError::Stopped("the writer has ended".to_owned()),
+            }
         })
     }
 

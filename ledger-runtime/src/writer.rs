@@ -9,7 +9,7 @@
 //! Every answer, a rejection too, waits until the revision that it was decided on is durable. Where
 //! a batch appends nothing, the store is asked once whether its end is still ours.
 
-use crate::batch::{Batch, Queued, Request, Waiting};
+use crate::batch::{Batch, Inbox, Queued, Request, Waiting};
 use crate::clock::{Clock, Leap, Pace};
 use crate::codec::{EventIds, JournalError, encode};
 use crate::health::Health;
@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -48,7 +48,7 @@ pub(crate) struct Writer {
     pace: Pace,
     state: State,
     ids: EventIds,
-    inbox: mpsc::Receiver<Request>,
+    inbox: Inbox,
     live: broadcast::Sender<Arc<Published>>,
     /// The number of durable events.
     durable: watch::Sender<u64>,
@@ -68,7 +68,8 @@ pub(crate) struct Writer {
 /// However the writer ends, those who hold the ledger see it.
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.done {
+        // The end of the program is none of its faults: those who asked are gone with it.
+        if !self.done && (std::thread::panicking() || !self.inbox.requests.is_closed()) {
             self.health.stop("the ledger's writer has ended in the middle of its work");
         }
         self.health.end();
@@ -82,7 +83,7 @@ impl Writer {
         pace: Pace,
         state: State,
         ids: EventIds,
-        inbox: mpsc::Receiver<Request>,
+        inbox: Inbox,
         live: broadcast::Sender<Arc<Published>>,
         durable: watch::Sender<u64>,
         health: Health,
@@ -183,7 +184,7 @@ impl Writer {
     fn take(&mut self, request: Request) {
         self.decide(request);
         while self.deciding.has_room()
-            && let Ok(request) = self.inbox.try_recv()
+            && let Some(request) = self.inbox.try_recv()
         {
             self.decide(request);
         }

@@ -106,6 +106,7 @@ impl Server {
             }
         })?;
         let redis = connect_redis(&config).await?;
+        check_place(&pool, &config).await?;
         let store = open_store(&config).await?;
         check_journal(&pool, store.as_ref(), &config).await?;
         check_keys(&pool, &config).await?;
@@ -424,24 +425,45 @@ async fn check_keys(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses a folder without a journal where the database belongs to one, before a journal is begun there: `restore` would
+/// not write over it.
+async fn check_place(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
+    let place = config.store();
+    let is_empty = place
+        .folder()
+        .is_some_and(|folder| std::fs::read_dir(folder).map_or(true, |mut it| it.next().is_none()));
+    match platform::journal::adopted(pool).await? {
+        Some(adopted) if is_empty => Err(no_journal(config, adopted)),
+        _ => Ok(()),
+    }
+}
+
+fn no_journal(config: &Config, adopted: JournalId) -> anyhow::Error {
+    let (place, setting) = (config.store(), setting_of_journal(config));
+    anyhow::anyhow!(
+        "{place} is empty, and the database belongs to the journal {adopted}; set {setting} to where it is, or restore \
+         it from a backup"
+    )
+}
+
+fn setting_of_journal(config: &Config) -> &'static str {
+    match config.store().folder() {
+        Some(_) if config.store.is_none() => "MUNEEM_DATA_DIR",
+        _ => "MUNEEM_STORE",
+    }
+}
+
 /// Refuses a journal that does not belong to this database: balances would be those of other people, or zero.
 async fn check_journal(pool: &PgPool, store: &dyn EventStore, config: &Config) -> anyhow::Result<()> {
     let Some(adopted) = platform::journal::adopted(pool).await? else { return Ok(()) };
-    let place = config.store();
-    let setting = match place.folder() {
-        Some(_) if config.store.is_none() => "MUNEEM_DATA_DIR",
-        _ => "MUNEEM_STORE",
-    };
+    let (place, setting) = (config.store(), setting_of_journal(config));
     let first = ledger_runtime::read_journal(store, 0, 1).await?;
     match first.first().map(|recorded| &recorded.event) {
         Some(Event::JournalOpened(opened)) if opened.journal == adopted => Ok(()),
         Some(_) => bail!(
             "{place} holds another journal than the database's, which is {adopted}; is {setting} right?"
         ),
-        None => bail!(
-            "{place} is empty, and the database belongs to the journal {adopted}; set {setting} to where it is, \
-             or restore it from a backup"
-        ),
+        None => Err(no_journal(config, adopted)),
     }
 }
 

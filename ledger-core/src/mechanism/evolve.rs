@@ -2,9 +2,9 @@
 
 use super::account::{Account, Posting};
 use super::event::Change;
-use super::metadata::Recorded;
+use super::metadata::{Metadata, Recorded};
 use super::money::{Asset, MAX_AMOUNT};
-use super::state::State;
+use super::state::{OpenUnit, State};
 use crate::nouns::Event;
 use smallvec::SmallVec;
 
@@ -18,6 +18,7 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
     let (revision, metadata) = (recorded.revision, &recorded.metadata);
     assert_eq!(revision, state.head.next, "events are evolved in the order of their revisions");
     state.keep_head(revision);
+    state.head.open = next_of_unit(state.head.open, recorded);
     post(state, revision, recorded.event.postings());
     assert_lots_match(&recorded.event);
     recorded.event.evolve(&mut Change { state, revision, at: metadata.recorded_at });
@@ -29,6 +30,18 @@ pub fn evolve(state: &mut State, recorded: &Recorded) {
         assert_eq!(left, 0, "clearing:charges is empty at the end of the unit that closes at {revision}");
         state.remember(revision, metadata);
     }
+}
+
+/// Units are whole and follow each other: a command is remembered at the end of its unit, and the books are even there.
+///
+/// # Panics
+/// When the event is not the next of the unit that is open, or not the first of one.
+fn next_of_unit(open: Option<OpenUnit>, recorded: &Recorded) -> Option<OpenUnit> {
+    let Metadata { index, count, command_id: command, .. } = recorded.metadata;
+    let expected = open.unwrap_or(OpenUnit { command, index: 0, count });
+    let found = OpenUnit { command, index, count };
+    assert!(found == expected && index < count, "a unit is not whole at {}", recorded.revision);
+    (index + 1 < count).then_some(OpenUnit { index: index + 1, ..found })
 }
 
 /// Moves the balances. The sum over an entry is zero for each asset, so the books stay in balance.

@@ -37,6 +37,16 @@ pub(crate) struct Head {
     /// The revision that the next event gets.
     pub next: u64,
     pub at: Timestamp,
+    /// The unit that the last event leaves open.
+    pub open: Option<OpenUnit>,
+}
+
+/// What the next event of a unit must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenUnit {
+    pub command: CommandId,
+    pub index: u32,
+    pub count: u32,
 }
 
 impl State {

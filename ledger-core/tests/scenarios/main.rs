@@ -24,5 +24,6 @@ mod refunds;
 mod rejections;
 mod returned;
 mod snapshots;
+mod units;
 mod withdrawals;
 mod world;

@@ -242,18 +242,20 @@ async fn a_writer_that_dies_leaves_a_stopped_ledger() {
 #[tokio::test]
 async fn when_too_many_commands_wait_more_hear_it_at_once_and_the_others_are_recorded() {
     let rig = Rig::before(memory());
-    let world = World::with_coins(rig.clone(), 30_000 * ROSE_MILLI).await;
+    let world = World::with_coins(rig.clone(), 50_000 * ROSE_MILLI).await;
     let came = rig.arrived();
     rig.hold();
     let first = world.send(rose());
     soon(rig.until_arrived(came + 1)).await;
     // More than the next batch and the queue take together.
-    let tasks: Vec<_> = (0..21_000).map(|_| world.send(rose())).collect();
+    let tasks: Vec<_> = (0..37_000).map(|_| world.send(rose())).collect();
     assert_eq!(
         soon(world.send(rose())).await.expect("ends"),
         Err(ExecuteError::Busy),
         "while the store is at work"
     );
+    let together = world.ledger.submit_together((0..2_000).map(|_| rose()).collect()).await;
+    assert_eq!(together.err(), Some(ExecuteError::Busy), "each of them takes a place");
     // What the server itself has to do finds a place.
     let own = world.send(Envelope { actor: Actor::System, ..rose() });
     rig.release();
@@ -266,8 +268,8 @@ async fn when_too_many_commands_wait_more_hear_it_at_once_and_the_others_are_rec
             Err(fault) => assert_eq!(fault, ExecuteError::Busy),
         }
     }
-    assert_eq!(world.spendable(USER).await, (30_000 - accepted) * ROSE_MILLI);
-    assert!(accepted > 15_000, "those in line were taken: {accepted}");
+    assert_eq!(world.spendable(USER).await, (50_000 - accepted) * ROSE_MILLI);
+    assert!(accepted > 30_000, "those in line were taken: {accepted}");
 }
 
 #[tokio::test]

@@ -60,6 +60,10 @@ fn print_report(report: &Report) {
     match (&report.difference, report.revision) {
         (None, Some(revision)) => crate::out!("The read models equal the journal at revision {revision}."),
         (None, None) => crate::out!("Nothing has been projected yet."),
+        (Some(difference), _) if difference.is_of_the_journal() => crate::out!(
+            "The first difference is {difference}\nThe journal breaks an invariant of the ledger there: no server starts on \
+             it. Keep it as it is, and restore a backup or a mirror beside it (docs/operations.md)"
+        ),
         (Some(difference), _) => crate::out!(
             "The first difference is {difference}\nThe journal is right; to rebuild the read models: muneem rebuild"
         ),

@@ -64,6 +64,14 @@ pub struct Difference {
     pub found: String,
 }
 
+impl Difference {
+    /// Whether the journal itself is wrong, and not the read models.
+    #[must_use]
+    pub fn is_of_the_journal(&self) -> bool {
+        self.check == REPLAYED
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.what, self.id)?;
@@ -293,10 +301,11 @@ async fn units(
     }
 }
 
+const REPLAYED: &str = "events replayed";
+
 /// Evolves the state; an event that breaks an invariant is a difference.
 fn replay(comparison: &mut Comparison<'_>, state: &mut State, recorded: &Recorded) -> Result<(), Stop> {
-    const CHECK: &str = "events replayed";
-    comparison.count(CHECK);
+    comparison.count(REPLAYED);
     catch_unwind(AssertUnwindSafe(|| evolve(state, recorded))).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
@@ -304,7 +313,7 @@ fn replay(comparison: &mut Comparison<'_>, state: &mut State, recorded: &Recorde
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("a broken invariant");
         let at = Some(pg_revision(recorded.revision));
-        comparison.differs(CHECK, "replay", recorded.event.kind(), at, "an event that evolves", text)
+        comparison.differs(REPLAYED, "replay", recorded.event.kind(), at, "an event that evolves", text)
     })
 }
 
