@@ -4,8 +4,10 @@ use crate::canonical::everything;
 use ledger_core::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+type Change = fn(&mut Vec<Recorded>);
+
 /// Evolves the journal up to a unit of three events, then these in its place.
-fn with_unit(change: impl FnOnce(&mut Vec<Recorded>)) -> Result<(), String> {
+fn with_unit(change: Change) -> Result<(), String> {
     let journal = everything().journal;
     let first = journal.iter().position(|it| it.metadata.count == 3).expect("a unit of three");
     let mut state = State::new();
@@ -22,7 +24,7 @@ fn with_unit(change: impl FnOnce(&mut Vec<Recorded>)) -> Result<(), String> {
 #[test]
 fn an_event_that_is_not_the_next_of_its_unit_is_never_evolved() {
     assert_eq!(with_unit(|_| ()), Ok(()));
-    let refused: [(&str, fn(&mut Vec<Recorded>)); 7] = [
+    let refused: [(&str, Change); 7] = [
         ("a unit that is said to be longer", |unit| {
             unit[..3].iter_mut().for_each(|it| it.metadata.count = 4)
         }),
