@@ -446,6 +446,20 @@ mod tests {
     }
 
     #[test]
+    fn commands_that_come_late_to_a_packed_second_are_found_and_so_are_those_before() {
+        let mut memory = filled(500, 500);
+        memory.let_time_pass(Timestamp(60 * SECOND_MS));
+        for number in 500..1_200 {
+            memory.add(number, &recorded(id(number), 60 * SECOND_MS, second(0)));
+            memory.settle(number);
+        }
+        for number in 0..1_200 {
+            let found = memory.find(id(number), second(0), EPOCH).map(|it| it.revision);
+            assert_eq!(found, Some(number));
+        }
+    }
+
+    #[test]
     fn among_sorted_rows_each_is_found_and_nothing_else() {
         let even = |number: u64| CommandId(Uuid::from_u64_pair(number * 2, number));
         let spread = |count| -> Vec<CommandId> { (0..count).map(id).collect() };
