@@ -107,6 +107,7 @@ async fn a_journal_that_is_not_the_databases_is_refused(pool: PgPool) {
     };
     let refused = start(elsewhere.path()).await.expect("an empty folder is refused");
     assert!(refused.contains("MUNEEM_DATA_DIR"), "{refused}");
+    assert!(!elsewhere.path().join("journal").exists(), "none is begun where a backup may be restored");
     // The folder of another deployment.
     let store = event_store::EmbeddedStore::open(elsewhere.path().join("journal")).expect("a store");
     let journal = ledger_core::JournalId(Uuid::now_v7());

@@ -232,8 +232,14 @@ pub(crate) fn fields_shape<const N: usize>(fields: [(&str, Value); N]) -> Value 
     fields.into_iter().map(|(name, shape)| json!([name, shape])).collect()
 }
 
-/// The form of a struct: its fields in this order, one behind the other.
+/// The form of a struct, which may be declared with it: its fields in this order, one behind the other.
 macro_rules! binary_fields {
+    ($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        struct $name { $($field: $type),* }
+
+        $crate::mechanism::binary::binary_fields! { $name { $($field: $type),* } }
+    };
     ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         impl $crate::mechanism::binary::Binary for $name {
             fn shape(types: &mut serde_json::Map<String, serde_json::Value>) -> serde_json::Value {

@@ -207,26 +207,18 @@ impl Metadata {
 /// The name of metadata in errors.
 const KIND: &str = "Metadata";
 
-/// What the events of a unit have in common.
-struct Shared {
-    schema_version: u32,
-    recorded_at: Timestamp,
-    command_id: CommandId,
-    request_hash: RequestHash,
-    remembered_for: RememberedFor,
-    actor: Actor,
-    payer: Option<PersonId>,
+binary_fields! {
+    /// What the events of a unit have in common.
+    struct Shared {
+        schema_version: u32,
+        recorded_at: Timestamp,
+        command_id: CommandId,
+        request_hash: RequestHash,
+        remembered_for: RememberedFor,
+        actor: Actor,
+        payer: Option<PersonId>,
+    }
 }
-
-binary_fields! { Shared {
-    schema_version: u32,
-    recorded_at: Timestamp,
-    command_id: CommandId,
-    request_hash: RequestHash,
-    remembered_for: RememberedFor,
-    actor: Actor,
-    payer: Option<PersonId>,
-} }
 
 /// Which event of its unit an event is, and how many the unit has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

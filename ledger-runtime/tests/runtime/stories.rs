@@ -216,6 +216,27 @@ async fn a_ledger_that_is_opened_again_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_journal_is_replayed_whole_wherever_its_pages_end() {
+    // Gifts have two events, so that in one of the two a page would end in the middle of one.
+    for events_before in 0..2 {
+        let store = memory();
+        let world = World::with_coins(store.clone(), 3_000 * ROSE_MILLI).await;
+        for _ in 0..events_before {
+            world.given(coins(OTHER, ROSE_MILLI)).await;
+        }
+        for submitted in
+            soon(world.ledger.submit_together((0..2_500).map(|_| rose()).collect())).await.expect("in line")
+        {
+            submitted.outcome().await.expect("is accepted");
+        }
+        let hash = world.hash().await;
+        world.close().await;
+        let again = World::open(store).await;
+        assert_eq!(again.hash().await, hash, "with {events_before} more before them");
+    }
+}
+
+#[tokio::test]
 async fn a_journal_of_a_newer_program_does_not_open() {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
     let world = World::with_coins(store.clone(), 1_000).await;

@@ -40,7 +40,7 @@ struct Row {
 pub async fn run(config: Config, options: &HttpOptions) -> anyhow::Result<()> {
     let rows = within(&config, async |world| measure(world, options).await).await?;
     let head = ["", "connections", "requests/s", "of bare", "p50 ms", "p99 ms", "p99/p50"];
-    table::print(options.json, &head, &rows, |row| {
+    table::print(options.run.json, &head, &rows, |row| {
         let Measured { per_second, p50_ms, p99_ms } = row.measured;
         vec![
             row.what.to_owned(),
@@ -69,7 +69,7 @@ async fn measure(world: &World, options: &HttpOptions) -> anyhow::Result<Vec<Row
     let mut rows = Vec::new();
     for &connections in &options.connections {
         say(&format!("{connections} connections"));
-        let limit = drive(bare, connections, options.run_for(), |_| {
+        let limit = drive(bare, connections, options.run.time(), |_| {
             request("POST", "/bare", Body::from(r#"{"host":"","price_seen_milli":1}"#))
         })
         .await?;
@@ -78,20 +78,21 @@ async fn measure(world: &World, options: &HttpOptions) -> anyhow::Result<Vec<Row
             rows.push(Row { what, connections, measured, of_bare });
         };
         row("bare axum route", limit);
-        let empty = drive(world.address, connections, options.run_for(), |_| {
+        let empty = drive(world.address, connections, options.run.time(), |_| {
             request("GET", "/health/live", Body::empty())
         });
         row("empty route", empty.await?);
         let asked = gifts.clone();
         let one_by_one =
-            drive(world.address, connections, options.run_for(), move |number| asked.one(number));
+            drive(world.address, connections, options.run.time(), move |number| asked.one(number));
         row("gift", one_by_one.await?);
         let asked = gifts.clone();
         let ask = move |number, id| asked.frame(number, id);
-        let over_sockets = drive_sockets(world.address, connections, options.run_for(), UNDER_WAY, ask);
+        let over_sockets = drive_sockets(world.address, connections, options.run.time(), UNDER_WAY, ask);
         row("gift over sockets, 64 under way on each", over_sockets.await?);
         let asked = gifts.clone();
-        let batches = drive(world.address, connections, options.run_for(), move |number| asked.batch(number));
+        let batches =
+            drive(world.address, connections, options.run.time(), move |number| asked.batch(number));
         let batches = batches.await?;
         let each = f64::from(BATCH) * batches.per_second;
         row("gifts, 100 a request", Measured { per_second: each, ..batches });

@@ -1,6 +1,7 @@
 //! Gifts a second through the ledger on the embedded store, by how many are under way, beside the raw log of the same
 //! bytes. Needs no database.
 
+use super::Run;
 use super::load::{now, percentile};
 use super::project::{envelope, gift, open_for_gifts};
 use super::table;
@@ -31,18 +32,14 @@ pub struct LedgerOptions {
     /// How many gifts a batch has, of which four are under way; 0 for no run of batches.
     #[arg(long, default_value = "4000", value_parser = clap::value_parser!(u32).range(0..=4_096))]
     batch: u32,
-    /// How long each run takes, in seconds.
-    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=600))]
-    seconds: u16,
-    /// The figures as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 impl LedgerOptions {
     /// Two seconds for each.
     pub fn short(callers: Vec<u32>) -> LedgerOptions {
-        LedgerOptions { callers, batch: 4_000, seconds: 2, json: false }
+        LedgerOptions { callers, batch: 4_000, run: Run { seconds: 2, json: false } }
     }
 }
 
@@ -73,7 +70,7 @@ pub async fn run(options: &LedgerOptions) -> anyhow::Result<()> {
     let rows = until_interrupted(all(options)).await?;
     let head = ["", "callers", "gifts/s", "of raw", "p50 ms", "p99 ms"];
     let time = |ms: Option<f64>| ms.map_or_else(String::new, |ms| format!("{ms:.2}"));
-    table::print(options.json, &head, &rows, |row| {
+    table::print(options.run.json, &head, &rows, |row| {
         vec![
             row.what.to_owned(),
             row.callers.to_string(),
@@ -92,7 +89,7 @@ pub async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
         .prefix("muneem-bench-")
         .tempdir()
         .context("no folder can be made for the journal; TMPDIR names another place")?;
-    let run_for = Duration::from_secs(options.seconds.into());
+    let run_for = options.run.time();
     let mut rows = Vec::new();
     for &callers in &options.callers {
         let raw = raw(folder.path(), callers as usize, run_for).await?;

@@ -67,6 +67,13 @@ pub struct HttpOptions {
     /// How many connections ask at once; one run for each.
     #[arg(long, value_delimiter = ',', default_value = "1,32,256", value_parser = clap::value_parser!(u32).range(1..=4_096))]
     connections: Vec<u32>,
+    #[command(flatten)]
+    run: Run,
+}
+
+/// How a measurement of several runs goes.
+#[derive(Args)]
+struct Run {
     /// How long each run takes, in seconds.
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
@@ -75,8 +82,8 @@ pub struct HttpOptions {
     json: bool,
 }
 
-impl HttpOptions {
-    fn run_for(&self) -> Duration {
+impl Run {
+    fn time(&self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }
 }

@@ -1,5 +1,6 @@
 //! Several nodes that write one journal in PostgreSQL, beside one node alone.
 
+use super::Run;
 use super::load::{now, percentile};
 use super::project::{envelope, gift, open_for_gifts};
 use super::table;
@@ -15,7 +16,6 @@ use serde::Serialize;
 use sqlx::ConnectOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 #[derive(Args)]
@@ -26,12 +26,8 @@ pub struct NodesOptions {
     /// How many gifts are under way at once, over all nodes.
     #[arg(long, default_value = "192", value_parser = clap::value_parser!(u32).range(1..=4_096))]
     callers: u32,
-    /// How long each run takes, in seconds.
-    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=600))]
-    seconds: u16,
-    /// The figures as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Serialize)]
@@ -51,7 +47,7 @@ struct Row {
 pub async fn run(config: Config, options: &NodesOptions) -> anyhow::Result<()> {
     let rows = apart(&config, async |place| until_interrupted(all(place, options)).await).await?;
     let head = ["nodes", "gifts/s", "of the first", "p50 ms", "p99 ms", "least share"];
-    table::print(options.json, &head, &rows, |row| {
+    table::print(options.run.json, &head, &rows, |row| {
         vec![
             row.nodes.to_string(),
             format!("{:.0}", row.gifts_per_second),
@@ -88,7 +84,7 @@ async fn measure(place: &Apart, nodes: u8, options: &NodesOptions) -> anyhow::Re
     }
     open_for_gifts(&ledgers[0]).await?;
     let numbers = Arc::new(AtomicU64::new(0));
-    let run_for = Duration::from_secs(options.seconds.into());
+    let run_for = options.run.time();
     let begun = now();
     let mut callers = JoinSet::new();
     for caller in 0..options.callers as usize {

@@ -1,6 +1,7 @@
 //! Three times the gifts that the ledger can take: what is accepted and how soon, what is refused, and how soon it is
 //! over. Needs no database.
 
+use super::Run;
 use super::ledger::{Callers, open};
 use super::load::{now, percentile};
 use super::project::{envelope, gift};
@@ -21,12 +22,8 @@ pub struct OverloadOptions {
     /// How many times as many as the ledger takes.
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(2..=20))]
     times: u8,
-    /// How long each run takes, in seconds.
-    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u16).range(1..=600))]
-    seconds: u16,
-    /// The figures as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    run: Run,
 }
 
 #[derive(Serialize)]
@@ -45,7 +42,7 @@ struct Row {
 pub async fn run(options: &OverloadOptions) -> anyhow::Result<()> {
     let rows = until_interrupted(all(options)).await?;
     let head = ["", "asked/s", "accepted/s", "of capacity", "p50 ms", "p99 ms"];
-    table::print(options.json, &head, &rows, |row| {
+    table::print(options.run.json, &head, &rows, |row| {
         vec![
             row.what.to_owned(),
             format!("{:.0}", row.asked_per_second),
@@ -60,7 +57,7 @@ pub async fn run(options: &OverloadOptions) -> anyhow::Result<()> {
 async fn all(options: &OverloadOptions) -> anyhow::Result<Vec<Row>> {
     let folder =
         tempfile::tempdir().context("no folder can be made for the journal; TMPDIR names another place")?;
-    let run_for = Duration::from_secs(options.seconds.into());
+    let run_for = options.run.time();
     let (ledger, writer) = open(&folder.path().join("journal")).await?;
     let everybody = Callers { callers: 1_024, at_once: 1, hot: false };
     let row = |what, asked: f64, accepted: f64, capacity: f64, times: &mut Vec<Duration>| {
