@@ -92,7 +92,7 @@ pub(crate) fn put_unsigned(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Unsigned numbers, and what is one more than a name for them.
+/// Unsigned numbers of any width have one form.
 macro_rules! unsigned {
     ($($type:ty)*) => {$(
         impl Binary for $type {
