@@ -34,7 +34,8 @@ enum Command {
     /// Replay the journal and compare the read models with it. Works beside a running server.
     /// Exits 1 and names the first difference (account and revision); exits 2 when it could not check.
     Verify(operator::VerifyOptions),
-    /// Drop the read models and rebuild them from the journal. Works beside a running server.
+    /// Rebuild the read models from the journal. Works beside a running server, which serves the old ones until the new
+    /// ones take their place.
     Rebuild,
     /// Print the journal, filtered. Works beside a running server.
     Events(operator::EventsOptions),

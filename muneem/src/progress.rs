@@ -30,12 +30,12 @@ pub struct Bar(ProgressBar);
 impl Bar {
     /// Counts things.
     pub fn count(what: &'static str) -> Bar {
-        Bar::styled(what, "{msg} [{bar:30}] {human_pos}/{human_len} ({eta})")
+        Bar::styled(what, "{msg} [{bar:30}] {human_pos}/{human_len}, {per_sec}, {eta} left")
     }
 
     /// Counts bytes.
     pub fn bytes(what: &'static str) -> Bar {
-        Bar::styled(what, "{msg} [{bar:30}] {bytes}/{total_bytes} ({eta})")
+        Bar::styled(what, "{msg} [{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
     }
 
     fn styled(what: &'static str, template: &str) -> Bar {

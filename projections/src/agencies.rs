@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.agency_members (
+CREATE TABLE agency_members (
     host uuid NOT NULL,
     joined_revision bigint NOT NULL,
     agency uuid NOT NULL,
@@ -19,13 +19,13 @@ CREATE TABLE read.agency_members (
     PRIMARY KEY (host, joined_revision)
 );
 -- A host belongs to one agency at a time.
-CREATE UNIQUE INDEX agency_of_host ON read.agency_members (host) WHERE left_at IS NULL;
-CREATE INDEX members_of_agency ON read.agency_members (agency, joined_revision);";
+CREATE UNIQUE INDEX agency_of_host ON agency_members (host) WHERE left_at IS NULL;
+CREATE INDEX members_of_agency ON agency_members (agency, joined_revision);";
 
-const LOAD: &str = "SELECT * FROM read.agency_members WHERE host = ANY($1) AND left_at IS NULL";
+const LOAD: &str = "SELECT * FROM agency_members WHERE host = ANY($1) AND left_at IS NULL";
 
 const WRITE: &str = "
-    INSERT INTO read.agency_members SELECT * FROM json_populate_recordset(NULL::read.agency_members, $1::json)
+    INSERT INTO agency_members SELECT * FROM json_populate_recordset(NULL::agency_members, $1::json)
     ON CONFLICT (host, joined_revision) DO UPDATE SET
         left_at = EXCLUDED.left_at, revision = EXCLUDED.revision";
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.bonus_lots (
+CREATE TABLE bonus_lots (
     lot uuid PRIMARY KEY,
     \"user\" uuid NOT NULL,
     origin text NOT NULL CHECK (origin IN ('plan', 'promotion', 'adjustment', 'merged')),
@@ -23,12 +23,12 @@ CREATE TABLE read.bonus_lots (
     expired_at timestamptz,
     revision bigint NOT NULL
 );
-CREATE INDEX bonus_lots_of_user ON read.bonus_lots (\"user\", expires_at, lot) WHERE remaining_milli > 0;";
+CREATE INDEX bonus_lots_of_user ON bonus_lots (\"user\", expires_at, lot) WHERE remaining_milli > 0;";
 
-const LOAD: &str = "SELECT * FROM read.bonus_lots WHERE lot = ANY($1)";
+const LOAD: &str = "SELECT * FROM bonus_lots WHERE lot = ANY($1)";
 
 const WRITE: &str = "
-    INSERT INTO read.bonus_lots SELECT * FROM json_populate_recordset(NULL::read.bonus_lots, $1::json)
+    INSERT INTO bonus_lots SELECT * FROM json_populate_recordset(NULL::bonus_lots, $1::json)
     ON CONFLICT (lot) DO UPDATE SET
         remaining_milli = EXCLUDED.remaining_milli, expired_at = EXCLUDED.expired_at,
         revision = EXCLUDED.revision";

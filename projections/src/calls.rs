@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.calls (
+CREATE TABLE calls (
     call uuid PRIMARY KEY,
     -- When it began, in the journal's order: histories are paged by it.
     started_revision bigint NOT NULL UNIQUE,
@@ -46,10 +46,10 @@ CREATE TABLE read.calls (
     CHECK (charged_total_milli = host_earned_milli + agency_earned_milli + platform_earned_milli)
 );";
 
-const LOAD: &str = "SELECT * FROM read.calls WHERE call = ANY($1)";
+const LOAD: &str = "SELECT * FROM calls WHERE call = ANY($1)";
 
 const WRITE: &str = "
-    INSERT INTO read.calls SELECT * FROM json_populate_recordset(NULL::read.calls, $1::json)
+    INSERT INTO calls SELECT * FROM json_populate_recordset(NULL::calls, $1::json)
     ON CONFLICT (call) DO UPDATE SET
         ended_at = EXCLUDED.ended_at, status = EXCLUDED.status, lost_at = EXCLUDED.lost_at,
         end_reason = EXCLUDED.end_reason, ended_by = EXCLUDED.ended_by,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.coin_plans (
+CREATE TABLE coin_plans (
     plan uuid PRIMARY KEY,
     coins_milli bigint NOT NULL,
     bonus_milli bigint NOT NULL,
@@ -22,13 +22,13 @@ CREATE TABLE read.coin_plans (
 );
 
 -- A gift without a price was withdrawn. Its row stays, so that verification knows of it.
-CREATE TABLE read.gift_prices (
+CREATE TABLE gift_prices (
     gift uuid PRIMARY KEY,
     price_milli bigint,
     revision bigint NOT NULL
 );
 
-CREATE TABLE read.host_rates (
+CREATE TABLE host_rates (
     host uuid NOT NULL,
     medium text NOT NULL CHECK (medium IN ('chat', 'voice', 'video')),
     price_milli_per_minute bigint,
@@ -37,18 +37,18 @@ CREATE TABLE read.host_rates (
 );";
 
 const WRITE_PLANS: &str = "
-    INSERT INTO read.coin_plans SELECT * FROM json_populate_recordset(NULL::read.coin_plans, $1::json)
+    INSERT INTO coin_plans SELECT * FROM json_populate_recordset(NULL::coin_plans, $1::json)
     ON CONFLICT (plan) DO UPDATE SET
         coins_milli = EXCLUDED.coins_milli, bonus_milli = EXCLUDED.bonus_milli,
         bonus_valid_seconds = EXCLUDED.bonus_valid_seconds, price_minor = EXCLUDED.price_minor,
         price_asset = EXCLUDED.price_asset, active = EXCLUDED.active, revision = EXCLUDED.revision";
 
 const WRITE_GIFT_PRICES: &str = "
-    INSERT INTO read.gift_prices SELECT * FROM json_populate_recordset(NULL::read.gift_prices, $1::json)
+    INSERT INTO gift_prices SELECT * FROM json_populate_recordset(NULL::gift_prices, $1::json)
     ON CONFLICT (gift) DO UPDATE SET price_milli = EXCLUDED.price_milli, revision = EXCLUDED.revision";
 
 const WRITE_HOST_RATES: &str = "
-    INSERT INTO read.host_rates SELECT * FROM json_populate_recordset(NULL::read.host_rates, $1::json)
+    INSERT INTO host_rates SELECT * FROM json_populate_recordset(NULL::host_rates, $1::json)
     ON CONFLICT (host, medium) DO UPDATE SET
         price_milli_per_minute = EXCLUDED.price_milli_per_minute, revision = EXCLUDED.revision";
 

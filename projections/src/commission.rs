@@ -15,17 +15,17 @@ use uuid::Uuid;
 
 const TABLES: &str = "
 -- Who earned by a split, and what was split. The payer, the shares and the rule stand in the journal.
-CREATE TABLE read.commission_splits (
+CREATE TABLE commission_splits (
     revision bigint PRIMARY KEY,
     -- Negative where a split was taken back.
     gross_milli bigint NOT NULL,
     host uuid NOT NULL,
     agency uuid
 );
-CREATE INDEX splits_of_host ON read.commission_splits (host, revision);
-CREATE INDEX splits_of_agency ON read.commission_splits (agency, revision) WHERE agency IS NOT NULL;
+CREATE INDEX splits_of_host ON commission_splits (host, revision);
+CREATE INDEX splits_of_agency ON commission_splits (agency, revision) WHERE agency IS NOT NULL;
 
-CREATE TABLE read.commission_rates (
+CREATE TABLE commission_rates (
     revision bigint PRIMARY KEY,
     scope text NOT NULL CHECK (scope IN ('global', 'agency', 'host')),
     scope_id uuid,
@@ -40,7 +40,7 @@ CREATE TABLE read.commission_rates (
 );";
 
 const WRITE_RATES: &str = "
-    INSERT INTO read.commission_rates SELECT * FROM json_populate_recordset(NULL::read.commission_rates, $1::json)";
+    INSERT INTO commission_rates SELECT * FROM json_populate_recordset(NULL::commission_rates, $1::json)";
 
 /// The splits that a batch of events makes, and the rates that it sets.
 #[derive(Default)]

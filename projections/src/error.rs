@@ -44,6 +44,8 @@ pub enum ProjectError {
         "the event at revision {revision} needs {missing}, which the read models lack; run: muneem rebuild"
     )]
     Incomplete { revision: u64, missing: String },
+    #[error("the read models are being rebuilt already; wait for that, or end it")]
+    RebuildUnderWay,
     #[error("the read models have no checkpoint of this program's format; run: muneem rebuild")]
     NoCheckpoint,
 }

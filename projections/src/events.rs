@@ -13,39 +13,39 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.events (
+CREATE TABLE events (
     revision bigint PRIMARY KEY,
     recorded_at timestamptz NOT NULL,
     correlation uuid,
-    kind read.event_kind NOT NULL,
+    kind event_kind NOT NULL,
     -- The last event of its command: answers as of a moment stand at such revisions only.
     closes_unit boolean NOT NULL
 );
-CREATE INDEX events_of_kind ON read.events (kind, revision);
-CREATE INDEX events_of_correlation ON read.events (correlation, revision) WHERE correlation IS NOT NULL;
-CREATE INDEX units_by_time ON read.events (recorded_at, revision) WHERE closes_unit;
+CREATE INDEX events_of_kind ON events (kind, revision);
+CREATE INDEX events_of_correlation ON events (correlation, revision) WHERE correlation IS NOT NULL;
+CREATE INDEX units_by_time ON events (recorded_at, revision) WHERE closes_unit;
 
 -- Everybody whom an event concerns, counted in the order of their first events: the table below has a row or two an
 -- event, and a number is a quarter of an id.
-CREATE TABLE read.people (
+CREATE TABLE people (
     person uuid PRIMARY KEY,
     number integer NOT NULL UNIQUE,
     -- The first event.
     revision bigint NOT NULL
 );
-CREATE INDEX people_by_revision ON read.people USING brin (revision) WITH (pages_per_range = 16);
+CREATE INDEX people_by_revision ON people USING brin (revision) WITH (pages_per_range = 16);
 
 -- One row for each person whom an event concerns.
-CREATE TABLE read.event_people (
+CREATE TABLE event_people (
     -- `number` in `people`.
     person integer NOT NULL,
-    kind read.event_kind NOT NULL,
+    kind event_kind NOT NULL,
     revision bigint NOT NULL,
     -- A person's events of one type are read along this key. Those of all types are merged from it, type by type.
     PRIMARY KEY (person, kind, revision)
 );
 -- Rows come in the journal's order, so verification finds a part of it by this small index.
-CREATE INDEX event_people_by_revision ON read.event_people USING brin (revision) WITH (pages_per_range = 16);";
+CREATE INDEX event_people_by_revision ON event_people USING brin (revision) WITH (pages_per_range = 16);";
 
 /// The events of a batch.
 #[derive(Default)]
@@ -72,12 +72,12 @@ impl ReadModel for Events {
         }
         let wanted: Vec<Uuid> = self.wanted.iter().map(|person| person.0).collect();
         let rows: Vec<(Uuid, i32)> =
-            sqlx::query_as("SELECT person, number FROM read.people WHERE person = ANY($1)")
+            sqlx::query_as("SELECT person, number FROM people WHERE person = ANY($1)")
                 .bind(&wanted)
                 .fetch_all(&mut *connection)
                 .await?;
         if rows.len() < wanted.len() {
-            self.count = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM read.people")
+            self.count = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM people")
                 .fetch_one(connection)
                 .await?;
         }

@@ -16,15 +16,15 @@ use uuid::Uuid;
 
 const TABLES: &str = "
 -- Where the gifts of a host stand. What they were, and their splits, is in the journal.
-CREATE TABLE read.gifts_sent (
+CREATE TABLE gifts_sent (
     host uuid NOT NULL,
     revision bigint NOT NULL,
     PRIMARY KEY (host, revision)
 );
 -- Rows come in the journal's order, so verification finds a part of it by this small index.
-CREATE INDEX gifts_sent_by_revision ON read.gifts_sent USING brin (revision) WITH (pages_per_range = 16);
+CREATE INDEX gifts_sent_by_revision ON gifts_sent USING brin (revision) WITH (pages_per_range = 16);
 
-CREATE TABLE read.host_gift_totals (
+CREATE TABLE host_gift_totals (
     host uuid PRIMARY KEY,
     gift_count bigint NOT NULL,
     value_milli bigint NOT NULL,
@@ -32,8 +32,8 @@ CREATE TABLE read.host_gift_totals (
 );";
 
 const ADD_TOTALS: &str = "
-    INSERT INTO read.host_gift_totals AS totals
-    SELECT * FROM json_populate_recordset(NULL::read.host_gift_totals, $1::json)
+    INSERT INTO host_gift_totals AS totals
+    SELECT * FROM json_populate_recordset(NULL::host_gift_totals, $1::json)
     ON CONFLICT (host) DO UPDATE SET
         gift_count = totals.gift_count + EXCLUDED.gift_count,
         value_milli = totals.value_milli + EXCLUDED.value_milli, revision = EXCLUDED.revision";

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.purchases (
+CREATE TABLE purchases (
     purchase uuid PRIMARY KEY,
     opened_revision bigint NOT NULL UNIQUE,
     \"user\" uuid NOT NULL,
@@ -34,12 +34,12 @@ CREATE TABLE read.purchases (
     refunded_at timestamptz,
     revision bigint NOT NULL
 );
-CREATE INDEX purchases_of_user ON read.purchases (\"user\", opened_revision);";
+CREATE INDEX purchases_of_user ON purchases (\"user\", opened_revision);";
 
-const LOAD: &str = "SELECT * FROM read.purchases WHERE purchase = ANY($1)";
+const LOAD: &str = "SELECT * FROM purchases WHERE purchase = ANY($1)";
 
 const WRITE: &str = "
-    INSERT INTO read.purchases SELECT * FROM json_populate_recordset(NULL::read.purchases, $1::json)
+    INSERT INTO purchases SELECT * FROM json_populate_recordset(NULL::purchases, $1::json)
     ON CONFLICT (purchase) DO UPDATE SET
         status = EXCLUDED.status, payment_ref = EXCLUDED.payment_ref, fail_reason = EXCLUDED.fail_reason,
         paid_minor = EXCLUDED.paid_minor, refunded_minor = EXCLUDED.refunded_minor,

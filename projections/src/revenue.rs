@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 const TABLES: &str = "
-CREATE TABLE read.revenue_by_day (
+CREATE TABLE revenue_by_day (
     day date NOT NULL,
     source text NOT NULL CHECK (source IN ('call_chat', 'call_voice', 'call_video', 'gift')),
     gross_milli bigint NOT NULL,
@@ -24,8 +24,8 @@ CREATE TABLE read.revenue_by_day (
 );";
 
 const ADD: &str = "
-    INSERT INTO read.revenue_by_day AS revenue
-    SELECT * FROM json_populate_recordset(NULL::read.revenue_by_day, $1::json)
+    INSERT INTO revenue_by_day AS revenue
+    SELECT * FROM json_populate_recordset(NULL::revenue_by_day, $1::json)
     ON CONFLICT (day, source) DO UPDATE SET
         gross_milli = revenue.gross_milli + EXCLUDED.gross_milli,
         host_milli = revenue.host_milli + EXCLUDED.host_milli,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 const TABLES: &str = "
 -- Money in suspense: one row for each event that put it there.
-CREATE TABLE read.unmatched_money (
+CREATE TABLE unmatched_money (
     revision bigint PRIMARY KEY,
     recorded_at timestamptz NOT NULL,
     gateway text NOT NULL,
@@ -26,7 +26,7 @@ CREATE TABLE read.unmatched_money (
 );
 
 -- How a case was closed: by a person, or (settled) by money that undoes it.
-CREATE TABLE read.suspense_resolutions (
+CREATE TABLE suspense_resolutions (
     case_revision bigint PRIMARY KEY,
     revision bigint NOT NULL,
     recorded_at timestamptz NOT NULL,
@@ -36,14 +36,14 @@ CREATE TABLE read.suspense_resolutions (
     reason text,
     actor text NOT NULL
 );
-CREATE INDEX resolutions_by_revision ON read.suspense_resolutions (revision, case_revision);";
+CREATE INDEX resolutions_by_revision ON suspense_resolutions (revision, case_revision);";
 
 const WRITE: &str = "
-    INSERT INTO read.unmatched_money SELECT * FROM json_populate_recordset(NULL::read.unmatched_money, $1::json)";
+    INSERT INTO unmatched_money SELECT * FROM json_populate_recordset(NULL::unmatched_money, $1::json)";
 
 const RESOLVE: &str = "
-    INSERT INTO read.suspense_resolutions
-    SELECT * FROM json_populate_recordset(NULL::read.suspense_resolutions, $1::json)";
+    INSERT INTO suspense_resolutions
+    SELECT * FROM json_populate_recordset(NULL::suspense_resolutions, $1::json)";
 
 /// The cases that a batch of events opens and closes.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 const TABLES: &str = "
-CREATE TABLE read.withdrawals (
+CREATE TABLE withdrawals (
     withdrawal uuid PRIMARY KEY,
     requested_revision bigint NOT NULL UNIQUE,
     person uuid NOT NULL,
@@ -31,18 +31,18 @@ CREATE TABLE read.withdrawals (
     failed_at timestamptz,
     revision bigint NOT NULL
 );
-CREATE INDEX withdrawals_of_host ON read.withdrawals (person, requested_revision) WHERE agency IS NULL;
-CREATE INDEX withdrawals_of_agency ON read.withdrawals (agency, requested_revision) WHERE agency IS NOT NULL;
-CREATE INDEX withdrawals_by_status ON read.withdrawals (status, requested_revision);
-CREATE INDEX withdrawals_of_host_by_status ON read.withdrawals (person, status, requested_revision)
+CREATE INDEX withdrawals_of_host ON withdrawals (person, requested_revision) WHERE agency IS NULL;
+CREATE INDEX withdrawals_of_agency ON withdrawals (agency, requested_revision) WHERE agency IS NOT NULL;
+CREATE INDEX withdrawals_by_status ON withdrawals (status, requested_revision);
+CREATE INDEX withdrawals_of_host_by_status ON withdrawals (person, status, requested_revision)
     WHERE agency IS NULL;
-CREATE INDEX withdrawals_of_agency_by_status ON read.withdrawals (agency, status, requested_revision)
+CREATE INDEX withdrawals_of_agency_by_status ON withdrawals (agency, status, requested_revision)
     WHERE agency IS NOT NULL;";
 
-const LOAD: &str = "SELECT * FROM read.withdrawals WHERE withdrawal = ANY($1)";
+const LOAD: &str = "SELECT * FROM withdrawals WHERE withdrawal = ANY($1)";
 
 const WRITE: &str = "
-    INSERT INTO read.withdrawals SELECT * FROM json_populate_recordset(NULL::read.withdrawals, $1::json)
+    INSERT INTO withdrawals SELECT * FROM json_populate_recordset(NULL::withdrawals, $1::json)
     ON CONFLICT (withdrawal) DO UPDATE SET
         status = EXCLUDED.status, payout_ref = EXCLUDED.payout_ref, reason = EXCLUDED.reason,
         approved_at = EXCLUDED.approved_at, rejected_at = EXCLUDED.rejected_at,

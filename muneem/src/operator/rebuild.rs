@@ -1,4 +1,4 @@
-//! `muneem rebuild`: drops the read models and projects the journal again.
+//! `muneem rebuild`: projects the journal again, beside the read models that serve.
 
 use super::open_journal;
 use crate::config::Config;
@@ -16,7 +16,7 @@ pub async fn rebuild(config: &Config) -> anyhow::Result<ExitCode> {
     let rebuilt = projections::rebuild(&pool, store, |done, total| bar.show(done, total)).await;
     bar.end();
     let revision =
-        rebuilt.context("the read models could not be rebuilt; the journal is untouched, run it again")?;
+        rebuilt.context("the read models could not be rebuilt; those that were there serve on, and the journal is untouched: run it again")?;
     let events = revision.map_or(0, |revision| revision + 1);
     crate::out!("the read models are rebuilt from {events} events");
     Ok(ExitCode::SUCCESS)

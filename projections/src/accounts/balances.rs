@@ -183,6 +183,15 @@ impl ReadModels {
         Ok(TrialBalance { as_of_revision: boundary, lines: lines.collect(), sums: sums.collect() })
     }
 
+    /// When the first event was recorded, once it is projected.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn begins_at(&self) -> Result<Option<DateTime<Utc>>, QueryError> {
+        let first = sqlx::query_scalar("SELECT recorded_at FROM read.events WHERE revision = 0");
+        Ok(first.fetch_optional(self.pool()?).await?)
+    }
+
     /// The last event of the last command that was complete at a moment.
     async fn boundary(&self, as_of: AsOf) -> Result<Option<(i64, DateTime<Utc>)>, QueryError> {
         let query = match as_of {

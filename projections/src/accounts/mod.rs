@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const TABLES: &str = "
-CREATE TABLE read.balances (
+CREATE TABLE balances (
     -- By bytes, whatever the database's locale: accounts are listed by prefix and in pages down the key.
     account text COLLATE \"C\" NOT NULL,
     asset text COLLATE \"C\" NOT NULL,
@@ -31,11 +31,11 @@ CREATE TABLE read.balances (
 -- Room in each page for the next balances of its accounts.
 ) WITH (fillfactor = 70);
 -- Lists leave out accounts at zero, which most accounts of finished withdrawals are.
-CREATE INDEX balances_not_at_zero ON read.balances (account, asset) WHERE NOT at_zero;
+CREATE INDEX balances_not_at_zero ON balances (account, asset) WHERE NOT at_zero;
 
 -- The sums of a class of accounts, such as all people's bonus coins: the trial balance is read from here,
 -- however many accounts there are.
-CREATE TABLE read.account_classes (
+CREATE TABLE account_classes (
     class text COLLATE \"C\" NOT NULL,
     asset text COLLATE \"C\" NOT NULL,
     debit_minor bigint NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE read.account_classes (
 
 -- A posting makes one line. What it says beside its figures is made of the event when it is read. Clearing has no
 -- lines here: it is at zero before and after each unit, so its statement is made of the units themselves.
-CREATE TABLE read.statement_lines (
+CREATE TABLE statement_lines (
     -- `number` of the account's balance.
     account integer NOT NULL,
     posting_index smallint NOT NULL,
@@ -57,12 +57,12 @@ CREATE TABLE read.statement_lines (
     PRIMARY KEY (account, revision, posting_index)
 );
 -- Rows come in the journal's order, so verification finds a part of it by this small index.
-CREATE INDEX statement_lines_by_revision ON read.statement_lines USING brin (revision)
+CREATE INDEX statement_lines_by_revision ON statement_lines USING brin (revision)
     WITH (pages_per_range = 16);";
 
 const ADD_CLASSES: &str = "
-    INSERT INTO read.account_classes AS classes
-    SELECT * FROM json_populate_recordset(NULL::read.account_classes, $1::json)
+    INSERT INTO account_classes AS classes
+    SELECT * FROM json_populate_recordset(NULL::account_classes, $1::json)
     ON CONFLICT (class, asset) DO UPDATE SET
         debit_minor = classes.debit_minor + EXCLUDED.debit_minor,
         credit_minor = classes.credit_minor + EXCLUDED.credit_minor, revision = EXCLUDED.revision";
@@ -106,11 +106,11 @@ impl ReadModel for Accounts {
         let assets: Vec<String> = self.wanted.iter().map(|(_, asset)| asset.to_string()).collect();
         // The first row, which no key has the place of, is the highest number.
         let rows: Vec<(i64, i32, i64, i64)> = sqlx::query_as(
-            "SELECT 0::bigint, coalesce(max(number), 0), 0::bigint, 0::bigint FROM read.balances
+            "SELECT 0::bigint, coalesce(max(number), 0), 0::bigint, 0::bigint FROM balances
              UNION ALL
              SELECT wanted.place, balances.number, balances.balance_minor, balances.revision
              FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS wanted (account, asset, place)
-             JOIN read.balances USING (account, asset)",
+             JOIN balances USING (account, asset)",
         )
         .bind(&accounts)
         .bind(&assets)
@@ -219,7 +219,7 @@ async fn write_balances(
     }
     let rows: Vec<_> = balances.iter().collect();
     sqlx::query(
-        "INSERT INTO read.balances (account, asset, number, balance_minor, at_zero, revision)
+        "INSERT INTO balances (account, asset, number, balance_minor, at_zero, revision)
          SELECT account, asset, number, balance_minor, balance_minor = 0, revision
          FROM UNNEST($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[])
               AS rows (account, asset, number, balance_minor, revision)

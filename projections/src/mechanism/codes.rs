@@ -18,7 +18,7 @@ impl Kind {
     /// The statement that creates the enum. Its values stand in the order of this program's list.
     pub fn create() -> String {
         let names: Vec<String> = Event::KINDS.iter().map(|kind| format!("'{kind}'")).collect();
-        format!("CREATE TYPE read.event_kind AS ENUM ({})", names.join(", "))
+        format!("CREATE TYPE event_kind AS ENUM ({})", names.join(", "))
     }
 }
 

@@ -163,7 +163,7 @@ pub(crate) async fn append<R: CopyRow>(connection: &mut PgConnection, rows: &[R]
         return insert(connection, rows).await;
     }
     let (table, columns) = (R::TABLE, R::COLUMNS.join(", "));
-    let copy = format!("COPY read.{table} ({columns}) FROM STDIN (FORMAT binary)");
+    let copy = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)");
     let mut copy = connection.copy_in_raw(&copy).await?;
     copy.send(encode(rows)).await?;
     copy.finish().await?;
@@ -180,15 +180,14 @@ async fn insert<R: CopyRow>(connection: &mut PgConnection, rows: &[R]) -> Result
     for (place, (array, column)) in (1..).zip(fields.arrays.iter().zip(R::COLUMNS)) {
         arrays.push(format!("${place}::{}[]", array.of_type()));
         values.push(match array {
-            Array::Kind(_) => format!("{column}::read.event_kind"),
+            Array::Kind(_) => format!("{column}::event_kind"),
             _ => (*column).to_owned(),
         });
     }
     let (table, columns) = (R::TABLE, R::COLUMNS.join(", "));
     let (values, arrays) = (values.join(", "), arrays.join(", "));
-    let sql = format!(
-        "INSERT INTO read.{table} ({columns}) SELECT {values} FROM UNNEST({arrays}) AS rows ({columns})"
-    );
+    let sql =
+        format!("INSERT INTO {table} ({columns}) SELECT {values} FROM UNNEST({arrays}) AS rows ({columns})");
     let query = sqlx::query(AssertSqlSafe(sql));
     fields.arrays.into_iter().fold(query, |query, array| array.bind(query)).execute(connection).await?;
     Ok(())

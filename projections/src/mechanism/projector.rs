@@ -2,7 +2,8 @@
 
 use super::journal::Units;
 use super::progress::{Condition, Progress};
-use super::{Checkpoint, journal, schema};
+use super::schema::{self, Schema};
+use super::{Checkpoint, journal};
 use crate::error::ProjectError;
 use crate::{Batch, Journal};
 use ledger_core::{JournalId, Recorded};
@@ -29,6 +30,8 @@ const MUCH: usize = 50;
 
 /// How often it is looked how far a projector in another process is.
 const WATCH_EVERY: Duration = Duration::from_millis(25);
+/// The advisory lock that keeps two rebuilds apart.
+const REBUILD_LOCK: i64 = 0x6d75_6e65_656e;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Projector {
     pool: PgPool,
     store: Journal,
+    schema: Schema,
     progress: watch::Sender<Progress>,
 }
 
@@ -61,7 +65,11 @@ enum Step {
 impl Projector {
     /// A projector of `store` into the read models that [`crate::ReadModels::open`] has made.
     pub fn new(pool: PgPool, store: Journal) -> Projector {
-        Projector { pool, store, progress: watch::Sender::new(Progress::default()) }
+        Projector::into(Schema::Served, pool, store)
+    }
+
+    fn into(schema: Schema, pool: PgPool, store: Journal) -> Projector {
+        Projector { pool, store, schema, progress: watch::Sender::new(Progress::default()) }
     }
 
     /// The news of this projector.
@@ -197,7 +205,7 @@ impl Projector {
     /// The checkpoint, once it is known to belong to this journal.
     async fn start(&self, following: &mut Following) -> Result<Checkpoint, ProjectError> {
         let mut connection = self.pool.acquire().await?;
-        let checkpoint = Checkpoint::read(&mut connection).await?;
+        let checkpoint = Checkpoint::read_in(&mut connection, self.schema).await?;
         drop(connection);
         following.journal = journal::belong_together(&checkpoint, &self.store).await?;
         self.tell(checkpoint.revision);
@@ -221,7 +229,7 @@ impl Projector {
             following.ahead = Some((next, ahead));
         }
         let mut tx = self.pool.begin().await?;
-        let checkpoint = Checkpoint::lock(&mut tx).await?;
+        let checkpoint = Checkpoint::lock(&mut tx, self.schema).await?;
         journal::same_journal(&checkpoint, journal)?;
         if checkpoint != at {
             // Another projector went on, or the read models were rebuilt.
@@ -288,16 +296,40 @@ async fn apply(connection: &mut PgConnection, events: &[Recorded]) -> Result<(),
     Ok(())
 }
 
-/// Drops the read models and projects the journal from its beginning. `progress` is told how many
-/// events are done, and how many there are.
+/// Projects the journal from its beginning, beside the read models that are there, and then lets the new ones take their
+/// place in one transaction. The old ones serve and are kept up to date until then, also where this fails or is cut off.
+/// `progress` is told how many events are done, and how many there are.
 ///
 /// # Errors
-/// Any fault; run it again then.
+/// [`ProjectError::RebuildUnderWay`] where another one is; any other fault: run it again then.
 pub async fn rebuild(
     pool: &PgPool,
     store: Journal,
-    progress: impl FnMut(u64, u64),
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Option<u64>, ProjectError> {
-    schema::recreate(pool).await?;
-    Projector::new(pool.clone(), store).project_to_end(progress).await
+    let _alone = lock_out_others(pool).await?;
+    schema::begin_next(pool).await?;
+    let projector = Projector::into(Schema::Next, pool.clone(), store.clone());
+    loop {
+        let revision = projector.project_to_end(&mut progress).await?;
+        if schema::change_over(pool, &store).await? {
+            return Ok(revision);
+        }
+    }
+}
+
+/// A connection whose lock keeps other rebuilds from beginning. It ends with the connection, however that ends; one that
+/// was cut off a moment ago is waited for.
+async fn lock_out_others(pool: &PgPool) -> Result<PgConnection, ProjectError> {
+    const NOT_AVAILABLE: &str = "55P03";
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("SET lock_timeout = '2s'").execute(&mut connection).await?;
+    let locked = sqlx::query("SELECT pg_advisory_lock($1)").bind(REBUILD_LOCK).execute(&mut connection).await;
+    match locked {
+        Ok(_) => Ok(connection),
+        Err(sqlx::Error::Database(fault)) if fault.code().is_some_and(|code| code == NOT_AVAILABLE) => {
+            Err(ProjectError::RebuildUnderWay)
+        }
+        Err(fault) => Err(fault.into()),
+    }
 }

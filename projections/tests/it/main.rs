@@ -4,5 +4,6 @@ mod costs;
 mod filters;
 mod projecting;
 mod queries;
+mod rebuilding;
 mod verifying;
 mod world;
