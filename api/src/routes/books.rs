@@ -6,7 +6,7 @@ use crate::extract::{AdminCaller, Json, Path, Query};
 use crate::openapi::words_of;
 use crate::page::{Format, InCoins, Listed, Page, amounts, common_era, list_query, one_of, period};
 use axum::extract::State;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use ledger_core::{Account, Asset, Event, PersonId};
 use projections::{
     AccountFilter, AsOf, BalanceAsOf, RevenueRow, StatementFilter, StatementLine, StatementOf, TrialBalance,
@@ -172,7 +172,8 @@ fn usual_asset(account: Account) -> Asset {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct BalanceQuery {
-    /// The balance at this time (RFC 3339). Cannot be combined with `revision`.
+    /// The balance at this time (RFC 3339), not before the journal's first event and not in the future. Cannot be combined
+    /// with `revision`.
     at: Option<DateTime<Utc>>,
     /// The balance after this event of the journal. Inside the events of one command it is the balance before them.
     revision: Option<u64>,
@@ -206,7 +207,22 @@ async fn get_account_balance(
 /// The moment that is asked for, once the read models show it.
 async fn moment(api: &Api, at: Option<DateTime<Utc>>, revision: Option<u64>) -> Result<Option<AsOf>, Error> {
     match (at, revision) {
-        (Some(time), None) => Ok(Some(AsOf::Time(common_era("at", time)?))),
+        (Some(time), None) => {
+            let time = common_era("at", time)?;
+            if time > platform::clock::now() {
+                return Err(Error::field("at", "lies in the future"));
+            }
+            // What was recorded before that time is shown before the question is answered.
+            api.reach(Some(api.app.ledger.durable_revision())).await?;
+            if let Some(first) = api.read.begins_at().await?.filter(|first| time < *first) {
+                let first = first.to_rfc3339_opts(SecondsFormat::Millis, true);
+                return Err(Error::field(
+                    "at",
+                    format!("lies before the first event of the journal, at {first}"),
+                ));
+            }
+            Ok(Some(AsOf::Time(time)))
+        }
         (None, Some(revision)) => match api.reach(Some(revision)).await {
             Err(Error::Query(projections::QueryError::BeyondJournal { head, .. })) => {
                 let last = head.map_or("it is empty".to_owned(), |head| format!("the last one is {head}"));
@@ -223,7 +239,8 @@ async fn moment(api: &Api, at: Option<DateTime<Utc>>, revision: Option<u64>) -> 
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct TrialBalanceQuery {
-    /// The balances at this time (RFC 3339). Cannot be combined with `revision`.
+    /// The balances at this time (RFC 3339), not before the journal's first event and not in the future. Cannot be combined
+    /// with `revision`.
     at: Option<DateTime<Utc>>,
     /// The balances after this event of the journal. Inside the events of one command they are those before them.
     revision: Option<u64>,
