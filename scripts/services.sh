@@ -87,7 +87,7 @@ postgres_bin() {
   dirname "$found"
 }
 
-# install_missing <postgres|redis|cc|venv...>: Debian packages of those that are not there, and only those.
+# install_missing <postgres|redis|cc|venv|chromium...>: Debian packages of those that are not there, and only those.
 install_missing() {
   local packages=() need log
   for need in "$@"; do
@@ -95,6 +95,7 @@ install_missing() {
       postgres) postgres_bin >/dev/null || packages+=(postgresql) ;;
       redis) command -v redis-server >/dev/null && command -v redis-cli >/dev/null || packages+=(redis-server) ;;
       cc) command -v cc >/dev/null || packages+=(gcc libc6-dev) ;;
+      chromium) command -v chromium >/dev/null || packages+=(chromium) ;;
       venv) python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv) ;;
     esac
   done

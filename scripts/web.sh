@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A step of `make test`: the documents in schemas/ please two linters and two client generators, and the TypeScript
-# client is built and tested against the real server. Says little unless something fails.
+# A step of `make test`: the documents in schemas/ please two linters and two client generators, the TypeScript client is
+# built and tested against the real server, and the server's pages are looked at in a real browser. Says little unless
+# something fails.
 #
 # Wants the binary built, and DATABASE_URL and REDIS_URL of throw-away servers. What it installs stays in
 # .muneem/web and in the node_modules folders, and is taken again while its lists are unchanged.
@@ -19,7 +20,7 @@ mkdir -p "$home"
 python="$home/python"
 need_python schemas/lint/requirements.txt
 need_node "$python/bin"
-for folder in schemas/lint clients/typescript; do
+for folder in schemas/lint clients/typescript tests/pages; do
   need_node_packages "$folder"
 done
 
@@ -48,11 +49,15 @@ quietly "openapi-python-client makes a client that can be imported" generate_pyt
 quietly "openapi-typescript's types and the client on them compile" npm --prefix clients/typescript run --silent build
 
 psql=$(postgres_bin)/psql
-database="client_$$"
-"$psql" -XAtq "$DATABASE_URL" -c "create database $database"
-trap '"$psql" -XAtq "$DATABASE_URL" -c "drop database if exists $database with (force)"' EXIT
-test_client() {
-  DATABASE_URL="${DATABASE_URL%/*}/$database" MUNEEM_BINARY="$target_dir/debug/muneem" \
-    npm --prefix clients/typescript test --silent
+database="web_$$"
+sql() { "$psql" -XAtq "$DATABASE_URL" -c "$1"; }
+drop_database() { sql "drop database if exists $database with (force)"; }
+trap drop_database EXIT
+# tests_of <folder>: with the server's binary and a database of their own.
+tests_of() {
+  drop_database && sql "create database $database" &&
+    DATABASE_URL="${DATABASE_URL%/*}/$database" MUNEEM_BINARY="$target_dir/debug/muneem" npm --prefix "$1" test --silent
 }
-quietly "the client's tests pass against the real server" test_client
+quietly "the client's tests pass against the real server" tests_of clients/typescript
+install_missing chromium
+quietly "the server's pages show what they should in Chromium" tests_of tests/pages
