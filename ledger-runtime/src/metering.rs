@@ -359,7 +359,7 @@ fn due(state: &State, subject: Subject) -> Due {
         }
         Subject::Lot(lot) => {
             let command = Command::from(ExpireBonus { lot });
-            Some(Task { at: state.lot(lot)?.expires_at?, command, sides: None })
+            Some(Task { at: state.lot(lot)?.expires_at()?, command, sides: None })
         }
     }
 }

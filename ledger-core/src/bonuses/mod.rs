@@ -109,7 +109,7 @@ impl Decide for ExpireBonus {
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
         let lot = self.lot;
         let row = context.state.lot(lot).ok_or(Rejection::UnknownLot)?;
-        let (Account::UserBonus(user), Some(expiry)) = (row.account, row.expires_at) else {
+        let (Account::UserBonus(user), Some(expiry)) = (row.account, row.expires_at()) else {
             return Err(Rejection::UnknownLot);
         };
         if context.at < expiry {

@@ -60,7 +60,7 @@ impl Returnable {
             lot: it.lot,
             account: it.account,
             amount_milli: it.amount_milli,
-            expires_at: change.state.lot(it.lot).and_then(|lot| lot.expires_at),
+            expires_at: change.state.lot(it.lot).and_then(|lot| lot.expires_at()),
         };
         Returnable { number, draws: draws.iter().map(returned).collect() }
     }

@@ -50,7 +50,7 @@ impl Context<'_> {
                 user,
                 account,
                 amount_milli: merged.iter().map(|it| it.amount_milli).sum(),
-                expires_at: group.iter().filter_map(|(_, row)| row.expires_at).max(),
+                expires_at: group.iter().filter_map(|(_, row)| row.expires_at()).max(),
                 merged,
             };
             merge.into()
@@ -66,7 +66,7 @@ fn grouped<'a>(
 ) -> BTreeMap<Option<i64>, Vec<(LotId, &'a Lot)>> {
     let mut groups: BTreeMap<Option<i64>, Vec<(LotId, &Lot)>> = BTreeMap::new();
     for (id, lot) in lots {
-        groups.entry(lot.expires_at.map(&period)).or_default().push((*id, lot));
+        groups.entry(lot.expires_at().map(&period)).or_default().push((*id, lot));
     }
     groups
 }
@@ -90,10 +90,6 @@ impl Happened for LotsMerged {
         let ages = self.merged.iter().filter_map(|it| change.state.lot(it.lot)).map(|lot| lot.since);
         let since = ages.min().unwrap_or(change.revision);
         change.spend(&self.merged);
-        let (account, expires_at) = (self.account, self.expires_at);
-        change.put_lot(
-            self.lot,
-            Lot { account, remaining_milli: self.amount_milli, expires_at, since, loose: true },
-        );
+        change.put_lot(self.lot, Lot::new(self.account, self.amount_milli, self.expires_at, since, true));
     }
 }

@@ -21,7 +21,6 @@ macro_rules! noun {
             lots: Lookup<LotId, lots::Lot>;
             lot_places: Table<lots::Place, ()>;
             expiring_lots: Table<(Timestamp, LotId), ()>;
-            loose_lots: Table<(Account, LotId), ()>;
         }
         rejections {
             UnknownLot = "unknown_lot", "there is no such lot of bonus coins";

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod memory;
 pub mod metadata;
 pub mod money;
+pub mod packed;
 pub mod rejection;
 pub mod state;
 pub mod stored;

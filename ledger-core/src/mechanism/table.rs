@@ -1,10 +1,11 @@
 //! Maps that can take back their last changes.
 
+use super::packed::Packed;
 use super::stored::{Bytes, NotAState, Out};
 use crate::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::io;
 use std::ops::RangeInclusive;
@@ -12,9 +13,8 @@ use std::ops::RangeInclusive;
 /// Rows in the order of their keys: for those that are read by ranges, or from the first on.
 pub(crate) type Table<K, V> = Undoable<BTreeMap<K, V>>;
 
-/// Rows that are found by their keys alone, which is faster. They have no order that anything could go by. The hash is
-/// another one in each process, so that nobody can choose keys that meet.
-pub(crate) type Lookup<K, V> = Undoable<HashMap<K, V, foldhash::fast::RandomState>>;
+/// Rows that are found by their keys alone, which is faster and takes less room.
+pub(crate) type Lookup<K, V> = Undoable<Packed<K, V>>;
 
 /// What a table needs of its rows.
 pub(crate) trait Rows: Default {
@@ -64,7 +64,7 @@ macro_rules! rows {
     };
 }
 rows! { BTreeMap<K, V>, K: Ord; rows => rows.iter() }
-rows! { HashMap<K, V, foldhash::fast::RandomState>, K: Ord, Hash; rows => {
+rows! { Packed<K, V>, K: Ord, Hash; rows => {
     let mut rows: Vec<(&K, &V)> = rows.iter().collect();
     rows.sort_unstable_by_key(|(key, _)| *key);
     rows.into_iter()
@@ -128,9 +128,8 @@ impl<R: Rows<Key: Clone + Serialize, Row: Clone + Serialize>> Undoable<R> {
     /// Makes every change up to and including `revision` final, those too that are still to come.
     pub fn settle(&mut self, revision: u64) {
         self.open_from = self.open_from.max(revision.saturating_add(1));
-        while self.before.front().is_some_and(|(changed, ..)| *changed <= revision) {
-            self.before.pop_front();
-        }
+        let settled = self.before.partition_point(|(changed, ..)| *changed <= revision);
+        self.before.drain(..settled);
     }
 
     pub fn len(&self) -> usize {

@@ -34,7 +34,6 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("lots", Bound::Present),
     ("lot_places", Bound::Present),
     ("expiring_lots", Bound::Present),
-    ("loose_lots", Bound::Present),
     ("purchases", Bound::Recent),
     ("leaving_purchases", Bound::Recent),
     ("refunds", Bound::Forever),

@@ -85,7 +85,7 @@ fn a_merge_names_what_was_in_each_lot_and_changes_no_balance() {
 fn lots_of_different_expiry_are_merged_no_coarser_than_it_takes_and_to_the_last_of_them() {
     let after = |world: &World| -> Vec<i64> {
         let lots = world.state.lots_of(Account::UserBonus(USER));
-        lots.map(|(_, lot)| lot.expires_at.map_or(-1, |at| at.since(START) / 1_000)).collect()
+        lots.map(|(_, lot)| lot.expires_at().map_or(-1, |at| at.since(START) / 1_000)).collect()
     };
     // Two for each of 128 seconds: those of one moment are merged.
     let mut world = World::new();

@@ -4,6 +4,7 @@
 //! accepted command what must always hold: canonical bytes, balanced books, empty clearing.
 
 mod adjustments;
+mod between_journals;
 mod binary;
 mod calls;
 mod canonical;

@@ -145,7 +145,7 @@ fn coins_go_back_to_the_lots_they_came_from_with_their_expiry() {
     assert_eq!(world.state.lot(bonus), None, "the bonus is spent");
     world.given(lost_since(0));
     let lot = world.state.lot(bonus).expect("the lot is there again");
-    assert_eq!((lot.remaining_milli, lot.expires_at), (400 - 166, Some(START.plus_ms(600_000))));
+    assert_eq!((lot.remaining_milli, lot.expires_at()), (400 - 166, Some(START.plus_ms(600_000))));
     let wallet = world.state.wallet(USER, world.now);
     assert_eq!(wallet.purchased_milli, bought + 666 - 400);
 }
