@@ -29,6 +29,8 @@ const CALLS_AT_ONCE: u64 = 20;
 const CALL_ROUNDS: u64 = 12;
 const GIFTS_IN_ROUND: u64 = 30;
 const PURCHASES_IN_ROUND: u64 = 2;
+/// What each of the wallets has that do nothing of themselves.
+const WALLET_MILLI: i64 = 1 << 23;
 /// Events that are appended at once.
 const BATCH_EVENTS: usize = 500;
 
@@ -43,7 +45,6 @@ pub struct Busy {
     round: u64,
 }
 
-/// A call, its payer, and the number of its last increment.
 impl Busy {
     /// A platform that is open for business, and the events that made it so.
     ///
@@ -97,9 +98,10 @@ impl Busy {
     fn wallets(&mut self, numbers: Range<u64>) -> anyhow::Result<Vec<NewEvent>> {
         let mut events = Vec::new();
         for number in numbers {
+            self.at = self.at.plus_ms(1);
             let (account, reason) = (Account::UserPurchased(user(USERS + number)), "goodwill".to_owned());
             self.give(
-                PostAdjustment { account, amount_milli: 1_000, reason, note: None }.into(),
+                PostAdjustment { account, amount_milli: WALLET_MILLI, reason, note: None }.into(),
                 &mut events,
             )?;
         }
@@ -231,6 +233,13 @@ pub async fn fill_with(store: &dyn EventStore, wallets: u64, at_least: usize) ->
         done += waiting.len();
         waiting.clear();
     }
+}
+
+/// A gift from one of the wallets that [`fill_with`] made.
+pub fn gift_of_wallet(number: u64) -> SendGift {
+    // Far from the one before, as people who have nothing to do with each other are.
+    let (sender, host) = (user(USERS + number), host(number % HOSTS));
+    SendGift { sender, host, gift: GIFT, call: None, price_seen_milli: GIFT_PRICE_MILLI }
 }
 
 fn user(number: u64) -> PersonId {

@@ -2,6 +2,7 @@
 //! bytes. Needs no database.
 
 use super::Run;
+use super::journal;
 use super::load::{now, percentile};
 use super::project::{envelope, gift, open_for_gifts};
 use super::table;
@@ -94,10 +95,10 @@ pub async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
     for &callers in &options.callers {
         let raw = raw(folder.path(), callers as usize, run_for).await?;
         rows.push(raw_row("raw log", callers, raw));
-        for (what, hot) in [("gifts", false), ("gifts to one host", true)] {
-            let place = folder.path().join(format!("{callers}-{hot}"));
+        for (what, gifts) in [("gifts", Gifts::Uniform), ("gifts to one host", Gifts::ToOneHost)] {
+            let place = folder.path().join(what.replace(' ', "-"));
             say(&format!("{what}, {callers} at once"));
-            let measured = Callers { callers, at_once: 1, hot }.measure(&place, run_for).await?;
+            let measured = Callers { callers, at_once: 1, gifts }.measure(&place, run_for).await?;
             rows.push(row(what, callers, measured, raw));
             std::fs::remove_dir_all(&place)?;
         }
@@ -107,7 +108,7 @@ pub async fn all(options: &LedgerOptions) -> anyhow::Result<Vec<Row>> {
         let raw = raw(folder.path(), gifts, run_for).await?;
         rows.push(raw_row("raw log, batches", BATCHES, raw));
         say(&format!("batches of {gifts}"));
-        let callers = Callers { callers: BATCHES, at_once: gifts, hot: false };
+        let callers = Callers { callers: BATCHES, at_once: gifts, gifts: Gifts::Uniform };
         let measured = callers.measure(&folder.path().join("batches"), run_for).await?;
         rows.push(row(BATCHES_NAME, BATCHES, measured, raw));
     }
@@ -171,8 +172,28 @@ pub struct Callers {
     pub callers: u32,
     /// How many gifts each of them sends before it waits for all of them.
     pub at_once: usize,
-    /// Whether all are for one host.
-    pub hot: bool,
+    pub gifts: Gifts,
+}
+
+/// Who sends gifts to whom.
+#[derive(Clone, Copy)]
+pub enum Gifts {
+    /// Of a thousand people, to a hundred hosts.
+    Uniform,
+    /// The same, to one host.
+    ToOneHost,
+    /// One of so many wallets after the other.
+    OfWallets(u64),
+}
+
+impl Gifts {
+    fn number(self, number: u64) -> SendGift {
+        match self {
+            Gifts::Uniform => gift(number),
+            Gifts::ToOneHost => SendGift { host: PersonId(Uuid::from_u64_pair(3, 0)), ..gift(number) },
+            Gifts::OfWallets(wallets) => journal::gift_of_wallet(number % wallets),
+        }
+    }
 }
 
 impl Callers {
@@ -211,11 +232,7 @@ impl Callers {
         run_for: Duration,
     ) -> anyhow::Result<Vec<Duration>> {
         let mut times = Vec::new();
-        let next = || {
-            let gift = gift(numbers.fetch_add(1, Ordering::Relaxed));
-            let host = if self.hot { PersonId(Uuid::from_u64_pair(3, 0)) } else { gift.host };
-            envelope(SendGift { host, ..gift }.into())
-        };
+        let next = || envelope(self.gifts.number(numbers.fetch_add(1, Ordering::Relaxed)).into());
         while begun.elapsed() < run_for {
             let asked = now();
             if self.at_once == 1 {

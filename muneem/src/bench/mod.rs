@@ -4,7 +4,9 @@
 #![expect(clippy::float_arithmetic, reason = "times and their ratios are measured here, never money")]
 
 mod books;
+mod calls;
 mod check;
+mod growth;
 mod http;
 mod journal;
 mod ledger;
@@ -13,8 +15,8 @@ mod nodes;
 mod overload;
 mod project;
 mod rebuild;
-mod replay;
 mod sockets;
+mod start;
 pub(crate) mod table;
 mod verify;
 mod world;
@@ -56,8 +58,13 @@ enum What {
     Nodes(nodes::NodesOptions),
     /// A rebuild of the read models, beside a plain COPY of the same rows into the same tables.
     Rebuild(books::JournalOptions),
-    /// A start: the replay of a whole journal, and one that begins with a snapshot. Needs no database.
-    Replay(replay::ReplayOptions),
+    /// Metered calls: how many are carried, and how late their increments are. Needs no database.
+    Calls(calls::CallsOptions),
+    /// A start, by how long the journal is: replayed whole, and begun with a snapshot, beside the reading of its bytes.
+    /// Needs no database.
+    Start(start::StartOptions),
+    /// The ledger as wallets and events become more: gifts a second, memory, starts; also as a picture. Needs no database.
+    Growth(growth::GrowthOptions),
     /// Verification of the read models, beside a replay of the same journal.
     Verify(books::JournalOptions),
 }
@@ -102,7 +109,9 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Ledger(options) => ledger::run(options).await?,
         What::Check(options) => check::run(options).await?,
         What::Overload(options) => overload::run(options).await?,
-        What::Replay(options) => replay::run(options).await?,
+        What::Calls(options) => calls::run(options).await?,
+        What::Start(options) => start::run(options).await?,
+        What::Growth(options) => growth::run(options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 //! over. Needs no database.
 
 use super::Run;
-use super::ledger::{Callers, open};
+use super::ledger::{Callers, Gifts, open};
 use super::load::{now, percentile};
 use super::project::{envelope, gift};
 use super::table;
@@ -59,7 +59,7 @@ async fn all(options: &OverloadOptions) -> anyhow::Result<Vec<Row>> {
         tempfile::tempdir().context("no folder can be made for the journal; TMPDIR names another place")?;
     let run_for = options.run.time();
     let (ledger, writer) = open(&folder.path().join("journal")).await?;
-    let everybody = Callers { callers: 1_024, at_once: 1, hot: false };
+    let everybody = Callers { callers: 1_024, at_once: 1, gifts: Gifts::Uniform };
     let row = |what, asked: f64, accepted: f64, capacity: f64, times: &mut Vec<Duration>| {
         times.sort_unstable();
         Row {
