@@ -5,10 +5,12 @@
 
 mod adjustments;
 mod binary;
+mod booked;
 mod calls;
 mod canonical;
 mod catalogue;
 mod commission;
+mod disputes;
 mod generator;
 mod gifts;
 mod golden;
