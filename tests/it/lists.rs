@@ -198,6 +198,8 @@ async fn an_auditor_finds_what_happened_by_time_person_kind_and_amount(pool: PgP
     let world = World::start(&pool).await;
     let before = platform::clock::now();
     a_busy_hour(&world).await;
+    a_debtor(&world).await;
+    world.shown().await;
     let admin = Some(&world.admin);
     let count = async |path: &str| {
         let page = world.get(admin, path).await.expect_ok();
