@@ -43,7 +43,7 @@ const fn metric(
 }
 
 /// The names under which faults and events that want a person are told in the log and counted.
-pub const ALERTS: [&str; 29] = [
+pub const ALERTS: [&str; 30] = [
     "approval_unexecuted",
     "attendance_fault",
     "attendance_stalled",
@@ -52,6 +52,7 @@ pub const ALERTS: [&str; 29] = [
     "connections_not_accepted",
     "decide_fault",
     "disk_filling",
+    "dispute_lost",
     "fanout_stalled",
     "fanout_stopped",
     "handler_panicked",

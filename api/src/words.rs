@@ -95,6 +95,7 @@ pub enum ApprovalStateWord {
 #[serde(rename_all = "snake_case")]
 pub enum ProposalKind {
     Adjustment,
+    WriteOff,
     Bonus,
     Payout,
     Limits,
@@ -105,6 +106,7 @@ impl ProposalKind {
     pub fn as_str(self) -> &'static str {
         match self {
             ProposalKind::Adjustment => "adjustment",
+            ProposalKind::WriteOff => "write_off",
             ProposalKind::Bonus => "bonus",
             ProposalKind::Payout => "payout",
             ProposalKind::Limits => "limits",

@@ -4,7 +4,7 @@
 //! for orders: what makes a second try safe is the receipt, unique to one purchase, under which an order that
 //! may or may not have been made is looked up before another one is asked for.
 
-pub use crate::razorpay_webhook::{Webhook, WebhookError, WebhookEvent};
+pub use crate::razorpay_webhook::{DisputeStage, Webhook, WebhookError, WebhookEvent};
 
 use crate::razorpay_webhook::notes_or_empty;
 use hmac::{Hmac, KeyInit, Mac};

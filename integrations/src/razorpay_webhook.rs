@@ -42,8 +42,39 @@ pub enum WebhookEvent {
     },
     /// Money went back, asked for by us or by hand in the vendor's panel.
     RefundProcessed { refund_id: String, payment_id: String, amount_minor: i64, currency: String },
+    /// A payer disputes a payment, or the dispute is decided.
+    Dispute {
+        dispute_id: String,
+        payment_id: String,
+        amount_minor: i64,
+        currency: String,
+        stage: DisputeStage,
+        /// What the vendor has taken from our balance: nothing unless the dispute is lost.
+        deducted_minor: Option<i64>,
+    },
     /// Anything else, by name.
     Other(String),
+}
+
+/// Where a dispute stands. While evidence is asked for or looked at, it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisputeStage {
+    Open,
+    Won,
+    Lost,
+    /// Closed without a decision: only details were asked for, or the money was refunded.
+    Closed,
+}
+
+impl DisputeStage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DisputeStage::Open => "open",
+            DisputeStage::Won => "won",
+            DisputeStage::Lost => "lost",
+            DisputeStage::Closed => "closed",
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +95,12 @@ impl crate::razorpay::Razorpay {
             "payment.captured" | "order.paid" => captured(&envelope)?,
             "payment.failed" => failed(&envelope)?,
             "refund.processed" => refunded(&envelope)?,
+            "payment.dispute.created"
+            | "payment.dispute.under_review"
+            | "payment.dispute.action_required" => disputed(&envelope, DisputeStage::Open)?,
+            "payment.dispute.won" => disputed(&envelope, DisputeStage::Won)?,
+            "payment.dispute.lost" => disputed(&envelope, DisputeStage::Lost)?,
+            "payment.dispute.closed" => disputed(&envelope, DisputeStage::Closed)?,
             other => WebhookEvent::Other(other.to_owned()),
         };
         Ok(Webhook { name: envelope.event, event, created_at: envelope.created_at })
@@ -104,6 +141,18 @@ fn refunded(envelope: &Envelope) -> Result<WebhookEvent, WebhookError> {
         payment_id: refund.payment_id,
         amount_minor: refund.amount,
         currency: refund.currency,
+    })
+}
+
+fn disputed(envelope: &Envelope, stage: DisputeStage) -> Result<WebhookEvent, WebhookError> {
+    let dispute: Dispute = envelope.entity("dispute")?;
+    Ok(WebhookEvent::Dispute {
+        dispute_id: dispute.id,
+        payment_id: dispute.payment_id,
+        amount_minor: dispute.amount,
+        currency: dispute.currency,
+        stage,
+        deducted_minor: dispute.amount_deducted,
     })
 }
 
@@ -155,6 +204,15 @@ struct Refund {
     payment_id: String,
     amount: i64,
     currency: String,
+}
+
+#[derive(Deserialize)]
+struct Dispute {
+    id: String,
+    payment_id: String,
+    amount: i64,
+    currency: String,
+    amount_deducted: Option<i64>,
 }
 
 /// The vendor writes empty notes as `[]`, others as an object whose values need not be text.

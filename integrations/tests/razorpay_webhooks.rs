@@ -1,6 +1,6 @@
 //! Signatures against the vendor's own examples, and deliveries as the vendor shapes them.
 
-use integrations::razorpay::{Config, Notes, Razorpay, WebhookError, WebhookEvent};
+use integrations::razorpay::{Config, DisputeStage, Notes, Razorpay, WebhookError, WebhookEvent};
 use serde_json::{Value, json};
 
 const CAPTURED: &[u8] = br#"{"entity":"event","account_id":"acc_BFQ7uQEaa7j2z7","event":"payment.captured","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_DESlfW9H8K9uqM","entity":"payment","amount":10000,"currency":"INR","status":"captured","order_id":"order_DESlLckIVRkHWj","method":"upi","captured":true}}},"created_at":1567674606}"#;
@@ -171,6 +171,42 @@ fn a_processed_refund_names_its_payment_and_amount() {
         currency: "INR".into(),
     };
     assert_eq!(parse(delivery).unwrap(), expected);
+}
+
+#[test]
+fn a_dispute_names_its_payment_where_it_stands_and_what_was_deducted() {
+    let told = |name: &str, deducted: Value| {
+        let entity = json!({
+            "id": "disp_1", "entity": "dispute", "payment_id": "pay_1", "amount": 10_000, "currency": "INR",
+            "amount_deducted": deducted, "reason_code": "chargeback", "respond_by": 1_590_604_200, "status": "open",
+            "phase": "chargeback", "created_at": 1_590_059_211, "evidence": { "amount": 9_000, "others": [] },
+        });
+        parse(
+            json!({"event": name, "payload": {"dispute": {"entity": entity}, "payment": {"entity": payment(json!({}))}}}),
+        )
+    };
+    for (name, deducted, stage, deducted_minor) in [
+        ("payment.dispute.created", json!(0), DisputeStage::Open, Some(0)),
+        ("payment.dispute.under_review", json!(0), DisputeStage::Open, Some(0)),
+        ("payment.dispute.action_required", json!(null), DisputeStage::Open, None),
+        ("payment.dispute.won", json!(0), DisputeStage::Won, Some(0)),
+        ("payment.dispute.closed", json!(0), DisputeStage::Closed, Some(0)),
+        ("payment.dispute.lost", json!(10_000), DisputeStage::Lost, Some(10_000)),
+    ] {
+        let expected = WebhookEvent::Dispute {
+            dispute_id: "disp_1".into(),
+            payment_id: "pay_1".into(),
+            amount_minor: 10_000,
+            currency: "INR".into(),
+            stage,
+            deducted_minor,
+        };
+        assert_eq!(told(name, deducted).unwrap(), expected, "{name}");
+    }
+    assert!(matches!(
+        parse(json!({"event": "payment.dispute.lost", "payload": {}})),
+        Err(WebhookError::Malformed { name, .. }) if name == "payment.dispute.lost"
+    ));
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod bonuses;
 pub mod calls;
 pub mod catalogue;
 pub mod commission;
+pub mod disputes;
 pub mod gifts;
 pub mod journal;
 pub mod lots;
@@ -52,9 +53,11 @@ pub mod command {
 /// The events of all nouns, and what they are made of.
 pub mod event {
     pub use crate::bonuses::BonusOrigin;
+    pub use crate::calls::ReturnedDraw;
     pub use crate::calls::{EndReason, PauseCause};
     pub use crate::catalogue::Medium;
     pub use crate::commission::{CommissionRule, CommissionScope, SplitSource};
+    pub use crate::disputes::ReleaseCause;
     pub use crate::lots::Draw;
     pub use crate::mechanism::event::DecodeError;
     pub use crate::nouns::Event;

@@ -6,8 +6,11 @@ use crate::entropy;
 use crate::settings::Settings;
 use crate::webhooks::{Inbox, State, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
-use integrations::razorpay::{Razorpay, RazorpayError, Webhook, WebhookEvent};
-use ledger_core::command::{CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordRefund};
+use integrations::razorpay::{DisputeStage, Razorpay, RazorpayError, Webhook, WebhookEvent};
+use ledger_core::command::{
+    CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordDispute, RecordRefund,
+};
+use ledger_core::disputes::DisputeNews;
 use ledger_core::purchases::Purchase;
 use ledger_core::{
     Actor, Asset, ClientKey, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId,
@@ -83,7 +86,10 @@ impl Told {
     /// What came of money that moved: what is not recorded wants a person.
     fn outcome_of_money(&self) -> Outcome {
         match self {
-            Told::Recorded(_) | Told::Refused(Rejection::RefundKnown) => self.outcome(),
+            Told::Recorded(_)
+            | Told::Refused(Rejection::RefundKnown | Rejection::DisputeKnown | Rejection::DisputeDecided) => {
+                self.outcome()
+            }
             Told::Refused(rejection) => {
                 error!(alert = "webhook_conflict", %rejection, "money that the gateway moved is not recorded");
                 Outcome::NeedsPerson(rejection.code())
@@ -349,7 +355,7 @@ impl Purchases {
             // What it speaks of is kept for search alone, so that a fault there is one of this delivery like any other.
             let applied = async {
                 self.inbox.describe(delivery.id, &self.subject(&webhook).await?).await?;
-                self.apply(webhook.event).await
+                self.apply(webhook).await
             };
             match applied.await {
                 Ok(Outcome::Done(outcome)) => {
@@ -391,7 +397,8 @@ impl Purchases {
             | WebhookEvent::PaymentFailed { order_id, amount_minor, currency, .. } => {
                 (self.purchase_of_order(order_id.as_deref()).await?, *amount_minor, currency)
             }
-            WebhookEvent::RefundProcessed { payment_id, amount_minor, currency, .. } => {
+            WebhookEvent::RefundProcessed { payment_id, amount_minor, currency, .. }
+            | WebhookEvent::Dispute { payment_id, amount_minor, currency, .. } => {
                 let payment = payment_id.clone();
                 let paid = self.commands.ledger().query(move |state, _| state.purchase_of_payment(&payment));
                 (paid.await?, *amount_minor, currency)
@@ -407,8 +414,9 @@ impl Purchases {
         Ok(Subject { kind, person, amount_minor, amount_asset })
     }
 
-    async fn apply(&self, event: WebhookEvent) -> Result<Outcome, CommandError> {
-        match event {
+    async fn apply(&self, webhook: Webhook) -> Result<Outcome, CommandError> {
+        let told_at = webhook.created_at;
+        match webhook.event {
             WebhookEvent::PaymentCaptured { payment_id, order_id, amount_minor, currency, .. } => {
                 let purchase = self.purchase_of_order(order_id.as_deref()).await?;
                 self.capture(payment_id, purchase, amount_minor, &currency).await
@@ -442,7 +450,40 @@ impl Purchases {
                 });
                 Ok(self.tell(key, command).await?.outcome_of_money())
             }
-            // The gateway takes disputed money back by itself: no entry is made for it yet, so a person has to.
+            WebhookEvent::Dispute {
+                dispute_id,
+                payment_id,
+                amount_minor,
+                currency,
+                stage,
+                deducted_minor,
+            } => {
+                let moved =
+                    Moved { references: [&dispute_id, &payment_id], amount_minor, currency: &currency };
+                let asset = match moved.checked() {
+                    Ok(asset) => asset,
+                    Err(outcome) => return Ok(outcome),
+                };
+                let Some(news) = dispute_news(stage, amount_minor, deducted_minor) else {
+                    return Ok(Outcome::NeedsPerson("amount_invalid"));
+                };
+                // A dispute may be lost, won and lost again: each time the gateway tells of another moment.
+                let key = format!("{dispute_id}:{}:{}", stage.as_str(), told_at.unwrap_or_default());
+                let command = Command::from(RecordDispute {
+                    gateway: GATEWAY,
+                    dispute_ref: dispute_id.clone(),
+                    payment_ref: payment_id,
+                    amount_minor,
+                    asset,
+                    news,
+                });
+                let told = self.tell(Key::Natural(key), command).await?;
+                if matches!(told, Told::Recorded(Receipt { recorded: true, .. })) {
+                    alert_dispute(stage, &dispute_id, &asset.format(amount_minor));
+                }
+                Ok(told.outcome_of_money())
+            }
+            // A kind of news about disputes that this program does not know may be about money.
             WebhookEvent::Other(name) if name.starts_with("payment.dispute.") => {
                 error!(alert = "payment_disputed", name, "a payment is disputed");
                 Ok(Outcome::NeedsPerson("disputed"))
@@ -529,6 +570,39 @@ impl Purchases {
         .fetch_optional(&self.pool)
         .await?;
         Ok(found.map(PurchaseId))
+    }
+}
+
+/// What the ledger is told of a dispute; nothing when the gateway tells of an amount that is none. The money that a
+/// lost one takes is what was deducted, or all of it where that is not told; what was deducted beyond the disputed
+/// amount is the gateway's fee.
+fn dispute_news(stage: DisputeStage, amount_minor: i64, deducted_minor: Option<i64>) -> Option<DisputeNews> {
+    let deducted_minor = match deducted_minor {
+        None | Some(0) => amount_minor,
+        Some(deducted) => Some(deducted).filter(|minor| (1..=MAX_AMOUNT).contains(minor))?,
+    };
+    let taken_minor = deducted_minor.min(amount_minor);
+    Some(match stage {
+        DisputeStage::Open => DisputeNews::Opened,
+        DisputeStage::Won => DisputeNews::Won,
+        DisputeStage::Closed => DisputeNews::Closed,
+        DisputeStage::Lost => DisputeNews::Lost { taken_minor, fee_minor: deducted_minor - taken_minor },
+    })
+}
+
+/// A dispute that is opened has to be answered at the gateway, and one that is lost has cost something.
+fn alert_dispute(stage: DisputeStage, dispute: &str, amount: &str) {
+    match stage {
+        DisputeStage::Open => {
+            error!(
+                alert = "payment_disputed",
+                dispute, amount, "a payment is disputed; its coins are frozen"
+            );
+        }
+        DisputeStage::Lost => {
+            error!(alert = "dispute_lost", dispute, amount, "a dispute is lost; its coins are taken back");
+        }
+        DisputeStage::Won | DisputeStage::Closed => {}
     }
 }
 

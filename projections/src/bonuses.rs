@@ -3,7 +3,7 @@
 use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Place, ReadModel, ReadModels, Table, code};
 use chrono::{DateTime, Utc};
-use ledger_core::event::Draw;
+use ledger_core::event::{Draw, ReturnedDraw};
 use ledger_core::{Account, Event, LotId, PersonId, Timestamp, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
@@ -46,13 +46,10 @@ impl ReadModel for Bonuses {
         match event {
             Event::BonusExpired(it) => self.lots.want(it.lot.0),
             Event::PurchaseRefunded(it) => it.bonus_lot.iter().for_each(|lot| self.lots.want(lot.0)),
-            Event::CallChargeReturned(it) => it.draws.iter().for_each(|draw| {
-                if matches!(draw.account, Account::UserBonus(_)) {
-                    self.lots.want(draw.lot.0);
-                }
-            }),
+            Event::DisputeReversed(it) => it.bonus_lot.iter().for_each(|lot| self.lots.want(lot.0)),
             _ => drawn(event).for_each(|draw| self.lots.want(draw.lot.0)),
         }
+        moved_back(event).for_each(|(lot, _)| self.lots.want(lot.0));
     }
 
     async fn load(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -81,9 +78,9 @@ impl ReadModel for Bonuses {
                     self.take(lot, it.bonus_milli, place)?;
                 }
             }
-            Event::CallChargeReturned(it) => {
-                for draw in it.draws.iter().filter(|draw| matches!(draw.account, Account::UserBonus(_))) {
-                    self.take(draw.lot, -draw.amount_milli, place)?;
+            Event::DisputeReversed(it) if it.bonus_milli > 0 => {
+                if let Some(lot) = it.bonus_lot {
+                    self.take(lot, -it.bonus_milli, place)?;
                 }
             }
             Event::AdjustmentPosted(it) => {
@@ -105,6 +102,9 @@ impl ReadModel for Bonuses {
         }
         for draw in drawn(place.event()) {
             self.take(draw.lot, draw.amount_milli, place)?;
+        }
+        for (lot, coins_milli) in moved_back(place.event()) {
+            self.take(lot, -coins_milli, place)?;
         }
         Ok(())
     }
@@ -161,9 +161,24 @@ fn drawn(event: &Event) -> impl Iterator<Item = &Draw> {
         Event::GiftSent(it) => &it.draws,
         Event::AdjustmentPosted(it) => &it.draws,
         Event::LotsMerged(it) => &it.merged,
+        Event::DisputeLost(it) => &it.draws,
+        Event::ReceivableRecovered(it) => &it.draws,
         _ => &[],
     };
     draws.iter().filter(|draw| matches!(draw.account, Account::UserBonus(_)))
+}
+
+/// What `event` puts back into bonus lots, or (negative) keeps aside from them until it is put back.
+fn moved_back(event: &Event) -> impl Iterator<Item = (LotId, i64)> {
+    let (draws, sign): (&[ReturnedDraw], i64) = match event {
+        Event::CallChargeReturned(it) => (&it.draws, 1),
+        Event::DisputeReleased(it) => (&it.released, 1),
+        Event::DisputeOpened(it) => (&it.frozen, -1),
+        Event::DisputeMatched(it) => (&it.frozen, -1),
+        _ => (&[], 1),
+    };
+    let of_bonus = draws.iter().filter(|draw| matches!(draw.account, Account::UserBonus(_)));
+    of_bonus.map(move |draw| (draw.lot, sign * draw.amount_milli))
 }
 
 /// Bonus coins that came in together.

@@ -45,6 +45,7 @@ mechanism::read_models! {
     revenue: Revenue,
     purchases: Purchases,
     suspense: Suspense,
+    disputes: Disputes,
     bonuses: Bonuses,
     withdrawals: Withdrawals,
     catalogue: Catalogue,

@@ -21,12 +21,13 @@ CREATE TABLE purchases (
     bonus_milli bigint NOT NULL,
     price_minor bigint NOT NULL,
     price_asset text NOT NULL,
-    status text NOT NULL CHECK (status IN ('opened', 'failed', 'expired', 'captured', 'partly_refunded', 'refunded')),
+    status text NOT NULL CHECK (status IN ('opened', 'failed', 'expired', 'captured', 'partly_refunded', 'refunded', 'charged_back')),
     payment_ref text,
     fail_reason text,
     paid_minor bigint NOT NULL,
-    refunded_minor bigint NOT NULL CHECK (refunded_minor <= paid_minor),
+    refunded_minor bigint NOT NULL,
     refunded_coins_milli bigint NOT NULL,
+    charged_back_minor bigint NOT NULL CHECK (refunded_minor + charged_back_minor <= paid_minor),
     opened_at timestamptz NOT NULL,
     captured_at timestamptz,
     failed_at timestamptz,
@@ -43,7 +44,8 @@ const WRITE: &str = "
     ON CONFLICT (purchase) DO UPDATE SET
         status = EXCLUDED.status, payment_ref = EXCLUDED.payment_ref, fail_reason = EXCLUDED.fail_reason,
         paid_minor = EXCLUDED.paid_minor, refunded_minor = EXCLUDED.refunded_minor,
-        refunded_coins_milli = EXCLUDED.refunded_coins_milli, captured_at = EXCLUDED.captured_at,
+        refunded_coins_milli = EXCLUDED.refunded_coins_milli,
+        charged_back_minor = EXCLUDED.charged_back_minor, captured_at = EXCLUDED.captured_at,
         failed_at = EXCLUDED.failed_at, expired_at = EXCLUDED.expired_at,
         refunded_at = EXCLUDED.refunded_at, revision = EXCLUDED.revision";
 
@@ -62,6 +64,8 @@ impl ReadModel for Purchases {
             Event::PurchaseFailed(it) => self.purchases.want(it.purchase.0),
             Event::PurchaseExpired(it) => self.purchases.want(it.purchase.0),
             Event::PurchaseRefunded(it) => self.purchases.want(it.purchase.0),
+            Event::DisputeLost(it) => it.purchase.iter().for_each(|id| self.purchases.want(id.0)),
+            Event::DisputeReversed(it) => it.purchase.iter().for_each(|id| self.purchases.want(id.0)),
             _ => {}
         }
     }
@@ -99,10 +103,11 @@ impl ReadModel for Purchases {
                 let row = self.changed(it.purchase, place)?;
                 row.refunded_minor += it.refunded_minor;
                 row.refunded_coins_milli += it.coins_milli;
-                let whole = row.refunded_minor == row.paid_minor;
-                row.status = if whole { "refunded" } else { "partly_refunded" }.to_owned();
                 row.refunded_at = Some(place.at);
+                row.settle_status();
             }
+            Event::DisputeLost(it) => self.charge_back(it.purchase, it.matched_minor, place)?,
+            Event::DisputeReversed(it) => self.charge_back(it.purchase, -it.returned_minor, place)?,
             _ => {}
         }
         Ok(())
@@ -118,6 +123,34 @@ impl Purchases {
         let row = self.purchases.find(id.0, "purchase", place)?;
         row.revision = place.revision;
         Ok(row)
+    }
+
+    /// A lost dispute took money of a purchase back, or (negative) gave it back again.
+    fn charge_back(
+        &mut self,
+        purchase: Option<PurchaseId>,
+        amount_minor: i64,
+        place: &Place<'_>,
+    ) -> Result<(), ProjectError> {
+        if let Some(id) = purchase.filter(|_| amount_minor != 0) {
+            let row = self.changed(id, place)?;
+            row.charged_back_minor += amount_minor;
+            row.settle_status();
+        }
+        Ok(())
+    }
+}
+
+impl PurchaseRow {
+    /// The status of a captured purchase, by the money that went back.
+    fn settle_status(&mut self) {
+        let status = match (self.charged_back_minor, self.refunded_minor) {
+            (0, 0) => "captured",
+            (0, whole) if whole == self.paid_minor => "refunded",
+            (0, _) => "partly_refunded",
+            _ => "charged_back",
+        };
+        self.status = status.to_owned();
     }
 }
 
@@ -138,6 +171,7 @@ fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
         paid_minor: 0,
         refunded_minor: 0,
         refunded_coins_milli: 0,
+        charged_back_minor: 0,
         opened_at: place.at,
         captured_at: None,
         failed_at: None,
@@ -159,7 +193,8 @@ pub struct PurchaseRow {
     pub bonus_milli: i64,
     pub price_minor: i64,
     pub price_asset: String,
-    /// `opened`, `failed`, `expired`, `captured`, `partly_refunded` or `refunded`.
+    /// `opened`, `failed`, `expired`, `captured`, `partly_refunded`, `refunded`, or `charged_back` when a lost dispute took
+    /// money of it back.
     pub status: String,
     /// The gateway's name of the last payment.
     pub payment_ref: Option<String>,
@@ -168,6 +203,8 @@ pub struct PurchaseRow {
     pub paid_minor: i64,
     pub refunded_minor: i64,
     pub refunded_coins_milli: i64,
+    /// What lost disputes took back.
+    pub charged_back_minor: i64,
     #[serde(serialize_with = "rfc3339::serialize")]
     pub opened_at: DateTime<Utc>,
     #[serde(serialize_with = "rfc3339::option::serialize")]

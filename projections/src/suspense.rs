@@ -177,7 +177,8 @@ pub struct UnmatchedRow {
     pub payment_ref: String,
     pub purchase: Option<Uuid>,
     /// `unknown_order`, `second_payment`, `amount_mismatch`, `currency_mismatch`, `balance_full`,
-    /// `refund_unmatched`, `refund_before_capture` (it waits for the capture), or `refund_uncovered`: the part of a refund whose coins were spent.
+    /// `refund_unmatched`, `refund_before_capture` (it waits for the capture), `dispute_unmatched`,
+    /// `dispute_before_capture`, `dispute_reversed` (a lost one whose money came back), or `refund_uncovered`: the part of a refund whose coins were spent.
     pub cause: String,
     /// `in` or `out`.
     pub direction: String,

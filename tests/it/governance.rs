@@ -37,7 +37,7 @@ async fn a_change_of_the_settings_tells_who_when_why_and_what_was_before(pool: P
 }
 
 /// Makes somebody an admin, and answers them.
-async fn another_admin(world: &World) -> Person {
+pub async fn another_admin(world: &World) -> Person {
     let person = world.new_person().await;
     let path = format!("/v1/admin/people/{}/roles", person.id);
     world.post(Some(&world.admin), &path, json!({ "role": "admin" })).await.expect_ok();

@@ -1,23 +1,25 @@
 //! Lists as finance and admins read them: filtered, in pages, and as tables for a spreadsheet.
 
 use crate::payments::order;
-use crate::world::{Answer, World, captured, new_key, refund_event};
+use crate::world::{Answer, World, captured, dispute_event, new_key, refund_event};
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Every list that admins have.
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 14] = [
     "/v1/admin/accounts",
     "/v1/admin/accounts/platform:revenue/statement",
     "/v1/admin/approvals",
     "/v1/admin/audit",
     "/v1/admin/commission-log",
     "/v1/admin/commission-rates",
+    "/v1/admin/disputes",
     "/v1/admin/events",
     "/v1/admin/hosts?status=approved",
     "/v1/admin/people",
+    "/v1/admin/receivables",
     "/v1/admin/suspense",
     "/v1/admin/webhooks",
     "/v1/admin/withdrawals",
@@ -44,6 +46,20 @@ async fn a_busy_hour(world: &World) {
     world.inbox_done().await;
 }
 
+/// Somebody who has spent coins whose payment was taken back.
+async fn a_debtor(world: &World) {
+    let debtor = world.new_person().await;
+    let (_, order) = order(world, &debtor).await;
+    world.webhook("evt_debtor", &captured("pay_debtor", &order, 9_900, "INR")).await.expect_ok();
+    world.inbox_done().await;
+    let account = format!("user:{}:purchased", debtor.id);
+    let spent = json!({ "account": account, "amount_milli": -100, "reason": "test" });
+    world.post(Some(&world.admin), "/v1/admin/adjustments", spent).await.expect_ok();
+    let lost = dispute_event("lost", "disp_debtor", "pay_debtor", (9_900, 9_900), 1);
+    world.webhook("evt_lost", &lost).await.expect_ok();
+    world.inbox_done().await;
+}
+
 async fn table(world: &World, path: &str) -> (Answer, Vec<Vec<String>>) {
     world.shown().await;
     let request = world.http.get(format!("{}{path}", world.base)).bearer_auth(&world.admin.token);
@@ -59,6 +75,8 @@ async fn table(world: &World, path: &str) -> (Answer, Vec<Vec<String>>) {
 async fn each_list_of_admins_is_a_table_too(pool: PgPool) {
     let world = World::start(&pool).await;
     a_busy_hour(&world).await;
+    a_debtor(&world).await;
+    world.shown().await;
     for path in LISTS {
         let pages = world.get(Some(&world.admin), path).await;
         assert_eq!(pages.headers["vary"].to_str().ok(), Some("accept"), "{path}");
@@ -180,6 +198,8 @@ async fn an_auditor_finds_what_happened_by_time_person_kind_and_amount(pool: PgP
     let world = World::start(&pool).await;
     let before = platform::clock::now();
     a_busy_hour(&world).await;
+    a_debtor(&world).await;
+    world.shown().await;
     let admin = Some(&world.admin);
     let count = async |path: &str| {
         let page = world.get(admin, path).await.expect_ok();

@@ -10,6 +10,7 @@ mod backup;
 mod bad_input;
 mod calls;
 mod crash;
+mod disputes;
 mod documented;
 mod examples;
 mod front;

@@ -317,21 +317,6 @@ async fn other_words_under_one_key_are_refused_and_the_first_stay(pool: PgPool) 
     assert_eq!(world.wallet(&user).await.purchased_milli, 1_000);
 }
 
-#[sqlx::test(migrations = false)]
-async fn a_dispute_is_kept_for_a_person_to_see(pool: PgPool) {
-    let world = World::start(&pool).await;
-    for (delivery, event) in [("evt_1", "payment.dispute.created"), ("evt_2", "settlement.processed")] {
-        let body = json!({ "entity": "event", "event": event, "payload": {}, "created_at": 1 });
-        world.webhook(delivery, &body).await.expect_ok();
-    }
-    world.inbox_done().await;
-    let outcomes: Vec<String> = sqlx::query_scalar("SELECT outcome FROM app.webhook_inbox ORDER BY id")
-        .fetch_all(&pool)
-        .await
-        .expect("rows");
-    assert_eq!(outcomes, ["disputed", "ignored"]);
-}
-
 /// The deliveries in a state, as admins see them.
 async fn deliveries(world: &World, state: &str) -> Vec<Value> {
     let page = world.get(Some(&world.admin), &format!("/v1/admin/webhooks?state={state}")).await.expect_ok();
@@ -354,7 +339,7 @@ async fn money_that_cannot_be_recorded_waits_for_a_person_and_is_never_tried_for
         ("evt_space", pay("pay space", 9_900, "INR"), "reference_invalid"),
         ("evt_coins", pay("pay_coins", 9_900, "XXXX"), "unknown_currency"),
         ("evt_refund", refund_event("rfnd\u{0}", "pay_never", 100), "reference_invalid"),
-        ("evt_dispute", json!({ "event": "payment.dispute.created", "payload": {} }), "disputed"),
+        ("evt_dispute", json!({ "event": "payment.dispute.arbitrated", "payload": {} }), "disputed"),
     ];
     for (delivery, body, _) in &cases {
         world.webhook(delivery, body).await.expect_ok();
@@ -375,7 +360,7 @@ async fn money_that_cannot_be_recorded_waits_for_a_person_and_is_never_tried_for
     let id = waiting[0]["webhook"].as_i64().expect("an id");
     let path = format!("/v1/admin/webhooks/{id}");
     let read = world.get(Some(&world.admin), &path).await.expect_ok();
-    assert!(read["body"].as_str().expect("a body").contains("payment.dispute.created"), "{read}");
+    assert!(read["body"].as_str().expect("a body").contains("payment.dispute.arbitrated"), "{read}");
     let done = json!({ "reason": "answered_in_panel", "note": "with the invoice" });
     let handled = world.post(Some(&world.admin), &format!("{path}/handled"), done.clone()).await.expect_ok();
     assert_eq!((&handled["state"], &handled["handled_by"]), (&json!("handled"), &json!(world.admin.id)));

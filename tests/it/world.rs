@@ -421,6 +421,24 @@ pub fn refund_event(refund: &str, payment: &str, amount_minor: i64) -> Value {
     json!({ "entity": "event", "event": "refund.processed", "contains": ["refund"], "payload": { "refund": { "entity": entity } }, "created_at": 1 })
 }
 
+/// What the gateway tells of a dispute at a moment; `deducted` is zero unless it is lost.
+pub fn dispute_event(
+    name: &str,
+    dispute: &str,
+    payment: &str,
+    (amount, deducted): (i64, i64),
+    at: i64,
+) -> Value {
+    let entity = json!({
+        "id": dispute, "entity": "dispute", "payment_id": payment, "amount": amount, "currency": "INR",
+        "amount_deducted": deducted, "reason_code": "chargeback", "phase": "chargeback", "created_at": 1,
+    });
+    json!({
+        "entity": "event", "event": format!("payment.dispute.{name}"), "contains": ["payment", "dispute"],
+        "payload": { "dispute": { "entity": entity } }, "created_at": at,
+    })
+}
+
 pub fn new_key() -> Uuid {
     Uuid::now_v7()
 }

@@ -31,7 +31,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
         "Purchase",
         "status",
         "PurchaseStatus",
-        &["opened", "failed", "expired", "captured", "partly_refunded", "refunded"],
+        &["opened", "failed", "expired", "captured", "partly_refunded", "refunded", "charged_back"],
     ),
     (
         "Withdrawal",
@@ -46,7 +46,10 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
         &[
             "purchase",
             "refund",
+            "dispute",
+            "receivable",
             "unmatched",
+            "suspense",
             "bonus",
             "bonus_expiry",
             "call",
@@ -61,7 +64,24 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
         "StatementLine",
         "status",
         "MovementStatus",
-        &["completed", "requested", "approved", "rejected", "cancelled", "paid", "failed", "unresolved"],
+        &[
+            "completed",
+            "requested",
+            "approved",
+            "rejected",
+            "cancelled",
+            "paid",
+            "failed",
+            "unresolved",
+            "resolved",
+            "frozen",
+            "released",
+            "lost",
+            "reversed",
+            "open",
+            "recovered",
+            "written_off",
+        ],
     ),
     (
         "UnmatchedRow",
@@ -76,8 +96,12 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "refund_unmatched",
             "refund_before_capture",
             "refund_uncovered",
+            "dispute_unmatched",
+            "dispute_before_capture",
+            "dispute_reversed",
         ],
     ),
+    ("Dispute", "status", "DisputeStatus", &["open", "won", "closed", "lost"]),
     ("Live", "status", "Liveness", &["live"]),
 ];
 
@@ -201,10 +225,11 @@ fn words(document: &mut Value) {
 }
 
 /// Filters that take one of a few words, by path and parameter.
-const FILTERS: [(&str, &str, &str); 3] = [
+const FILTERS: [(&str, &str, &str); 4] = [
     ("/v1/admin/accounts/{account}/statement", "type", "MovementType"),
     ("/v1/wallet/statement", "type", "MovementType"),
     ("/v1/admin/suspense", "cause", "SuspenseCause"),
+    ("/v1/admin/disputes", "status", "DisputeStatus"),
 ];
 
 fn filters(document: &mut Value) {

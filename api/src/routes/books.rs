@@ -160,6 +160,9 @@ fn usual_asset(account: Account) -> Asset {
         | Account::HostEarnings(_)
         | Account::AgencyEarnings(_)
         | Account::WithdrawalHeld(_)
+        | Account::UserFrozen(_)
+        | Account::UserReceivable(_)
+        | Account::PlatformLosses
         | Account::PlatformRevenue
         | Account::PlatformPromotions
         | Account::PlatformAdjustments

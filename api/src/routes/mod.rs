@@ -12,6 +12,7 @@ mod call_admin;
 mod calls;
 mod coin_plans;
 mod commission;
+mod disputes;
 mod events;
 mod gift_batches;
 mod gifts;
@@ -47,6 +48,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(my_agencies::routes())
         .merge(coin_plans::routes())
         .merge(purchases::routes())
+        .merge(disputes::routes())
         .merge(webhooks::routes())
         .merge(wallet::routes())
         .merge(gifts::routes())

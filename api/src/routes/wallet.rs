@@ -33,6 +33,11 @@ struct WalletView {
     earnings_milli: i64,
     /// What can be withdrawn now.
     withdrawable_milli: i64,
+    /// Coins that cannot be spent until a dispute over their payment is decided.
+    frozen_milli: i64,
+    /// What the person owes for spent coins whose payment was taken back. While it is above zero nothing can be paid with
+    /// coins and nothing withdrawn (`receivable_open`); the next purchase settles it first.
+    owed_milli: i64,
     /// The last event of the journal that the balances include.
     as_of_revision: Option<u64>,
     /// Bonus coins that have not been spent, those that expire first at the top.
@@ -64,6 +69,8 @@ async fn get_wallet(
         spendable_milli: wallet.spendable_milli,
         earnings_milli: wallet.earnings_milli,
         withdrawable_milli: wallet.withdrawable_milli,
+        frozen_milli: wallet.frozen_milli,
+        owed_milli: wallet.owed_milli,
         as_of_revision,
         bonus_lots: api.read.bonus_lots_of(person).await?,
     }))

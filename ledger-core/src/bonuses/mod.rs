@@ -142,11 +142,11 @@ impl Happened for BonusGranted {
         let account = Account::UserBonus(self.user);
         if let Some(purchase) = self.purchase {
             change.add_lot(self.lot, account, self.coins_milli, self.expires_at);
-            change.edit_purchase(purchase, |purchase| {
-                if let Some(captured) = &mut purchase.captured {
-                    captured.bonus_lot = Some(self.lot);
-                }
-            });
+            change.edit_captured(purchase, |captured| captured.bonus_lot = Some(self.lot));
+            if self.expires_at.is_some() {
+                let plan_bonuses = &mut change.state.tables.plan_bonuses;
+                plan_bonuses.set(change.revision, self.lot, Some(purchase));
+            }
         } else {
             change.add_loose_lot(self.lot, account, self.coins_milli, self.expires_at);
         }
@@ -168,5 +168,6 @@ impl Happened for BonusExpired {
 
     fn evolve(&self, change: &mut Change) {
         change.draw(self.lot, self.coins_milli);
+        change.plan_bonus_expired(self.lot, self.coins_milli);
     }
 }

@@ -32,6 +32,7 @@ impl Context<'_> {
     /// Draws `amount_milli` from the payer's lots: bonus first (soonest expiry first), then bought
     /// coins by age. Earnings are no lots, so a host cannot pay from them.
     pub fn charge(&self, payer: PersonId, amount_milli: i64) -> Result<Charge, Rejection> {
+        self.check_owes_nothing(payer)?;
         let spendable_milli = self.state.spendable(payer, self.at);
         if spendable_milli < amount_milli {
             return Err(self.short_of(payer, amount_milli, spendable_milli));

@@ -12,6 +12,10 @@ pub struct Wallet {
     pub spendable_milli: i64,
     pub earnings_milli: i64,
     pub withdrawable_milli: i64,
+    /// Coins that a dispute keeps from being spent.
+    pub frozen_milli: i64,
+    /// Coins that the person has spent and whose payment was taken back.
+    pub owed_milli: i64,
 }
 
 impl State {
@@ -24,6 +28,8 @@ impl State {
             spendable_milli: self.spendable(person, at),
             earnings_milli: own(Account::HostEarnings(person)),
             withdrawable_milli: self.withdrawable(Account::HostEarnings(person), at),
+            frozen_milli: own(Account::UserFrozen(person)),
+            owed_milli: self.owed(person),
         }
     }
 

@@ -64,6 +64,12 @@ pub enum Account {
     Gateway(Gateway),
     /// Fiat that came or went through a gateway and fits no open case.
     Suspense(Gateway),
+    /// Coins of a user that a dispute keeps from being spent until it is decided.
+    UserFrozen(PersonId),
+    /// Coins that a user has spent and whose payment was taken back: what the user owes.
+    UserReceivable(PersonId),
+    /// What lost disputes cost the platform: receivables that were written off, and the gateway's fees.
+    PlatformLosses,
 }
 
 /// On which side an account's balance normally stands.
@@ -85,8 +91,12 @@ impl Account {
             | Account::HostEarnings(_)
             | Account::AgencyEarnings(_)
             | Account::WithdrawalHeld(_)
+            | Account::UserFrozen(_)
             | Account::PlatformRevenue => NormalSide::Credit,
-            Account::PlatformPromotions | Account::Gateway(_) => NormalSide::Debit,
+            Account::PlatformPromotions
+            | Account::UserReceivable(_)
+            | Account::PlatformLosses
+            | Account::Gateway(_) => NormalSide::Debit,
             Account::PlatformAdjustments
             | Account::PlatformBank
             | Account::ClearingCharges
@@ -104,24 +114,29 @@ impl Account {
         }
     }
 
-    /// Whether the account belongs to somebody and may never be overdrawn.
-    pub fn is_owned(&self) -> bool {
-        matches!(
-            self,
+    /// Whether the account may never stand at this signed balance: what belongs to somebody is never overdrawn, and
+    /// nobody pays back more than they owe.
+    pub fn is_overdrawn_at(&self, balance: i128) -> bool {
+        match self {
             Account::UserPurchased(_)
-                | Account::UserBonus(_)
-                | Account::HostEarnings(_)
-                | Account::AgencyEarnings(_)
-                | Account::WithdrawalHeld(_)
-        )
+            | Account::UserBonus(_)
+            | Account::HostEarnings(_)
+            | Account::AgencyEarnings(_)
+            | Account::WithdrawalHeld(_)
+            | Account::UserFrozen(_) => balance > 0,
+            Account::UserReceivable(_) => balance < 0,
+            _ => false,
+        }
     }
 
     /// The person whose wallet the account is part of.
     pub fn person(&self) -> Option<PersonId> {
         match self {
-            Account::UserPurchased(person) | Account::UserBonus(person) | Account::HostEarnings(person) => {
-                Some(*person)
-            }
+            Account::UserPurchased(person)
+            | Account::UserBonus(person)
+            | Account::HostEarnings(person)
+            | Account::UserFrozen(person)
+            | Account::UserReceivable(person) => Some(*person),
             _ => None,
         }
     }
@@ -143,6 +158,9 @@ impl fmt::Display for Account {
             Account::ExchangeCoins => f.write_str("exchange:coins"),
             Account::Gateway(gateway) => write!(f, "gateway:{}", gateway.name()),
             Account::Suspense(gateway) => write!(f, "suspense:{}", gateway.name()),
+            Account::UserFrozen(id) => write!(f, "user:{id}:frozen"),
+            Account::UserReceivable(id) => write!(f, "user:{id}:receivable"),
+            Account::PlatformLosses => f.write_str("platform:losses"),
         }
     }
 }
@@ -162,6 +180,8 @@ impl FromStr for Account {
         let account = match (class, owned) {
             ("user", Some((id, "purchased"))) => Account::UserPurchased(id.parse().map_err(|_| bad())?),
             ("user", Some((id, "bonus"))) => Account::UserBonus(id.parse().map_err(|_| bad())?),
+            ("user", Some((id, "frozen"))) => Account::UserFrozen(id.parse().map_err(|_| bad())?),
+            ("user", Some((id, "receivable"))) => Account::UserReceivable(id.parse().map_err(|_| bad())?),
             ("host", Some((id, "earnings"))) => Account::HostEarnings(id.parse().map_err(|_| bad())?),
             ("agency", Some((id, "earnings"))) => Account::AgencyEarnings(id.parse().map_err(|_| bad())?),
             ("withdrawal", Some((id, "held"))) => Account::WithdrawalHeld(id.parse().map_err(|_| bad())?),
@@ -169,6 +189,7 @@ impl FromStr for Account {
             ("platform", None) if rest == "promotions" => Account::PlatformPromotions,
             ("platform", None) if rest == "adjustments" => Account::PlatformAdjustments,
             ("platform", None) if rest == "bank" => Account::PlatformBank,
+            ("platform", None) if rest == "losses" => Account::PlatformLosses,
             ("clearing", None) if rest == "charges" => Account::ClearingCharges,
             ("exchange", None) if rest == "coins" => Account::ExchangeCoins,
             ("gateway", None) => Account::Gateway(Gateway::from_name(rest).ok_or_else(bad)?),
@@ -196,6 +217,9 @@ binary_choices! { Account as "text" {
     10 = ExchangeCoins "exchange:coins"
     11 = Gateway(gateway: Gateway) "gateway:{}"
     12 = Suspense(gateway: Gateway) "suspense:{}"
+    13 = UserFrozen(user: PersonId) "user:{}:frozen"
+    14 = UserReceivable(user: PersonId) "user:{}:receivable"
+    15 = PlatformLosses "platform:losses"
 } }
 
 text_or_parts!(Account, "an account such as user:<uuid>:purchased");

@@ -155,7 +155,7 @@ pub(crate) fn audit(state: &State, events: &[Event]) -> Result<(), Rejection> {
                 None => i128::from(state.balance(account, asset)),
             };
             let after = before + i128::from(amount);
-            assert!(after <= 0 || !account.is_owned(), "{account} would be overdrawn");
+            assert!(!account.is_overdrawn_at(after), "{account} would be overdrawn");
             if after.abs() > i128::from(MAX_AMOUNT) {
                 return Err(Rejection::AmountTooLarge { field: "amount" });
             }

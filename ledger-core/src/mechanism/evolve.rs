@@ -51,7 +51,11 @@ fn post(state: &mut State, revision: u64, postings: &[Posting]) {
         let before = state.balance(posting.account, posting.asset);
         let after = before.checked_add(posting.amount).filter(|it| it.abs() <= MAX_AMOUNT);
         let after = after.unwrap_or_else(|| panic!("{} overflows at {revision}", posting.account));
-        assert!(after <= 0 || !posting.account.is_owned(), "{} is overdrawn at {revision}", posting.account);
+        assert!(
+            !posting.account.is_overdrawn_at(after.into()),
+            "{} is overdrawn at {revision}",
+            posting.account
+        );
         let key = (posting.account, posting.asset);
         state.tables.balances.set(revision, key, (after != 0).then_some(after));
     }

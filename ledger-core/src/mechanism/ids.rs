@@ -70,6 +70,8 @@ id! {
     /// One sending of a gift.
     GiftSendingId,
     WithdrawalId,
+    /// A dispute, which the gateway names: see [`crate::disputes::dispute_id`].
+    DisputeId,
     AdjustmentId,
     /// A note kept outside the journal, where its words can be erased.
     NoteId,

@@ -110,10 +110,13 @@ pub(super) fn credit(
         bonus.event(context)
     });
     let bonus_lot = bonus.as_ref().map(|_| context.command_id.derive("bonus"));
-    let open = Refundable::untouched(row, Captured::fresh(lot, bonus_lot));
+    let mut open = Refundable::untouched(context, row, Captured::fresh(lot, bonus_lot));
     let price = (row.price_minor, row.price_asset);
-    let refunds = early_refunds(context, id, &payment_ref, open, price);
-    [Some(captured.into()), bonus].into_iter().flatten().chain(refunds).collect()
+    let mut events: Vec<Event> = [Some(captured.into()), bonus].into_iter().flatten().collect();
+    events.extend(early_refunds(context, id, &payment_ref, &mut open, price));
+    events.extend(open.disputed_early(context, id, &payment_ref));
+    events.extend(open.recovered(context, id));
+    events
 }
 
 impl Decide for FailPurchase {

@@ -10,10 +10,11 @@ mod unmatched;
 pub use capture::{CapturePurchase, FailPurchase, PurchaseCaptured, PurchaseFailed};
 pub use expire::{ExpirePurchase, PurchaseExpired};
 pub use open::{OpenPurchase, PurchaseOpened};
+pub(crate) use purchase::CAPTURED_STAYS_MS;
 pub use purchase::{Captured, Purchase};
 pub(crate) use refund::Refundable;
 pub use refund::{PurchaseRefunded, RecordRefund, RefundPurchase};
-pub(crate) use unmatched::{EarlyRefund, Payment};
+pub(crate) use unmatched::{EarlyRefund, Payment, unmatched_refund};
 pub use unmatched::{
     MoneyDirection, Resolution, ResolveSuspense, SuspenseCase, SuspenseResolved, UnmatchedCause,
     UnmatchedMoneyReceived,
@@ -33,6 +34,8 @@ macro_rules! noun {
             purchases: Lookup<PurchaseId, purchases::Purchase>;
             // When which purchase leaves.
             leaving_purchases: Table<(Timestamp, PurchaseId), ()>;
+            // Whose purchase's bonus coins a lot that expires holds.
+            plan_bonuses: Lookup<LotId, PurchaseId>;
             // Where each refund's reference was recorded.
             refunds: Lookup<String, u64>;
             // By the gateway's name of the payment.

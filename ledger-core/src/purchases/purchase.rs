@@ -11,7 +11,7 @@ const DAY_MS: i64 = 24 * 3_600 * 1_000;
 pub(super) const UNPAID_STAYS_MS: i64 = 45 * DAY_MS;
 /// How long after its capture a purchase can be refunded by itself. Cards are disputed for up to 18 months. What
 /// comes back later goes to suspense.
-pub(super) const CAPTURED_STAYS_MS: i64 = 550 * DAY_MS;
+pub(crate) const CAPTURED_STAYS_MS: i64 = 550 * DAY_MS;
 
 /// A purchase and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,17 +38,29 @@ pub struct Captured {
     /// The part of it that coins were taken back for, and those coins.
     pub covered_minor: i64,
     pub taken_milli: i64,
+    /// The plan's bonus coins that nobody spent in time.
+    pub expired_milli: i64,
+    /// The disputes over its payment, by the gateway's names.
+    pub disputes: Vec<String>,
 }
 
 impl Captured {
     pub(super) fn fresh(lot: LotId, bonus_lot: Option<LotId>) -> Captured {
-        Captured { lot, bonus_lot, refunded_minor: 0, covered_minor: 0, taken_milli: 0 }
+        Captured {
+            lot,
+            bonus_lot,
+            refunded_minor: 0,
+            covered_minor: 0,
+            taken_milli: 0,
+            expired_milli: 0,
+            disputes: vec![],
+        }
     }
 }
 
 impl Purchase {
     /// All coins that the price buys: the plan's bonus too.
-    pub(super) fn all_milli(&self) -> i64 {
+    pub(crate) fn all_milli(&self) -> i64 {
         self.coins_milli + self.bonus_milli
     }
 }
@@ -62,6 +74,13 @@ impl State {
     pub fn purchase_of_payment(&self, payment_ref: &str) -> Option<PurchaseId> {
         self.tables.payments.get(&payment_ref.to_owned())?.purchase
     }
+
+    /// The purchase whose coins a payment bought, as long as it is known.
+    pub(crate) fn bought_by(&self, payment_ref: &str) -> Option<(PurchaseId, &Purchase, &Captured)> {
+        let id = self.purchase_of_payment(payment_ref)?;
+        let row = self.purchase(id)?;
+        Some((id, row, row.captured.as_ref()?))
+    }
 }
 
 impl Change<'_> {
@@ -69,8 +88,26 @@ impl Change<'_> {
         self.state.tables.purchases.edit(self.revision, &id, edit);
     }
 
+    /// Changes what is known of a captured purchase, unless it has left.
+    pub fn edit_captured(&mut self, id: PurchaseId, edit: impl FnOnce(&mut Captured)) {
+        if self.state.purchase(id).is_some() {
+            self.edit_purchase(id, |purchase| {
+                if let Some(captured) = &mut purchase.captured {
+                    edit(captured);
+                }
+            });
+        }
+    }
+
+    /// The plan's bonus coins of a purchase expired.
+    pub fn plan_bonus_expired(&mut self, lot: LotId, coins_milli: i64) {
+        if let Some(purchase) = self.state.tables.plan_bonuses.get(&lot).copied() {
+            self.edit_captured(purchase, |captured| captured.expired_milli += coins_milli);
+        }
+    }
+
     /// Notes when the purchase leaves: so long after now.
-    pub(super) fn purchase_leaves_in(&mut self, id: PurchaseId, stays_ms: i64) {
+    pub fn purchase_leaves_in(&mut self, id: PurchaseId, stays_ms: i64) {
         let leaves_at = self.at.plus_ms(stays_ms);
         let tables = &mut self.state.tables;
         if let Some(row) = tables.purchases.get(&id) {
@@ -86,6 +123,10 @@ impl Change<'_> {
         let tables = &mut self.state.tables;
         for key in tables.leaving_purchases.due_before(self.at) {
             tables.leaving_purchases.set(self.revision, key, None);
+            let bonus_lot = tables.purchases.get(&key.1).and_then(|row| row.captured.as_ref()?.bonus_lot);
+            if let Some(lot) = bonus_lot.filter(|lot| tables.plan_bonuses.get(lot).is_some()) {
+                tables.plan_bonuses.set(self.revision, lot, None);
+            }
             tables.purchases.set(self.revision, key.1, None);
         }
     }

@@ -7,13 +7,15 @@
 //! expired count as spent.
 
 use super::unmatched::unmatched_refund;
-use super::{Captured, Purchase};
+use super::{Captured, Purchase, UnmatchedCause};
 use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reference};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::money::share;
-use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection, State};
+use crate::{
+    Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Rejection, State, Timestamp,
+};
 
 commands! {
     /// A refund that the gateway reports. Cannot be refused: what fits no purchase goes to suspense. One that
@@ -66,19 +68,19 @@ impl Decide for RecordRefund {
         if context.state.tables.refunds.get(&refund_ref).is_some() {
             return Err(Rejection::RefundKnown);
         }
-        let payment = context.state.tables.payments.get(&payment_ref);
-        let bought = payment.and_then(|payment| payment.purchase);
-        if let Some(id) = bought
-            && let Some(row) = context.state.purchase(id)
-            && let Some(captured) = &row.captured
+        if let Some((id, row, captured)) = context.state.bought_by(&payment_ref)
             && row.price_asset == asset
             && amount_minor <= row.price_minor - captured.refunded_minor
         {
-            let mut open = Refundable::of(context, row, captured);
+            // The money is gone: coins that a dispute freezes go with it.
+            let mut open = Refundable::with_frozen(context, row, captured);
             let from = (Account::Gateway(row.gateway), None);
-            return Ok(vec![open.refund(id, refund_ref, amount_minor, from)]);
+            let refund = open.refund(id, refund_ref, amount_minor, from);
+            return Ok([open.thawed(context, None), vec![refund]].concat());
         }
-        Ok(vec![unmatched_refund(context, gateway, (payment_ref, refund_ref), amount_minor, asset)])
+        let causes = [UnmatchedCause::RefundBeforeCapture, UnmatchedCause::RefundUnmatched];
+        let refs = (payment_ref, refund_ref);
+        Ok(vec![unmatched_refund(context, gateway, refs, amount_minor, asset, causes)])
     }
 }
 
@@ -99,6 +101,9 @@ impl Decide for RefundPurchase {
         if row.price_asset != asset {
             return Err(Rejection::RefundCurrencyMismatch);
         }
+        if context.state.open_disputes(captured).next().is_some() {
+            return Err(Rejection::PurchaseDisputed);
+        }
         let refundable_minor = row.price_minor - captured.refunded_minor;
         if amount_minor > refundable_minor {
             return Err(Rejection::RefundExceedsCaptured { refundable_minor });
@@ -115,23 +120,32 @@ impl Decide for RefundPurchase {
 
 /// What of a purchase can still be refunded.
 pub(crate) struct Refundable<'a> {
-    row: &'a Purchase,
-    captured: Captured,
-    coins_left_milli: i64,
-    bonus_left_milli: i64,
+    pub row: &'a Purchase,
+    pub captured: Captured,
+    pub coins_left_milli: i64,
+    pub bonus_left_milli: i64,
+    pub bonus_expires_at: Option<Timestamp>,
 }
 
 impl<'a> Refundable<'a> {
-    fn of(context: &Context, row: &'a Purchase, captured: &Captured) -> Refundable<'a> {
+    pub fn of(context: &Context, row: &'a Purchase, captured: &Captured) -> Refundable<'a> {
         let left = |lot: LotId| context.state.lot(lot).map_or(0, |row| row.remaining_milli);
         let (coins_left_milli, bonus_left_milli) = (left(captured.lot), captured.bonus_lot.map_or(0, left));
-        Refundable { row, captured: captured.clone(), coins_left_milli, bonus_left_milli }
+        let bonus_expires_at = captured.bonus_lot.and_then(|lot| context.state.lot(lot)?.expires_at);
+        Refundable { row, captured: captured.clone(), coins_left_milli, bonus_left_milli, bonus_expires_at }
     }
 
     /// A purchase of which nothing has been spent yet.
-    pub fn untouched(row: &'a Purchase, captured: Captured) -> Refundable<'a> {
+    pub fn untouched(context: &Context, row: &'a Purchase, captured: Captured) -> Refundable<'a> {
         let bonus_left_milli = captured.bonus_lot.map_or(0, |_| row.bonus_milli);
-        Refundable { row, captured, coins_left_milli: row.coins_milli, bonus_left_milli }
+        let bonus_expires_at = row.bonus_valid_seconds.map(|seconds| context.at.plus_seconds(seconds));
+        let coins_left_milli = row.coins_milli;
+        Refundable { row, captured, coins_left_milli, bonus_left_milli, bonus_expires_at }
+    }
+
+    /// How much of the price has not gone back yet.
+    pub fn kept_minor(&self) -> i64 {
+        self.row.price_minor - self.captured.refunded_minor
     }
 
     /// The money that the purchase's unspent coins are worth.
@@ -196,16 +210,22 @@ impl<'a> Refundable<'a> {
         .into()
     }
 
-    /// The bought and the bonus coins that part of the money takes back, as a difference of totals, so that
-    /// many small refunds take what one large one takes.
-    fn in_proportion(&self, covered_minor: i64) -> (i64, i64) {
-        let (before, after) = (self.captured.covered_minor, self.captured.covered_minor + covered_minor);
-        let due = |all_milli: i64| {
-            let total = |minor: i64| share(all_milli, minor, self.row.price_minor).unwrap_or(0);
-            total(after) - total(before)
-        };
-        let due_milli = due(self.row.all_milli());
-        let bonus_milli = due(self.row.bonus_milli).min(self.bonus_left_milli).min(due_milli);
+    /// How many of `all_milli` coins part of the money has bought, as a difference of totals, so that many small parts
+    /// are what one large one is. Rounded down.
+    fn due(&self, all_milli: i64, minor: i64) -> i64 {
+        let total = |minor: i64| share(all_milli, minor, self.row.price_minor).unwrap_or(0);
+        total(self.captured.covered_minor + minor) - total(self.captured.covered_minor)
+    }
+
+    /// How many coins part of the money has bought, bonus coins too.
+    pub fn due_milli(&self, minor: i64) -> i64 {
+        self.due(self.row.all_milli(), minor)
+    }
+
+    /// The bought and the bonus coins that part of the money takes back, as far as they are there.
+    pub fn in_proportion(&self, minor: i64) -> (i64, i64) {
+        let due_milli = self.due_milli(minor);
+        let bonus_milli = self.due(self.row.bonus_milli, minor).min(self.bonus_left_milli).min(due_milli);
         let coins_milli = (due_milli - bonus_milli).min(self.coins_left_milli);
         (coins_milli, (due_milli - coins_milli).min(self.bonus_left_milli))
     }

@@ -25,6 +25,12 @@ pub enum UnmatchedCause {
     RefundUnmatched,
     /// A refund of a payment that has not been captured yet: it waits for the capture.
     RefundBeforeCapture,
+    /// A dispute was lost over a payment that bought nothing, or over more than was left of it.
+    DisputeUnmatched,
+    /// A dispute was lost over a payment that has not been captured yet: it waits for the capture.
+    DisputeBeforeCapture,
+    /// Money that a lost dispute took came back, and it is not known any more what for.
+    DisputeReversed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +60,9 @@ binary_choices! { UnmatchedCause as "name" {
     4 = BalanceFull "balance_full"
     5 = RefundUnmatched "refund_unmatched"
     6 = RefundBeforeCapture "refund_before_capture"
+    7 = DisputeUnmatched "dispute_unmatched"
+    8 = DisputeBeforeCapture "dispute_before_capture"
+    9 = DisputeReversed "dispute_reversed"
 } }
 
 binary_choices! { MoneyDirection as "name" { 0 = In "in" 1 = Out "out" } }
@@ -153,19 +162,18 @@ pub(super) fn unmatched_payment(
     .into()
 }
 
-/// Money that went out and belongs to no purchase.
-pub(super) fn unmatched_refund(
+/// Money that went out by a refund or a lost dispute and belongs to no purchase. Of the causes the first one is that
+/// the payment is not known yet.
+pub(crate) fn unmatched_refund(
     context: &Context,
     gateway: Gateway,
     (payment_ref, refund_ref): (String, String),
     amount_minor: i64,
     asset: Asset,
+    [unknown, known]: [UnmatchedCause; 2],
 ) -> Event {
     let payment = context.state.tables.payments.get(&payment_ref);
-    let cause = match payment {
-        None => UnmatchedCause::RefundBeforeCapture,
-        Some(_) => UnmatchedCause::RefundUnmatched,
-    };
+    let cause = if payment.is_none() { unknown } else { known };
     // The payment stands in suspense itself, whole: its refund closes the case.
     let settles = payment.filter(|payment| payment.purchase.is_none()).map(|payment| payment.revision);
     let settles = settles.filter(|case| {
@@ -192,7 +200,7 @@ pub(super) fn early_refunds(
     context: &Context,
     purchase: PurchaseId,
     payment_ref: &str,
-    mut open: Refundable<'_>,
+    open: &mut Refundable<'_>,
     price: (i64, Asset),
 ) -> Vec<Event> {
     let early = context.state.tables.early_refunds.get(&payment_ref.to_owned());
@@ -331,15 +339,26 @@ impl Happened for UnmatchedMoneyReceived {
         };
         let (tables, revision) = (&mut change.state.tables, change.revision);
         tables.refunds.set(revision, refund_ref.clone(), Some(revision));
-        if self.cause == UnmatchedCause::RefundBeforeCapture {
-            let mut waiting = tables.early_refunds.get(&self.payment_ref).cloned().unwrap_or_default();
-            waiting.push(EarlyRefund {
-                refund_ref: refund_ref.clone(),
-                amount_minor: self.amount_minor,
-                amount_asset: self.amount_asset,
-                case: revision,
-            });
-            tables.early_refunds.set(revision, self.payment_ref.clone(), Some(waiting));
+        let waiting = tables.early_refunds.get(&self.payment_ref).cloned();
+        match self.cause {
+            UnmatchedCause::RefundBeforeCapture | UnmatchedCause::DisputeBeforeCapture => {
+                let mut waiting = waiting.unwrap_or_default();
+                waiting.push(EarlyRefund {
+                    refund_ref: refund_ref.clone(),
+                    amount_minor: self.amount_minor,
+                    amount_asset: self.amount_asset,
+                    case: revision,
+                });
+                tables.early_refunds.set(revision, self.payment_ref.clone(), Some(waiting));
+            }
+            // What came back waits for no capture any more.
+            UnmatchedCause::DisputeReversed if waiting.is_some() => {
+                let mut waiting = waiting.unwrap_or_default();
+                waiting.retain(|it| it.refund_ref != *refund_ref);
+                let waiting = (!waiting.is_empty()).then_some(waiting);
+                tables.early_refunds.set(revision, self.payment_ref.clone(), waiting);
+            }
+            _ => {}
         }
     }
 }

@@ -26,6 +26,9 @@ impl Decide for RequestWithdrawal {
         if coins_milli < minimum_milli {
             return Err(Rejection::WithdrawalTooSmall { minimum_milli });
         }
+        if let Payee::Host { person } = payee {
+            context.check_owes_nothing(person)?;
+        }
         let earnings = payee.earnings();
         let available_milli = context.state.withdrawable(earnings, context.at);
         if coins_milli > available_milli {

@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use ledger_core::command::*;
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{CommissionScope, DecodeError};
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
@@ -59,6 +60,27 @@ pub fn everything() -> World {
     world.given(Command::from(EndCall { call: OTHER_CALL, by: Ending::Participant(USER) }));
     world.given(gift(USER, HOST, None, 5_000));
     world.given(refund_of("pay_Nb5", "rfnd_Nb6", 1_000));
+    // One that is won; one that is lost and paid with the next purchase; one that is written off in part and won after
+    // all; one that comes before its payment.
+    let disputed = world.buy(OTHER);
+    world.given(gift(OTHER, HOST, None, 5_000));
+    let payment = payment_of(disputed);
+    world.given(dispute(&payment, "disp_1", DisputeNews::Opened));
+    world.given(dispute(&payment, "disp_1", DisputeNews::Won));
+    world.given(dispute(&payment, "disp_2", DisputeNews::Lost { taken_minor: 10_500, fee_minor: 500 }));
+    let disputed = world.buy(OTHER);
+    let left = world.state.spendable(OTHER, world.now);
+    world.given(gift(OTHER, HOST, None, 5_000));
+    world.given(dispute_over(5_000, &payment_of(disputed), "disp_3", DisputeNews::Opened));
+    world.given(SetGiftPrice { gift: ROSE, price_milli: Some(left / 4) }.into());
+    world.given(gift(OTHER, HOST, None, left / 4));
+    world.given(SetGiftPrice { gift: ROSE, price_milli: Some(5_000) }.into());
+    world.given(dispute(&payment_of(disputed), "disp_3", lost(10_000)));
+    world.given(write_off("disp_3", 2_000));
+    world.given(dispute(&payment_of(disputed), "disp_3", DisputeNews::Won));
+    world.given(dispute("pay_Nb7", "disp_4", DisputeNews::Opened));
+    let late = world.order(OTHER);
+    world.given(capture(Some(late), "pay_Nb7", 10_000));
     world
 }
 
@@ -148,7 +170,7 @@ fn may_be_absent(kind: &str, field: &str) -> bool {
     matches!(
         (kind, field),
         (_, "bonus_valid_seconds" | "purchase" | "bonus_lot" | "expires_at" | "call" | "note" | "lot")
-            | (_, "price_milli_per_minute" | "price_milli" | "ended_by")
+            | (_, "price_milli_per_minute" | "price_milli" | "ended_by" | "user" | "bonus_expires_at")
     )
 }
 

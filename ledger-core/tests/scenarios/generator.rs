@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use ledger_core::command::*;
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
@@ -74,10 +75,18 @@ impl Step {
         );
         let scope = scope.unwrap_or(CommissionScope::Global);
         let reference = format!("ref_{}_{}", self.whom, who);
-        match self.what % 40 {
+        match self.what % 43 {
             0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
             1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
-            3..=6 => capture(Some(purchase), &reference, price_minor),
+            3..=5 => capture(Some(purchase), &reference, price_minor),
+            // The payment of a dispute that came first.
+            6 => {
+                let early = world.journal.iter().rev().find_map(|it| match &it.event {
+                    Event::DisputeOpened(it) if it.purchase.is_none() => Some(it.payment_ref.clone()),
+                    _ => None,
+                });
+                capture(Some(purchase), &early.unwrap_or(reference), price_minor)
+            }
             7 => capture(Some(purchase).filter(|_| who % 2 == 0), &reference, size),
             8 if who % 2 == 0 => fail(purchase, &reference),
             8 => expire(purchase),
@@ -144,6 +153,30 @@ impl Step {
             },
             37 => paid_as(withdrawal, &reference),
             38 => adjust(Account::HostEarnings(host), size),
+            // Of a payment that is known, or is not yet. Each has few disputes, so that they are decided.
+            39..=41 => {
+                let payments = world.journal.iter().filter_map(|it| match &it.event {
+                    Event::PurchaseCaptured(it) => Some(it.payment_ref.clone()),
+                    _ => None,
+                });
+                let payments: Vec<String> = payments.collect();
+                let known = payments.get(usize::from(who) % payments.len().max(1)).filter(|_| who % 8 != 0);
+                let payment = known.unwrap_or(&reference);
+                let news = match self.whom % 7 {
+                    0..=1 => DisputeNews::Opened,
+                    2 => DisputeNews::Won,
+                    3 => DisputeNews::Closed,
+                    4 => DisputeNews::Lost { taken_minor: size, fee_minor: size % 3 },
+                    _ => lost(10_000),
+                };
+                let amount_minor = if who % 4 == 0 { size } else { 10_000 };
+                dispute_over(amount_minor, payment, &format!("disp_{}_{payment}", size % 2), news)
+            }
+            42 => {
+                let owing = people.iter().find_map(|person| world.state.receivables_of(*person).next());
+                let (dispute_ref, owed_milli) = owing.unwrap_or(("disp_0", size));
+                write_off(dispute_ref, if who % 2 == 0 { owed_milli } else { size })
+            }
             _ => {
                 let account = pick(
                     &[

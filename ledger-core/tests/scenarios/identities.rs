@@ -3,6 +3,7 @@
 
 use crate::world::*;
 use ledger_core::command::*;
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
@@ -44,6 +45,11 @@ fn commands() -> Vec<(Command, &'static str, &'static str)> {
         (RecordRefund { gateway, payment_ref: text("pay_1"), refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "928e18da-b3a3-5643-aeae-05a2c75eba0a", "3d592573b8aa44b9ca013bfd25e077c4"),
         (ResolveSuspense { case: 7, resolution: Resolution::Income, reason: text("kept") }.into(), "204909b5-2237-53cf-898f-2b0a71c8326a", "b589a92cca16e73de921e72646935065"),
         (RefundPurchase { purchase: PURCHASE, refund_ref: text("rfnd_1"), amount_minor: 1, asset: Asset::INR }.into(), "5d49d993-e5a6-5fdc-b104-1f51f7c65f94", "3c94de6371bcc67d83766df74bfe1f0d"),
+        (RecordDispute { gateway, dispute_ref: text("disp_1"), payment_ref: text("pay_1"), amount_minor: 1, asset: Asset::INR, news: DisputeNews::Opened }.into(), "cdcb3ae5-be3f-5c35-a411-ecc51aebe913", "ebeedca81eb1dd290755a77432dd4834"),
+        (RecordDispute { gateway, dispute_ref: text("disp_1"), payment_ref: text("pay_1"), amount_minor: 1, asset: Asset::INR, news: DisputeNews::Won }.into(), "cdcb3ae5-be3f-5c35-a411-ecc51aebe913", "be07c9a49beb58faf670f2ff6a69b626"),
+        (RecordDispute { gateway, dispute_ref: text("disp_1"), payment_ref: text("pay_1"), amount_minor: 1, asset: Asset::INR, news: DisputeNews::Closed }.into(), "cdcb3ae5-be3f-5c35-a411-ecc51aebe913", "507c229f1804296471d2bd3ef3137c65"),
+        (RecordDispute { gateway, dispute_ref: text("disp_1"), payment_ref: text("pay_1"), amount_minor: 1, asset: Asset::INR, news: DisputeNews::Lost { taken_minor: 2, fee_minor: 3 } }.into(), "cdcb3ae5-be3f-5c35-a411-ecc51aebe913", "a4a7361ced5aa77ed245f8ffff19722a"),
+        (WriteOffReceivable { dispute_ref: text("disp_1"), amount_milli: 1, reason: text("declined"), note: Some(NOTE) }.into(), "90881caa-3f37-5f5f-b28c-b12503bf0b4f", "496050b072cef002bb03a213cac76f42"),
         (StartCall { call: CALL, payer: USER, host: HOST, medium: Medium::Video, price_seen_milli_per_minute: 1 }.into(), "616b6cc6-c5e1-5721-a33f-5a53a2bc8849", "5e8fea28819fcf2013099461eadafd1c"),
         (TickCall { call: CALL, number: 1, last_seen: None }.into(), "31d74ad6-fdeb-500e-9915-445ba2793496", "e1b7f90f02e40a40c4feaf437a1ce658"),
         (PauseCall { call: CALL, cause: PauseCause::Disconnected, last_seen: Some(Timestamp(1_764_000_000_000)) }.into(), "24ea4515-2d85-56e6-ac64-a2bb09410a6c", "1acac2b0de5c9a6c19e274539e263465"),

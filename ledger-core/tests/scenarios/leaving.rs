@@ -2,6 +2,7 @@
 
 use crate::world::*;
 use ledger_core::command::*;
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::CommissionScope::Host;
 use ledger_core::purchases::Resolution;
 use ledger_core::withdrawals::Payee;
@@ -31,6 +32,10 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("commissions", Bound::Present),
     ("pending_earnings", Bound::Recent),
     ("earnings_due", Bound::Recent),
+    ("plan_bonuses", Bound::Recent),
+    ("disputes", Bound::Forever),
+    ("early_disputes", Bound::Present),
+    ("receivables", Bound::Present),
     ("lots", Bound::Present),
     ("lot_places", Bound::Present),
     ("expiring_lots", Bound::Present),
@@ -66,6 +71,7 @@ fn shop() -> World {
     let mut world = World::new();
     world.policy.free_seconds = 20;
     world.policy.earnings_hold_seconds = 3_600;
+    world.given(plan(100_000, 10_000, Some(60)));
     world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY }));
     world
 }
@@ -84,6 +90,8 @@ fn day(world: &mut World, number: u32) {
         .given(expire(unpaid))
         .given(refund_of(&payment("early"), &format!("rfnd_{number}"), 10_000))
         .given(capture(Some(early), &payment("early"), 10_000))
+        .given(dispute(&payment("paid"), &format!("disp_{number}"), DisputeNews::Opened))
+        .given(dispute(&payment("paid"), &format!("disp_{number}"), DisputeNews::Won))
         .given(capture(None, &payment("odd"), 700));
     let (odd, reason) = (case(world), "kept".to_owned());
     world

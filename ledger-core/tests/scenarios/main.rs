@@ -6,10 +6,12 @@
 mod adjustments;
 mod between_journals;
 mod binary;
+mod booked;
 mod calls;
 mod canonical;
 mod catalogue;
 mod commission;
+mod disputes;
 mod generator;
 mod gifts;
 mod golden;

@@ -1,7 +1,7 @@
 //! Events in few words, so that a story's line holds its outcome.
 
 use ledger_core::Event;
-use ledger_core::event::{Draw, MoneyDirection};
+use ledger_core::event::{Draw, MoneyDirection, ReturnedDraw};
 
 /// The events of a unit in words that a table has room for; amounts in their smallest unit.
 pub fn brief(events: &[Event]) -> String {
@@ -33,6 +33,28 @@ fn one(event: &Event) -> String {
             format!("unmatched {way} {} {}: {:?}{known}", it.amount_minor, it.amount_asset, it.cause)
         }
         Event::SuspenseResolved(it) => format!("resolved {}", it.amount_minor),
+        Event::DisputeOpened(it) => {
+            let known = if it.purchase.is_some() { "" } else { ", no purchase" };
+            format!("disputed {}, {} frozen{known}", it.amount_minor, sum(&it.frozen))
+        }
+        Event::DisputeMatched(it) => format!("matched, {} frozen", sum(&it.frozen)),
+        Event::DisputeReleased(it) => format!("released {} ({:?})", sum(&it.released), it.cause),
+        Event::DisputeLost(it) => {
+            let fee = if it.fee_minor == 0 { String::new() } else { format!(", fee {}", it.fee_minor) };
+            let owed = if it.owed_milli == 0 { String::new() } else { format!(", owes {}", it.owed_milli) };
+            format!("lost {} for {}+{}{owed}{fee}", it.matched_minor, it.coins_milli, it.bonus_milli)
+        }
+        Event::DisputeReversed(it) => {
+            let (coins, bonus, cancelled) = (it.coins_milli, it.bonus_milli, it.cancelled_milli);
+            let restored = if it.restored_milli == 0 {
+                String::new()
+            } else {
+                format!(", {} restored", it.restored_milli)
+            };
+            format!("reversed {} for {coins}+{bonus}, {cancelled} cancelled{restored}", it.returned_minor)
+        }
+        Event::ReceivableRecovered(it) => format!("recovered {}, owes {}", it.recovered_milli, it.left_milli),
+        Event::ReceivableWrittenOff(it) => format!("written off {}, owes {}", it.amount_milli, it.left_milli),
         Event::BonusGranted(it) => format!("bonus {} ({:?})", it.coins_milli, it.origin),
         Event::BonusExpired(it) => format!("bonus expired {}", it.coins_milli),
         Event::LotsMerged(it) => format!("merged {} of {}", it.amount_milli, it.merged.len()),
@@ -78,6 +100,10 @@ fn one(event: &Event) -> String {
         }
         Event::AdjustmentPosted(it) => format!("adjusted {}", drawn(&it.draws, it.amount_milli)),
     }
+}
+
+fn sum(draws: &[ReturnedDraw]) -> i64 {
+    draws.iter().map(|it| it.amount_milli).sum()
 }
 
 /// An amount, and where it was drawn from several lots, each part.

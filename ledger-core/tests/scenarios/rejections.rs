@@ -3,6 +3,7 @@
 
 use crate::world::*;
 use ledger_core::command::*;
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::CommissionScope::Global;
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
@@ -27,6 +28,12 @@ fn order_of_no_plan() -> Command {
 fn refund_in_dollars(purchase: PurchaseId) -> Command {
     let asset = Asset::new("USD", 2).expect("an asset");
     Command::from(RefundPurchase { purchase, refund_ref: "r".to_owned(), amount_minor: 1, asset })
+}
+
+/// The user has spent 5 coins whose money is gone.
+fn owing(world: &mut World) {
+    let purchase = world.buy(USER);
+    world.given(rose()).given(dispute(&payment_of(purchase), "disp_1", lost(10_000)));
 }
 
 #[rustfmt::skip]
@@ -68,6 +75,13 @@ fn cases() -> Vec<Case> {
         ("a refund of spent coins", |w| { let it = w.buy(USER); w.given(rose()); refund(it, "r", 10_000) }, RefundExceedsUnspent { refundable_minor: 9_500 }),
         ("a case that is not open", |_| Command::from(ResolveSuspense { case: 0, resolution: Resolution::Income, reason: "kept".to_owned() }), UnknownCase),
         ("a refund as a purchase", |w| { let purchase = w.order(USER); w.given(refund_reported(None, "r", 10_000)); let case = w.state.next_revision() - 1; Command::from(ResolveSuspense { case, resolution: Resolution::Purchase(purchase), reason: "kept".to_owned() }) }, ResolutionUnfit),
+        ("a refund of a disputed purchase", |w| { let it = w.buy(USER); w.given(dispute(&payment_of(it), "disp_1", DisputeNews::Opened)); refund(it, "r", 1) }, PurchaseDisputed),
+        ("a dispute that is known", |w| { w.given(dispute("pay_1", "disp_1", DisputeNews::Won)); dispute("pay_1", "disp_1", DisputeNews::Opened) }, DisputeKnown),
+        ("a dispute of another payment", |w| { w.given(dispute("pay_1", "disp_1", DisputeNews::Opened)); dispute("pay_2", "disp_1", DisputeNews::Won) }, DisputeMismatch),
+        ("a dispute closed after it was lost", |w| { w.given(dispute("pay_1", "disp_1", lost(1))); dispute("pay_1", "disp_1", DisputeNews::Closed) }, DisputeDecided),
+        ("a gift of somebody who owes", |w| { owing(w); rose() }, ReceivableOpen { owed_milli: 5_000 }),
+        ("a write-off of nothing", |_| write_off("disp_1", 1), UnknownReceivable),
+        ("a write-off of too much", |w| { owing(w); write_off("disp_1", 5_001) }, WriteOffTooLarge { owed_milli: 5_000 }),
         ("a refund once more", |w| { let it = w.buy(USER); w.given(refund(it, "r", 1)); refund(it, "r", 2) }, RefundKnown),
 
         ("the expiry of no lot", |_| Command::from(ExpireBonus { lot: LotId(NOBODYS) }), UnknownLot),

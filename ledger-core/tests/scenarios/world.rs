@@ -2,6 +2,7 @@
 
 use crate::outcome;
 use ledger_core::command::*;
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{BonusOrigin, CommissionScope, DecodeError, PauseCause};
 use ledger_core::*;
 use uuid::Uuid;
@@ -98,6 +99,7 @@ impl World {
             Command::CapturePurchase(it) => natural(&it.payment_ref),
             Command::FailPurchase(it) => natural(&it.payment_ref),
             Command::RecordRefund(it) => natural(&it.refund_ref),
+            Command::RecordDispute(it) => natural(&format!("{}:{:?}", it.dispute_ref, it.news)),
             Command::OpenJournal(_)
             | Command::ExpireBonus(_)
             | Command::TickCall(_)
@@ -260,7 +262,7 @@ pub fn assert_sound(state: &State) {
     let mut sums: std::collections::BTreeMap<Asset, i128> = Default::default();
     for (account, asset, amount) in state.balances() {
         *sums.entry(asset).or_default() += i128::from(amount);
-        assert!(!account.is_owned() || amount <= 0, "{account} is overdrawn");
+        assert!(!account.is_overdrawn_at(amount.into()), "{account} is overdrawn");
         assert_ne!(account, Account::ClearingCharges, "clearing is empty");
         if let Account::UserPurchased(person) | Account::UserBonus(person) = account {
             let in_lots: i64 = state.lots_of(account).map(|(_, lot)| lot.remaining_milli).sum();
@@ -268,6 +270,10 @@ pub fn assert_sound(state: &State) {
             // At a time when nothing has expired, all lots are spendable.
             let wallet = state.wallet(person, Timestamp(0));
             assert_eq!(wallet.spendable_milli, wallet.purchased_milli + wallet.bonus_milli);
+        }
+        if let Account::UserReceivable(person) = account {
+            let owed: i64 = state.receivables_of(person).map(|(_, owed_milli)| owed_milli).sum();
+            assert_eq!(owed, amount, "{account} is what is owed for each dispute");
         }
     }
     assert!(sums.values().all(|sum| *sum == 0), "the books balance: {sums:?}");
@@ -327,6 +333,27 @@ pub fn refund_of(payment_ref: &str, refund_ref: &str, amount_minor: i64) -> Comm
         amount_minor,
         asset: Asset::INR,
     })
+}
+
+/// What the gateway tells of a dispute over 100 rupees.
+pub fn dispute(payment_ref: &str, dispute_ref: &str, news: DisputeNews) -> Command {
+    dispute_over(10_000, payment_ref, dispute_ref, news)
+}
+
+pub fn dispute_over(amount_minor: i64, payment_ref: &str, dispute_ref: &str, news: DisputeNews) -> Command {
+    let (payment_ref, dispute_ref) = (payment_ref.to_owned(), dispute_ref.to_owned());
+    let (gateway, asset) = (Gateway::Razorpay, Asset::INR);
+    Command::from(RecordDispute { gateway, dispute_ref, payment_ref, amount_minor, asset, news })
+}
+
+/// The gateway has taken so much money and charges nothing.
+pub fn lost(taken_minor: i64) -> DisputeNews {
+    DisputeNews::Lost { taken_minor, fee_minor: 0 }
+}
+
+pub fn write_off(dispute_ref: &str, amount_milli: i64) -> Command {
+    let (dispute_ref, reason) = (dispute_ref.to_owned(), "uncollectable".to_owned());
+    Command::from(WriteOffReceivable { dispute_ref, amount_milli, reason, note: None })
 }
 
 /// The payment with which [`World::buy`] pays.

@@ -7,7 +7,11 @@
 use crate::rig::{Fault, Rig};
 use crate::world::*;
 use event_store::{EmbeddedStore, EventStore, MemoryStore};
-use ledger_core::command::{PostAdjustment, RequestWithdrawal, SendGift, SetCommissionRate, SetGiftPrice};
+use ledger_core::command::{
+    CapturePurchase, OpenPurchase, PostAdjustment, RecordDispute, RequestWithdrawal, SendGift, SetCoinPlan,
+    SetCommissionRate, SetGiftPrice, WriteOffReceivable,
+};
+use ledger_core::disputes::DisputeNews;
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Receipt, Status};
 use rand::rngs::StdRng;
@@ -24,6 +28,10 @@ const SEEDS: u64 = 40;
 const STEPS: usize = 120;
 const CLIENTS: usize = 4;
 const NODES: usize = 2;
+/// Purchases that may be paid and disputed, and what each costs and gives.
+const PURCHASES: usize = 8;
+const PRICE_MINOR: i64 = 10_000;
+const PLAN_MILLI: i64 = 6_000;
 /// Three days.
 const LEAP_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
 
@@ -51,6 +59,8 @@ struct Simulation {
     now: Timestamp,
     /// Whose wall clock shows another day.
     leaping: [bool; NODES],
+    /// Who has opened which purchase.
+    purchases: Vec<(PersonId, PurchaseId)>,
     /// What was answered, for each command that was accepted or refused.
     accepted: BTreeMap<CommandId, (Command, u64)>,
     refused: BTreeMap<CommandId, Rejection>,
@@ -122,6 +132,7 @@ impl Simulation {
             clients: (0..CLIENTS).map(|_| None).collect(),
             now: START,
             leaping: [false; NODES],
+            purchases: vec![],
             accepted: BTreeMap::new(),
             refused: BTreeMap::new(),
             before: 0,
@@ -134,6 +145,22 @@ impl Simulation {
         let node = &simulation.nodes[0];
         node.given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) })).await;
         node.given(commission(6_000)).await;
+        let plan = PlanId(Uuid::from_u128(0x3a));
+        node.given(Command::from(SetCoinPlan {
+            plan,
+            coins_milli: PLAN_MILLI,
+            bonus_milli: 0,
+            bonus_valid_seconds: None,
+            price_minor: PRICE_MINOR,
+            price_asset: Asset::INR,
+            active: true,
+        }))
+        .await;
+        for number in 0..PURCHASES {
+            let user = [USER, OTHER][number % 2];
+            let opened = node.given(OpenPurchase { user, plan, gateway: Gateway::Razorpay }.into()).await;
+            simulation.purchases.push((user, opened.command_id.derive("purchase")));
+        }
         simulation.before = node.ledger.durable_revision();
         simulation
     }
@@ -187,7 +214,8 @@ impl Simulation {
     fn command(&mut self) -> (PersonId, Command) {
         let person = if self.chance.random() { USER } else { OTHER };
         let amount = self.chance.random_range(1..4_000);
-        match self.chance.random_range(0..10) {
+        match self.chance.random_range(0..15) {
+            10.. => (ADMIN, self.money()),
             0..5 => {
                 let (host, gift) = (HOST, ROSE);
                 let price_seen_milli = ROSE_MILLI;
@@ -203,13 +231,42 @@ impl Simulation {
         }
     }
 
+    /// A payment, a dispute of one, or a receivable that is written off. Disputes come before their payments, are decided
+    /// before they are opened, and are decided anew.
+    fn money(&mut self) -> Command {
+        let number = self.chance.random_range(0..PURCHASES);
+        let (payment_ref, dispute_ref) = (format!("pay_{number}"), format!("disp_{number}"));
+        let (gateway, amount_minor, asset) = (Gateway::Razorpay, PRICE_MINOR, Asset::INR);
+        let news = match self.chance.random_range(0..10) {
+            0..3 => {
+                let purchase = Some(self.purchases[number].1);
+                return CapturePurchase { gateway, purchase, payment_ref, amount_minor, asset }.into();
+            }
+            3 => {
+                let amount_milli = self.chance.random_range(1..3_000);
+                let reason = "uncollectable".to_owned();
+                return WriteOffReceivable { dispute_ref, amount_milli, reason, note: None }.into();
+            }
+            4..6 => DisputeNews::Opened,
+            6 => DisputeNews::Won,
+            7 => DisputeNews::Closed,
+            _ => DisputeNews::Lost { taken_minor: PRICE_MINOR, fee_minor: 0 },
+        };
+        RecordDispute { gateway, dispute_ref, payment_ref, amount_minor, asset, news }.into()
+    }
+
     /// A client who waits for nothing sends a command; one who waits sends the same one again.
     fn send(&mut self, node: usize) {
         let client = self.chance.random_range(0..CLIENTS);
         if self.clients[client].is_none() {
             let (actor, command) = self.command();
             self.keys += 1;
-            let key = key(self.now, self.keys);
+            let key = match &command {
+                Command::CapturePurchase(it) => Key::Natural(it.payment_ref.clone()),
+                // Told at another moment each time.
+                Command::RecordDispute(it) => Key::Natural(format!("{}:{}", it.dispute_ref, self.keys)),
+                _ => key(self.now, self.keys),
+            };
             let envelope = Envelope { actor: Actor::Person(actor), key, command, policy: Policy::default() };
             self.clients[client] = Some(Pending { envelope, task: None });
         }
@@ -364,7 +421,8 @@ impl Simulation {
         }
         let store = self.rigs[0].clone();
         let mut unseen = self.accepted.clone();
-        let mut model = Model { commission_bps: 6_000, ..Model::default() };
+        let buyers = self.purchases.iter().map(|(user, _)| *user).collect();
+        let mut model = Model { commission_bps: 6_000, buyers, ..Model::default() };
         for event in journal(store.as_ref()).await {
             if event.revision <= self.before || !event.metadata.closes_unit() {
                 continue;
@@ -379,44 +437,177 @@ impl Simulation {
         let state = replayed(store.as_ref()).await;
         for person in [USER, OTHER, ADMIN, HOST] {
             let wallet = state.wallet(person, self.now);
-            let expected = model.people.get(&person).copied().unwrap_or_default();
-            assert_eq!((wallet.spendable_milli, wallet.earnings_milli), expected, "{person}");
+            let found =
+                [wallet.spendable_milli, wallet.earnings_milli, wallet.frozen_milli, wallet.owed_milli];
+            assert_eq!(found, model.wallet(person), "{person}: spendable, earned, frozen, owed");
         }
     }
 }
 
-/// What the accepted commands add up to: spendable and earned coins.
+/// What the accepted commands add up to.
 #[derive(Default)]
 struct Model {
-    people: BTreeMap<PersonId, (i64, i64)>,
+    people: BTreeMap<PersonId, Wallet>,
     commission_bps: i64,
+    /// Who pays with which payment.
+    buyers: Vec<PersonId>,
+    payments: BTreeMap<usize, Payment>,
+}
+
+/// Coins in the order in which they are spent, with the payment that bought them.
+#[derive(Default)]
+struct Wallet {
+    lots: Vec<(Option<usize>, i64)>,
+    earned: i64,
+    /// Which payments' coins are owed, the oldest first.
+    owed: Vec<(usize, i64)>,
+}
+
+/// A payment that may be disputed, always for all of its money.
+#[derive(Default)]
+struct Payment {
+    captured: bool,
+    /// Its coins went back as soon as they came.
+    refunded: bool,
+    dispute: Option<Dispute>,
+    frozen: i64,
+    /// What a lost dispute took and what the buyer has paid for it since.
+    taken: i64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Dispute {
+    Open,
+    Over,
+    Lost,
+    /// Lost before the payment came: its coins go back as soon as it does, or have gone back.
+    LostEarly,
+}
+
+impl Wallet {
+    fn spendable(&self) -> i64 {
+        self.lots.iter().map(|(_, left)| left).sum()
+    }
+
+    /// Takes up to `amount` of the lots, the first ones first; answers how much that was.
+    fn take(&mut self, amount: i64, of: impl Fn(Option<usize>) -> bool) -> i64 {
+        let mut open = amount;
+        for (payment, left) in &mut self.lots {
+            if of(*payment) {
+                let part = open.min(*left);
+                *left -= part;
+                open -= part;
+            }
+        }
+        self.lots.retain(|(_, left)| *left > 0);
+        amount - open
+    }
 }
 
 impl Model {
+    fn wallet(&self, person: PersonId) -> [i64; 4] {
+        let frozen = self.payments.iter().filter(|(number, _)| self.buyers[**number] == person);
+        let frozen = frozen.map(|(_, payment)| payment.frozen).sum();
+        let Some(row) = self.people.get(&person) else { return [0, 0, frozen, 0] };
+        [row.spendable(), row.earned, frozen, row.owed.iter().map(|(_, owed)| owed).sum()]
+    }
+
     fn take(&mut self, command: &Command) {
-        let mut change = |person: PersonId, spendable: i64, earned: i64| {
-            let row = self.people.entry(person).or_default();
-            *row = (row.0 + spendable, row.1 + earned);
-            assert!(row.0 >= 0 && row.1 >= 0, "{person} is never overdrawn");
-        };
         match command {
             Command::SendGift(SendGift { sender, host, price_seen_milli, .. }) => {
-                change(*sender, -price_seen_milli, 0);
+                let row = self.people.entry(*sender).or_default();
+                assert!(row.owed.is_empty(), "{sender} owes and cannot pay");
+                assert_eq!(row.take(*price_seen_milli, |_| true), *price_seen_milli, "{sender} is overdrawn");
                 let platform = price_seen_milli * (10_000 - self.commission_bps) / 10_000;
-                change(*host, 0, price_seen_milli - platform);
+                self.people.entry(*host).or_default().earned += price_seen_milli - platform;
             }
             Command::PostAdjustment(PostAdjustment { account, amount_milli, .. }) => {
-                change(account.person().expect("a user's account"), *amount_milli, 0);
+                let person = account.person().expect("a user's account");
+                let row = self.people.entry(person).or_default();
+                match *amount_milli {
+                    added if added > 0 => row.lots.push((None, added)),
+                    taken => assert_eq!(row.take(-taken, |_| true), -taken, "{person} is overdrawn"),
+                }
             }
             Command::RequestWithdrawal(RequestWithdrawal { payee, coins_milli }) => {
-                change(payee.person(), 0, -coins_milli)
+                let row = self.people.entry(payee.person()).or_default();
+                row.earned -= coins_milli;
+                assert!(row.earned >= 0, "{payee:?} is overdrawn");
             }
             Command::SetCommissionRate(SetCommissionRate { host_bps, .. }) => {
                 self.commission_bps = i64::from(*host_bps)
             }
+            Command::CapturePurchase(it) => self.capture(number_of(&it.payment_ref)),
+            Command::RecordDispute(it) => self.dispute(number_of(&it.payment_ref), &it.news),
+            Command::WriteOffReceivable(it) => {
+                let number = number_of(&it.dispute_ref);
+                let owed = &mut self.people.entry(self.buyers[number]).or_default().owed;
+                let row = owed.iter_mut().find(|(of, _)| *of == number).expect("something is owed for it");
+                row.1 -= it.amount_milli;
+                assert!(row.1 >= 0, "no more is written off than is owed");
+                owed.retain(|(_, owed)| *owed > 0);
+            }
             other => panic!("the model does not know {}", other.operation()),
         }
     }
+
+    fn capture(&mut self, number: usize) {
+        let payment = self.payments.entry(number).or_default();
+        let row = self.people.entry(self.buyers[number]).or_default();
+        payment.captured = true;
+        match payment.dispute {
+            Some(Dispute::LostEarly) => return payment.refunded = true,
+            Some(Dispute::Open) => return payment.frozen = PLAN_MILLI,
+            _ => row.lots.push((Some(number), PLAN_MILLI)),
+        }
+        for (of, owed) in std::mem::take(&mut row.owed) {
+            let recovered = row.take(owed, |lot| lot == Some(number));
+            self.payments.entry(of).or_default().taken += recovered;
+            if owed > recovered {
+                row.owed.push((of, owed - recovered));
+            }
+        }
+    }
+
+    fn dispute(&mut self, number: usize, news: &DisputeNews) {
+        let payment = self.payments.entry(number).or_default();
+        let row = self.people.entry(self.buyers[number]).or_default();
+        let before = payment.dispute;
+        match news {
+            DisputeNews::Opened => {
+                assert!(before.is_none(), "a dispute is opened once");
+                payment.frozen = row.take(PLAN_MILLI, |lot| lot == Some(number));
+                payment.dispute = Some(Dispute::Open);
+            }
+            DisputeNews::Lost { .. } => {
+                assert!(!matches!(before, Some(Dispute::Lost | Dispute::LostEarly)), "it is lost once");
+                if !payment.captured || payment.refunded {
+                    return payment.dispute = Some(Dispute::LostEarly);
+                }
+                let own =
+                    row.take(PLAN_MILLI, |lot| lot == Some(number)) + std::mem::take(&mut payment.frozen);
+                let others = row.take(PLAN_MILLI - own, |_| true);
+                payment.taken = own + others;
+                if payment.taken < PLAN_MILLI {
+                    row.owed.push((number, PLAN_MILLI - payment.taken));
+                }
+                payment.dispute = Some(Dispute::Lost);
+            }
+            DisputeNews::Won | DisputeNews::Closed => {
+                assert!(before != Some(Dispute::Over), "a decision is made once");
+                // What comes back stands behind what the buyer has.
+                let back = std::mem::take(&mut payment.frozen) + std::mem::take(&mut payment.taken);
+                row.lots.extend((back > 0).then_some((Some(number), back)));
+                row.owed.retain(|(of, _)| *of != number);
+                payment.dispute = Some(Dispute::Over);
+            }
+        }
+    }
+}
+
+/// The number in `pay_7` or `disp_7`.
+fn number_of(reference: &str) -> usize {
+    reference.rsplit('_').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
 /// Takes back a part of what was written behind the end that `acknowledged` names, as a crash in

@@ -181,7 +181,7 @@ pub fn assert_balanced(state: &State, revision: u64) {
     for (account, asset, amount) in state.balances() {
         *sums.entry(asset).or_default() += i128::from(amount);
         assert_ne!(account, Account::ClearingCharges, "clearing is empty at {revision}");
-        assert!(!account.is_owned() || amount <= 0, "{account} is overdrawn at {revision}");
+        assert!(!account.is_overdrawn_at(amount.into()), "{account} is overdrawn at {revision}");
     }
     assert!(sums.values().all(|sum| *sum == 0), "the books balance at {revision}: {sums:?}");
 }

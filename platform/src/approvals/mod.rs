@@ -1,4 +1,4 @@
-//! What takes two admins: payouts, adjustments and bonuses above a limit, and raising a limit. One admin proposes,
+//! What takes two admins: payouts, adjustments, write-offs and bonuses above a limit, and raising a limit. One admin proposes,
 //! another one approves or declines. An approved proposal is executed once, however often it is approved.
 
 mod approval;
@@ -397,6 +397,11 @@ impl Approvals {
     async fn subject(&self, proposal: &Proposal) -> Result<Subject, CommandError> {
         let coins = |minor: i64| Some(Amount { minor, asset: Asset::COIN });
         let (beneficiary, amount) = match *proposal {
+            Proposal::WriteOff { ref dispute_ref, amount_milli, .. } => {
+                let dispute_ref = dispute_ref.clone();
+                let buyer = self.commands.ledger().query(move |state, _| state.dispute(&dispute_ref)?.user);
+                (buyer.await?, coins(amount_milli))
+            }
             Proposal::Adjustment { account, amount_milli, .. } => {
                 (self.owner(account).await?, coins(amount_milli))
             }
@@ -441,6 +446,8 @@ impl Approvals {
             Proposal::Adjustment { account, amount_milli, .. } => {
                 !is_adjustable(account) || within(amount_milli, limits.adjustment_milli)
             }
+            // It is a correction of what somebody owes.
+            Proposal::WriteOff { amount_milli, .. } => within(amount_milli, limits.adjustment_milli),
             Proposal::Bonus { coins_milli, .. } => within(coins_milli, limits.bonus_milli),
             Proposal::Payout { withdrawal } => {
                 let payout = self

@@ -1,7 +1,7 @@
 //! What takes two admins, and what executes it.
 
 use crate::settings::ApprovalSettings;
-use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment};
+use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment, WriteOffReceivable};
 use ledger_core::event::BonusOrigin;
 use ledger_core::{Account, Command, NoteId, PersonId, WithdrawalId};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,13 @@ pub enum Proposal {
         coins_milli: i64,
         valid_seconds: Option<u32>,
     },
+    /// Of what a buyer owes for a lost dispute.
+    WriteOff {
+        dispute_ref: String,
+        amount_milli: i64,
+        reason: String,
+        note: Option<NoteId>,
+    },
     /// The approval of a withdrawal.
     Payout {
         withdrawal: WithdrawalId,
@@ -37,6 +44,9 @@ impl Proposal {
         Some(match self.clone() {
             Proposal::Adjustment { account, amount_milli, reason, note } => {
                 PostAdjustment { account, amount_milli, reason, note }.into()
+            }
+            Proposal::WriteOff { dispute_ref, amount_milli, reason, note } => {
+                WriteOffReceivable { dispute_ref, amount_milli, reason, note }.into()
             }
             Proposal::Bonus { user, coins_milli, valid_seconds } => {
                 GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }.into()

@@ -1,6 +1,7 @@
 //! How a command of an admin stands in the audit log.
 
 use super::Change;
+use ledger_core::disputes::Loss;
 use ledger_core::event::CommissionScope;
 use ledger_core::purchases::Captured;
 use ledger_core::{Command, State, Timestamp, WithdrawalId};
@@ -63,6 +64,15 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
                 })
             });
             Change { before, ..change }
+        }
+        Command::WriteOffReceivable(it) => {
+            let loss = state.dispute(&it.dispute_ref).and_then(|row| row.loss.as_ref());
+            let owed_milli = loss.map(Loss::left_milli);
+            let change = Change::new("receivable.written_off", "dispute", &it.dispute_ref).after(json!({
+                "owed_milli": owed_milli.map(|owed| owed.saturating_sub(it.amount_milli)),
+                "amount_milli": it.amount_milli,
+            }));
+            Change { before: owed_milli.map(|owed| json!({ "owed_milli": owed })), ..change }
         }
         Command::ApproveWithdrawal(it) => decided("withdrawal.approved", it.withdrawal, state, "approved"),
         Command::RejectWithdrawal(it) => decided("withdrawal.rejected", it.withdrawal, state, "rejected"),

@@ -16,6 +16,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::UnknownLot
         | Rejection::UnknownGift
         | Rejection::UnknownCall
+        | Rejection::UnknownReceivable
         | Rejection::UnknownWithdrawal => 404,
 
         Rejection::KeyInvalid
@@ -47,6 +48,12 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::RefundKnown
         | Rejection::PaymentKnown
         | Rejection::ResolutionUnfit
+        | Rejection::DisputeKnown
+        | Rejection::DisputeDecided
+        | Rejection::DisputeMismatch
+        | Rejection::PurchaseDisputed
+        | Rejection::ReceivableOpen { .. }
+        | Rejection::WriteOffTooLarge { .. }
         | Rejection::LotNotExpired
         | Rejection::TooManyLots { .. }
         | Rejection::GiftPriceChanged { .. }
@@ -102,6 +109,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::RefundExceedsUnspent { refundable_minor } => {
             problem.with("refundable_minor", *refundable_minor)
         }
+        Rejection::ReceivableOpen { owed_milli } | Rejection::WriteOffTooLarge { owed_milli } => {
+            problem.with("owed_milli", *owed_milli)
+        }
         Rejection::TooManyLots { most } => problem.with("most", *most),
         Rejection::GiftPriceChanged { price_milli } => problem.with("price_milli", *price_milli),
         Rejection::CallPriceChanged { price_milli_per_minute } => {
@@ -147,6 +157,11 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::UnknownCase
         | Rejection::ResolutionUnfit
         | Rejection::RefundKnown
+        | Rejection::DisputeKnown
+        | Rejection::DisputeDecided
+        | Rejection::DisputeMismatch
+        | Rejection::PurchaseDisputed
+        | Rejection::UnknownReceivable
         | Rejection::UnknownLot
         | Rejection::LotNotExpired
         | Rejection::UnknownGift

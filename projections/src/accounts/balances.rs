@@ -1,7 +1,7 @@
 //! Balances of all accounts: now, and as of any moment.
 
 use crate::error::QueryError;
-use super::class_of;
+use super::{class_of, wallet_of};
 use crate::mechanism::{Cursor, Page, ReadModels, page_size, pg_revision, push_amounts};
 use chrono::{DateTime, Utc};
 use event_store::ReadError;
@@ -69,9 +69,7 @@ pub struct AccountFilter {
 }
 
 fn accounts_of(person: PersonId) -> Vec<String> {
-    [Account::UserPurchased(person), Account::UserBonus(person), Account::HostEarnings(person)]
-        .map(|account| account.to_string())
-        .to_vec()
+    wallet_of(person).map(|account| account.to_string()).to_vec()
 }
 
 impl ReadModels {

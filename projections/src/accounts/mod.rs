@@ -9,7 +9,7 @@ pub use statements::{StatementFilter, StatementLine, StatementOf};
 
 use crate::error::ProjectError;
 use crate::mechanism::{CopyRow, Fields, Place, ReadModel, append, put};
-use ledger_core::{Account, Asset, Event};
+use ledger_core::{Account, Asset, Event, PersonId};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use std::borrow::Cow;
@@ -180,11 +180,24 @@ pub(crate) fn class_of(account: Account) -> Cow<'static, str> {
     match account {
         Account::UserPurchased(_) => "user:*:purchased".into(),
         Account::UserBonus(_) => "user:*:bonus".into(),
+        Account::UserFrozen(_) => "user:*:frozen".into(),
+        Account::UserReceivable(_) => "user:*:receivable".into(),
         Account::HostEarnings(_) => "host:*:earnings".into(),
         Account::AgencyEarnings(_) => "agency:*:earnings".into(),
         Account::WithdrawalHeld(_) => "withdrawal:*:held".into(),
         alone => alone.to_string().into(),
     }
+}
+
+/// All accounts that are part of a person's wallet.
+pub(crate) fn wallet_of(person: PersonId) -> [Account; 5] {
+    [
+        Account::UserPurchased(person),
+        Account::UserBonus(person),
+        Account::HostEarnings(person),
+        Account::UserFrozen(person),
+        Account::UserReceivable(person),
+    ]
 }
 
 /// A row of `read.statement_lines`.

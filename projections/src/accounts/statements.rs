@@ -1,6 +1,6 @@
 //! Statements: every movement of an account, with the balance after it.
 
-use super::words;
+use super::{wallet_of, words};
 use crate::calls::CallRow;
 use crate::error::QueryError;
 use crate::mechanism::{Cursor, Events, Page, ReadModels, page_size, pg_revision};
@@ -26,7 +26,7 @@ pub struct StatementLine {
     pub recorded_at: DateTime<Utc>,
     /// The type of the event.
     pub kind: String,
-    /// `purchase`, `refund`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
+    /// `purchase`, `refund`, `dispute`, `receivable`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
     /// `withdrawal` or `adjustment`.
     #[serde(rename = "type")]
     pub movement: String,
@@ -49,7 +49,7 @@ pub struct StatementLine {
 /// Whose statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementOf {
-    /// All accounts of a person's wallet: bought coins, bonus coins, earnings.
+    /// All accounts of a person's wallet: bought coins, bonus coins, earnings, frozen coins, what is owed.
     Person(PersonId),
     Account(Account, Asset),
 }
@@ -58,9 +58,7 @@ impl StatementOf {
     fn accounts(self) -> Vec<(Account, Asset)> {
         match self {
             StatementOf::Person(person) => {
-                [Account::UserPurchased(person), Account::UserBonus(person), Account::HostEarnings(person)]
-                    .map(|account| (account, Asset::COIN))
-                    .to_vec()
+                wallet_of(person).map(|account| (account, Asset::COIN)).to_vec()
             }
             StatementOf::Account(account, asset) => vec![(account, asset)],
         }

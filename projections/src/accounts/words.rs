@@ -1,6 +1,6 @@
 //! What a statement says about a movement, beside its figures.
 
-use ledger_core::event::{BonusOrigin, CommissionSplit, MoneyDirection, SplitSource};
+use ledger_core::event::{BonusOrigin, CommissionSplit, MoneyDirection, ReleaseCause, SplitSource};
 use ledger_core::{Account, Event, PersonId, Posting};
 use std::borrow::Cow;
 
@@ -27,6 +27,31 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
     match event {
         Event::PurchaseCaptured(_) => words("purchase", "completed", "Coins bought"),
         Event::PurchaseRefunded(_) => words("refund", "completed", "Purchase refunded"),
+        Event::DisputeOpened(_) | Event::DisputeMatched(_) => {
+            words("dispute", "frozen", "Coins frozen: the payment is disputed")
+        }
+        Event::DisputeReleased(it) => match it.cause {
+            ReleaseCause::Taken => words("dispute", "released", "Frozen coins released to be taken back"),
+            ReleaseCause::Won | ReleaseCause::Closed => {
+                words("dispute", "released", "Frozen coins released: the dispute is over")
+            }
+        },
+        Event::DisputeLost(_) => match account {
+            Account::UserReceivable(_) => {
+                words("receivable", "open", "Owed for spent coins whose payment was taken back")
+            }
+            _ => words("dispute", "lost", "Payment taken back after a dispute"),
+        },
+        Event::DisputeReversed(_) => match account {
+            Account::UserReceivable(_) => words("receivable", "cancelled", "Owed no more: the payment came back"),
+            _ => words("dispute", "reversed", "Payment that was taken back came back"),
+        },
+        Event::ReceivableRecovered(_) => {
+            words("receivable", "recovered", "Coins bought paid for what was owed")
+        }
+        Event::ReceivableWrittenOff(it) => {
+            words("receivable", "written_off", format!("Owed no more: {}", it.reason.replace('_', " ")))
+        }
         Event::UnmatchedMoneyReceived(it) => match it.direction {
             MoneyDirection::In => words("unmatched", "unresolved", "Payment that fits no open purchase"),
             MoneyDirection::Out => words("unmatched", "unresolved", "Refund that fits no purchase"),

@@ -70,6 +70,22 @@ impl Opinion for Bonuses {
                     self.lots.insert(it.lot.0, lot);
                 }
             }
+            Event::DisputeOpened(it) => {
+                it.frozen.iter().for_each(|frozen| self.take(frozen.lot, frozen.amount_milli, told));
+            }
+            Event::DisputeMatched(it) => {
+                it.frozen.iter().for_each(|frozen| self.take(frozen.lot, frozen.amount_milli, told));
+            }
+            Event::DisputeReleased(it) => {
+                it.released.iter().for_each(|back| self.take(back.lot, -back.amount_milli, told));
+            }
+            Event::DisputeLost(it) => self.drawn(&it.draws, told),
+            Event::DisputeReversed(it) => {
+                if let Some(lot) = it.bonus_lot.filter(|_| it.bonus_milli > 0) {
+                    self.take(lot, -it.bonus_milli, told);
+                }
+            }
+            Event::ReceivableRecovered(it) => self.drawn(&it.draws, told),
             Event::CallTicked(it) => self.drawn(&it.draws, told),
             Event::GiftSent(it) => self.drawn(&it.draws, told),
             Event::CallChargeReturned(it) => {

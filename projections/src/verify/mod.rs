@@ -188,6 +188,7 @@ opinions! {
     revenue: Revenue,
     purchases: Purchases,
     suspense: Suspense,
+    disputes: Disputes,
     bonuses: Bonuses,
     withdrawals: Withdrawals,
     catalogue: Catalogue,

@@ -20,6 +20,7 @@ struct Purchase {
     failed: Option<(PurchaseFailed, At)>,
     expired: Option<At>,
     refunds: Vec<(PurchaseRefunded, At)>,
+    charged_back: Vec<i64>,
     payment_ref: Option<String>,
     last: i64,
 }
@@ -40,6 +41,7 @@ impl Opinion for Purchases {
                     failed: None,
                     expired: None,
                     refunds: Vec::new(),
+                    charged_back: Vec::new(),
                     payment_ref: None,
                     last: told.revision,
                 };
@@ -59,6 +61,8 @@ impl Opinion for Purchases {
             Event::PurchaseRefunded(it) => {
                 self.touch(it.purchase, told, |purchase| purchase.refunds.push((it.clone(), told.at)));
             }
+            Event::DisputeLost(it) => self.charged_back(it.purchase, it.matched_minor, told),
+            Event::DisputeReversed(it) => self.charged_back(it.purchase, -it.returned_minor, told),
             _ => {}
         }
     }
@@ -72,6 +76,12 @@ impl Opinion for Purchases {
 }
 
 impl Purchases {
+    fn charged_back(&mut self, id: Option<PurchaseId>, amount_minor: i64, told: &Told<'_>) {
+        if let Some(id) = id.filter(|_| amount_minor != 0) {
+            self.touch(id, told, |purchase| purchase.charged_back.push(amount_minor));
+        }
+    }
+
     fn touch(&mut self, id: PurchaseId, told: &Told<'_>, change: impl FnOnce(&mut Purchase)) {
         if let Some(purchase) = self.purchases.get_mut(&id.0) {
             change(purchase);
@@ -84,10 +94,12 @@ impl Purchase {
     fn row(&self) -> PurchaseRow {
         let it = &self.opening;
         let refunded: i64 = self.refunds.iter().map(|(refund, _)| refund.refunded_minor).sum();
+        let charged_back: i64 = self.charged_back.iter().sum();
         let status = match (&self.captured, refunded) {
             (None, _) if self.expired.is_some() => "expired",
             (None, _) if self.failed.is_some() => "failed",
             (None, _) => "opened",
+            (Some(_), _) if charged_back > 0 => "charged_back",
             (Some(_), 0) => "captured",
             (Some((captured, _)), whole) if whole == captured.paid_minor => "refunded",
             (Some(_), _) => "partly_refunded",
@@ -107,6 +119,7 @@ impl Purchase {
             fail_reason: self.failed.as_ref().map(|(it, _)| it.reason.clone()),
             paid_minor: self.captured.as_ref().map_or(0, |(it, _)| it.paid_minor),
             refunded_minor: refunded,
+            charged_back_minor: charged_back,
             refunded_coins_milli: self.refunds.iter().map(|(refund, _)| refund.coins_milli).sum(),
             opened_at: self.opened.1,
             captured_at: self.captured.as_ref().map(|(_, at)| *at),

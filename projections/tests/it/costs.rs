@@ -51,7 +51,7 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
         ),
         format!(
             "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), 'razorpay', 1, 0, 1,
-                 'INR/2', 'opened', NULL, NULL, 0, 0, 0, now(), NULL, NULL, NULL, NULL, n {rows}"
+                 'INR/2', 'opened', NULL, NULL, 0, 0, 0, 0, now(), NULL, NULL, NULL, NULL, n {rows}"
         ),
         format!(
             "INSERT INTO read.unmatched_money SELECT n, now(), 'razorpay', 'pay', NULL, 'unknown_order', 'in', 1,

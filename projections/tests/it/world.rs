@@ -4,10 +4,11 @@ use event_store::{EventStore, MemoryStore, NewEvent};
 use ledger_core::command::{
     ApproveWithdrawal, CancelWithdrawal, CapturePurchase, ClearCommissionRate, EndCall, ExpireBonus,
     ExpirePurchase, FailPurchase, FailWithdrawal, GrantBonus, JoinAgency, LeaveAgency, MarkWithdrawalPaid,
-    OpenJournal, OpenPurchase, PauseCall, PostAdjustment, RecordRefund, RefundPurchase, RejectWithdrawal,
-    RequestWithdrawal, ResolveSuspense, ResumeCall, SendGift, SetCoinPlan, SetCommissionRate, SetGiftPrice,
-    SetHostRate, StartCall, TickCall,
+    OpenJournal, OpenPurchase, PauseCall, PostAdjustment, RecordDispute, RecordRefund, RefundPurchase,
+    RejectWithdrawal, RequestWithdrawal, ResolveSuspense, ResumeCall, SendGift, SetCoinPlan,
+    SetCommissionRate, SetGiftPrice, SetHostRate, StartCall, TickCall, WriteOffReceivable,
 };
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::*;
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
@@ -21,6 +22,7 @@ pub const HOST: PersonId = PersonId(Uuid::from_u128(0xa2));
 pub const OTHER_HOST: PersonId = PersonId(Uuid::from_u128(0xa3));
 pub const COLLECTOR: PersonId = PersonId(Uuid::from_u128(0xa5));
 pub const ADMIN: PersonId = PersonId(Uuid::from_u128(0xa4));
+pub const DISPUTER: PersonId = PersonId(Uuid::from_u128(0xa6));
 pub const AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb1));
 pub const OTHER_AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb2));
 pub const PLAN: PlanId = PlanId(Uuid::from_u128(0xc1));
@@ -183,6 +185,7 @@ impl World {
         world.refunds().await;
         world.withdrawals().await;
         world.corrections().await;
+        world.disputes().await;
         world.give(Command::from(LeaveAgency { host: HOST })).await;
         world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
         world.small_lots().await;
@@ -264,6 +267,57 @@ impl World {
         self.pass(61);
         self.give(Command::from(ExpireBonus { lot: granted.lot })).await;
         self.give(grant(1_000, None)).await;
+    }
+
+    /// One that is won, one that is lost and paid with the next purchase, one that is written off in part and won after all,
+    /// and one that comes before its payment. Adjustments stand for what the buyer spends.
+    async fn disputes(&mut self) {
+        let told = |dispute: &str, payment: &str, news: DisputeNews| {
+            Command::from(RecordDispute {
+                gateway: Gateway::Razorpay,
+                dispute_ref: dispute.to_owned(),
+                payment_ref: payment.to_owned(),
+                amount_minor: 9_900,
+                asset: Asset::INR,
+                news,
+            })
+        };
+        let lost = |fee_minor| DisputeNews::Lost { taken_minor: 9_900, fee_minor };
+        let order = || OpenPurchase { user: DISPUTER, plan: PLAN, gateway: Gateway::Razorpay }.into();
+        for (payment, early) in [("pay_d1", false), ("pay_d2", false), ("pay_d3", true)] {
+            if early {
+                self.give(told("disp_4", payment, DisputeNews::Opened)).await;
+            }
+            let opened = self.give(order()).await;
+            let Event::PurchaseOpened(opened) = &opened[0] else { panic!("{opened:?}") };
+            let purchase = opened.purchase;
+            self.capture(Some(purchase), payment).await;
+            let spent = |account, amount_milli| {
+                let reason = "spent".to_owned();
+                Command::from(PostAdjustment { account, amount_milli, reason, note: None })
+            };
+            match payment {
+                "pay_d1" => {
+                    self.give(spent(Account::UserPurchased(DISPUTER), -2_000)).await;
+                    self.give(told("disp_1", payment, DisputeNews::Opened)).await;
+                    self.give(told("disp_1", payment, DisputeNews::Won)).await;
+                    self.give(told("disp_2", payment, lost(500))).await;
+                }
+                "pay_d2" => {
+                    self.give(spent(Account::UserBonus(DISPUTER), -3_000)).await;
+                    self.give(told("disp_3", payment, lost(0))).await;
+                    self.give(Command::from(WriteOffReceivable {
+                        dispute_ref: "disp_3".to_owned(),
+                        amount_milli: 1_000,
+                        reason: "uncollectable".to_owned(),
+                        note: None,
+                    }))
+                    .await;
+                    self.give(told("disp_3", payment, DisputeNews::Won)).await;
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Two lots for each of 128 moments, which is all that an account holds, and one more.
