@@ -56,6 +56,7 @@ pub const ALERTS: [&str; 30] = [
     "fanout_stalled",
     "fanout_stopped",
     "handler_panicked",
+    "journal_damaged",
     "ledger_stopped",
     "limits_not_shared",
     "metering_fault",
@@ -78,7 +79,7 @@ pub const ALERTS: [&str; 30] = [
 ];
 
 /// All of them, in the order of the operators' page.
-pub const METRICS: [Metric; 41] = [
+pub const METRICS: [Metric; 44] = [
     metric(
         "muneem_build_info",
         Gauge,
@@ -103,8 +104,8 @@ pub const METRICS: [Metric; 41] = [
     metric(
         "muneem_duty",
         Gauge,
-        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects.",
-        &[("duty", &["calls", "projector"])],
+        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `deciding` decides the commands that others forward.",
+        &[("duty", &["calls", "deciding", "projector"])],
     ),
     metric(
         "muneem_http_requests_total",
@@ -216,6 +217,12 @@ pub const METRICS: [Metric; 41] = [
         "Batches that were decided again because another server wrote to the journal.",
         &[],
     ),
+    metric(
+        "muneem_ledger_forwarded_total",
+        Counter,
+        "Commands that this server gave to the one that decides: answered there, or decided here after all.",
+        &[("outcome", &["answered", "decided_here"])],
+    ),
     metric("muneem_calls", Gauge, "Calls that have not ended, paused ones too.", &[]),
     metric(
         "muneem_projector_state",
@@ -238,6 +245,18 @@ pub const METRICS: [Metric; 41] = [
     metric("muneem_postgres_connections_max", Gauge, "How many connections the pool may open.", &[]),
     metric("muneem_journal_disk_free_bytes", Gauge, "Free room on the journal's disk.", &[]),
     metric("muneem_journal_bytes", Gauge, "The bytes of the journal in its folder.", &[]),
+    metric(
+        "muneem_journal_saved_bytes",
+        Gauge,
+        "By how many bytes full segments became shorter that this server has compressed.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_segments_checked_total",
+        Counter,
+        "Full segments of the journal that were read again, each batch of which was as it was written.",
+        &[],
+    ),
     metric(
         "muneem_journal_growth_bytes",
         Gauge,

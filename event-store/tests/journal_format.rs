@@ -28,6 +28,28 @@ fn number(bytes: &[u8], offset: usize, length: usize) -> u64 {
     bytes[offset..offset + length].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// The bytes of a segment.
+fn segment(folder: &Path, first: u64) -> Vec<u8> {
+    let bytes = fs::read(folder.join(format!("{first:020}.segment"))).unwrap();
+    if !bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return bytes;
+    }
+    let (end, whole) = (bytes.len(), zstd::stream::decode_all(&bytes[..]).unwrap());
+    // The table is what the page says.
+    let frames = number(&bytes, end - 9, 4) as usize;
+    let table = end - 9 - 8 * frames - 8;
+    assert_eq!((&bytes[table..table + 4], bytes[end - 5]), (&[0x5e, 0x2a, 0x4d, 0x18][..], 0));
+    assert_eq!(
+        (number(&bytes, table + 4, 4) as usize, &bytes[end - 4..]),
+        (end - table - 8, &[0xb1, 0xea, 0x92, 0x8f][..])
+    );
+    let lengths =
+        |at: usize| (0..frames).map(|frame| number(&bytes, table + 8 + 8 * frame + at, 4) as usize).sum();
+    let (in_file, in_segment): (usize, usize) = (lengths(0), lengths(4));
+    assert_eq!((in_file, in_segment), (table, whole.len()));
+    whole
+}
+
 /// Every acknowledged event, and the bodies of their batches.
 fn read_journal(folder: &Path) -> (Vec<Event>, Vec<u8>) {
     let position = fs::read(folder.join("acknowledged")).unwrap();
@@ -37,11 +59,11 @@ fn read_journal(folder: &Path) -> (Vec<Event>, Vec<u8>) {
 
     let (mut events, mut bodies) = (Vec::new(), Vec::new());
     let (mut segment, mut offset, mut chain) = (0, 0, 0);
-    let mut bytes = fs::read(folder.join(format!("{segment:020}.segment"))).unwrap();
+    let mut bytes = self::segment(folder, segment);
     while (segment, offset) != end {
         if bytes[offset..].iter().all(|byte| *byte == 0) {
             (segment, offset) = (events.len() as u64, 0);
-            bytes = fs::read(folder.join(format!("{segment:020}.segment"))).unwrap();
+            bytes = self::segment(folder, segment);
         }
         let header = &bytes[offset..offset + 32];
         assert_eq!(&header[..4], b"mjf1");
@@ -118,4 +140,10 @@ async fn a_reader_written_from_the_page_reads_what_was_appended() {
         Sha256::digest(&bodies).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     );
     assert_eq!(read_journal(copy.path()).0, appended, "a copy has the same form");
+
+    let reader = EmbeddedReader::open(folder.path()).unwrap();
+    for first in reader.full_segments().unwrap().into_iter().step_by(2) {
+        reader.compress(first, |_| {}).unwrap().expect("it was not compressed");
+    }
+    assert_eq!(read_journal(folder.path()).0, appended, "some of them compressed");
 }

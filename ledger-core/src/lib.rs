@@ -29,7 +29,9 @@ pub use lots::Wallet;
 pub use mechanism::account::{self, Account, Gateway, NormalSide, Posting};
 pub use mechanism::amounts::Amounts;
 pub use mechanism::decide::{Decision, Unit, check_key, decide, decide_prepared};
-pub use mechanism::envelope::{ClientKey, Envelope, Key, Policy, Prepared, command_id, command_ids};
+pub use mechanism::envelope::{
+    ClientKey, Envelope, Key, NotCarried, Policy, Prepared, command_id, command_ids,
+};
 pub use mechanism::evolve::evolve;
 pub use mechanism::ids::*;
 pub use mechanism::metadata::{Actor, Before, Metadata, PlaceInUnit, Recorded, RememberedFor, RequestHash};

@@ -3,7 +3,7 @@
 //! A noun is a folder whose `mod.rs` declares, in its `noun` macro, the names of its commands, events,
 //! tables and rejections. Adding a noun is its folder, its line in `lib.rs`, and its name here.
 
-use crate::mechanism::binary::{BINARY, Binary, is_binary};
+use crate::mechanism::binary::{BINARY, Binary, Bytes as Form, Unfit, is_binary};
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::event::{Change, DecodeError, Happened, LotMoves, read_binary, text_of};
 use crate::mechanism::rejection::rejections;
@@ -34,7 +34,7 @@ macro_rules! assemble {
         rejections { $($rejection:tt)* }
     })*) => {
         /// Everything that can be asked of the ledger.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub enum Command { $($($command(crate::$noun::$command),)*)* }
 
         impl Command {

@@ -4,6 +4,7 @@ use crate::batch::{Answer, Inbox, Reply, Request};
 use crate::clock::{Clock, Leap, MAX_GAP_MS, MAX_LEAP_MS, Pace};
 use crate::codec::EventIds;
 use crate::follower::Follower;
+use crate::forwarding::{Group, Ways};
 use crate::health::{Health, Watched};
 use crate::published::Published;
 use crate::replay::{OpenError, replay};
@@ -11,6 +12,7 @@ use crate::snapshot::Snapshots;
 use crate::writer::{Writer, begin_journal};
 use event_store::EventStore;
 use ledger_core::{Actor, CommandId, Envelope, JournalId, Rejection, State, Timestamp};
+use smallvec::smallvec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -157,6 +159,7 @@ pub struct Ledger {
     clock: Clock,
     journal: JournalId,
     opened_from: Option<u64>,
+    ways: Ways,
 }
 
 impl Ledger {
@@ -206,7 +209,10 @@ impl Ledger {
         let writer = Writer::new(store.clone(), pace, state, ids, inbox, live, durable_in, health);
         let task = tokio::spawn(writer.run());
         let live = weak_live;
-        Ok((Ledger { requests, in_line, store, live, durable, watched, clock, journal, opened_from }, task))
+        let ways = Ways::default();
+        let ledger =
+            Ledger { requests, in_line, store, live, durable, watched, clock, journal, opened_from, ways };
+        Ok((ledger, task))
     }
 
     /// Decides and, when it is accepted, records a command; answers once the answer is durable.
@@ -226,8 +232,7 @@ impl Ledger {
     /// When it does not get in line; nothing is recorded then.
     pub async fn submit(&self, envelope: Envelope) -> Result<Submitted, ExecuteError> {
         let (reply, submitted) = Submitted::new();
-        let kept = if envelope.actor == Actor::System { 0 } else { KEPT_FOR_THE_SYSTEM };
-        self.send(Request::Execute { command: Box::new(envelope.into()), reply }, kept)?;
+        self.give(smallvec![(envelope, reply)])?;
         Ok(submitted)
     }
 
@@ -237,14 +242,40 @@ impl Ledger {
     /// # Errors
     /// When they do not get in line; nothing is recorded then.
     pub async fn submit_together(&self, envelopes: Vec<Envelope>) -> Result<Vec<Submitted>, ExecuteError> {
-        let (mut commands, mut submitted) = (Vec::new(), Vec::new());
-        for envelope in envelopes {
-            let (reply, one) = Submitted::new();
-            commands.push((Box::new(envelope.into()), reply));
-            submitted.push(one);
-        }
-        self.send(Request::Together(commands), KEPT_FOR_THE_SYSTEM)?;
+        let (group, submitted) = group(envelopes);
+        self.give(group)?;
         Ok(submitted)
+    }
+
+    /// As [`Self::submit_together`], whichever node is preferred.
+    pub(crate) fn submit_here(&self, envelopes: Vec<Envelope>) -> Result<Vec<Submitted>, ExecuteError> {
+        let (group, submitted) = group(envelopes);
+        self.decide_here(group)?;
+        Ok(submitted)
+    }
+
+    /// Another node decides the commands, if there is a way to one that is preferred.
+    fn give(&self, group: Group) -> Result<(), ExecuteError> {
+        match self.ways.take(group) {
+            Ok(given) => given,
+            Err(group) => self.decide_here(group),
+        }
+    }
+
+    pub(crate) fn decide_here(&self, group: Group) -> Result<(), ExecuteError> {
+        let is_of_the_system = group.iter().all(|(envelope, _)| envelope.actor == Actor::System);
+        let kept = if is_of_the_system { 0 } else { KEPT_FOR_THE_SYSTEM };
+        let mut commands: Vec<_> =
+            group.into_iter().map(|(envelope, reply)| (Box::new(envelope.into()), reply)).collect();
+        let request = match commands.len() {
+            1 => commands.pop().map(|(command, reply)| Request::Execute { command, reply }),
+            _ => Some(Request::Together(commands)),
+        };
+        request.map_or(Ok(()), |request| self.send(request, kept))
+    }
+
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     /// Asks the state, in line with the commands; answers once what was seen is durable.
@@ -333,6 +364,16 @@ impl Ledger {
         let next = *self.durable.borrow();
         Follower::new(self.store.clone(), live, self.durable.clone(), next)
     }
+}
+
+fn group(envelopes: Vec<Envelope>) -> (Group, Vec<Submitted>) {
+    envelopes
+        .into_iter()
+        .map(|envelope| {
+            let (reply, submitted) = Submitted::new();
+            ((envelope, reply), submitted)
+        })
+        .unzip()
 }
 
 /// The state at the journal's end, and the revision of the snapshot that it began with.

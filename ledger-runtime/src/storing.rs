@@ -2,7 +2,7 @@
 
 use crate::health::Health;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
-use event_store::{AppendError, Batch, EventStore};
+use event_store::{AppendError, Batch, EventStore, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -76,16 +76,24 @@ pub(crate) async fn append(
 
 /// Whether the store still ends where the answers of a batch without events were decided.
 pub(crate) async fn check_end(store: &dyn EventStore, durable: u64, health: &Health) -> Stored {
-    let head = (|| attended(health, store.head()))
-        .retry(backoff())
-        .when(|fault| !matches!(fault, event_store::ReadError::TailBehind(_)))
-        .notify(|fault, _| health.stalled(Some(fault.to_string())))
-        .await;
-    health.stalled(None);
-    match head.map(|head| head.map_or(0, |head| head + 1)) {
+    match end_of(store, health).await {
         Ok(events) if events == durable => Stored::Durable,
         Ok(events) if events > durable => Stored::LostRace,
         Ok(events) => Stored::Lost(format!("the store has {events} events, and {durable} were durable")),
-        Err(fault) => Stored::Lost(fault.to_string()),
+        Err(reason) => Stored::Lost(reason),
     }
+}
+
+/// How many events the store has. It is asked until it answers.
+///
+/// # Errors
+/// When it has lost some.
+pub(crate) async fn end_of(store: &dyn EventStore, health: &Health) -> Result<u64, String> {
+    let head = (|| attended(health, store.head()))
+        .retry(backoff())
+        .when(|fault| !matches!(fault, ReadError::TailBehind(_)))
+        .notify(|fault, _| health.stalled(Some(fault.to_string())))
+        .await;
+    health.stalled(None);
+    head.map(|head| head.map_or(0, |head| head + 1)).map_err(|fault| fault.to_string())
 }

@@ -15,6 +15,7 @@ use crate::codec::{EventIds, JournalError, encode};
 use crate::health::Health;
 use crate::ledger::{ExecuteError, Receipt};
 use crate::published::{Facts, Published};
+use crate::questions::{Looking, Question, Questions};
 use crate::replay::{CHUNK, OpenError, catch_up, evolve_checked, panic_text};
 use crate::storing::{Stored, append, check_end, pauses};
 use event_store::{AppendError, EventStore, ReadError};
@@ -40,8 +41,8 @@ const PAGES_AT_ONCE: usize = 64;
 const RECHECK: Duration = Duration::from_millis(200);
 
 type Storing = Pin<Box<dyn Future<Output = Stored> + Send>>;
-/// Ends when the journal has come beyond what this writer knows of.
-type Watching = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Ends when the journal has come beyond what this writer knows of, with the number of its events.
+type Watching = Pin<Box<dyn Future<Output = u64> + Send>>;
 
 pub(crate) struct Writer {
     store: Arc<dyn EventStore>,
@@ -59,6 +60,8 @@ pub(crate) struct Writer {
     answered: Vec<Waiting>,
     /// To be decided once more, in this order, before anything from the inbox.
     again: VecDeque<Queued>,
+    /// Asked while other nodes write.
+    questions: Questions,
     recheck_at: Instant,
     turns: Turns,
     /// Whether it has ended as it should.
@@ -102,6 +105,7 @@ impl Writer {
             stored: Batch::default(),
             answered: Vec::new(),
             again: VecDeque::new(),
+            questions: Questions::default(),
             recheck_at: Instant::now(),
             turns,
             done: false,
@@ -112,6 +116,7 @@ impl Writer {
     pub async fn run(mut self) {
         let mut storing: Option<Storing> = None;
         let mut watching: Option<Watching> = None;
+        let mut looking: Option<Looking> = None;
         let mut open = true;
         loop {
             let is_our_turn = self.turns.begins_at().is_none_or(|at| at <= Instant::now());
@@ -136,23 +141,39 @@ impl Writer {
             if storing.is_none() && watching.is_none() && self.health.stopped().is_none() {
                 watching = Some(self.watch_the_end());
             }
-            if !open && storing.is_none() && self.deciding.waiting.is_empty() && self.again.is_empty() {
+            // While others write nothing is decided, and the state is all durable.
+            let only_asked = !is_our_turn && storing.is_none() && self.deciding.waiting.is_empty();
+            if only_asked {
+                self.set_questions_apart();
+            }
+            if looking.is_none() {
+                looking = self.questions.look(&self.store, &self.health);
+            }
+            let is_idle = storing.is_none() && self.deciding.waiting.is_empty() && self.again.is_empty();
+            if !open && is_idle && self.questions.is_empty() {
                 self.done = true;
                 return;
             }
             let may_take = open && is_our_turn && self.again.is_empty() && self.deciding.has_room();
+            let may_ask = open && only_asked && self.again.is_empty();
             tokio::select! {
                 biased;
                 outcome = async { storing.as_mut().expect("guarded").await }, if storing.is_some() => {
                     storing = None;
                     self.finish(outcome).await;
                 }
-                () = async { watching.as_mut().expect("guarded").await }, if watching.is_some() => {
+                end = async { looking.as_mut().expect("guarded").await }, if looking.is_some() => {
+                    looking = None;
+                    if self.answer_questions(end, storing.is_some()).await {
+                        watching = None;
+                    }
+                }
+                end = async { watching.as_mut().expect("guarded").await }, if watching.is_some() => {
                     watching = None;
                     // What was decided and not sent yet stands on an end that is none any more.
                     self.undo(Batch::default());
                     self.turns.others_write();
-                    self.follow_the_journal().await;
+                    self.follow_the_journal(Some(end)).await;
                 }
                 () = async { tokio::time::sleep_until(self.turns.begins_at().expect("guarded")).await },
                     if storing.is_none() && !is_our_turn => {}
@@ -161,8 +182,9 @@ impl Writer {
                     self.health.leap(self.pace.now(self.state.last_at()).1);
                     self.health.room_is_likely();
                 }
-                request = self.inbox.recv(), if may_take => match request {
-                    Some(request) => self.take(request),
+                request = self.inbox.recv(), if may_take || may_ask => match request {
+                    Some(request) if may_take => self.take(request),
+                    Some(request) => self.again.push_back(Queued { request, alone: false }),
                     None => open = false,
                 },
             }
@@ -213,6 +235,49 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Questions at the head of the line need not wait for this node's turn.
+    fn set_questions_apart(&mut self) {
+        let of_inbox = |inbox: &mut Inbox| Some(Queued { request: inbox.try_recv()?, alone: false });
+        while let Some(next) = self.again.pop_front().or_else(|| of_inbox(&mut self.inbox)) {
+            match Question::of(next.request) {
+                Ok(question) => self.questions.push(question),
+                Err(request) => return self.again.push_front(Queued { request, alone: next.alone }),
+            }
+        }
+    }
+
+    /// Answers the questions that came before the journal had `end` events; says whether the journal was followed for that.
+    async fn answer_questions(&mut self, end: Result<u64, String>, is_storing: bool) -> bool {
+        let questions = self.questions.take();
+        if is_storing || !self.deciding.waiting.is_empty() {
+            // The state has what is not durable yet: they are answered with it.
+            questions.into_iter().for_each(|question| self.decide(question.into()));
+            return false;
+        }
+        let end = match end {
+            Ok(end) => end,
+            Err(reason) => {
+                self.health.stop(&format!("the store has lost durable events: {reason}"));
+                0
+            }
+        };
+        let follows = *self.durable.borrow() < end && self.health.stopped().is_none();
+        if follows {
+            self.turns.others_write();
+            self.follow_the_journal(Some(end)).await;
+        }
+        let reached = *self.durable.borrow() >= end || self.health.stopped().is_some();
+        let (at, leap) = self.pace.now(self.state.last_at());
+        self.health.leap(leap);
+        for question in questions {
+            match reached {
+                true => question.answer(&self.state, at),
+                false => self.questions.push(question),
+            }
+        }
+        follows
     }
 
     fn accept(
@@ -279,7 +344,7 @@ impl Writer {
         Box::pin(async move {
             loop {
                 match store.wait_beyond(durable.checked_sub(1)).await {
-                    Ok(_) => return,
+                    Ok(head) => return head + 1,
                     Err(ReadError::TailBehind(reason)) => return lost(&health, &reason).await,
                     Err(fault) => health.stalled(Some(fault.to_string())),
                 }
@@ -338,7 +403,7 @@ impl Writer {
                 metrics::counter!("muneem_ledger_lost_races_total").increment(1);
                 self.turns.others_write();
                 self.undo(batch);
-                self.follow_the_journal().await;
+                self.follow_the_journal(None).await;
             }
             Stored::Lost(reason) => {
                 // Nobody else's writing can explain this, so the state is not what the store holds.
@@ -398,9 +463,9 @@ impl Writer {
         drop(self.live.send(Arc::new(batch)));
     }
 
-    /// Takes over what another node wrote, up to the journal's end, or as much as is good at once: another node may write
-    /// faster than it is taken over, and whoever waits here must not wait for that.
-    async fn follow_the_journal(&mut self) {
+    /// Takes over what another node wrote, until there are `end` events or the journal is at its end, or as much as is
+    /// good at once: another node may write faster than it is taken over, and whoever waits here must not wait for that.
+    async fn follow_the_journal(&mut self, end: Option<u64>) {
         let mut pauses = pauses();
         let mut found = false;
         for _ in 0..PAGES_AT_ONCE {
@@ -409,6 +474,9 @@ impl Writer {
                     Some(last) => {
                         found = true;
                         self.publish(batch, last);
+                        if end.is_some_and(|end| last + 1 >= end) {
+                            break;
+                        }
                     }
                     None if found => break,
                     None => {
@@ -433,7 +501,7 @@ impl Writer {
 }
 
 /// Nobody else's writing can explain this, so there is nothing left to watch for.
-async fn lost(health: &Health, reason: &str) {
+async fn lost(health: &Health, reason: &str) -> u64 {
     health.stop(&format!("the store has lost durable events: {reason}"));
     std::future::pending().await
 }

@@ -6,6 +6,7 @@ pub mod connections;
 pub mod demo;
 pub mod dev;
 pub mod interrupt;
+pub mod keeping;
 pub mod operator;
 pub mod progress;
 pub mod room;

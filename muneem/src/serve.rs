@@ -3,6 +3,7 @@
 use crate::config::{Config, Mode};
 use crate::connections::{self, Bounds};
 use crate::dev::{self, Dev, LoopbackRazorpay};
+use crate::keeping;
 use crate::progress::Bar;
 use crate::room;
 use crate::seed;
@@ -13,11 +14,14 @@ use event_store::EventStore;
 use integrations::otp_sender::{OtpOutbox, OtpSender};
 use integrations::razorpay::Razorpay;
 use ledger_core::{Event, JournalId};
-use ledger_runtime::{Clock, ExecuteError, Ledger, Metering, OpenError, Opening, Snapshots, Status};
+use ledger_runtime::{
+    Clock, Door, ExecuteError, Kinship, Ledger, Metering, OpenError, Opening, Snapshots, Status,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::{App, Nodes, Parts};
 use platform::duty::Duty;
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
+use platform::preferred::Preferred;
 use platform::seal::Seal;
 use platform::workers::{Worker, Workers};
 use projections::{Projector, ReadModels};
@@ -26,7 +30,7 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -145,6 +149,11 @@ impl Server {
             nodes,
             works: config.roles.api,
         });
+        if !config.node_address.is_empty() {
+            for worker in forwarding(&config, &app, nodes).await? {
+                workers.start(worker);
+            }
+        }
         if config.mode == Mode::Development {
             seed::complete(&app, platform::clock::now()).await.context("the demo world cannot be made")?;
         }
@@ -172,6 +181,7 @@ impl Server {
             workers.start(snapshot_worker(snapshots, ledger.clone()));
         }
         workers.start(room::watch(config.store().folder().map(Into::into)));
+        workers.start(keeping::keep(config.store().folder().map(Into::into)));
         let disk = config.store().folder().map_or(config.data_dir.clone(), Into::into);
         let metrics = recorder.map(|recorder| Metrics::new(recorder, disk));
         let api = api::Api::new(app.clone(), read.clone(), workers.clone(), metrics, api_config(&config));
@@ -234,6 +244,47 @@ impl Server {
         ensure!(!displaced, "another server has taken this database");
         Ok(())
     }
+}
+
+/// Takes the commands of other nodes, or gives those of this one to the node that decides.
+async fn forwarding(config: &Config, app: &App, nodes: Nodes) -> anyhow::Result<[Worker; 2]> {
+    let address = &config.node_address;
+    ensure!(
+        nodes == Nodes::Several,
+        "MUNEEM_NODE_ADDRESS is set, and {} is of one node alone; leave it unset",
+        config.store()
+    );
+    let (_, sealing_key) = config.phone_keys()?;
+    let kinship = Kinship::new(Seal::derived(&sealing_key, "commands between nodes").mark(b"key"))
+        .context("the file of this program cannot be read")?;
+    let listener = TcpListener::bind(&places_of(address)[..])
+        .await
+        .with_context(|| format!("MUNEEM_NODE_ADDRESS is {address}, which cannot be listened on"))?;
+    let door = Arc::new(Door::new(listener, kinship.clone(), app.ledger.clone()));
+    let preferred = Arc::new(Preferred::new(app.pool.clone(), app.ledger.clone(), address, kinship));
+    Ok([
+        Worker::new("door", move || {
+            let door = door.clone();
+            async move {
+                door.keep_open().await;
+                Ok(())
+            }
+        }),
+        Worker::new("forwarding", move || {
+            let preferred = preferred.clone();
+            async move { preferred.keep_forwarding().await }
+        }),
+    ])
+}
+
+/// Where a node listens that others reach at `address`: there, or where that is a name, on its port at all addresses.
+fn places_of(address: &str) -> Vec<SocketAddr> {
+    if let Ok(address) = address.parse() {
+        return vec![address];
+    }
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default();
+    let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+    all.map(|all| SocketAddr::new(all, port)).to_vec()
 }
 
 /// Drives calls, on one node at a time: their time, and who is connected. Where nobody drives them yet, they are taken

@@ -28,17 +28,24 @@ pub struct Duty {
     pool: Option<PgPool>,
     name: &'static str,
     node: Uuid,
+    /// Where other nodes reach this one, if they have to.
+    address: Option<String>,
 }
 
 impl Duty {
     pub fn new(pool: PgPool, name: &'static str) -> Duty {
         metrics::gauge!("muneem_duty", "duty" => name).set(0.0);
-        Duty { pool: Some(pool), name, node: crate::entropy::uuid_v7() }
+        Duty { pool: Some(pool), name, node: crate::entropy::uuid_v7(), address: None }
+    }
+
+    /// A duty whose holder other nodes want to reach.
+    pub fn reached_at(self, address: &str) -> Duty {
+        Duty { address: Some(address.to_owned()), ..self }
     }
 
     /// The duty of a node that serves alone: it is always its turn.
     pub fn alone(name: &'static str) -> Duty {
-        Duty { pool: None, name, node: crate::entropy::uuid_v7() }
+        Duty { pool: None, name, node: crate::entropy::uuid_v7(), address: None }
     }
 
     /// Waits until it is this node's turn.
@@ -64,6 +71,21 @@ impl Duty {
         Ok(self.claim(&mut connection).await?.then(|| self.begin(Some(connection))))
     }
 
+    /// Where another node that has the duty is reached; `None` where no other node has it.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn holder(&self) -> Result<Option<String>, WorkerFault> {
+        let Some(pool) = &self.pool else { return Ok(None) };
+        let holder = sqlx::query_scalar(
+            "SELECT address FROM app.duties WHERE name = $1 AND holder <> $2 AND held_until > now()",
+        )
+        .bind(self.name)
+        .bind(self.node);
+        let address: Option<Option<String>> = timeout(PATIENCE, holder.fetch_optional(pool)).await??;
+        Ok(address.flatten())
+    }
+
     fn begin(&self, connection: Option<PgConnection>) -> Turn {
         info!(duty = self.name, "this node takes over");
         metrics::gauge!("muneem_duty", "duty" => self.name).set(1.0);
@@ -74,17 +96,19 @@ impl Duty {
     /// this node's.
     async fn claim(&self, connection: &mut PgConnection) -> Result<bool, WorkerFault> {
         let claim = sqlx::query_scalar(
-            "INSERT INTO app.duties AS duty (name, holder, held_until, locked)
-             SELECT $1, $2, now() + make_interval(secs => $3), pg_try_advisory_lock(hashtextextended($4, 0))
+            "INSERT INTO app.duties AS duty (name, holder, held_until, locked, address)
+             SELECT $1, $2, now() + make_interval(secs => $3), pg_try_advisory_lock(hashtextextended($4, 0)), $5
              ON CONFLICT (name) DO UPDATE
-             SET holder = $2, held_until = EXCLUDED.held_until, locked = EXCLUDED.locked
+             SET holder = $2, held_until = EXCLUDED.held_until, locked = EXCLUDED.locked,
+                 address = EXCLUDED.address
              WHERE duty.holder = $2 OR duty.held_until < now() OR (EXCLUDED.locked AND duty.locked)
              RETURNING true",
         )
         .bind(self.name)
         .bind(self.node)
         .bind(f64::from(LAPSES_SECONDS))
-        .bind(self.lock());
+        .bind(self.lock())
+        .bind(&self.address);
         let claimed: Option<bool> = timeout(PATIENCE, claim.fetch_optional(&mut *connection)).await??;
         if claimed.is_none() {
             // Whoever is at work without the lock takes it with its next word.

@@ -23,6 +23,7 @@ pub mod journal;
 pub mod known;
 pub mod notes;
 pub mod page;
+pub mod preferred;
 pub mod presence;
 pub mod problem;
 pub mod purchases;

@@ -21,6 +21,9 @@ mod limits;
 mod lists;
 mod main_job;
 mod nodes;
+#[allow(dead_code, reason = "the store's own tests do more with it")]
+#[path = "../../event-store/tests/postgres/own_server.rs"]
+mod own_postgres;
 mod payments;
 mod people;
 mod postgres_store;

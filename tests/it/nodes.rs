@@ -2,18 +2,25 @@
 
 use crate::crash::Deployment;
 use crate::front::sign_in;
+use crate::own_postgres::OwnServer;
+use crate::redis_away::OwnRedis;
 use crate::world::{Answer, PATIENCE, Person, Socket, World, config, eventually, new_key, new_phone};
-use ledger_core::State;
+use event_store::StoreAddress;
+use ledger_core::{JournalId, State};
 use ledger_runtime::{Clock, Ledger};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, PgPool};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A voice call costs two coins in two seconds.
@@ -161,6 +168,12 @@ async fn a_node_that_is_cut_off_from_the_journal_says_so_and_comes_back(pool: Pg
     whole.verify().await;
 }
 
+/// One that was free a moment ago.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    listener.expect("a port").to_string()
+}
+
 /// Real processes on one database.
 struct Cluster {
     deployments: Vec<Deployment>,
@@ -170,6 +183,11 @@ struct Cluster {
 
 impl Cluster {
     async fn start(pool: &PgPool, count: usize) -> Cluster {
+        Cluster::start_with(pool, count, &[]).await
+    }
+
+    /// With these settings beside those of all deployments.
+    async fn start_with(pool: &PgPool, count: usize, settings: &[(&'static str, String)]) -> Cluster {
         let data = TempDir::new().expect("a folder");
         let first = Deployment::new(pool, &data).await;
         let prefix = first.settings.iter().find(|(name, _)| *name == "MUNEEM_REDIS_PREFIX").cloned();
@@ -180,6 +198,8 @@ impl Cluster {
             deployment.settings.extend(prefix.clone());
             let store = pool.connect_options().to_url_lossy().to_string();
             deployment.settings.push(("MUNEEM_STORE", store));
+            deployment.settings.push(("MUNEEM_NODE_ADDRESS", free_address()));
+            deployment.settings.extend_from_slice(settings);
             servers.push(deployment.serve().await);
             deployments.push(deployment);
         }
@@ -208,6 +228,14 @@ impl Cluster {
             token: text(&signed_in["tokens"]["access_token"]),
             refresh: text(&signed_in["tokens"]["refresh_token"]),
         }
+    }
+
+    /// A figure of a node, by its name and labels.
+    async fn figure(&self, node: usize, name: &str) -> u64 {
+        let metrics = reqwest::get(format!("{}/metrics", self.url(node))).await.expect("an answer");
+        let metrics = metrics.text().await.expect("text");
+        let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or_else(|| panic!("{name} is missing"))
     }
 
     async fn socket(&self, node: usize, who: &Person) -> Socket {
@@ -290,6 +318,156 @@ async fn nodes_that_are_killed_in_turn_under_load_lose_nothing_and_double_nothin
     for node in 0..3 {
         let wallet = cluster.ask(node, "GET", "/v1/wallet", &user, Value::Null).await;
         assert_eq!(wallet["bonus_milli"], 360 * 1_000, "each bonus once, at every node: {wallet}");
+    }
+    let (ok, verified) = cluster.deployments[1].run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+}
+
+/// Which nodes have the duty to decide.
+async fn deciding(cluster: &Cluster) -> Vec<usize> {
+    let mut deciding = vec![];
+    for node in 0..cluster.servers.len() {
+        if cluster.figure(node, r#"muneem_duty{duty="deciding"}"#).await == 1 {
+            deciding.push(node);
+        }
+    }
+    deciding
+}
+
+#[sqlx::test(migrations = false)]
+async fn one_node_decides_for_all_and_the_next_takes_over_when_it_stands_still(pool: PgPool) {
+    let cluster = Cluster::start(&pool, 3).await;
+    let admin = cluster.person(0, muneem::seed::ADMIN_PHONE).await;
+    let first = eventually("one node decides", async || deciding(&cluster).await.first().copied()).await;
+    let other = (first + 1) % 3;
+    let forwarded = r#"muneem_ledger_forwarded_total{outcome="answered"}"#;
+    let user = cluster.person(other, &new_phone()).await;
+    let bonus = || json!({ "user": user.id, "coins_milli": 1_000 });
+    let before = cluster.figure(other, forwarded).await;
+    eventually("the others forward to it", async || {
+        cluster.ask(other, "POST", "/v1/admin/bonuses", &admin, bonus()).await;
+        (cluster.figure(other, forwarded).await > before).then_some(())
+    })
+    .await;
+
+    let stop = |signal| {
+        let id = cluster.servers[first].id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
+        kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("it is told");
+    };
+    stop(Signal::STOP);
+    let begun = Instant::now();
+    let mut wallet = cluster.ask(other, "POST", "/v1/admin/bonuses", &admin, bonus()).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}: {wallet}", begun.elapsed());
+    eventually("another node decides", async || {
+        cluster.ask(other, "POST", "/v1/admin/bonuses", &admin, bonus()).await;
+        let figures = [other, (first + 2) % 3].map(|node| (node, r#"muneem_duty{duty="deciding"}"#));
+        for (node, name) in figures {
+            if cluster.figure(node, name).await == 1 {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+    stop(Signal::CONT);
+    // What it was given while it stood still, it does now: each of that is there already.
+    eventually("it has given the duty up", async || {
+        (deciding(&cluster).await.len() == 1 && !deciding(&cluster).await.contains(&first)).then_some(())
+    })
+    .await;
+    for node in 0..3 {
+        wallet = cluster.ask(node, "GET", "/v1/wallet", &user, Value::Null).await;
+    }
+    assert!(wallet["bonus_milli"].as_i64().expect("an amount") >= 3_000, "{wallet}");
+    let (ok, verified) = cluster.deployments[other].run(&["verify", "--json"]).await;
+    assert!(ok, "{verified:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gifts_go_on_over_restarts_of_postgres_and_redis_and_each_is_there_once() {
+    let (postgres, mut redis) = (OwnServer::start(&["max_connections=200"]), OwnRedis::start().await);
+    let pool = PgPool::connect(&postgres.url()).await.expect("PostgreSQL");
+    let cluster = Cluster::start_with(&pool, 3, &[("REDIS_URL", redis.url())]).await;
+    let admin = cluster.person(0, muneem::seed::ADMIN_PHONE).await;
+    let (user, host) = cluster.pair(&admin).await;
+    let gift = cluster.ask(0, "GET", "/v1/gifts", &user, Value::Null).await["items"][0].clone();
+    let (gift, price) = (gift["gift"].clone(), gift["price_milli"].as_i64().expect("a price"));
+    let gift = gift.as_str().expect("an id").to_owned();
+    let coins = json!({ "user": user.id, "coins_milli": 90_000_000 });
+    cluster.ask(0, "POST", "/v1/admin/bonuses", &admin, coins).await;
+    let before = cluster.ask(0, "GET", "/v1/wallet", &user, Value::Null).await;
+    // A ledger of this process, which lives through it too.
+    let store: StoreAddress = postgres.url().parse().expect("an address");
+    let beside = store.open(|_, _| ()).await.expect("opens");
+    let journal = JournalId(Uuid::nil());
+    let (beside, _writer) = Ledger::open(beside, Clock::System, journal, |_, _| {}).await.expect("opens");
+
+    let told = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        let urls: Vec<String> = (0..3).map(|node| cluster.url(node)).collect();
+        let (gift, token, told, stop) = (gift.clone(), user.token.clone(), told.clone(), stop.clone());
+        let body = json!({ "host": host.id, "price_seen_milli": price });
+        clients.spawn(async move {
+            let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+            while !stop.load(Ordering::Relaxed) {
+                let key = new_key().to_string();
+                for attempt in client.. {
+                    let url = format!("{}/v1/gifts/{gift}/send", urls[attempt % 3]);
+                    let asked = http.post(url).bearer_auth(&token).header("idempotency-key", &key);
+                    match asked.json(&body).send().await {
+                        Ok(answer) if answer.status().is_success() => break,
+                        Ok(answer) => assert!(answer.status().is_server_error(), "{}", answer.status()),
+                        Err(_) => tokio::task::yield_now().await,
+                    }
+                }
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let more_are_sent = async |count: u64| {
+        let so_far = told.load(Ordering::Relaxed);
+        eventually("gifts are sent", async || (told.load(Ordering::Relaxed) >= so_far + count).then_some(()))
+            .await;
+    };
+    for blow in ["postgres", "redis", "both"] {
+        more_are_sent(60).await;
+        if blow != "redis" {
+            postgres.kill();
+        }
+        if blow != "postgres" {
+            redis.kill().await;
+            redis.come_back().await;
+        }
+        if blow != "redis" {
+            postgres.start_again();
+        }
+    }
+    more_are_sent(60).await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("a client ends");
+    }
+
+    let spent = i64::try_from(told.load(Ordering::Relaxed)).expect("a number") * price;
+    for node in 0..3 {
+        eventually("every node is ready", async || {
+            let ready = reqwest::get(format!("{}/health/ready", cluster.url(node))).await;
+            ready.is_ok_and(|answer| answer.status().is_success()).then_some(())
+        })
+        .await;
+        let wallet = cluster.ask(node, "GET", "/v1/wallet", &user, Value::Null).await;
+        let had = before["spendable_milli"].as_i64().expect("an amount");
+        assert_eq!(wallet["spendable_milli"], had - spent, "each gift once, at node {node}: {wallet}");
+    }
+    let fresh = store.open(|_, _| ()).await.expect("opens");
+    let (fresh, _writer) = Ledger::open(fresh, Clock::System, journal, |_, _| {}).await.expect("opens");
+    let wanted = hash(&fresh).await;
+    assert_eq!(hash(&beside).await, wanted);
+    for node in 0..3 {
+        let revision = cluster.figure(node, "muneem_ledger_revision").await;
+        assert_eq!(revision + 1, wanted.0, "node {node} has come to the end");
     }
     let (ok, verified) = cluster.deployments[1].run(&["verify", "--json"]).await;
     assert!(ok, "{verified:#}");

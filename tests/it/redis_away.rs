@@ -21,14 +21,14 @@ use tower::ServiceExt;
 use websocket_gateway::{Config, Gateway};
 
 /// A Redis of this test's own, which it can kill and stop.
-struct OwnRedis {
+pub struct OwnRedis {
     port: u16,
     folder: TempDir,
     server: Child,
 }
 
 impl OwnRedis {
-    async fn start() -> OwnRedis {
+    pub async fn start() -> OwnRedis {
         // A port that was free a moment ago.
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
@@ -37,16 +37,16 @@ impl OwnRedis {
         OwnRedis { port, folder, server }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    async fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         self.server.kill().await.expect("kill -9");
     }
 
     /// Back under the same address, with nothing of what it knew.
-    async fn come_back(&mut self) {
+    pub async fn come_back(&mut self) {
         self.server = serve(self.port, &self.folder).await;
     }
 

@@ -3,12 +3,13 @@
 //! What is acknowledged never changes. So the copy is what was acknowledged at one moment: full segments as a whole and
 //! the last one up to there. Each batch is checked on its way, so no damage is copied.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::EmbeddedReader;
 use super::acknowledged::AcknowledgedFile;
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 use super::error::OpenError;
 use super::folder::Folder;
 use super::frame::{Frames, Step};
@@ -74,14 +75,18 @@ fn copy_segment(
     let path = target.segment(log.end.segment);
     let file = target.disk.create(&path).map_err(OpenError::io("make", &path))?;
     let (from, length) = log.open_segment()?;
+    // The last one is cut, so it is copied as it was before it was compressed.
+    let is_compressed = from.is_compressed() && limit.is_none();
     let mut frames = Frames::new(from, 0, limit.unwrap_or(length).min(length));
     let (mut chunk, mut written) = (Vec::with_capacity(CHUNK_BYTES), 0);
     loop {
-        let step = frames.step().map_err(OpenError::io("read", &log.path()))?;
+        let step = frames.step().map_err(|error| log.unread(error))?;
         if let Step::Frame(header) = &step {
             log.check_chain(header)?;
-            chunk.extend(header.encode());
-            chunk.extend(frames.body());
+            if !is_compressed {
+                chunk.extend(header.encode());
+                chunk.extend(frames.body());
+            }
             hash.update_body(frames.body());
             log.push(header);
         }
@@ -97,5 +102,23 @@ fn copy_segment(
             step => return Err(log.damage(describe(&step))),
         }
     }
+    if is_compressed {
+        // Its batches are checked, and so is what it is compressed to.
+        copy_file(log, &file).map_err(OpenError::io("copy", &path))?;
+    }
     file.sync_all().map_err(OpenError::io("flush", &path))
+}
+
+fn copy_file(log: &Log, to: &DiskFile) -> io::Result<()> {
+    let from = log.folder().disk.open(&log.path())?;
+    let (mut chunk, mut offset) = (vec![0; CHUNK_BYTES], 0);
+    loop {
+        match from.read_at(&mut chunk, offset)? {
+            0 => return Ok(()),
+            read => {
+                to.write_all_at(&chunk[..read], offset)?;
+                offset += read as u64;
+            }
+        }
+    }
 }

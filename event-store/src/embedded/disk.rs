@@ -201,20 +201,6 @@ impl DiskFile {
     }
 }
 
-/// A file that is read from a place on.
-pub(super) struct ReadFrom {
-    pub(super) file: DiskFile,
-    pub(super) offset: u64,
-}
-
-impl io::Read for ReadFrom {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.offset)?;
-        self.offset += read as u64;
-        Ok(read)
-    }
-}
-
 /// Opens a file to read, or a folder to sync. Anything else, such as a pipe, would keep whoever opens it waiting for ever.
 pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
     let kind = std::fs::metadata(path)?.file_type();

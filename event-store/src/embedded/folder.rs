@@ -31,6 +31,11 @@ impl Folder {
         self.path.join("next.segment")
     }
 
+    /// Where a full segment is compressed before it takes the place of the plain one.
+    pub(super) fn compressing(&self) -> PathBuf {
+        self.path.join("compressing.segment")
+    }
+
     pub(super) fn acknowledged(&self) -> PathBuf {
         self.path.join("acknowledged")
     }
@@ -121,7 +126,7 @@ impl Folder {
         for name in names {
             let ours = numbered(&name, ".segment").is_some()
                 || numbered(&name, ".index").is_some()
-                || ["next.segment", "acknowledged", "acknowledged.new", "writer.lock"]
+                || ["next.segment", "compressing.segment", "acknowledged", "acknowledged.new", "writer.lock"]
                     .contains(&name.as_str());
             if ours {
                 let path = self.path.join(name);

@@ -18,7 +18,7 @@ use std::io::{self, BufReader, Read};
 
 use uuid::Uuid;
 
-use super::disk::{DiskFile, ReadFrom};
+use super::segment::{ReadFrom, Segment};
 use crate::{BATCH_LIMIT_BYTES, Batch, EVENT_OVERHEAD_BYTES, RecordedEvent};
 
 pub(super) const HEADER_BYTES: usize = 32;
@@ -141,7 +141,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Reads `file` from `offset` up to, not including, `limit`.
-    pub(super) fn new(file: DiskFile, offset: u64, limit: u64) -> Self {
+    pub(super) fn new(file: Segment, offset: u64, limit: u64) -> Self {
         let file = BufReader::with_capacity(64 * 1024, ReadFrom { file, offset });
         Self { file, remaining: limit.saturating_sub(offset), body: Vec::new() }
     }

@@ -13,11 +13,11 @@
 use std::io;
 
 use super::acknowledged::End;
-use super::disk::DiskFile;
 use super::error::OpenError;
 use super::folder::Folder;
 use super::frame::{Cursor, HEADER_BYTES, Header};
 use super::log::{Log, MOST_MARKS, Mark, Sealed};
+use super::segment::Segment;
 
 const MAGIC: [u8; 4] = *b"mji1";
 const MARK_BYTES: usize = 16;
@@ -36,7 +36,8 @@ pub(super) fn pass_segment(log: &mut Log) -> Result<bool, OpenError> {
         return Ok(false);
     };
     let path = log.folder().segment(log.end.segment);
-    let fits = log.folder().disk.open(&path).and_then(|file| fits(&file, &sealed, &log.end));
+    let segment = Segment::open(&log.folder().disk, &path);
+    let fits = segment.and_then(|mut file| fits(&mut file, &sealed, &log.end));
     match fits {
         Ok(true) => log.pass(&sealed, &marks),
         Ok(false) => return Ok(false),
@@ -47,11 +48,11 @@ pub(super) fn pass_segment(log: &mut Log) -> Result<bool, OpenError> {
 }
 
 /// Holds an index against what the log shows: where it stands, the first frame and the last one.
-fn fits(file: &DiskFile, sealed: &Sealed, at: &End) -> io::Result<bool> {
+fn fits(file: &mut Segment, sealed: &Sealed, at: &End) -> io::Result<bool> {
     if sealed.first_revision != at.next_revision || sealed.chain_before != at.chain {
         return Ok(false);
     }
-    let header = |offset| -> io::Result<Option<Header>> {
+    let mut header = |offset| -> io::Result<Option<Header>> {
         let mut bytes = [0; HEADER_BYTES];
         file.read_exact_at(&mut bytes, offset)?;
         Ok(Header::decode(&bytes))

@@ -8,6 +8,7 @@ use super::frame::Step;
 use super::index;
 use super::log::{Log, Sealed};
 use super::recovery::Tail;
+use super::segment::Segment;
 
 /// The files of a journal up to its acknowledged position, and what stands behind that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,9 @@ pub struct SegmentFile {
     pub events: u64,
     /// The bytes of its batches.
     pub bytes: u64,
-    /// With the zeros behind the last batch.
+    /// With the zeros behind the last batch, or fewer where it is compressed.
     pub file_bytes: u64,
+    pub compressed: bool,
     /// Whether a good index stands beside it. The last segment has none.
     pub indexed: bool,
 }
@@ -98,13 +100,16 @@ impl EmbeddedReader {
 
 fn segment_file(folder: &Folder, sealed: &Sealed) -> Result<SegmentFile, OpenError> {
     let path = folder.segment(sealed.first_revision);
+    let reading = || OpenError::io("read", &path);
     let length = folder.disk.open(&path).and_then(|file: DiskFile| file.len());
+    let segment = Segment::open(&folder.disk, &path).map_err(reading())?;
     Ok(SegmentFile {
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         first_revision: sealed.first_revision,
         events: sealed.end.next_revision.saturating_sub(sealed.first_revision),
         bytes: sealed.end.offset,
-        file_bytes: length.map_err(OpenError::io("read", &path))?,
+        file_bytes: length.map_err(reading())?,
+        compressed: segment.is_compressed(),
         indexed: index::read(folder, sealed.first_revision).is_some_and(|(found, _)| found == *sealed),
     })
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::acknowledged::End;
-use super::disk::DiskFile;
 use super::error::{Damage, OpenError, Place};
 use super::folder::Folder;
 use super::frame::{self, Frames, Header, Step};
 use super::index;
+use super::segment::Segment;
 use crate::RecordedEvent;
 
 /// The index holds one place for so many bytes of the log: a read skips at most so much before it comes to its
@@ -101,11 +101,18 @@ impl Log {
     }
 
     /// The file of that segment, and its length.
-    pub(super) fn open_segment(&self) -> Result<(DiskFile, u64), OpenError> {
-        let path = self.path();
-        let file = self.folder.disk.open(&path).map_err(OpenError::io("read", &path))?;
-        let bytes = file.len().map_err(OpenError::io("read", &path))?;
+    pub(super) fn open_segment(&self) -> Result<(Segment, u64), OpenError> {
+        let file = Segment::open(&self.folder.disk, &self.path()).map_err(|error| self.unread(error))?;
+        let bytes = file.len().map_err(|error| self.unread(error))?;
         Ok((file, bytes))
+    }
+
+    /// The error for a segment that cannot be read at the end. What was read and cannot be decompressed is damage.
+    pub(super) fn unread(&self, error: io::Error) -> OpenError {
+        match error.kind() {
+            io::ErrorKind::InvalidData => self.damage(error.to_string()),
+            _ => OpenError::io("read", &self.path())(error),
+        }
     }
 
     /// Goes on at the start of the segment that begins where the log ends.
@@ -196,13 +203,12 @@ impl Log {
         limit: Option<u64>,
         mut passed: impl FnMut(&End),
     ) -> Result<Step, OpenError> {
-        let path = self.path();
         let (file, bytes) = self.open_segment()?;
         let limit = limit.unwrap_or(bytes).min(bytes);
         let mut frames = Frames::new(file, self.end.offset, limit);
         passed(&self.end);
         loop {
-            let step = frames.step().map_err(OpenError::io("read", &path))?;
+            let step = frames.step().map_err(|error| self.unread(error))?;
             if let Step::Frame(header) | Step::BadBody(header) = &step {
                 self.check_chain(header)?;
             }
@@ -308,12 +314,11 @@ impl Window {
         let mut events = Vec::new();
         while reading.end.next_revision < end.next_revision && events.len() < max {
             let in_last = reading.end.segment == end.segment;
-            let path = reading.path();
             let (file, bytes) = reading.open_segment()?;
             let limit = if in_last { end.offset.min(bytes) } else { bytes };
             let mut frames = Frames::new(file, reading.end.offset, limit);
             while events.len() < max {
-                match frames.step().map_err(OpenError::io("read", &path))? {
+                match frames.step().map_err(|error| reading.unread(error))? {
                     Step::Frame(header) if header.first_revision == reading.end.next_revision => {
                         if header.next_revision() > from {
                             let Some(batch) = frame::decode_body(&header, frames.body()) else {
@@ -353,8 +358,13 @@ pub(super) fn bytes_up_to(folder: &Folder, segments: &[u64], end: &End) -> Resul
     let mut bytes = end.offset;
     for first in segments.iter().filter(|first| **first < end.segment) {
         let path = folder.segment(*first);
-        let length = folder.disk.open(&path).and_then(|file| file.len());
-        bytes = bytes.saturating_add(length.map_err(OpenError::io("read", &path))?);
+        let length = Segment::open(&folder.disk, &path).and_then(|file| file.len());
+        bytes = bytes.saturating_add(match length {
+            Ok(length) => length,
+            // Where it is damaged is told by whoever reads it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => 0,
+            Err(error) => return Err(OpenError::io("read", &path)(error)),
+        });
     }
     Ok(bytes)
 }

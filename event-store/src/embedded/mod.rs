@@ -2,8 +2,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `00000000000000000000.segment`, ... | the frames in order; the name is the first revision in it |
+//! | `00000000000000000000.segment`, ... | the frames in order; the name is the first revision in it. Full ones may be compressed |
 //! | `00000000000000000000.index`, ... | where frames stand in a full segment; made from it |
+//! | `compressing.segment` | a full segment as it is being compressed; it takes the place of the plain one |
 //! | `next.segment` | empty; it gets its name when the last segment is full |
 //! | `acknowledged` | the acknowledged position: how far the log is durable |
 //! | `acknowledged.new` | left by a crash while `acknowledged` was made |
@@ -21,9 +22,11 @@ mod folder;
 mod frame;
 mod index;
 mod inspection;
+mod keeper;
 mod log;
 mod reader;
 mod recovery;
+mod segment;
 #[cfg(test)]
 mod simulated_disk;
 #[cfg(test)]
@@ -46,6 +49,7 @@ use crate::{AppendError, Batch, EventStore, ReadError, RecordedEvent};
 pub use self::copy::Copied;
 pub use self::error::{Damage, OpenError, Place};
 pub use self::inspection::{EndOfLog, Inspection, SegmentFile};
+pub use self::keeper::CompressedSegment;
 pub use self::reader::EmbeddedReader;
 
 /// Settings of the writer; the readers need none.

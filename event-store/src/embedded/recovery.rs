@@ -15,6 +15,7 @@ use super::folder::Folder;
 use super::frame::{FRAME_LIMIT_BYTES, HEADER_BYTES, Header, Step};
 use super::index;
 use super::log::{self, BytesChecked, Log};
+use super::segment::Segment;
 
 /// A position beyond every segment.
 const EVERYTHING: End = End { segment: u64::MAX, offset: 0, next_revision: u64::MAX, chain: 0 };
@@ -55,7 +56,7 @@ pub(super) fn recover(
                 progress(bytes_done.min(bytes_total), bytes_total);
             }
         })?;
-        let Some(tail) = Tail::find(folder, &log)? else { continue };
+        let Some(mut tail) = Tail::find(folder, &log)? else { continue };
         if position + 1 < segments.len() {
             return Err(log.damage(log::describe(&step)));
         }
@@ -97,7 +98,7 @@ pub(super) fn recover(
 
 /// Bytes behind the last frame that are not all zero.
 pub(super) struct Tail {
-    file: DiskFile,
+    file: Segment,
     pub(super) start: u64,
     /// After the last byte that is not zero.
     pub(super) end: u64,
@@ -106,16 +107,15 @@ pub(super) struct Tail {
 impl Tail {
     /// The tail of the segment that the log ends in.
     pub(super) fn find(folder: &Folder, log: &Log) -> Result<Option<Self>, OpenError> {
-        let path = log.path();
         let find = || -> io::Result<Option<Self>> {
-            let file = folder.disk.open(&path)?;
-            let end = last_written(&file, log.end.offset)?;
+            let mut file = Segment::open(&folder.disk, &log.path())?;
+            let end = last_written(&mut file, log.end.offset)?;
             Ok(end.map(|end| Self { file, start: log.end.offset, end }))
         };
-        find().map_err(OpenError::io("read", &path))
+        find().map_err(|error| log.unread(error))
     }
 
-    fn may_be_one_torn_batch(&self, log: &Log, step: &Step) -> Result<bool, OpenError> {
+    fn may_be_one_torn_batch(&mut self, log: &Log, step: &Step) -> Result<bool, OpenError> {
         let bytes = self.end - self.start;
         if let Step::BadBody(header) = step {
             return Ok(bytes <= header.frame_bytes());
@@ -125,7 +125,7 @@ impl Tail {
         }
         let mut tail = vec![0; bytes as usize];
         let read = self.file.read_exact_at(&mut tail, self.start);
-        read.map_err(OpenError::io("read", &log.path()))?;
+        read.map_err(|error| log.unread(error))?;
         Ok(!has_later_frame(&tail, log.end.next_revision))
     }
 }
@@ -146,6 +146,9 @@ fn has_later_frame(tail: &[u8], next_revision: u64) -> bool {
 /// set again, before the flush.
 fn make_tail_durable(folder: &Folder, log: &Log) -> Result<DiskFile, OpenError> {
     let path = log.path();
+    if log.open_segment()?.0.is_compressed() {
+        return Err(log.damage("the segment is compressed, so another one came after it, which is missing"));
+    }
     let write = || -> io::Result<DiskFile> {
         let file = folder.disk.open_to_write(&path)?;
         file.set_len(log.end.offset)?;
@@ -161,7 +164,7 @@ fn make_tail_durable(folder: &Folder, log: &Log) -> Result<DiskFile, OpenError> 
 }
 
 /// The place after the last byte from `start` on that is not zero.
-fn last_written(file: &DiskFile, start: u64) -> io::Result<Option<u64>> {
+fn last_written(file: &mut Segment, start: u64) -> io::Result<Option<u64>> {
     let mut buffer = vec![0; 64 * 1024];
     let (mut offset, mut last) = (start, None);
     loop {

@@ -42,7 +42,7 @@ impl OwnServer {
         PgConnection::connect(&self.url()).await.expect("it answers")
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("postgres://muneem:{PASSWORD}@127.0.0.1:{}/muneem", self.port)
     }
 

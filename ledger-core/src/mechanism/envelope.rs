@@ -7,13 +7,14 @@ use super::state::KEY_LIFE_MS;
 use super::time::Timestamp;
 use crate::nouns::{Command, Rejection};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
 /// By what a retry is known to be the same command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Key {
     /// Chosen by a client; good for 24 hours of event time.
     Client(ClientKey),
@@ -24,7 +25,7 @@ pub enum Key {
 }
 
 /// An idempotency key that a client chose: 1 to 255 printable ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientKey {
     /// Says when it was made, so that an old one is refused, and little is kept to know it again.
     V7(Uuid),
@@ -80,7 +81,7 @@ impl fmt::Display for ClientKey {
 }
 
 /// A command with all that deciding it takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     pub actor: Actor,
     pub key: Key,
@@ -97,7 +98,26 @@ impl Envelope {
     pub fn request_hash(&self) -> RequestHash {
         RequestHash::of(&self.command.encode())
     }
+
+    /// Writes it behind what is there, for another node that runs the same program. The bytes are never kept.
+    pub fn carry(&self, out: Vec<u8>) -> Vec<u8> {
+        postcard::to_extend(self, out)
+            .expect("commands hold texts, numbers and lists only, which postcard always takes")
+    }
+
+    /// Reads what [`Self::carry`] wrote at the beginning of `bytes`, and answers what follows.
+    ///
+    /// # Errors
+    /// When it is not what a node with the same program wrote.
+    pub fn carried(bytes: &[u8]) -> Result<(Envelope, &[u8]), NotCarried> {
+        postcard::take_from_bytes(bytes).map_err(|_| NotCarried)
+    }
 }
+
+/// Bytes that no node with the same program has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("these are not the bytes of a command or an answer of this program")]
+pub struct NotCarried;
 
 /// A command with what it is known by. That takes a while to work out and needs nothing of the state, so whoever has
 /// commands decided one after the other prepares them before it is their turn.
@@ -164,7 +184,7 @@ pub fn command_id(actor: Actor, operation: &str, key: &str) -> CommandId {
 /// Settings of the platform at the moment of the command. They are no part of what the client
 /// asked, so a retry after a change of settings is still the same request; what matters of them is
 /// recorded in the events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     pub increment_seconds: u32,
     pub free_seconds: u32,
@@ -172,6 +192,7 @@ pub struct Policy {
     /// For how long earnings wait before they can be withdrawn.
     pub earnings_hold_seconds: u32,
     /// Units of the payout asset for one coin.
+    #[serde(with = "rust_decimal::serde::str")]
     pub payout_rate: Decimal,
     pub payout_asset: Asset,
     pub minimum_withdrawal_milli: i64,
@@ -198,7 +219,7 @@ macro_rules! commands {
         $($(#[$field_meta:meta])* $field:ident: $kind:ty),* $(,)?
     })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub struct $name { $($(#[$field_meta])* pub $field: $kind),* }
 
         impl $name {

@@ -9,10 +9,18 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 commands! {
-    RequestWithdrawal = "RequestWithdrawal" { payee: Payee, coins_milli: i64 }
+    RequestWithdrawal = "RequestWithdrawal" {
+        #[serde(deserialize_with = "super::payee::carried")]
+        payee: Payee,
+        coins_milli: i64,
+    }
     ApproveWithdrawal = "ApproveWithdrawal" { withdrawal: WithdrawalId }
     RejectWithdrawal = "RejectWithdrawal" { withdrawal: WithdrawalId, reason: String }
-    CancelWithdrawal = "CancelWithdrawal" { withdrawal: WithdrawalId, payee: Payee }
+    CancelWithdrawal = "CancelWithdrawal" {
+        withdrawal: WithdrawalId,
+        #[serde(deserialize_with = "super::payee::carried")]
+        payee: Payee,
+    }
     MarkWithdrawalPaid = "MarkWithdrawalPaid" { withdrawal: WithdrawalId, payout_ref: String }
     FailWithdrawal = "FailWithdrawal" { withdrawal: WithdrawalId, reason: String }
 }

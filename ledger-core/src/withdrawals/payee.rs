@@ -3,7 +3,9 @@
 use crate::mechanism::binary::binary_choices;
 use crate::{Account, AgencyId, PersonId};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
 /// Whose earnings are withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +33,34 @@ binary_choices! { Payee as "kind" {
 pub(super) enum Stored {
     Host { person: PersonId },
     Agency { agency: AgencyId, owner: PersonId },
+}
+
+/// Reads the payee of a command that another node sent: the word of its kind, and its fields.
+pub(super) fn carried<'de, D: Deserializer<'de>>(from: D) -> Result<Payee, D::Error> {
+    struct Parts;
+
+    impl<'de> Visitor<'de> for Parts {
+        type Value = Payee;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the parts of a payee")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Payee, A::Error> {
+            let cut = || A::Error::custom("a part is missing");
+            let kind: String = parts.next_element()?.ok_or_else(cut)?;
+            match kind.as_str() {
+                "host" => Ok(Payee::Host { person: parts.next_element()?.ok_or_else(cut)? }),
+                "agency" => Ok(Payee::Agency {
+                    agency: parts.next_element()?.ok_or_else(cut)?,
+                    owner: parts.next_element()?.ok_or_else(cut)?,
+                }),
+                _ => Err(A::Error::custom("no payee is of this kind")),
+            }
+        }
+    }
+
+    from.deserialize_tuple(3, Parts)
 }
 
 impl Payee {

@@ -94,6 +94,29 @@ fn ids_and_request_hashes_of_all_commands_are_as_they_ever_were() {
 }
 
 #[test]
+fn every_command_reaches_another_node_as_it_was_given() {
+    let keys = [
+        Key::Client(KEY.into()),
+        Key::Client("order 7".parse().expect("a key")),
+        Key::Natural("pay_1".to_owned()),
+        Key::State("tick 1".to_owned()),
+    ];
+    let policy =
+        Policy { free_seconds: 7, payout_rate: "0.450".parse().expect("a rate"), ..Policy::default() };
+    let actors = [Actor::Person(USER), Actor::Gateway(Gateway::Razorpay), Actor::System];
+    for (number, (command, ..)) in commands().into_iter().enumerate() {
+        let (key, policy) = (keys[number % keys.len()].clone(), policy.clone());
+        let given = Envelope { actor: actors[number % actors.len()], key, command, policy };
+        let bytes = given.carry(vec![]);
+        let followed = [&bytes[..], b"more"].concat();
+        assert_eq!(Envelope::carried(&followed), Ok((given.clone(), &b"more"[..])));
+        for cut in 0..bytes.len() {
+            assert_eq!(Envelope::carried(&bytes[..cut]), Err(NotCarried), "{given:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn ids_by_actor_and_kind_of_key_are_as_they_ever_were() {
     let natural = || Key::Natural("pay_1".to_owned());
     let state = || Key::State("pay_1".to_owned());

@@ -183,6 +183,19 @@ fn every_rejection_says_something_to_people() {
     }
 }
 
+#[test]
+fn every_rejection_reaches_another_node_as_it_was_told() {
+    let of_keys = key_cases().into_iter().map(|(_, _, rejection)| rejection);
+    for rejection in cases().into_iter().map(|(_, _, rejection)| rejection).chain(of_keys) {
+        let bytes = rejection.carry();
+        assert_eq!(Rejection::carried(&bytes), Ok(rejection.clone()));
+        for cut in 0..bytes.len() {
+            assert_eq!(Rejection::carried(&bytes[..cut]), Err(NotCarried), "{rejection:?} cut at {cut}");
+        }
+        assert_eq!(Rejection::carried(&[&bytes[..], b"more"].concat()), Err(NotCarried));
+    }
+}
+
 /// The key, then the memory of it, then the journal, then the rules of the command.
 #[test]
 fn the_key_is_looked_at_first() {

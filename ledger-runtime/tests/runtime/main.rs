@@ -4,6 +4,7 @@ mod bytes;
 mod clock;
 mod faults;
 mod followers;
+mod forwarding;
 mod metering;
 mod nodes;
 mod rig;

@@ -10,12 +10,14 @@ use crate::progress::say;
 use clap::Args;
 use event_store::StoreAddress;
 use ledger_core::JournalId;
-use ledger_runtime::{Clock, Ledger};
+use ledger_runtime::{Clock, Door, Kinship, Ledger};
 use platform::entropy;
 use serde::Serialize;
 use sqlx::ConnectOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 #[derive(Args)]
@@ -26,6 +28,9 @@ pub struct NodesOptions {
     /// How many gifts are under way at once, over all nodes.
     #[arg(long, default_value = "192", value_parser = clap::value_parser!(u32).range(1..=4_096))]
     callers: u32,
+    /// Every node decides its own commands, as nodes without an address do.
+    #[arg(long)]
+    apart: bool,
     #[command(flatten)]
     run: Run,
 }
@@ -70,6 +75,27 @@ async fn all(place: &Apart, options: &NodesOptions) -> anyhow::Result<Vec<Row>> 
     Ok(rows)
 }
 
+/// The first node takes the commands of the others, over real connections.
+async fn forward_to_first(ledgers: &[Ledger]) -> anyhow::Result<JoinSet<()>> {
+    let kinship = Kinship::new(entropy::bytes())?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let door = Door::new(listener, kinship.clone(), ledgers[0].clone());
+    let address = door.address()?.to_string();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { door.keep_open().await });
+    for ledger in &ledgers[1..] {
+        let (forwarding, address, kinship) = (ledger.clone(), address.clone(), kinship.clone());
+        tasks.spawn(async move {
+            let Err(fault) = forwarding.forward(&address, &kinship).await;
+            say(&format!("a node decides for itself: {fault}"));
+        });
+        while !ledger.is_forwarding() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    Ok(tasks)
+}
+
 async fn measure(place: &Apart, nodes: u8, options: &NodesOptions) -> anyhow::Result<Row> {
     let mut url = place.database.to_url_lossy();
     url.set_query(Some(&format!("stream=nodes-{nodes}")));
@@ -83,6 +109,7 @@ async fn measure(place: &Apart, nodes: u8, options: &NodesOptions) -> anyhow::Re
         writers.push(writer);
     }
     open_for_gifts(&ledgers[0]).await?;
+    let forwarding = if options.apart { JoinSet::new() } else { forward_to_first(&ledgers).await? };
     let numbers = Arc::new(AtomicU64::new(0));
     let run_for = options.run.time();
     let begun = now();
@@ -107,7 +134,7 @@ async fn measure(place: &Apart, nodes: u8, options: &NodesOptions) -> anyhow::Re
         times.append(&mut of_caller);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    drop(ledgers);
+    drop((forwarding, ledgers));
     for writer in writers {
         writer.await?;
     }

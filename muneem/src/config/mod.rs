@@ -50,6 +50,8 @@ pub struct Config {
     pub snapshot_every: u32,
     /// What this node does, where several share a store.
     pub roles: Roles,
+    /// Where other nodes reach this one, as `host:port`. Empty: it decides its own commands, and no others.
+    pub node_address: String,
     /// The address at which the operator's commands reach the server.
     pub url: String,
     /// The prefix of every key in Redis.
@@ -125,6 +127,7 @@ impl Default for Config {
             store: None,
             snapshot_every: 1_000_000,
             roles: Roles::ALL,
+            node_address: String::new(),
             url: "http://127.0.0.1:8080".to_owned(),
             redis_prefix: "muneem:".to_owned(),
             jwt_keys: unset(),

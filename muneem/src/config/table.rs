@@ -26,7 +26,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 41] = [
+pub const SETTINGS: [Setting; 42] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -49,6 +49,7 @@ pub const SETTINGS: [Setting; 41] = [
     open("roles", "api,gateway,projector,metering", |it, text| {
         put(&mut it.roles, text.parse().map_err(anyhow::Error::msg))
     }),
+    open("node_address", "10.0.0.5:8081", |it, text| put(&mut it.node_address, host_and_port(text))),
     open("url", "http://127.0.0.1:8080", |it, text| put(&mut it.url, web_address(text))),
     open("redis_prefix", "muneem:", |it, text| put(&mut it.redis_prefix, visible(text, 64))),
     secret("jwt_keys", "2026a:<64 hex digits>,2025b:<64 hex digits>", |it, text| {
@@ -279,6 +280,13 @@ fn visible(text: &str, longest: usize) -> anyhow::Result<String> {
     let fits = text.len() <= longest && text.bytes().all(|byte| byte.is_ascii_graphic());
     ensure!(fits, "must be up to {longest} letters, digits and signs, without spaces");
     Ok(text.to_owned())
+}
+
+fn host_and_port(text: &str) -> anyhow::Result<String> {
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let fits = parts.is_some_and(|(host, port)| !host.is_empty() && port > 0);
+    ensure!(fits, "is not a host and a port");
+    visible(text, 255)
 }
 
 fn web_address(text: &str) -> anyhow::Result<String> {

@@ -265,7 +265,9 @@ fn compose_passes_every_setting_and_demands_those_that_have_no_default() {
     let mut environment = compose_environment();
     assert_eq!(environment.remove("RUST_LOG").as_deref(), Some("${RUST_LOG:-}"));
     let mut passed: BTreeSet<_> = environment.keys().cloned().collect();
-    assert!(passed.insert("MUNEEM_ROLES".into()), "each node has its own");
+    for of_each in ["MUNEEM_ROLES", "MUNEEM_NODE_ADDRESS"] {
+        assert!(passed.insert(of_each.into()), "each node has its own {of_each}");
+    }
     assert_eq!(passed, every_setting());
     let set_by_compose = [
         "MUNEEM_MODE",

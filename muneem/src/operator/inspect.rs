@@ -44,6 +44,7 @@ struct Segment {
     last_revision: Option<u64>,
     bytes: u64,
     file_bytes: u64,
+    compressed: bool,
     index: &'static str,
     /// When its first and its last event were recorded; missing where they are no events of Muneem.
     first_at: Option<String>,
@@ -73,6 +74,7 @@ pub(super) async fn inspect(config: &Config, options: &InspectOptions) -> anyhow
             last_revision,
             bytes: segment.bytes,
             file_bytes: segment.file_bytes,
+            compressed: segment.compressed,
             index: match segment.indexed {
                 true => "good",
                 false if Some(segment.first_revision) == last => "none yet",

@@ -4,6 +4,7 @@ mod copies;
 mod crashes;
 mod damage;
 mod indexes;
+mod keeping;
 mod power_cuts;
 
 use crate::NewEvent;
