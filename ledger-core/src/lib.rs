@@ -31,6 +31,7 @@ pub use mechanism::decide::{Decision, Unit, check_key, decide, decide_prepared};
 pub use mechanism::envelope::{ClientKey, Envelope, Key, Policy, Prepared, command_id, command_ids};
 pub use mechanism::evolve::evolve;
 pub use mechanism::ids::*;
+pub use mechanism::leaf::{LeafWriter, read_leaf};
 pub use mechanism::metadata::{Actor, Before, Metadata, PlaceInUnit, Recorded, RememberedFor, RequestHash};
 pub use mechanism::money::{self, Asset, MAX_AMOUNT};
 pub use mechanism::state::{self, State};
