@@ -43,7 +43,7 @@ const fn metric(
 }
 
 /// The names under which faults and events that want a person are told in the log and counted.
-pub const ALERTS: [&str; 29] = [
+pub const ALERTS: [&str; 31] = [
     "approval_unexecuted",
     "attendance_fault",
     "attendance_stalled",
@@ -55,6 +55,8 @@ pub const ALERTS: [&str; 29] = [
     "fanout_stalled",
     "fanout_stopped",
     "handler_panicked",
+    "heads_not_published",
+    "heads_refused",
     "ledger_stopped",
     "limits_not_shared",
     "metering_fault",
@@ -77,7 +79,7 @@ pub const ALERTS: [&str; 29] = [
 ];
 
 /// All of them, in the order of the operators' page.
-pub const METRICS: [Metric; 41] = [
+pub const METRICS: [Metric; 44] = [
     metric(
         "muneem_build_info",
         Gauge,
@@ -102,8 +104,9 @@ pub const METRICS: [Metric; 41] = [
     metric(
         "muneem_duty",
         Gauge,
-        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects.",
-        &[("duty", &["calls", "projector"])],
+        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `heads` signs \
+         heads of the journal.",
+        &[("duty", &["calls", "heads", "projector"])],
     ),
     metric(
         "muneem_http_requests_total",
@@ -226,6 +229,24 @@ pub const METRICS: [Metric; 41] = [
         "muneem_projector_lag_events",
         Gauge,
         "Events of the journal that the read models do not include yet.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_tree_leaves",
+        Gauge,
+        "Leaves of the journal's tree, on the node that builds it.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_head_leaves",
+        Gauge,
+        "Leaves that the last signed head has, on the node that signs.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_heads_signed_total",
+        Counter,
+        "Heads of the journal that this node has signed.",
         &[],
     ),
     metric(

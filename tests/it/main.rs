@@ -31,5 +31,6 @@ mod sequences;
 mod socket;
 mod sockets;
 mod suspense;
+mod tamper;
 mod telemetry;
 mod world;

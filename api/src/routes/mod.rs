@@ -18,6 +18,7 @@ mod gifts;
 mod health;
 mod host_admin;
 mod hosts;
+mod journal_heads;
 mod me;
 mod my_agencies;
 mod people;
@@ -59,6 +60,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(bonuses::routes())
         .merge(adjustments::routes())
         .merge(events::routes())
+        .merge(journal_heads::routes())
         .merge(books::routes())
         .merge(settings::routes())
         .merge(audit::routes())

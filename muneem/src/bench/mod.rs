@@ -5,6 +5,7 @@
 
 mod books;
 mod check;
+mod heads;
 mod http;
 mod journal;
 mod ledger;
@@ -58,6 +59,8 @@ enum What {
     Rebuild(books::JournalOptions),
     /// A start: the replay of a whole journal, and one that begins with a snapshot. Needs no database.
     Replay(replay::ReplayOptions),
+    /// The tree of the journal: leaves a second while it catches up, beside the projector; bytes a leaf; a check of it all.
+    Heads(books::JournalOptions),
     /// Verification of the read models, beside a replay of the same journal.
     Verify(books::JournalOptions),
 }
@@ -103,6 +106,7 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Check(options) => check::run(options).await?,
         What::Overload(options) => overload::run(options).await?,
         What::Replay(options) => replay::run(options).await?,
+        What::Heads(options) => heads::run(config, options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }
     Ok(ExitCode::SUCCESS)
