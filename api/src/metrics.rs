@@ -44,6 +44,7 @@ const fn metric(
 
 /// The names under which faults and events that want a person are told in the log and counted.
 pub const ALERTS: [&str; 30] = [
+pub const ALERTS: [&str; 31] = [
     "approval_unexecuted",
     "attendance_fault",
     "attendance_stalled",
@@ -57,6 +58,8 @@ pub const ALERTS: [&str; 30] = [
     "fanout_stopped",
     "handler_panicked",
     "journal_damaged",
+    "heads_not_published",
+    "heads_refused",
     "ledger_stopped",
     "limits_not_shared",
     "metering_fault",
@@ -106,6 +109,9 @@ pub const METRICS: [Metric; 44] = [
         Gauge,
         "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `deciding` decides the commands that others forward.",
         &[("duty", &["calls", "deciding", "projector"])],
+        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `heads` signs \
+         heads of the journal.",
+        &[("duty", &["calls", "heads", "projector"])],
     ),
     metric(
         "muneem_http_requests_total",
@@ -234,6 +240,24 @@ pub const METRICS: [Metric; 44] = [
         "muneem_projector_lag_events",
         Gauge,
         "Events of the journal that the read models do not include yet.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_tree_leaves",
+        Gauge,
+        "Leaves of the journal's tree, on the node that builds it.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_head_leaves",
+        Gauge,
+        "Leaves that the last signed head has, on the node that signs.",
+        &[],
+    ),
+    metric(
+        "muneem_journal_heads_signed_total",
+        Counter,
+        "Heads of the journal that this node has signed.",
         &[],
     ),
     metric(

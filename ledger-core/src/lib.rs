@@ -34,6 +34,7 @@ pub use mechanism::envelope::{
 };
 pub use mechanism::evolve::evolve;
 pub use mechanism::ids::*;
+pub use mechanism::leaf::{LeafWriter, read_leaf};
 pub use mechanism::metadata::{Actor, Before, Metadata, PlaceInUnit, Recorded, RememberedFor, RequestHash};
 pub use mechanism::money::{self, Asset, MAX_AMOUNT};
 pub use mechanism::state::{self, State};

@@ -36,6 +36,21 @@ enum Command {
     Verify(operator::VerifyOptions),
     /// Rebuild the read models from the journal. Works beside a running server, which serves the old ones until the new
     /// ones take their place.
+    /// Give a person a file that proves that an event is in the signed history; or check such a file.
+    ///
+    /// The proof holds the event, the hashes beside its way to the root of the journal's tree, and a signed head. To check it
+    /// takes the public key alone: no server, no database. Get the key once from GET /v1/journal-keys or `muneem doctor`, and
+    /// keep it. Exits 1 when the file, or the event in the journal, is not in the signed history.
+    ///
+    ///   muneem receipt 4711 --out gift.tlog-proof
+    ///   muneem receipt --check gift.tlog-proof --key muneem/0198...+1a2b3c4d+AQ...
+    #[command(verbatim_doc_comment)]
+    Receipt(operator::ReceiptOptions),
+    /// Make a key that signs heads of the journal. Set MUNEEM_HEADS_KEY to its file.
+    Keygen(operator::KeygenOptions),
+    /// Heads of the journal: begin a new history after events were lost for good.
+    Heads(operator::HeadsOptions),
+    /// Drop the read models and rebuild them from the journal. Works beside a running server.
     Rebuild,
     /// Print the journal, filtered. Works beside a running server.
     Events(operator::EventsOptions),
@@ -76,7 +91,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = match cli.command {
         // 1 says that something differs.
-        Command::Verify(_) => ExitCode::from(operator::NOT_VERIFIED),
+        Command::Verify(_) | Command::Receipt(_) => ExitCode::from(operator::NOT_VERIFIED),
         _ => ExitCode::FAILURE,
     };
     match run(cli.command).await {
@@ -108,6 +123,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => serve(config()?, &options).await,
         Command::Demo(options) => demo::run(config()?, &options, stop_signal()).await,
         Command::Verify(options) => operator::verify(&config()?, &options).await,
+        // Needs no settings, so that anybody can check a receipt.
+        Command::Receipt(options) if options.is_check() => operator::check_receipt(&options),
+        Command::Receipt(options) => operator::receipt(&config()?, &options).await,
+        Command::Keygen(options) => operator::keygen(&options),
+        Command::Heads(options) => operator::heads(&config()?, &options).await,
         Command::Rebuild => operator::rebuild(&config()?).await,
         Command::Events(options) => operator::events(&config()?, &options).await,
         Command::Doctor(options) => operator::doctor(&config()?, &options).await,

@@ -22,6 +22,7 @@ use platform::app::{App, Nodes, Parts};
 use platform::duty::Duty;
 use platform::identity::{AccessTokens, OtpConfig, PhoneVault};
 use platform::preferred::Preferred;
+use platform::journal_heads::JournalHeads;
 use platform::seal::Seal;
 use platform::workers::{Worker, Workers};
 use projections::{Projector, ReadModels};
@@ -132,6 +133,11 @@ impl Server {
         let projecting = config.roles.projector.then(|| duty("projector"));
         workers.start(projector_worker(projector, projecting));
 
+        let heads = JournalHeads::new(pool.clone(), store, ledger.journal(), config.heads()?);
+        if config.roles.projector {
+            workers.start(heads_worker(heads.clone(), duty("heads")));
+        }
+
         let (razorpay, dev) = razorpay(&config, &outbox, address, &workers).await?;
         let (pepper, sealing_key) = config.phone_keys()?;
         let (app, background) = App::new(Parts {
@@ -146,6 +152,7 @@ impl Server {
             otp_sender,
             razorpay,
             webhook_seal: Seal::derived(&sealing_key, "webhook deliveries"),
+            heads,
             nodes,
             works: config.roles.api,
         });
@@ -347,6 +354,17 @@ fn projector_worker(projector: Arc<Projector>, duty: Option<Duty>) -> Worker {
                 fault = watch => return Err(fault),
             };
             turn.work(async { Ok(projector.run(std::future::pending()).await?) }).await
+        }
+    })
+}
+
+/// Signs heads of the journal, on one node at a time.
+fn heads_worker(heads: JournalHeads, duty: Duty) -> Worker {
+    Worker::new("heads", move || {
+        let (heads, duty) = (heads.clone(), duty.clone());
+        async move {
+            let work = async { match heads.work().await {} };
+            duty.take().await?.work(work).await
         }
     })
 }

@@ -12,6 +12,7 @@ use crate::identity::{
     AccessChanges, AccessTokens, Agencies, Cards, Otp, OtpConfig, People, PhoneVault, Restrictions, Sessions,
     Sweep,
 };
+use crate::journal_heads::JournalHeads;
 use crate::known::Known;
 use crate::notes::Notes;
 use crate::presence::Presence;
@@ -47,6 +48,7 @@ pub struct Parts {
     pub razorpay: Razorpay,
     /// Seals gateways' deliveries.
     pub webhook_seal: Seal,
+    pub heads: JournalHeads,
     pub nodes: Nodes,
     /// Whether this node works through what requests leave: webhooks, unpaid purchases, approvals.
     pub works: bool,
@@ -91,6 +93,7 @@ pub struct Services {
     pub audit: AuditLog,
     pub approvals: Approvals,
     pub webhooks: Inbox,
+    pub heads: JournalHeads,
     pub bounds: Bounds,
     pub bus: Bus,
     pub access: AccessChanges,
@@ -119,6 +122,7 @@ impl App {
             otp_sender,
             razorpay,
             webhook_seal,
+            heads,
             nodes,
             works,
         } = parts;
@@ -172,6 +176,7 @@ impl App {
             audit: AuditLog::new(pool.clone()),
             approvals,
             webhooks,
+            heads,
             bounds,
             ledger,
             pool,

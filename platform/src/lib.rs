@@ -20,6 +20,7 @@ pub mod hosts;
 pub mod identity;
 mod invisible;
 pub mod journal;
+pub mod journal_heads;
 pub mod known;
 pub mod notes;
 pub mod page;

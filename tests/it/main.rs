@@ -35,5 +35,6 @@ mod sequences;
 mod socket;
 mod sockets;
 mod suspense;
+mod tamper;
 mod telemetry;
 mod world;

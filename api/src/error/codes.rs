@@ -30,6 +30,7 @@ impl Error {
             Error::RateLimit(fault) => Refusal::from(fault).into(),
             Error::Webhook(fault) => Refusal::from(fault).into(),
             Error::List(fault) => Refusal::from(fault).into(),
+            Error::Sign(fault) => Refusal::from(fault).into(),
             Error::Query(fault) => query(fault),
         }
     }

@@ -13,6 +13,7 @@ use ledger_runtime::ExecuteError;
 use platform::commands::CommandError;
 use platform::hosts::HostError;
 use platform::identity::{AgencyError, AuthError, OtpError, PeopleError, RestrictionKind};
+use platform::journal_heads::SignError;
 use platform::page::ListError;
 use platform::presence::PresenceError;
 use platform::purchases::WebhookRefusal;
@@ -101,6 +102,8 @@ pub enum Error {
     Query(#[from] QueryError),
     #[error(transparent)]
     List(#[from] ListError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
 }
 
 impl Error {

@@ -52,7 +52,7 @@ the header `Next-Cursor` when there are more.
 `retry_after_seconds` may be tried again after a pause; other 4xx problems will not go away by retrying.";
 
 /// What the tags of the routes stand for, in the order of the page.
-const TAGS: [(&str, &str); 24] = [
+const TAGS: [(&str, &str); 25] = [
     ("auth", "Sign in, refresh tokens, sign out."),
     ("me", "Your own account."),
     ("wallet", "What you have, and how it came and went."),
@@ -69,13 +69,14 @@ const TAGS: [(&str, &str); 24] = [
     ("admin: purchases", "Refunds, and money that fits no purchase."),
     ("admin: withdrawals", "Decide and pay withdrawals."),
     ("admin: books", "Accounts, balances, adjustments and revenue."),
-    ("admin: journal", "The events themselves."),
+    ("admin: journal", "The events themselves, and the signed heads of their tree."),
     ("admin: approvals", "What takes two admins."),
     ("admin: settings", "How calls, payouts and limits are set."),
     ("admin: audit", "Who did what, and why."),
     ("admin: calls", "End a call."),
     ("admin: webhooks", "What payment gateways delivered, and what became of it."),
     ("webhooks", "For payment gateways."),
+    ("journal", "For whoever checks receipts and signed heads."),
     ("health", "For operators: whether it runs, and its metrics."),
 ];
 

@@ -306,6 +306,7 @@ const OWN: &[(&str, &[&str])] = &[
     ("stop_call", &["field_invalid", "unknown_call", "call_ended", "ring_over"]),
     ("get_note", &["unknown_note"]),
     ("get_event", &["unknown_event"]),
+    ("sign_journal_head", &["no_head_key", "journal_tree_behind", "journal_refused"]),
     ("read_webhook", &["unknown_webhook"]),
     ("retry_webhook", &["unknown_webhook", "webhook_needs_nobody"]),
     ("mark_webhook_handled", &["field_invalid", "unknown_webhook", "webhook_needs_nobody"]),

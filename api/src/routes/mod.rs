@@ -19,6 +19,7 @@ mod gifts;
 mod health;
 mod host_admin;
 mod hosts;
+mod journal_heads;
 mod me;
 mod my_agencies;
 mod people;
@@ -61,6 +62,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(bonuses::routes())
         .merge(adjustments::routes())
         .merge(events::routes())
+        .merge(journal_heads::routes())
         .merge(books::routes())
         .merge(settings::routes())
         .merge(audit::routes())

@@ -174,11 +174,33 @@ impl Metadata {
         self.index.put(out);
         self.count.put(out);
         if self.index == 0 {
-            let Metadata { recorded_at, command_id, request_hash, remembered_for, actor, payer, .. } = *self;
-            let schema_version = self.schema_version;
-            Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer }
-                .put(out);
+            self.shared().put(out);
         }
+    }
+
+    /// The binary form, with what goes for the whole unit beside every event of it.
+    pub(super) fn encode_whole(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96);
+        out.push(BINARY);
+        self.index.put(&mut out);
+        self.count.put(&mut out);
+        self.shared().put(&mut out);
+        out
+    }
+
+    /// What the events of a unit have in common.
+    fn shared(&self) -> Shared {
+        let Metadata {
+            schema_version,
+            recorded_at,
+            command_id,
+            request_hash,
+            remembered_for,
+            actor,
+            payer,
+            ..
+        } = *self;
+        Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer }
     }
 
     /// What the binary form is made of.
@@ -220,6 +242,26 @@ binary_fields! {
     }
 }
 
+impl Shared {
+    /// The metadata of one event of the unit.
+    fn at(self, PlaceInUnit { index, count }: PlaceInUnit, correlation: Option<Uuid>) -> Metadata {
+        let Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer } =
+            self;
+        Metadata {
+            schema_version,
+            recorded_at,
+            command_id,
+            request_hash,
+            remembered_for,
+            index,
+            count,
+            actor,
+            payer,
+            correlation,
+        }
+    }
+}
+
 /// Which event of its unit an event is, and how many the unit has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceInUnit {
@@ -251,6 +293,31 @@ fn unfit(Unfit(what): Unfit) -> DecodeError {
     DecodeError::Malformed(KIND.to_owned(), what.to_owned())
 }
 
+/// Not what this program writes.
+pub(super) fn malformed(what: &'static str) -> DecodeError {
+    unfit(Unfit(what))
+}
+
+/// Metadata in the binary form as the bytes of the place, its index, and the bytes behind it.
+pub(super) fn split_place(bytes: &[u8]) -> Result<(&[u8], u32, &[u8]), DecodeError> {
+    let mut from = Bytes(&bytes[1..]);
+    let place = PlaceInUnit::take(&mut from).map_err(unfit)?;
+    let rest = from.0;
+    Ok((&bytes[..bytes.len() - rest.len()], place.index, rest))
+}
+
+/// Reads metadata in the binary form that say all of their unit, whichever event of it they belong to.
+pub(super) fn decode_whole(bytes: &[u8], correlation: Option<Uuid>) -> Result<Metadata, DecodeError> {
+    if !is_binary(bytes) {
+        return Err(malformed("they are not in the binary form"));
+    }
+    let (_, index, rest) = split_place(bytes)?;
+    let PlaceInUnit { count, .. } = PlaceInUnit::of(bytes)?;
+    let mut from = Bytes(rest);
+    let shared = Shared::take(&mut from).and_then(|shared| from.end().map(|()| shared)).map_err(unfit)?;
+    Ok(shared.at(PlaceInUnit { index, count }, correlation))
+}
+
 /// What was read of a unit of which more events follow.
 #[derive(Clone, Debug)]
 pub struct Before {
@@ -277,20 +344,7 @@ fn decode_binary(
         return Ok(Metadata { index, correlation, ..metadata });
     }
     let shared = Shared::take(&mut from).and_then(|shared| from.end().map(|()| shared)).map_err(unfit)?;
-    let Shared { schema_version, recorded_at, command_id, request_hash, remembered_for, actor, payer } =
-        shared;
-    let metadata = Metadata {
-        schema_version,
-        recorded_at,
-        command_id,
-        request_hash,
-        remembered_for,
-        index,
-        count,
-        actor,
-        payer,
-        correlation,
-    };
+    let metadata = shared.at(PlaceInUnit { index, count }, correlation);
     *before = (count > 1).then(|| Before { first: revision, metadata: metadata.clone() });
     Ok(metadata)
 }

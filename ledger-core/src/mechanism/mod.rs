@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod event;
 pub mod evolve;
 pub mod ids;
+pub mod leaf;
 pub mod memory;
 pub mod metadata;
 pub mod money;

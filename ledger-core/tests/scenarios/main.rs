@@ -17,6 +17,7 @@ mod gifts;
 mod golden;
 mod idempotency;
 mod identities;
+mod leaves;
 mod leaving;
 mod lots;
 mod metering;

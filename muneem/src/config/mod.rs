@@ -1,11 +1,13 @@
 //! Settings of a deployment: defaults, then `muneem.toml` where there is one, then the environment.
 
+mod heads;
 mod roles;
 mod secrets;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use heads::make_key;
 pub use roles::Roles;
 
 use anyhow::{Context, bail};
@@ -15,6 +17,7 @@ use event_store::StoreAddress;
 use ledger_runtime::Snapshots;
 use platform::client_address::TrustedProxies;
 use platform::identity::OtpConfig;
+use platform::journal_heads::Destination;
 use secrecy::{ExposeSecret, SecretString};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -46,6 +49,13 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the journal is, if not in the embedded store of the data folder.
     pub store: Option<StoreAddress>,
+    /// The file of the keys that sign heads of the journal. Nothing set: no head is signed; in development the keys of the
+    /// data folder sign.
+    pub heads_key: Option<PathBuf>,
+    /// Where heads are published.
+    pub heads_to: Vec<Destination>,
+    /// How much time passes between two heads at the least.
+    pub heads_every_seconds: u32,
     /// How many events there are between two snapshots of the state; 0 for none, and none is used then.
     pub snapshot_every: u32,
     /// What this node does, where several share a store.
@@ -125,6 +135,9 @@ impl Default for Config {
             redis_url: unset(),
             data_dir: PathBuf::from("data"),
             store: None,
+            heads_key: None,
+            heads_to: Vec::new(),
+            heads_every_seconds: 300,
             snapshot_every: 1_000_000,
             roles: Roles::ALL,
             node_address: String::new(),

@@ -194,7 +194,7 @@ impl DevelopmentSecrets {
 }
 
 /// Writes the whole file or nothing, so that a start that was killed meanwhile leaves no half-written file.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     // One that was left behind may have been made with other permissions.
     match std::fs::remove_file(&unfinished) {

@@ -27,6 +27,7 @@ pub struct Setting {
 
 /// Each with an example of its value; those in `secret` are never quoted.
 pub const SETTINGS: [Setting; 42] = [
+pub const SETTINGS: [Setting; 44] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
@@ -45,6 +46,13 @@ pub const SETTINGS: [Setting; 42] = [
     secret("store", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
         put(&mut it.store, store(text).map(Some))
     }),
+    open("heads_key", "/run/secrets/heads.key", |it, text| put(&mut it.heads_key, Ok(Some(text.into())))),
+    // The address of a webhook may hold a token.
+    secret("heads_to", "/mnt/heads,https://keeper.example/heads", |it, text| {
+        let places = text.split(',').map(|place| place.trim().parse().map_err(anyhow::Error::msg));
+        put(&mut it.heads_to, places.collect())
+    }),
+    open("heads_every_seconds", "300", |it, text| put(&mut it.heads_every_seconds, number(text, 1, 86_400))),
     open("snapshot_every", "1000000", |it, text| put(&mut it.snapshot_every, number(text, 0, 1_000_000_000))),
     open("roles", "api,gateway,projector,metering", |it, text| {
         put(&mut it.roles, text.parse().map_err(anyhow::Error::msg))

@@ -8,6 +8,7 @@ use clap::Args;
 use comfy_table::Table;
 use event_store::EmbeddedReader;
 use platform::disk::Room;
+use platform::journal_heads::StoredTree;
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -37,8 +38,15 @@ struct Finding {
 /// When the findings cannot be printed.
 pub async fn doctor(config: &Config, options: &DoctorOptions) -> anyhow::Result<ExitCode> {
     let (postgres, clock) = postgres_and_clock(config).await;
-    let findings =
-        vec![settings(config), postgres, clock, redis(config).await, journal(config).await, disk(config)];
+    let findings = vec![
+        settings(config),
+        postgres,
+        clock,
+        redis(config).await,
+        journal(config).await,
+        heads(config).await,
+        disk(config),
+    ];
     let findings = findings.into_iter().chain(growth(config).await).collect::<Vec<_>>();
     if options.json {
         crate::out!("{}", serde_json::to_string_pretty(&findings)?);
@@ -115,6 +123,45 @@ async fn journal(config: &Config) -> Finding {
         anyhow::Ok(format!("{} events in {}", head.map_or(0, |head| head + 1), config.store()))
     };
     finding("journal", asked.await.map_err(|fault| format!("{fault:#}")))
+}
+
+/// The public keys of heads, and how far the journal is signed and published.
+async fn heads(config: &Config) -> Finding {
+    let asked = async {
+        let keys = config.signing_keys()?;
+        let store = open_journal(config).await?;
+        let Some(journal) = super::journal_id(store.as_ref()).await? else {
+            return Ok("there is no journal yet".to_owned());
+        };
+        let pool = connect_postgres(config).await?;
+        let is_there: bool =
+            sqlx::query_scalar("SELECT to_regclass('app.journal_tree') IS NOT NULL").fetch_one(&pool).await?;
+        if !is_there {
+            return Ok("the server has not been started by this program yet".to_owned());
+        }
+        let tree = StoredTree::read(&pool, journal).await?;
+        let (size, unpublished): (Option<i64>, i64) = sqlx::query_as(
+            "SELECT max(size) FILTER (WHERE history = $1), count(*) FILTER (WHERE published_at IS NULL)
+             FROM app.journal_heads",
+        )
+        .bind(tree.history.cast_signed())
+        .fetch_one(&pool)
+        .await?;
+        let signed = format!("{} of {} leaves are signed", size.unwrap_or(0), tree.size);
+        let published = match (config.heads_to().len(), unpublished) {
+            (0, _) => "published nowhere: set MUNEEM_HEADS_TO".to_owned(),
+            (_, unpublished) => format!("{unpublished} heads wait to be published"),
+        };
+        anyhow::Ok(match keys {
+            None => "no head of the journal is signed; to have them: muneem keygen, and MUNEEM_HEADS_KEY"
+                .to_owned(),
+            Some(keys) => format!(
+                "{signed}; {published}; the public key is {}",
+                keys.verifier_keys(&tree.origin).join(" and ")
+            ),
+        })
+    };
+    finding("heads", asked.await.map_err(|fault| format!("{fault:#}")))
 }
 
 /// When the journal's disk is full; nothing where there is no journal in a folder yet.

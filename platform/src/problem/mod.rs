@@ -8,6 +8,7 @@ mod rejection;
 use crate::commands::CommandError;
 use crate::hosts::HostError;
 use crate::identity::{AgencyError, AuthError, OtpError, PeopleError};
+use crate::journal_heads::SignError;
 use crate::page::ListError;
 use crate::presence::PresenceError;
 use crate::purchases::WebhookRefusal;
@@ -189,6 +190,20 @@ impl From<&RazorpayError> for Problem {
                 "the payment gateway does not answer; send the request again with the same key",
             )
             .retry_after(OUTAGE_RETRY_SECONDS),
+        }
+    }
+}
+
+impl From<&SignError> for Problem {
+    fn from(fault: &SignError) -> Problem {
+        match fault {
+            SignError::NoKey => Problem::new(409, "no_head_key", fault.to_string()),
+            SignError::Behind => {
+                Problem::new(503, "journal_tree_behind", fault.to_string()).retry_after(OUTAGE_RETRY_SECONDS)
+            }
+            // Why is for operators.
+            SignError::Refused(_) => Problem::new(409, "journal_refused", fault.to_string()),
+            SignError::Outage(_) => Problem::unavailable(),
         }
     }
 }

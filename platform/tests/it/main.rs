@@ -5,6 +5,7 @@ mod attendance;
 mod audit;
 mod duty;
 mod hosts;
+mod journal_heads;
 mod known;
 mod limits;
 mod otp;

@@ -1,0 +1,171 @@
+//! Heads are published where only others can remove them: a head that lies beside the journal goes with it.
+
+use super::{Inner, KeptHeads, SignedHead, TreeFault};
+use crate::clock;
+use integrations::head_webhook::HeadWebhook;
+use integrity::{Head, KeptHead, origin};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// How many heads are published in one go.
+const AT_ONCE: i64 = 100;
+
+/// A place that heads are published to.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A folder: at best a disk of another machine, or one that is written once.
+    Folder(PathBuf),
+    /// Each head is posted to this address.
+    Webhook(String),
+}
+
+impl FromStr for Destination {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Destination, String> {
+        let loopback = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+        match text.split_once("://") {
+            None if text.is_empty() => Err("names no place".to_owned()),
+            None => Ok(Destination::Folder(text.into())),
+            Some(("https", host)) if !host.is_empty() => Ok(Destination::Webhook(text.to_owned())),
+            Some(("http", _)) if loopback.iter().any(|it| text.starts_with(it)) => {
+                Ok(Destination::Webhook(text.to_owned()))
+            }
+            Some(_) => Err("a place is a folder or an https address".to_owned()),
+        }
+    }
+}
+
+/// The address of a webhook may hold a token.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Folder(folder) => write!(f, "the folder {}", folder.display()),
+            Destination::Webhook(_) => f.write_str("the webhook"),
+        }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a head was not published; it is tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {fault}")]
+pub struct PublishError {
+    place: String,
+    fault: String,
+}
+
+/// Publishes heads to all places.
+#[derive(Clone, Default)]
+pub struct Publisher(Vec<Place>);
+
+#[derive(Clone)]
+struct Place {
+    destination: Destination,
+    webhook: Option<HeadWebhook>,
+}
+
+impl Publisher {
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(destinations: &[Destination]) -> Result<Publisher, PublishError> {
+        let place = |destination: &Destination| {
+            let webhook = match destination {
+                Destination::Webhook(url) => {
+                    Some(HeadWebhook::new(url).map_err(|fault| failed(destination, fault))?)
+                }
+                Destination::Folder(_) => None,
+            };
+            Ok(Place { destination: destination.clone(), webhook })
+        };
+        destinations.iter().map(place).collect::<Result<_, _>>().map(Publisher)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The largest head in each folder.
+    pub(super) async fn largest(&self, origin: &str) -> Result<Vec<KeptHead>, TreeFault> {
+        let mut heads = Vec::new();
+        for Place { destination, .. } in &self.0 {
+            let Destination::Folder(folder) = destination else { continue };
+            let kept = KeptHeads::new(folder, origin);
+            let largest = tokio::task::spawn_blocking(move || kept.largest()).await;
+            let largest = largest.map_err(|fault| TreeFault::Outage(fault.to_string()))?;
+            heads.extend(largest.map_err(|fault| TreeFault::Outage(format!("{destination}: {fault}")))?);
+        }
+        Ok(heads)
+    }
+
+    async fn publish(&self, origin: &str, signed: &SignedHead) -> Result<(), PublishError> {
+        for Place { destination, webhook } in &self.0 {
+            match (destination, webhook) {
+                (_, Some(webhook)) => {
+                    webhook.send(&signed.note).await.map_err(|fault| failed(destination, fault))?;
+                }
+                (Destination::Folder(folder), None) => {
+                    let kept = KeptHeads::new(folder, origin);
+                    let head = Head::read(&signed.note).map_err(|fault| failed(destination, fault))?;
+                    let signed_at = signed.signed_at;
+                    let keep = tokio::task::spawn_blocking(move || kept.keep(&head, signed_at)).await;
+                    keep.map_err(|fault| failed(destination, fault))?
+                        .map_err(|fault| failed(destination, fault))?;
+                }
+                (Destination::Webhook(_), None) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(place: &Destination, fault: impl fmt::Display) -> PublishError {
+    PublishError { place: place.to_string(), fault: fault.to_string() }
+}
+
+#[derive(sqlx::FromRow)]
+struct Unpublished {
+    history: i32,
+    #[sqlx(flatten)]
+    head: SignedHead,
+}
+
+const UNPUBLISHED: &str =
+    "SELECT history, id, size, root, note, signed_at, published_at FROM app.journal_heads
+     WHERE published_at IS NULL ORDER BY history, size LIMIT $1";
+
+/// What became of heads that were due.
+pub(super) enum Published {
+    All,
+    /// There are more.
+    Some,
+}
+
+impl Inner {
+    /// Publishes heads that are not published yet, the oldest first. What is published twice, after a crash in between, is the
+    /// same.
+    pub(super) async fn publish(&self) -> Result<Published, TreeFault> {
+        let publisher = &self.settings.publisher;
+        if publisher.is_empty() {
+            return Ok(Published::All);
+        }
+        let due: Vec<Unpublished> = sqlx::query_as(UNPUBLISHED).bind(AT_ONCE).fetch_all(&self.pool).await?;
+        for Unpublished { history, head } in &due {
+            let origin = origin(self.journal, history.unsigned_abs());
+            publisher.publish(&origin, head).await?;
+            sqlx::query("UPDATE app.journal_heads SET published_at = $2 WHERE id = $1")
+                .bind(head.id)
+                .bind(clock::now())
+                .execute(&self.pool)
+                .await?;
+        }
+        let all = (due.len() as i64) < AT_ONCE;
+        Ok(if all { Published::All } else { Published::Some })
+    }
+}
