@@ -43,8 +43,7 @@ const fn metric(
 }
 
 /// The names under which faults and events that want a person are told in the log and counted.
-pub const ALERTS: [&str; 30] = [
-pub const ALERTS: [&str; 31] = [
+pub const ALERTS: [&str; 32] = [
     "approval_unexecuted",
     "attendance_fault",
     "attendance_stalled",
@@ -57,9 +56,9 @@ pub const ALERTS: [&str; 31] = [
     "fanout_stalled",
     "fanout_stopped",
     "handler_panicked",
-    "journal_damaged",
     "heads_not_published",
     "heads_refused",
+    "journal_damaged",
     "ledger_stopped",
     "limits_not_shared",
     "metering_fault",
@@ -107,11 +106,9 @@ pub const METRICS: [Metric; 44] = [
     metric(
         "muneem_duty",
         Gauge,
-        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `deciding` decides the commands that others forward.",
-        &[("duty", &["calls", "deciding", "projector"])],
-        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `heads` signs \
-         heads of the journal.",
-        &[("duty", &["calls", "heads", "projector"])],
+        "Whether this node does (1) what one node does at a time: `calls` drives calls, `projector` projects, `deciding` \
+         decides the commands that others forward, `heads` signs heads of the journal.",
+        &[("duty", &["calls", "deciding", "heads", "projector"])],
     ),
     metric(
         "muneem_http_requests_total",

@@ -34,8 +34,6 @@ enum Command {
     /// Replay the journal and compare the read models with it. Works beside a running server.
     /// Exits 1 and names the first difference (account and revision); exits 2 when it could not check.
     Verify(operator::VerifyOptions),
-    /// Rebuild the read models from the journal. Works beside a running server, which serves the old ones until the new
-    /// ones take their place.
     /// Give a person a file that proves that an event is in the signed history; or check such a file.
     ///
     /// The proof holds the event, the hashes beside its way to the root of the journal's tree, and a signed head. To check it
@@ -50,7 +48,8 @@ enum Command {
     Keygen(operator::KeygenOptions),
     /// Heads of the journal: begin a new history after events were lost for good.
     Heads(operator::HeadsOptions),
-    /// Drop the read models and rebuild them from the journal. Works beside a running server.
+    /// Rebuild the read models from the journal. Works beside a running server, which serves the old ones until the new
+    /// ones take their place.
     Rebuild,
     /// Print the journal, filtered. Works beside a running server.
     Events(operator::EventsOptions),

@@ -66,8 +66,6 @@ enum What {
     Start(start::StartOptions),
     /// The ledger as wallets and events become more: gifts a second, memory, starts; also as a picture. Needs no database.
     Growth(growth::GrowthOptions),
-    /// A start: the replay of a whole journal, and one that begins with a snapshot. Needs no database.
-    Replay(replay::ReplayOptions),
     /// The tree of the journal: leaves a second while it catches up, beside the projector; bytes a leaf; a check of it all.
     Heads(books::JournalOptions),
     /// Verification of the read models, beside a replay of the same journal.
@@ -117,7 +115,6 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Calls(options) => calls::run(options).await?,
         What::Start(options) => start::run(options).await?,
         What::Growth(options) => growth::run(options).await?,
-        What::Replay(options) => replay::run(options).await?,
         What::Heads(options) => heads::run(config, options).await?,
         What::Verify(options) => verify::run(config, options).await?,
     }

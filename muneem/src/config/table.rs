@@ -26,8 +26,7 @@ pub struct Setting {
 }
 
 /// Each with an example of its value; those in `secret` are never quoted.
-pub const SETTINGS: [Setting; 42] = [
-pub const SETTINGS: [Setting; 44] = [
+pub const SETTINGS: [Setting; 45] = [
     open("mode", "production", |it, text| put(&mut it.mode, mode(text))),
     open("listen", "127.0.0.1:8080", |it, text| put(&mut it.listen, parsed(text, "an address and a port"))),
     secret("database_url", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
