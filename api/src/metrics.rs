@@ -43,7 +43,7 @@ const fn metric(
 }
 
 /// The names under which faults and events that want a person are told in the log and counted.
-pub const ALERTS: [&str; 32] = [
+pub const ALERTS: [&str; 33] = [
     "approval_unexecuted",
     "attendance_fault",
     "attendance_stalled",
@@ -81,7 +81,7 @@ pub const ALERTS: [&str; 32] = [
 ];
 
 /// All of them, in the order of the operators' page.
-pub const METRICS: [Metric; 44] = [
+pub const METRICS: [Metric; 47] = [
     metric(
         "muneem_build_info",
         Gauge,

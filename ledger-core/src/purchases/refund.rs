@@ -131,7 +131,7 @@ impl<'a> Refundable<'a> {
     pub fn of(context: &Context, row: &'a Purchase, captured: &Captured) -> Refundable<'a> {
         let left = |lot: LotId| context.state.lot(lot).map_or(0, |row| row.remaining_milli);
         let (coins_left_milli, bonus_left_milli) = (left(captured.lot), captured.bonus_lot.map_or(0, left));
-        let bonus_expires_at = captured.bonus_lot.and_then(|lot| context.state.lot(lot)?.expires_at);
+        let bonus_expires_at = captured.bonus_lot.and_then(|lot| context.state.lot(lot)?.expires_at());
         Refundable { row, captured: captured.clone(), coins_left_milli, bonus_left_milli, bonus_expires_at }
     }
 
