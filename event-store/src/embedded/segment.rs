@@ -14,7 +14,7 @@ use super::disk::{Disk, DiskFile};
 
 /// What one frame holds; the last one may hold less. A read decompresses as much.
 pub(super) const BLOCK_BYTES: usize = 128 * 1024;
-/// Fast, and gifts become a third.
+/// Fast.
 const LEVEL: i32 = 3;
 
 const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
