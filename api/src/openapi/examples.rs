@@ -91,6 +91,7 @@ fn body_of(schema: &str) -> Option<Value> {
         "StartOtp" => json!({ "phone": "+919876543210", "channel": "sms" }),
         "VerifyOtp" => json!({ "phone": "+919876543210", "challenge": THING, "code": "123456" }),
         "Why" => json!({ "reason": "fraud_report" }),
+        "WriteOff" => json!({ "amount_milli": 5_000, "reason": "uncollectable", "note": "Moved away." }),
         _ => return None,
     })
 }

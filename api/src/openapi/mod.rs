@@ -209,11 +209,12 @@ mod tests {
 
     /// Routes that everybody may call: signing in, what coins cost, the gateway's signed webhook, and the
     /// operator's.
-    const OPEN: [&str; 8] = [
+    const OPEN: [&str; 9] = [
         "/v1/auth/otp",
         "/v1/auth/otp/verify",
         "/v1/auth/refresh",
         "/v1/coin-plans",
+        "/v1/journal-keys",
         "/v1/webhooks/razorpay",
         "/health/live",
         "/health/ready",

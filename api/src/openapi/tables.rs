@@ -48,6 +48,7 @@ mod tests {
                 "/v1/admin/disputes",
                 "/v1/admin/events",
                 "/v1/admin/hosts",
+                "/v1/admin/journal-heads",
                 "/v1/admin/people",
                 "/v1/admin/receivables",
                 "/v1/admin/suspense",

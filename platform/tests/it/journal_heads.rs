@@ -209,12 +209,12 @@ async fn a_head_that_is_kept_elsewhere_refuses_a_shorter_tree_where_the_database
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
-async fn a_stored_tree_that_was_changed_is_not_signed_on(pool: PgPool) {
+async fn a_stored_tree_whose_edge_was_changed_is_not_signed_on(pool: PgPool) {
     let store = journal(300).await;
     let heads = heads(&pool, &store, &[]);
     heads.sign_now().await.unwrap();
     sqlx::query(
-        "UPDATE app.journal_tiles SET hashes = set_byte(hashes, 40, 7) WHERE level = 0 AND number = 0",
+        "UPDATE app.journal_tiles SET hashes = set_byte(hashes, 40, 7) WHERE level = 0 AND number = 1",
     )
     .execute(&pool)
     .await
