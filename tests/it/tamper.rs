@@ -211,7 +211,7 @@ async fn a_node_on_an_older_copy_serves_and_signs_nothing_until_an_operator_begi
     assert_eq!(head["size"], json!(world.events()));
     assert!(head["note"].as_str().expect("a note").starts_with(begun["origin"].as_str().expect("a name")));
     let (ok, verified) = server.run(&["verify", "--json"]).await;
-    assert!(ok && verified["history"]["earlier_heads"] == 2, "{verified:#}");
+    assert!(ok && verified["history"]["earlier_heads"].as_u64() >= Some(2), "{verified:#}");
     let log = world.get(Some(&world.admin), "/v1/admin/audit?action=journal.history_ended").await.expect_ok();
     assert_eq!(log["items"][0]["reason"], "restored_from_backup", "{log}");
 }
@@ -241,7 +241,7 @@ async fn a_receipt_proves_an_event_to_whoever_has_the_public_key(pool: PgPool) {
         (&proven["proven"], &proven["revision"], &proven["event_id"]),
         (&json!(true), &json!(revision), &json!(id))
     );
-    assert_eq!(proven["metadata"]["recorded_at"], event["recorded_at"]);
+    assert_eq!(proven["recorded_at"], event["recorded_at"]);
     assert!(proven["data"].to_string().contains(&user.id.to_string()), "{proven:#}");
 
     let good = fs::read_to_string(&file).expect("the receipt");

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::progress::Bar;
 use crate::serve::connect_postgres;
 use anyhow::{Context, bail};
+use chrono::SecondsFormat;
 use clap::Args;
 use event_store::{EventStore, RecordedEvent};
 use integrity::{Leaves, Receipt, ReceiptError, VerifierKeys, inclusion};
@@ -170,6 +171,7 @@ pub fn check_receipt(options: &ReceiptOptions) -> anyhow::Result<ExitCode> {
                 "event_id": recorded.event_id,
                 "type": recorded.event.kind(),
                 "metadata": recorded.metadata,
+                "recorded_at": recorded.metadata.recorded_at.to_utc().to_rfc3339_opts(SecondsFormat::Millis, true),
                 "data": data,
             });
             match options.json {
