@@ -59,7 +59,7 @@ fn rate(path: &Path, flags: OFlags, gifts: usize) -> std::io::Result<u64> {
         offset += bytes as u64;
         count += gifts as u64;
     }
-    Ok((count as f64 / start.elapsed().as_secs_f64()) as u64)
+    Ok(count * 1_000 / u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement is about the clock")]

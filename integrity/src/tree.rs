@@ -151,7 +151,7 @@ impl Tree {
     pub fn edge(size: u64) -> Vec<TileId> {
         let unfinished = |level: u8| {
             let hashes = hashes_at(size, level);
-            (hashes % TILE_HASHES as u64 > 0).then_some(TileId { level, number: hashes >> HEIGHT })
+            (!hashes.is_multiple_of(TILE_HASHES as u64)).then_some(TileId { level, number: hashes >> HEIGHT })
         };
         (0..8).filter_map(unfinished).collect()
     }

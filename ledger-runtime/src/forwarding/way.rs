@@ -38,6 +38,10 @@ struct Way {
 
 impl Ways {
     /// Sends the commands on their way; gives them back where there is none.
+    #[expect(
+        clippy::result_large_err,
+        reason = "they are given back as they came, without a box for each command"
+    )]
     pub fn take(&self, group: Group) -> Result<Result<(), ExecuteError>, Group> {
         let way = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let Some(way) = &*way else { return Err(group) };
