@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{error, info};
+use tracing::{Level, debug, error, info};
 use websocket_gateway::Gateway;
 
 /// How long requests and sockets that are under way may take to end.
@@ -242,6 +242,9 @@ impl Server {
         }
         workers.stop().await;
         app.attendance.leave().await;
+        if tracing::enabled!(Level::DEBUG) {
+            tell_the_state(&app.ledger).await;
+        }
         drop((app, read, workers, stop_workers));
         // The writer ends once the last handle is gone, with everything durable that was accepted.
         if tokio::time::timeout(DRAIN, writer).await.is_err() {
@@ -250,6 +253,14 @@ impl Server {
         info!("stopped");
         ensure!(!displaced, "another server has taken this database");
         Ok(())
+    }
+}
+
+/// By this line nodes of one journal can be compared. It takes a look at the whole state, so it is for debugging alone.
+async fn tell_the_state(ledger: &Ledger) {
+    match ledger.query(|state, _| (state.revision(), state.hash())).await {
+        Ok((revision, hash)) => debug!(revision, state = hex::encode(hash), "the ledger's state at the end"),
+        Err(fault) => debug!(%fault, "the ledger does not tell its state"),
     }
 }
 

@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, PgPool};
 use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -178,7 +180,7 @@ fn free_address() -> String {
 struct Cluster {
     deployments: Vec<Deployment>,
     servers: Vec<Child>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Cluster {
@@ -191,7 +193,7 @@ impl Cluster {
         let data = TempDir::new().expect("a folder");
         let first = Deployment::new(pool, &data).await;
         let prefix = first.settings.iter().find(|(name, _)| *name == "MUNEEM_REDIS_PREFIX").cloned();
-        let (mut deployments, mut servers) = (Vec::new(), Vec::new());
+        let mut deployments = Vec::new();
         for _ in 0..count {
             // The data folder holds the secrets of development, which the nodes share.
             let mut deployment = Deployment::new(pool, &data).await;
@@ -199,11 +201,46 @@ impl Cluster {
             let store = pool.connect_options().to_url_lossy().to_string();
             deployment.settings.push(("MUNEEM_STORE", store));
             deployment.settings.push(("MUNEEM_NODE_ADDRESS", free_address()));
+            // Its last line is the state's hash.
+            deployment.settings.push(("RUST_LOG", "info,muneem::serve=debug".to_owned()));
             deployment.settings.extend_from_slice(settings);
-            servers.push(deployment.serve().await);
             deployments.push(deployment);
         }
-        Cluster { deployments, servers, _data: data }
+        let mut cluster = Cluster { deployments, servers: Vec::new(), data };
+        for node in 0..count {
+            let server = cluster.serve(node).await;
+            cluster.servers.push(server);
+        }
+        cluster
+    }
+
+    fn log(&self, node: usize) -> PathBuf {
+        self.data.path().join(format!("node-{node}.log"))
+    }
+
+    async fn serve(&self, node: usize) -> Child {
+        let log = File::create(self.log(node)).expect("a log");
+        self.deployments[node].serve_logging_to(log.into()).await
+    }
+
+    /// Ends the nodes, and answers the revision and the hash of the state that each of them had at its end.
+    async fn states(&mut self) -> Vec<(u64, String)> {
+        let mut states = Vec::new();
+        for node in 0..self.servers.len() {
+            let pid =
+                self.servers[node].id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+            kill_process(pid, Signal::TERM).expect("it is told to end");
+            self.servers[node].wait().await.expect("it ends");
+            let log = fs::read_to_string(self.log(node)).expect("its log");
+            let field = |name: &str| {
+                let line = log.lines().rfind(|line| line.contains("the ledger's state at the end"))?;
+                let value = line.split_once(&format!("{name}="))?.1.split_whitespace().next()?;
+                Some(value.trim_matches('"').to_owned())
+            };
+            let state = field("revision").zip(field("state")).unwrap_or_else(|| panic!("no state in {log}"));
+            states.push((state.0.parse().expect("a number"), state.1));
+        }
+        states
     }
 
     fn url(&self, node: usize) -> String {
@@ -215,7 +252,7 @@ impl Cluster {
     }
 
     async fn start_again(&mut self, node: usize) {
-        self.servers[node] = self.deployments[node].serve().await;
+        self.servers[node] = self.serve(node).await;
     }
 
     async fn person(&self, node: usize, phone: &str) -> Person {
@@ -321,6 +358,15 @@ async fn nodes_that_are_killed_in_turn_under_load_lose_nothing_and_double_nothin
     }
     let (ok, verified) = cluster.deployments[1].run(&["verify", "--json"]).await;
     assert!(ok, "{verified:#}");
+
+    let states = cluster.states().await;
+    let store: StoreAddress = pool.connect_options().to_url_lossy().to_string().parse().expect("an address");
+    let fresh = store.open(|_, _| ()).await.expect("opens");
+    let journal = JournalId(Uuid::nil());
+    let (fresh, _writer) = Ledger::open(fresh, Clock::System, journal, |_, _| {}).await.expect("opens");
+    let (next, replayed) = hash(&fresh).await;
+    let wanted = (next - 1, hex::encode(replayed));
+    assert_eq!(states, vec![wanted; 3], "all nodes and a fresh replay end in the same state");
 }
 
 /// Which nodes have the duty to decide.
