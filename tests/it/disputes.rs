@@ -45,6 +45,7 @@ async fn outcome(pool: &PgPool, delivery: &str) -> String {
 async fn a_lost_dispute_is_paid_by_the_next_purchase(pool: PgPool) {
     let world = World::start(&pool).await;
     let (user, purchase) = buyer(&world, "pay_1", 30_000).await;
+    let mut socket = world.connect(&user).await;
     // The same news under several deliveries, at once.
     let opened = dispute_event("created", "disp_1", "pay_1", WHOLE, 1);
     let deliveries = ["evt_a", "evt_a", "evt_b", "evt_c"].map(|id| world.webhook(id, &opened));
@@ -66,6 +67,10 @@ async fn a_lost_dispute_is_paid_by_the_next_purchase(pool: PgPool) {
     }
     let mine = world.get(Some(&user), "/v1/wallet").await.expect_ok();
     assert_eq!((&mine["frozen_milli"], &mine["owed_milli"]), (&json!(0), &json!(30_000)));
+    for told in [(70_000, 0), (0, 30_000)] {
+        let pushed = socket.push("wallet:updated").await["data"].take();
+        assert_eq!((&pushed["frozen_milli"], &pushed["owed_milli"]), (&json!(told.0), &json!(told.1)));
+    }
     let row = dispute(&world, "disp_1").await;
     let figures =
         ["matched_minor", "fee_minor", "taken_milli", "owed_milli", "frozen_milli"].map(|it| &row[it]);

@@ -236,6 +236,8 @@ fn wallet(purchased_milli: i64, bonus_milli: i64, earnings_milli: i64) -> Push {
         spendable_milli: purchased_milli + bonus_milli,
         earnings_milli,
         withdrawable_milli: earnings_milli,
+        frozen_milli: 0,
+        owed_milli: 0,
     })
 }
 

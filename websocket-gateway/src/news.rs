@@ -238,6 +238,8 @@ pub(crate) fn wallet(wallet: &Wallet) -> Push {
         spendable_milli: wallet.spendable_milli,
         earnings_milli: wallet.earnings_milli,
         withdrawable_milli: wallet.withdrawable_milli,
+        frozen_milli: wallet.frozen_milli,
+        owed_milli: wallet.owed_milli,
     })
 }
 

@@ -309,6 +309,10 @@ data! {
         earnings_milli: i64,
         /// The part of the earnings that can be withdrawn by now.
         withdrawable_milli: i64,
+        /// Coins that cannot be spent while their payment is disputed.
+        frozen_milli: i64,
+        /// What is owed for coins whose payment was taken back. Nothing can be paid until it is settled.
+        owed_milli: i64,
     }
 
     PurchasePush {

@@ -101,18 +101,20 @@ export class Muneem {
     const query = { ...options.query };
     const waits = awaited.has(operation) && query["min_revision"] === undefined && this.#seen.revision >= 0;
     if (waits) query["min_revision"] = this.#seen.revision;
-    const send = async ({ accessToken }: Grant) => {
-      const sending = { body: options.body, token: accessToken, key, query, signal: options.signal };
+    const send = async (grant: Grant | undefined) => {
+      const sending = { body: options.body, token: grant?.accessToken, key, query, signal: options.signal };
       const answer = await this.#http.send<T>(method, filled, sending);
       this.#noteReceipt(answer);
       return answer;
     };
-    const grant = await this.#session.grant();
+    // Some routes are open to anybody; the server says which are not.
+    const isSignedIn = (await this.#session.person()) !== undefined;
+    const grant = isSignedIn ? await this.#session.grant() : undefined;
     try {
       return await send(grant);
     } catch (fault) {
       if (!(fault instanceof Problem)) throw fault;
-      if (isAboutToken(fault)) return send(await this.#session.renew(grant));
+      if (grant && isAboutToken(fault)) return send(await this.#session.renew(grant));
       if (fault.code === "session_ended") await this.#session.forget();
       // The server has another journal than the one that the receipts were of.
       if (waits && fault.code === "min_revision_beyond_journal") {

@@ -42,6 +42,12 @@ story("a token that is used up is refreshed before it is sent", async () => {
   assert.equal(seen.asked, 1);
 });
 
+story("what is open to anybody is read before anybody has signed in", async () => {
+  const client = new Muneem({ baseUrl: theWorld().server.url });
+  assert.ok((await client.get("/v1/coin-plans")).items.length > 0);
+  await assert.rejects(client.get("/v1/me"), { code: "token_missing", status: 401 });
+});
+
 story("a token that the server refuses is refreshed and the request is sent again", async () => {
   const { url } = theWorld().server;
   const user = await signIn(url, newPhone());

@@ -147,6 +147,12 @@ async fn heads(config: &Config) -> Finding {
         .bind(tree.history.cast_signed())
         .fetch_one(&pool)
         .await?;
+        let events = store.head().await?.map_or(0, |head| head + 1);
+        anyhow::ensure!(
+            tree.size <= events,
+            "the journal has {events} events, and the signed history has {}: see \"Tamper evidence\" in docs/operations.md",
+            tree.size
+        );
         let signed = format!("{} of {} leaves are signed", size.unwrap_or(0), tree.size);
         let published = match (config.heads_to().len(), unpublished) {
             (0, _) => "published nowhere: set MUNEEM_HEADS_TO".to_owned(),

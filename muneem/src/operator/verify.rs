@@ -59,7 +59,7 @@ pub async fn verify(config: &Config, options: &VerifyOptions) -> anyhow::Result<
         crate::out!("{}", serde_json::to_string_pretty(&verified)?);
     } else {
         if let Some(report) = &read_models {
-            print_report(report);
+            print_report(report, history_is_ok);
         }
         if let Some(history) = &history {
             print_history(history);
@@ -82,7 +82,7 @@ async fn compare(store: Arc<dyn EventStore>, pool: &PgPool) -> anyhow::Result<Re
     report.context("could not check; where a table of the read models is missing or spoilt: muneem rebuild")
 }
 
-fn print_report(report: &Report) {
+fn print_report(report: &Report, history_is_ok: bool) {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     for check in &report.checks {
@@ -99,6 +99,10 @@ fn print_report(report: &Report) {
         (Some(difference), _) if difference.is_of_the_journal() => crate::out!(
             "The first difference is {difference}\nThe journal breaks an invariant of the ledger there: no server starts on \
              it. Keep it as it is, and restore a backup or a mirror beside it (docs/operations.md)"
+        ),
+        // Whoever rebuilds now loses what still tells how it was.
+        (Some(difference), _) if !history_is_ok => crate::out!(
+            "The first difference is {difference}\nDo not rebuild the read models: the journal itself was changed, see below"
         ),
         (Some(difference), _) => crate::out!(
             "The first difference is {difference}\nThe journal is right; to rebuild the read models: muneem rebuild"

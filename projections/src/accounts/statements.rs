@@ -33,7 +33,7 @@ pub struct StatementLine {
     /// `completed`; of a withdrawal its state after the movement; of unmatched money `unresolved`.
     pub status: String,
     pub description: String,
-    /// What the owner gained (positive) or lost (negative).
+    /// What the owner gained (positive) or lost (negative); of a `receivable`, how much more (positive) or less is owed.
     pub amount_minor: i64,
     pub balance_after_minor: i64,
     /// The account on the other side of the posting.
