@@ -253,6 +253,11 @@ impl Metering {
                 let expiring = it.draws.iter().filter(|draw| draw.expires_at.is_some());
                 return self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
             }
+            Event::DisputeReleased(it) => {
+                let expiring = it.released.iter().filter(|draw| draw.expires_at.is_some());
+                return self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
+            }
+            Event::DisputeReversed(it) => return self.unsure.extend(it.bonus_lot.map(Subject::Lot)),
             Event::LotsMerged(it) => Subject::Lot(it.lot),
             _ => return,
         };

@@ -46,9 +46,13 @@ events! {
         user: Option<PersonId>,
         returned_minor: i64,
         asset: Asset,
-        /// The lots that the coins go back to, also those by which the buyer has paid meanwhile.
+        /// The lot of the purchase, and what goes back to it: what was taken from it.
         lot: Option<LotId>,
         coins_milli: i64,
+        /// What was taken from other lots, and by what the buyer has paid meanwhile, comes as a lot of its own. No purchase
+        /// refers to it, so that spent coins are not refunded for being disputed.
+        other_lot: Option<LotId>,
+        other_milli: i64,
         bonus_lot: Option<LotId>,
         bonus_milli: i64,
         bonus_expires_at: Option<Timestamp>,
@@ -166,13 +170,15 @@ impl Context<'_> {
 pub(super) fn reversed(context: &Context, dispute_ref: String, row: &Dispute) -> Vec<Event> {
     let Some(loss) = &row.loss else { return vec![] };
     let (gateway, asset) = (row.gateway, row.amount_asset);
-    let (coins_milli, cancelled_milli) = (loss.coins_milli + loss.recovered_milli, loss.left_milli());
+    let (coins_milli, cancelled_milli) = (loss.own_milli, loss.left_milli());
+    let other_milli = loss.coins_milli - loss.own_milli + loss.recovered_milli;
+    let other_lot = (other_milli > 0).then(|| context.command_id.derive("returned"));
     let mut postings = legs(asset, Account::Gateway(gateway), Account::ExchangeCoins, loss.matched_minor);
     if let Some(user) = row.user {
         let exchange = Account::ExchangeCoins;
         postings.extend(
             [
-                legs(Asset::COIN, exchange, Account::UserPurchased(user), coins_milli),
+                legs(Asset::COIN, exchange, Account::UserPurchased(user), coins_milli + other_milli),
                 legs(Asset::COIN, Account::PlatformPromotions, Account::UserBonus(user), loss.bonus_milli),
                 legs(Asset::COIN, exchange, Account::UserReceivable(user), cancelled_milli),
                 legs(Asset::COIN, exchange, Account::PlatformLosses, loss.written_off_milli),
@@ -189,6 +195,8 @@ pub(super) fn reversed(context: &Context, dispute_ref: String, row: &Dispute) ->
         asset,
         lot: loss.lot,
         coins_milli,
+        other_lot,
+        other_milli,
         bonus_lot: loss.bonus_lot,
         bonus_milli: loss.bonus_milli,
         bonus_expires_at: loss.bonus_expires_at,
@@ -242,7 +250,7 @@ impl Happened for DisputeLost {
 
     fn evolve(&self, change: &mut Change) {
         let revision = change.revision;
-        let mut lot = None;
+        let mut lot: Option<LotId> = None;
         if let Some(purchase) = self.purchase.filter(|_| self.matched_minor > 0) {
             change.edit_captured(purchase, |captured| {
                 captured.refunded_minor += self.matched_minor;
@@ -259,6 +267,7 @@ impl Happened for DisputeLost {
             bonus_lot: self.bonus_lot,
             bonus_expires_at: self.bonus_expires_at,
             coins_milli: self.coins_milli,
+            own_milli: self.draws.iter().filter(|it| Some(it.lot) == lot).map(|it| it.amount_milli).sum(),
             bonus_milli: self.bonus_milli,
             owed_milli: self.owed_milli,
             recovered_milli: 0,
@@ -285,8 +294,10 @@ impl Happened for DisputeReversed {
     fn lots(&self) -> LotMoves {
         let Some(user) = self.user else { return smallvec![] };
         let coins = self.lot.map(|lot| LotMove::added(lot, Account::UserPurchased(user), self.coins_milli));
+        let other =
+            self.other_lot.map(|lot| LotMove::added(lot, Account::UserPurchased(user), self.other_milli));
         let bonus = self.bonus_lot.map(|lot| LotMove::added(lot, Account::UserBonus(user), self.bonus_milli));
-        [coins, bonus].into_iter().flatten().filter(|it| it.amount_milli != 0).collect()
+        [coins, other, bonus].into_iter().flatten().filter(|it| it.amount_milli != 0).collect()
     }
 
     fn people(&self) -> Vec<PersonId> {
@@ -313,6 +324,9 @@ impl Happened for DisputeReversed {
         }
         if let Some(user) = self.user {
             change.forget_receivable(user, &loss);
+            if let Some(lot) = self.other_lot {
+                change.add_loose_lot(lot, Account::UserPurchased(user), self.other_milli, None);
+            }
             let coins = self.lot.map(|lot| (lot, Account::UserPurchased(user), self.coins_milli, None));
             let bonus = self.bonus_lot;
             let bonus =

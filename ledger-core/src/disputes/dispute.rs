@@ -51,6 +51,8 @@ pub struct Loss {
     pub bonus_lot: Option<LotId>,
     pub bonus_expires_at: Option<Timestamp>,
     pub coins_milli: i64,
+    /// The part of `coins_milli` that came from the purchase's own lot.
+    pub own_milli: i64,
     pub bonus_milli: i64,
     /// What the buyer owed for it at first, and what became of that.
     pub owed_milli: i64,

@@ -287,6 +287,19 @@ fn what_is_won_after_it_was_lost_comes_back_and_what_was_paid_meanwhile_too() {
 }
 
 #[test]
+fn spent_coins_are_not_refunded_for_having_been_disputed() {
+    // All coins of the payment are spent. The dispute took others, and these come back, but not as coins of the payment.
+    let (mut world, payment) = with_spent(100_000);
+    let purchase = world.state.purchase_of_payment(&payment).expect("a purchase");
+    world
+        .given(adjust(Account::UserPurchased(USER), 100_000))
+        .check(dispute(&payment, "disp_1", lost(10_000)), "disputed 10000, 0 frozen; lost 10000 for 100000+0")
+        .check(dispute(&payment, "disp_1", Won), "reversed 10000 for 100000+0, 0 cancelled")
+        .wallet(USER, [100_000, 0, 100_000, 0, 0])
+        .refuse(refund(purchase, "rfnd_1", 100), Rejection::RefundExceedsUnspent { refundable_minor: 0 });
+}
+
+#[test]
 fn a_dispute_may_come_before_its_payment() {
     let mut world = World::new();
     let order = world.order(USER);

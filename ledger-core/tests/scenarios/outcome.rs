@@ -45,7 +45,8 @@ fn one(event: &Event) -> String {
             format!("lost {} for {}+{}{owed}{fee}", it.matched_minor, it.coins_milli, it.bonus_milli)
         }
         Event::DisputeReversed(it) => {
-            let (coins, bonus, cancelled) = (it.coins_milli, it.bonus_milli, it.cancelled_milli);
+            let (coins, bonus, cancelled) =
+                (it.coins_milli + it.other_milli, it.bonus_milli, it.cancelled_milli);
             let restored = if it.restored_milli == 0 {
                 String::new()
             } else {

@@ -4,7 +4,11 @@ use crate::rig::Rig;
 use crate::world::*;
 use event_store::EventStore;
 use futures_util::FutureExt;
-use ledger_core::command::{EndCall, GrantBonus, PauseCall, ResumeCall, StartCall};
+use ledger_core::command::{
+    CapturePurchase, EndCall, GrantBonus, OpenPurchase, PauseCall, RecordDispute, ResumeCall, SetCoinPlan,
+    StartCall,
+};
+use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{BonusOrigin, PauseCause};
 use ledger_core::*;
 use ledger_runtime::{Connections, Follower, Metering, Sides, Sightings};
@@ -505,6 +509,36 @@ async fn bonus_coins_that_come_back_to_a_lot_expire_with_it() {
     story.at(60_000);
     story.sees("60000 expired: 500").await;
     story.sees("60000 expired: 500").await;
+}
+
+#[tokio::test]
+async fn bonus_coins_that_a_dispute_releases_after_their_expiry_expire_at_once() {
+    let world = World::with_coins(memory(), 0).await;
+    let (plan, gateway, asset) = (PlanId(Uuid::from_u128(0x3a)), Gateway::Razorpay, Asset::INR);
+    let terms = SetCoinPlan {
+        plan,
+        coins_milli: 1_000,
+        bonus_milli: 500,
+        bonus_valid_seconds: Some(60),
+        price_minor: 100,
+        price_asset: asset,
+        active: true,
+    };
+    world.given(terms.into()).await;
+    let mut story = Story::on(world).await;
+    let opened = story.world.given(OpenPurchase { user: USER, plan, gateway }.into()).await;
+    let (purchase, payment_ref) = (Some(opened.command_id.derive("purchase")), "pay_1".to_owned());
+    let captured = CapturePurchase { gateway, purchase, payment_ref, amount_minor: 100, asset };
+    story.world.given(captured.into()).await;
+    let told = |news| {
+        let (dispute_ref, payment_ref) = ("disp_1".to_owned(), "pay_1".to_owned());
+        Command::from(RecordDispute { gateway, dispute_ref, payment_ref, amount_minor: 100, asset, news })
+    };
+    story.world.given(told(DisputeNews::Opened)).await;
+    story.at(61_000);
+    story.is_quiet().await;
+    story.world.given(told(DisputeNews::Won)).await;
+    story.sees("61000 expired: 500").await;
 }
 
 #[tokio::test]

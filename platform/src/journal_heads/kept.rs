@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const ENDING: &str = ".checkpoint";
 /// A note has a few hundred bytes; one that is signed by many has more.
 const LARGEST_BYTES: u64 = 64 * 1024;
+/// So many heads are looked at, should the largest ones be none.
+const LOOKED_AT: usize = 8;
 /// Folders within folders: name, journal, number of the history and day, and what an operator puts around them.
 const DEEPEST: usize = 8;
 
@@ -50,11 +52,11 @@ impl KeptHeads {
         Ok(())
     }
 
-    /// The note of the largest head.
+    /// The notes of the largest heads, the largest first. Who can write into the folder can put other files there.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn largest(&self) -> io::Result<Option<KeptHead>> {
+    pub fn largest(&self) -> io::Result<Vec<KeptHead>> {
         let mut paths = Vec::new();
         for day in entries(&self.0)? {
             // The histories after this one lie beside its days.
@@ -63,17 +65,18 @@ impl KeptHeads {
                 paths.extend(entries(&day)?.into_iter().filter(|path| is_head(path)));
             }
         }
-        let largest = paths.into_iter().max_by(|a, b| a.file_name().cmp(&b.file_name()));
+        paths.sort_by(|a, b| b.file_name().cmp(&a.file_name()));
+        let largest = paths.into_iter().take(LOOKED_AT);
         largest
             .map(|path| Ok(KeptHead { note: read_note(&path)?, place: path.display().to_string() }))
-            .transpose()
+            .collect()
     }
 }
 
 /// All heads in a folder, however deep.
 ///
 /// # Errors
-/// When it cannot be read, or holds a file of that name that is no text.
+/// When it cannot be read.
 pub fn heads_in(folder: &Path) -> io::Result<Vec<KeptHead>> {
     // A folder that is missing is a mistake of whoever names it.
     fs::read_dir(folder)?;
@@ -94,10 +97,11 @@ fn is_head(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ENDING)) && path.is_file()
 }
 
+/// What is no text is no note either, and is not believed.
 fn read_note(path: &Path) -> io::Result<String> {
-    let mut note = String::new();
-    File::open(path)?.take(LARGEST_BYTES).read_to_string(&mut note)?;
-    Ok(note)
+    let mut note = Vec::new();
+    File::open(path)?.take(LARGEST_BYTES).read_to_end(&mut note)?;
+    Ok(String::from_utf8_lossy(&note).into_owned())
 }
 
 /// What is in a folder; nothing where there is none yet.

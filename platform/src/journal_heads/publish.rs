@@ -91,35 +91,36 @@ impl Publisher {
         self.0.is_empty()
     }
 
-    /// The largest head in each folder.
-    pub(super) async fn largest(&self, origin: &str) -> Result<Vec<KeptHead>, TreeFault> {
+    /// The largest heads in each folder.
+    pub(super) async fn largest(&self, origin: &str) -> Result<Vec<Vec<KeptHead>>, TreeFault> {
         let mut heads = Vec::new();
         for Place { destination, .. } in &self.0 {
             let Destination::Folder(folder) = destination else { continue };
             let kept = KeptHeads::new(folder, origin);
             let largest = tokio::task::spawn_blocking(move || kept.largest()).await;
             let largest = largest.map_err(|fault| TreeFault::Outage(fault.to_string()))?;
-            heads.extend(largest.map_err(|fault| TreeFault::Outage(format!("{destination}: {fault}")))?);
+            heads.push(largest.map_err(|fault| failed(destination, fault))?);
         }
         Ok(heads)
     }
+}
 
+impl Place {
     async fn publish(&self, origin: &str, signed: &SignedHead) -> Result<(), PublishError> {
-        for Place { destination, webhook } in &self.0 {
-            match (destination, webhook) {
-                (_, Some(webhook)) => {
-                    webhook.send(&signed.note).await.map_err(|fault| failed(destination, fault))?;
-                }
-                (Destination::Folder(folder), None) => {
-                    let kept = KeptHeads::new(folder, origin);
-                    let head = Head::read(&signed.note).map_err(|fault| failed(destination, fault))?;
-                    let signed_at = signed.signed_at;
-                    let keep = tokio::task::spawn_blocking(move || kept.keep(&head, signed_at)).await;
-                    keep.map_err(|fault| failed(destination, fault))?
-                        .map_err(|fault| failed(destination, fault))?;
-                }
-                (Destination::Webhook(_), None) => {}
+        let Place { destination, webhook } = self;
+        match (destination, webhook) {
+            (_, Some(webhook)) => {
+                webhook.send(&signed.note).await.map_err(|fault| failed(destination, fault))?;
             }
+            (Destination::Folder(folder), None) => {
+                let kept = KeptHeads::new(folder, origin);
+                let head = Head::read(&signed.note).map_err(|fault| failed(destination, fault))?;
+                let signed_at = signed.signed_at;
+                let keep = tokio::task::spawn_blocking(move || kept.keep(&head, signed_at)).await;
+                keep.map_err(|fault| failed(destination, fault))?
+                    .map_err(|fault| failed(destination, fault))?;
+            }
+            (Destination::Webhook(_), None) => {}
         }
         Ok(())
     }
@@ -149,21 +150,35 @@ pub(super) enum Published {
 
 impl Inner {
     /// Publishes heads that are not published yet, the oldest first. What is published twice, after a crash in between, is the
-    /// same.
+    /// same. A place that does not take one is left alone for this time, and the others get theirs.
     pub(super) async fn publish(&self) -> Result<Published, TreeFault> {
         let publisher = &self.settings.publisher;
         if publisher.is_empty() {
             return Ok(Published::All);
         }
         let due: Vec<Unpublished> = sqlx::query_as(UNPUBLISHED).bind(AT_ONCE).fetch_all(&self.pool).await?;
+        let (mut places, mut failed) = (publisher.0.iter().collect::<Vec<_>>(), None);
         for Unpublished { history, head } in &due {
             let origin = origin(self.journal, history.unsigned_abs());
-            publisher.publish(&origin, head).await?;
+            let mut taking = Vec::new();
+            for place in places {
+                match place.publish(&origin, head).await {
+                    Ok(()) => taking.push(place),
+                    Err(fault) => failed = failed.or(Some(fault)),
+                }
+            }
+            places = taking;
+            if failed.is_some() {
+                continue;
+            }
             sqlx::query("UPDATE app.journal_heads SET published_at = $2 WHERE id = $1")
                 .bind(head.id)
                 .bind(clock::now())
                 .execute(&self.pool)
                 .await?;
+        }
+        if let Some(fault) = failed {
+            return Err(fault.into());
         }
         let all = (due.len() as i64) < AT_ONCE;
         Ok(if all { Published::All } else { Published::Some })

@@ -10,6 +10,7 @@ use ledger_core::PlaceInUnit;
 use sqlx::PgConnection;
 use std::time::Duration;
 use tokio::time::timeout;
+use tracing::warn;
 
 /// How many leaves one transaction appends at most, unless one unit has more: 32 full tiles.
 pub const BATCH_LEAVES: usize = 8_192;
@@ -191,10 +192,17 @@ impl Inner {
             goes_on_from(&mut tx, size, root, largest.size, &largest.root, "the last signed head").await?;
         }
         let known = known_keys(&mut tx, keys, origin).await?;
-        for kept in elsewhere {
-            let head = Head::open(&kept.note, &known)
-                .map_err(|fault| TreeFault::Refused(format!("{} is not believed: {fault}", kept.place)))?;
-            goes_on_from(&mut tx, size, root, head.size, &head.root.0, &kept.place).await?;
+        for of_folder in elsewhere {
+            for kept in of_folder {
+                match Head::open(&kept.note, &known) {
+                    Ok(head) => {
+                        goes_on_from(&mut tx, size, root, head.size, &head.root.0, &kept.place).await?;
+                        break;
+                    }
+                    // Whoever writes such a file must not be able to keep heads from being signed.
+                    Err(fault) => warn!(file = kept.place, %fault, "a file among the heads is not believed"),
+                }
+            }
         }
         if let Some(largest) = largest.filter(|largest| largest.size == size) {
             return Ok(Some(largest));

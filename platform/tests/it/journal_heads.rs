@@ -224,6 +224,42 @@ async fn a_stored_tree_whose_edge_was_changed_is_not_signed_on(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_place_that_takes_nothing_keeps_no_head_from_the_others(pool: PgPool) {
+    let store = journal(30).await;
+    let place = TempDir::new().unwrap();
+    let (full, good) = (place.path().join("full"), place.path().join("good"));
+    let heads = heads(&pool, &store, &[&full, &good]);
+    heads.sign_now().await.unwrap();
+    let day = |folder: &Path| {
+        let mut days = std::fs::read_dir(folder.join(origin(JOURNAL, 0))).unwrap();
+        days.next().unwrap().unwrap().path()
+    };
+    // It has another file where the next head belongs, and so takes none.
+    std::fs::write(day(&full).join(format!("{:020}.checkpoint", 60)), "another").unwrap();
+    for size in [60, 90] {
+        append(&store, size - 30, size).await;
+        // An error here says that it is not published everywhere.
+        drop(heads.sign_now().await);
+    }
+    assert_eq!(std::fs::read_dir(day(&good)).unwrap().count(), 3, "each head is in the good place");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
+async fn a_file_that_is_no_head_keeps_none_from_being_signed(pool: PgPool) {
+    let store = journal(30).await;
+    let place = TempDir::new().unwrap();
+    let heads = heads(&pool, &store, &[place.path()]);
+    heads.sign_now().await.unwrap();
+    let day =
+        std::fs::read_dir(place.path().join(origin(JOURNAL, 0))).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(day.join("99999999999999999999.checkpoint"), [0xff, 0xfe]).unwrap();
+    std::fs::write(day.join("99999999999999999998.checkpoint"), "no head").unwrap();
+    append(&store, 30, 60).await;
+    let head = heads.sign_now().await.unwrap();
+    assert!(head.published_at.is_some() && head.size > 30, "{head:?}");
+}
+
+#[sqlx::test(migrator = "platform::MIGRATOR")]
 async fn a_head_that_was_not_published_is_published_by_the_worker_later(pool: PgPool) {
     let store = journal(30).await;
     let place = TempDir::new().unwrap();
