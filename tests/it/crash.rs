@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -25,6 +26,20 @@ pub fn terminate(server: &Child) {
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the server can be told to stop");
 }
 
+/// A port that nobody listens on, below the range which the kernel hands out to outgoing connections: one of those may take
+/// a port between this look and the start of a server.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 20_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(97) + TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + number % 10_000).expect("a port");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 pub struct Deployment {
     pub settings: Vec<(&'static str, String)>,
 }
@@ -32,9 +47,7 @@ pub struct Deployment {
 impl Deployment {
     pub async fn new(pool: &PgPool, data: &TempDir) -> Deployment {
         let config = world::config(pool, data);
-        // A port that was free a moment ago.
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let port = free_port();
         let settings = vec![
             ("MUNEEM_MODE", "development".to_owned()),
             ("MUNEEM_LISTEN", format!("127.0.0.1:{port}")),

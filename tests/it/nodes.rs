@@ -1,6 +1,6 @@
 //! Several nodes on one journal in PostgreSQL.
 
-use crate::crash::Deployment;
+use crate::crash::{Deployment, free_port};
 use crate::front::sign_in;
 use crate::own_postgres::OwnServer;
 use crate::redis_away::OwnRedis;
@@ -172,8 +172,7 @@ async fn a_node_that_is_cut_off_from_the_journal_says_so_and_comes_back(pool: Pg
 
 /// One that was free a moment ago.
 fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-    listener.expect("a port").to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 /// Real processes on one database.

@@ -29,9 +29,7 @@ pub struct OwnRedis {
 
 impl OwnRedis {
     pub async fn start() -> OwnRedis {
-        // A port that was free a moment ago.
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let port = crate::crash::free_port();
         let folder = TempDir::new().expect("a folder");
         let server = serve(port, &folder).await;
         OwnRedis { port, folder, server }
