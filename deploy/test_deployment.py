@@ -83,12 +83,14 @@ class Promises(unittest.TestCase):
             having = [f"{name}:8080" for name, it in NODES.items() if role in it["environment"]["MUNEEM_ROLES"].split(",")]
             self.assertEqual(proxy[variable].split(), having)
 
-    def test_nodes_differ_in_nothing_but_their_roles(self):
+    def test_nodes_differ_in_nothing_but_their_roles_and_where_the_others_reach_them(self):
+        own = {"MUNEEM_ROLES": "", "MUNEEM_NODE_ADDRESS": ""}
         for name, service in NODES.items():
             with self.subTest(name):
-                alike = dict(service, environment=dict(service["environment"], MUNEEM_ROLES=""))
+                self.assertEqual(service["environment"]["MUNEEM_NODE_ADDRESS"], f"{name}:8081")
+                alike = dict(service, environment=dict(service["environment"], **own))
                 first = NODES["api-1"]
-                self.assertEqual(alike, dict(first, environment=dict(first["environment"], MUNEEM_ROLES="")))
+                self.assertEqual(alike, dict(first, environment=dict(first["environment"], **own)))
 
     def test_a_node_can_write_its_snapshots_alone_and_begins_when_what_it_needs_is_there(self):
         for name, service in NODES.items():
@@ -189,6 +191,7 @@ class System(unittest.TestCase):
                     value = value.replace(inside, here)
                 told[setting] = value
             told["MUNEEM_LISTEN"] = f"127.0.0.1:{cls.ports[name]}"
+            told["MUNEEM_NODE_ADDRESS"] = f"127.0.0.1:{free_port()}"
             cls.settings[name] = told
         # All at the same moment, on an empty database.
         for name in NODES:
