@@ -77,7 +77,10 @@ impl<K: Hash + Eq, V> Packed<K, V> {
 
 impl<K: Hash + Eq, V> FromIterator<(K, V)> for Packed<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(rows: I) -> Self {
+        let rows = rows.into_iter();
         let mut packed = Packed::default();
+        packed.rows.reserve(rows.size_hint().0);
+        packed.places.reserve(rows.size_hint().0, |_| 0);
         for (key, row) in rows {
             packed.insert(key, row);
         }

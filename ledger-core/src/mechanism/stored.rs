@@ -89,7 +89,9 @@ impl<'a> Bytes<'a> {
         if found != name {
             return Err(NotAState::OtherTable { expected: name });
         }
-        (0..count).map(|_| self.take()).collect()
+        // The rows first: whoever makes a table of them knows how many there are.
+        let rows: Vec<R> = (0..count).map(|_| self.take()).collect::<Result<_, _>>()?;
+        Ok(rows.into_iter().collect())
     }
 
     pub fn end(self) -> Result<(), NotAState> {
