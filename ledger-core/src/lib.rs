@@ -62,7 +62,7 @@ pub mod event {
     pub use crate::commission::{CommissionRule, CommissionScope, SplitSource};
     pub use crate::disputes::ReleaseCause;
     pub use crate::lots::Draw;
-    pub use crate::mechanism::event::DecodeError;
+    pub use crate::mechanism::event::{DecodeError, LotMove, LotMoves};
     pub use crate::nouns::Event;
     pub use crate::nouns::events::*;
     pub use crate::purchases::{MoneyDirection, UnmatchedCause};

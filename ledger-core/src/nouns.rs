@@ -150,7 +150,7 @@ macro_rules! assemble {
             }
 
             /// What the event takes from lots and adds to them.
-            pub(crate) fn lots(&self) -> LotMoves {
+            pub fn lots(&self) -> LotMoves {
                 match self { $($(Event::$event(event) => event.lots(),)*)* }
             }
 

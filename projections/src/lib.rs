@@ -47,6 +47,7 @@ mechanism::read_models! {
     suspense: Suspense,
     disputes: Disputes,
     bonuses: Bonuses,
+    deferred: Deferred,
     withdrawals: Withdrawals,
     catalogue: Catalogue,
     agencies: Agencies,

@@ -244,7 +244,11 @@ async fn an_auditor_finds_what_happened_by_time_person_kind_and_amount(pool: PgP
     let then = world.get(admin, &format!("/v1/admin/trial-balance?at={stamp}")).await.expect_ok();
     assert_ne!(now["sums"], then["sums"]);
     // What the journal cannot know is an error, and no balance of zero.
-    for route in ["/v1/admin/trial-balance", "/v1/admin/accounts/platform:revenue/balance"] {
+    for route in [
+        "/v1/admin/trial-balance",
+        "/v1/admin/accounts/platform:revenue/balance",
+        "/v1/admin/deferred-revenue",
+    ] {
         for time in ["2000-01-01T00:00:00Z", "2999-01-01T00:00:00Z"] {
             let refused = world.get(admin, &format!("{route}?at={time}")).await;
             assert_eq!(

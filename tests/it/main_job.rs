@@ -63,6 +63,21 @@ async fn from_sign_in_to_payout_and_the_books_balance(pool: PgPool) {
     assert_eq!(sum_of(&statement["items"], "amount_minor"), 0, "in is out: {statement}");
     let trial = world.get(Some(&world.admin), "/v1/admin/trial-balance").await.expect_ok();
     assert!(trial.to_string().contains("platform:revenue"), "{trial}");
+    // All coins are spent, so all that was paid for them is earned, and the gateway has it.
+    let deferred = world.get(Some(&world.admin), "/v1/admin/deferred-revenue").await.expect_ok();
+    let rupees = &deferred["items"][0];
+    assert_eq!(
+        (&rupees["asset"], &rupees["deferred_minor"], &rupees["difference_minor"]),
+        (&json!("INR/2"), &json!(0), &json!(0)),
+        "{deferred}"
+    );
+    assert_eq!(rupees["recognised_minor"], rupees["received_minor"], "{deferred}");
+    let path = format!("/v1/admin/people/{}/lots", user.id);
+    let lots = world.get(Some(&world.admin), &path).await.expect_ok();
+    assert_eq!(
+        (sum_of(&lots["items"], "remaining_milli"), lots["items"].as_array().map(Vec::len)),
+        (0, Some(1))
+    );
     world.verify().await;
 
     // The same again from files and tables alone.

@@ -208,7 +208,11 @@ async fn get_account_balance(
 }
 
 /// The moment that is asked for, once the read models show it.
-async fn moment(api: &Api, at: Option<DateTime<Utc>>, revision: Option<u64>) -> Result<Option<AsOf>, Error> {
+pub(crate) async fn moment(
+    api: &Api,
+    at: Option<DateTime<Utc>>,
+    revision: Option<u64>,
+) -> Result<Option<AsOf>, Error> {
     match (at, revision) {
         (Some(time), None) => {
             let time = common_era("at", time)?;

@@ -12,6 +12,7 @@ mod call_admin;
 mod calls;
 mod coin_plans;
 mod commission;
+mod deferred_revenue;
 mod disputes;
 mod events;
 mod gift_batches;
@@ -64,6 +65,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(events::routes())
         .merge(journal_heads::routes())
         .merge(books::routes())
+        .merge(deferred_revenue::routes())
         .merge(settings::routes())
         .merge(audit::routes())
         .merge(approvals::routes())

@@ -71,25 +71,25 @@ pub(crate) trait Happened {
 
 /// Coins that come into a lot (positive) or leave it (negative).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LotMove {
+pub struct LotMove {
     pub lot: LotId,
     pub account: Account,
     pub amount_milli: i64,
 }
 
 /// The moves of one event: nearly always one or two.
-pub(crate) type LotMoves = SmallVec<[LotMove; 2]>;
+pub type LotMoves = SmallVec<[LotMove; 2]>;
 
 impl LotMove {
-    pub fn added(lot: LotId, account: Account, amount_milli: i64) -> LotMove {
+    pub(crate) fn added(lot: LotId, account: Account, amount_milli: i64) -> LotMove {
         LotMove { lot, account, amount_milli }
     }
 
-    pub fn taken(lot: LotId, account: Account, amount_milli: i64) -> LotMove {
+    pub(crate) fn taken(lot: LotId, account: Account, amount_milli: i64) -> LotMove {
         LotMove { lot, account, amount_milli: -amount_milli }
     }
 
-    pub fn drawn(draw: &Draw) -> LotMove {
+    pub(crate) fn drawn(draw: &Draw) -> LotMove {
         LotMove::taken(draw.lot, draw.account, draw.amount_milli)
     }
 }

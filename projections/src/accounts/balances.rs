@@ -191,7 +191,7 @@ impl ReadModels {
     }
 
     /// The last event of the last command that was complete at a moment.
-    async fn boundary(&self, as_of: AsOf) -> Result<Option<(i64, DateTime<Utc>)>, QueryError> {
+    pub(crate) async fn boundary(&self, as_of: AsOf) -> Result<Option<(i64, DateTime<Utc>)>, QueryError> {
         let query = match as_of {
             AsOf::Time(time) => sqlx::query_as(
                 "SELECT revision, recorded_at FROM read.events

@@ -42,6 +42,7 @@ pub(crate) trait Fields {
     fn time(&mut self, value: DateTime<Utc>) -> &mut Self;
     fn uuid(&mut self, value: Option<Uuid>) -> &mut Self;
     fn kind(&mut self, value: Kind) -> &mut Self;
+    fn text(&mut self, value: String) -> &mut Self;
 }
 
 /// Fields in the binary format of `COPY`: their lengths and their bytes.
@@ -51,6 +52,13 @@ impl Binary<'_> {
     fn field<const N: usize>(&mut self, bytes: [u8; N]) -> &mut Self {
         self.0.extend_from_slice(&(N as i32).to_be_bytes());
         self.0.extend_from_slice(&bytes);
+        self
+    }
+
+    fn letters(&mut self, text: &str) -> &mut Self {
+        let bytes = i32::try_from(text.len()).unwrap_or(i32::MAX);
+        self.0.extend_from_slice(&bytes.to_be_bytes());
+        self.0.extend_from_slice(text.as_bytes());
         self
     }
 }
@@ -87,10 +95,11 @@ impl Fields for Binary<'_> {
     }
 
     fn kind(&mut self, value: Kind) -> &mut Self {
-        let bytes = i32::try_from(value.0.len()).unwrap_or(i32::MAX);
-        self.0.extend_from_slice(&bytes.to_be_bytes());
-        self.0.extend_from_slice(value.0.as_bytes());
-        self
+        self.letters(value.0)
+    }
+
+    fn text(&mut self, value: String) -> &mut Self {
+        self.letters(&value)
     }
 }
 
@@ -138,6 +147,7 @@ arrays! {
     time: Time(DateTime<Utc>) = "timestamptz",
     uuid: Uuid(Option<Uuid>) = "uuid",
     kind: Kind(Kind) = "text",
+    text: Text(String) = "text",
 }
 
 /// The rows as one whole `COPY`.

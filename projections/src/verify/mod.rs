@@ -190,6 +190,7 @@ opinions! {
     suspense: Suspense,
     disputes: Disputes,
     bonuses: Bonuses,
+    deferred: Deferred,
     withdrawals: Withdrawals,
     catalogue: Catalogue,
     agencies: Agencies,

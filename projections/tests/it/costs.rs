@@ -67,6 +67,11 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
                  NULL, NULL, n {rows}"
         ),
         format!(
+            "INSERT INTO read.purchased_lots SELECT gen_random_uuid(), {user}, gen_random_uuid(), NULL, 1, 'INR/2', 0, 1, 0, 1, 0,
+                 0, n, n {rows}"
+        ),
+        format!("INSERT INTO read.deferred_revenue SELECT n, 'INR/2', 1, 0, 1 {rows}"),
+        format!(
             "INSERT INTO read.calls SELECT gen_random_uuid(), n, {user}, {host}, 'chat', 1, 1, 0, 0, 'global', 0, 0,
                  NULL, now(), now(), 'ended', NULL, 'lost', NULL, 0, 0, 0, 0, 0, 0, n {rows}"
         ),
@@ -246,6 +251,8 @@ async fn a_page_reads_its_own_rows_and_not_all_that_ever_were(pool: PgPool) -> a
         models.withdrawals(&withdrawals(Some("approved"), Some(of_agency)), None, PAGE).await?,
         models.revenue_by_day(day(2026), day(2027)).await?,
         models.bonus_lots_of(nobody).await?,
+        assert_eq!(models.purchased_lots_of(USER, None, PAGE).await?.items.len(), 20),
+        models.deferred_revenue(AsOf::Revision(101_000)).await?,
         models.call(ledger_core::CallId(Uuid::from_u128(0xf1))).await?,
     }
     assert_eq!(models.bonus_lots_of(USER).await?.len(), MOST_LOTS as usize, "the list is bounded");

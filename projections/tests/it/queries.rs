@@ -4,7 +4,10 @@ use crate::world::*;
 use chrono::{DateTime, NaiveDate, Utc};
 use event_store::{EventStore, RecordedEvent};
 use ledger_core::Payee;
-use ledger_core::{Account, Asset, Before, CallId, Medium, PersonId, Recorded, State, evolve};
+use ledger_core::command::{Command, RecordDispute, RecordRefund};
+use ledger_core::{
+    Account, Asset, Before, CallId, Gateway, Medium, PersonId, Recorded, State, disputes::DisputeNews, evolve,
+};
 use projections::*;
 use sqlx::PgPool;
 use std::sync::LazyLock;
@@ -111,6 +114,68 @@ async fn pages_neither_skip_nor_repeat_while_the_journal_grows(pool: PgPool) -> 
     }
     let broken = models.statement(StatementOf::Person(USER), &EVERY, Some("yesterday"), 5).await;
     assert!(matches!(broken, Err(QueryError::BadCursor)));
+    Ok(())
+}
+
+/// 110 coins for 99 rupees: each is worth 90 paise.
+#[sqlx::test(migrations = false)]
+async fn money_is_deferred_until_its_coins_are_spent_and_every_moment_can_be_asked(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let mut world = World::new(1).await;
+    let told = |news| {
+        Command::from(RecordDispute {
+            gateway: Gateway::Razorpay,
+            dispute_ref: "disp".to_owned(),
+            payment_ref: "pay_1".to_owned(),
+            amount_minor: 8_910,
+            asset: Asset::INR,
+            news,
+        })
+    };
+    let refund = Command::from(RecordRefund {
+        gateway: Gateway::Razorpay,
+        payment_ref: "pay_1".to_owned(),
+        refund_ref: "rfnd_1".to_owned(),
+        amount_minor: 990,
+        asset: Asset::INR,
+    });
+    let mut moments = Vec::new();
+    world.open_for_business().await;
+    moments.push(("bought", world.last(), [9_900, 0, 9_900, 0]));
+    world.gift(ROSE, 2_000, None).await;
+    moments.push(("a bonus is spent", world.last(), [9_900, 0, 9_720, 180]));
+    world.gift(CAR, 40_000, None).await;
+    moments.push(("bought coins are spent", world.last(), [9_900, 0, 6_120, 3_780]));
+    world.give(refund).await;
+    moments.push(("a tenth is refunded", world.last(), [9_900, 990, 5_130, 3_780]));
+    world.give(told(DisputeNews::Opened)).await;
+    moments.push(("what is frozen is unspent", world.last(), [9_900, 990, 5_130, 3_780]));
+    world.give(told(DisputeNews::Lost { taken_minor: 8_910, fee_minor: 500 })).await;
+    moments.push(("all is charged back", world.last(), [9_900, 9_900, 0, 0]));
+    world.give(told(DisputeNews::Won)).await;
+    moments.push(("and comes again", world.last(), [9_900, 990, 5_130, 3_780]));
+    let models = models(&pool, &world).await?;
+    for (what, revision, [received, returned, deferred, recognised]) in moments {
+        let report = models.deferred_revenue(AsOf::Revision(revision)).await?;
+        assert_eq!(report.as_of_revision, i64::try_from(revision).ok(), "{what}");
+        let [rupees] = &report.items[..] else { panic!("{what}: {report:?}") };
+        let figures = [
+            rupees.received_minor,
+            rupees.returned_minor,
+            rupees.deferred_minor,
+            rupees.recognised_minor,
+            rupees.difference_minor,
+        ];
+        assert_eq!(figures, [received, returned, deferred, recognised, 0], "{what}");
+        let sum: i64 = rupees.lines.iter().map(|line| line.balance_minor).sum();
+        assert_eq!(sum, 0, "{what}: {:?}", rupees.lines);
+    }
+    let none = models.deferred_revenue(AsOf::Revision(0)).await?;
+    assert!(none.items.is_empty(), "nothing was bought yet: {none:?}");
+    let page = models.purchased_lots_of(USER, None, 10).await?;
+    let [lot] = &page.items[..] else { panic!("{page:?}") };
+    assert_eq!((lot.remaining_milli, lot.bonus_remaining_milli, lot.frozen_milli), (57_000, 0, 0));
     Ok(())
 }
 
