@@ -313,6 +313,8 @@ const OWN: &[(&str, &[&str])] = &[
     ("get_account_balance", &["field_invalid"]),
     ("list_account_statement", &[]),
     ("get_trial_balance", &["field_invalid"]),
+    ("get_deferred_revenue", &["field_invalid"]),
+    ("list_lots", &["unknown_person"]),
     ("get_revenue", &["field_invalid"]),
     ("set_approval_settings", &["field_invalid", "too_many_proposals", "setting_unreadable"]),
     ("set_limit_settings", &["field_invalid", "setting_unreadable"]),

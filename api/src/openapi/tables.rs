@@ -50,6 +50,7 @@ mod tests {
                 "/v1/admin/hosts",
                 "/v1/admin/journal-heads",
                 "/v1/admin/people",
+                "/v1/admin/people/{person}/lots",
                 "/v1/admin/receivables",
                 "/v1/admin/suspense",
                 "/v1/admin/webhooks",
