@@ -179,8 +179,10 @@ async fn a_receivable_is_written_off_once_by_two_admins_above_the_limit(pool: Pg
     world.post(Some(&world.admin), path, refused(0)).await.expect_problem(422, "amount_not_positive");
     let nobodys = "/v1/admin/disputes/disp_9/write-off";
     world.post(Some(&world.admin), nobodys, refused(1)).await.expect_problem(404, "unknown_receivable");
-    // Above the limit another admin has to approve, twice is once.
+    // Above the limit another admin has to approve, twice is once. What is not owed nobody has to look at.
     world.limit_one_admin(100).await;
+    world.post(Some(&world.admin), path, refused(20_001)).await.expect_problem(409, "write_off_too_large");
+    world.post(Some(&world.admin), nobodys, refused(1_000)).await.expect_problem(404, "unknown_receivable");
     let proposed = world.post(Some(&world.admin), path, refused(20_000)).await;
     assert_eq!(proposed.status, 202, "{}", proposed.body);
     let approve =

@@ -84,6 +84,7 @@ async fn list_accounts(
     Query(query): Query<AccountsQuery>,
     format: Format,
 ) -> Result<Listed<AccountView>, Error> {
+    declared(&api, query.asset).await?;
     let limit = query.ready(format, &api).await?;
     let filter = AccountFilter {
         prefix: query.prefix.unwrap_or_default(),
@@ -133,6 +134,7 @@ async fn list_account_statement(
     format: Format,
 ) -> Result<Listed<StatementLine>, Error> {
     let account = read_account(&account)?;
+    declared(&api, query.asset).await?;
     let limit = query.ready(format, &api).await?;
     one_of("type", query.r#type.as_deref(), words_of("MovementType"))?;
     one_of("kind", query.kind.as_deref(), Event::KINDS)?;
@@ -145,6 +147,15 @@ async fn list_account_statement(
         amount_minor: amounts(query.min_amount_minor, query.max_amount_minor)?,
     };
     Ok(format.of(api.read.statement(of, &filter, query.cursor.as_deref(), limit).await?.into()))
+}
+
+/// A balance of zero in an asset that the journal does not know would be no answer.
+async fn declared(api: &Api, asset: Option<Asset>) -> Result<(), Error> {
+    let Some(asset) = asset else { return Ok(()) };
+    match api.app.ledger.query(move |state, _| state.declares(asset)).await? {
+        true => Ok(()),
+        false => Err(Error::field("asset", format!("the journal holds nothing in {asset}"))),
+    }
 }
 
 fn read_account(text: &str) -> Result<Account, Error> {
@@ -201,6 +212,7 @@ async fn get_account_balance(
     Query(query): Query<BalanceQuery>,
 ) -> Result<Json<BalanceAsOf>, Error> {
     let account = read_account(&account)?;
+    declared(&api, query.asset).await?;
     let as_of = moment(&api, query.at, query.revision).await?.unwrap_or(AsOf::Revision(u64::MAX));
     api.reach(query.min_revision).await?;
     let asset = query.asset.unwrap_or_else(|| usual_asset(account));

@@ -3,7 +3,7 @@
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
-use crate::{Asset, Event, JournalId, PersonId, Posting, Rejection};
+use crate::{Asset, Event, JournalId, PersonId, Posting, Rejection, State};
 
 macro_rules! noun {
     ($next:ident $so_far:tt) => {
@@ -66,13 +66,17 @@ impl Happened for JournalOpened {
     }
 }
 
+impl State {
+    /// Whether the journal has amounts in this asset.
+    pub fn declares(&self, asset: Asset) -> bool {
+        self.tables.assets.get(&asset).is_some()
+    }
+}
+
 impl Context<'_> {
     /// # Errors
     /// [`Rejection::AssetNotDeclared`].
     pub(crate) fn check_declared(&self, asset: Asset) -> Result<(), Rejection> {
-        match self.state.tables.assets.get(&asset) {
-            Some(()) => Ok(()),
-            None => Err(Rejection::AssetNotDeclared { asset }),
-        }
+        if self.state.declares(asset) { Ok(()) } else { Err(Rejection::AssetNotDeclared { asset }) }
     }
 }

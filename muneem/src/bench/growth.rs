@@ -110,6 +110,9 @@ async fn measure(folder: &Path, wallets: u32, options: &GrowthOptions) -> anyhow
         snapshots: Some(snapshots),
     };
     let (ledger, writer) = Ledger::open_with(Arc::new(store), Clock::System, opening, |_, _| {}).await?;
+    // The disk is still writing out the journal and the snapshot, which every flush would wait for.
+    say("letting the disk come to rest");
+    tokio::task::spawn_blocking(rustix::fs::sync).await?;
     let mut driven = Vec::new();
     for callers in [32, 1_024] {
         say(&format!("gifts of all wallets, {callers} at once"));
@@ -158,6 +161,8 @@ fn draw(path: &Path, rows: &[Row]) -> anyhow::Result<()> {
     let mut chart = ChartBuilder::on(&area)
         .caption("Each figure beside what it is at the least number of wallets", ("sans-serif", 16))
         .margin(12)
+        // Room for half of the last number below the line.
+        .margin_right(48)
         .x_label_area_size(36)
         .y_label_area_size(44)
         .build_cartesian_2d(across, 0.0..1.6)?;

@@ -29,11 +29,55 @@ struct Pay {
     fails: bool,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refund {
+    payment_id: String,
+    /// All of the payment when absent.
+    amount_minor: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dispute {
+    payment_id: String,
+    stage: Stage,
+    /// Of a dispute that is created: all of the payment when absent.
+    amount_minor: Option<i64>,
+}
+
+/// What the gateway tells of a dispute.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    Created,
+    UnderReview,
+    ActionRequired,
+    Won,
+    Lost,
+    Closed,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Stage::Created => "created",
+            Stage::UnderReview => "under_review",
+            Stage::ActionRequired => "action_required",
+            Stage::Won => "won",
+            Stage::Lost => "lost",
+            Stage::Closed => "closed",
+        }
+    }
+}
+
 /// The routes below `/dev`.
 pub fn router(dev: Dev) -> Router {
     Router::new()
         .route("/dev/otp/{phone}", get(last_code))
         .route("/dev/razorpay/pay", post(pay))
+        .route("/dev/razorpay/refund", post(refund))
+        .route("/dev/razorpay/dispute", post(dispute))
         .with_state(dev)
 }
 
@@ -47,10 +91,25 @@ async fn last_code(State(dev): State<Dev>, Path(phone): Path<String>) -> (Status
 
 /// Plays the customer who pays an order: the stand-in then tells us by signed webhooks.
 async fn pay(State(dev): State<Dev>, Json(pay): Json<Pay>) -> (StatusCode, Json<Value>) {
-    match dev.razorpay.pay(&pay.order_id, pay.amount_minor, pay.fails).await {
-        Ok(payment_id) => (StatusCode::OK, Json(json!({ "payment_id": payment_id }))),
+    told("payment_id", dev.razorpay.pay(&pay.order_id, pay.amount_minor, pay.fails).await)
+}
+
+/// Plays whoever sends a payment back in the gateway's own panel.
+async fn refund(State(dev): State<Dev>, Json(refund): Json<Refund>) -> (StatusCode, Json<Value>) {
+    told("refund_id", dev.razorpay.refund(&refund.payment_id, refund.amount_minor).await)
+}
+
+/// Plays the payer's bank.
+async fn dispute(State(dev): State<Dev>, Json(dispute): Json<Dispute>) -> (StatusCode, Json<Value>) {
+    let stage = dispute.stage.name();
+    told("dispute_id", dev.razorpay.dispute(&dispute.payment_id, dispute.amount_minor, stage).await)
+}
+
+fn told(name: &str, id: anyhow::Result<String>) -> (StatusCode, Json<Value>) {
+    match id {
+        Ok(id) => (StatusCode::OK, Json(json!({ name: id }))),
         Err(fault) => {
-            (StatusCode::NOT_FOUND, Json(json!({ "code": "payment_not_made", "detail": fault.to_string() })))
+            (StatusCode::NOT_FOUND, Json(json!({ "code": "not_told", "detail": format!("{fault:#}") })))
         }
     }
 }

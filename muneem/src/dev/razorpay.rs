@@ -27,6 +27,9 @@ struct Inner {
     /// Where webhooks go; known once our own server listens.
     webhook_url: Mutex<Option<String>>,
     orders: Mutex<BTreeMap<String, Value>>,
+    /// Those that were captured.
+    payments: Mutex<BTreeMap<String, Value>>,
+    disputes: Mutex<BTreeMap<String, Value>>,
     http: reqwest::Client,
 }
 
@@ -63,6 +66,8 @@ impl LoopbackRazorpay {
             webhook_secret: webhook_secret.to_owned(),
             webhook_url: Mutex::default(),
             orders: Mutex::default(),
+            payments: Mutex::default(),
+            disputes: Mutex::default(),
             http: reqwest::Client::new(),
         }));
         let router = Router::new()
@@ -83,7 +88,7 @@ impl LoopbackRazorpay {
     }
 
     pub fn send_webhooks_to(&self, url: String) {
-        *self.0.webhook_url.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
+        *held(&self.0.webhook_url) = Some(url);
     }
 
     /// Pays an order (or fails to) as a customer would, and tells of it as the vendor does: both
@@ -105,23 +110,82 @@ impl LoopbackRazorpay {
             payment["error_code"] = json!("BAD_REQUEST_ERROR");
             payment["error_reason"] = json!("payment_cancelled");
         }
+        if !fails {
+            held(&self.0.payments).insert(payment_id.clone(), payment.clone());
+        }
         for name in names {
             let mut payload = json!({ "payment": { "entity": payment } });
             if *name == "order.paid" {
                 payload["order"] = json!({ "entity": order });
             }
-            let body = json!({
-                "entity": "event", "account_id": "acc_development", "event": name,
-                "contains": payload.as_object().map(|it| it.keys().collect::<Vec<_>>()),
-                "payload": payload, "created_at": platform::clock::now().timestamp(),
-            });
-            self.deliver(&body.to_string()).await?;
+            self.tell(name, &payload).await?;
         }
         Ok(payment_id)
     }
 
+    /// Sends money of a payment back, as somebody would in the vendor's own panel: `refund.processed`.
+    ///
+    /// # Errors
+    /// As [`LoopbackRazorpay::pay`].
+    pub async fn refund(&self, payment_id: &str, amount: Option<i64>) -> anyhow::Result<String> {
+        let payment = held(&self.0.payments).get(payment_id).cloned().context("there is no such payment")?;
+        let refund_id = format!("rfnd_{}", short_id());
+        let refund = json!({
+            "id": refund_id, "entity": "refund", "payment_id": payment_id, "currency": payment["currency"],
+            "amount": amount.map_or_else(|| payment["amount"].clone(), Value::from), "status": "processed",
+            "created_at": platform::clock::now().timestamp(),
+        });
+        let payload = json!({ "refund": { "entity": refund }, "payment": { "entity": payment } });
+        self.tell("refund.processed", &payload).await?;
+        Ok(refund_id)
+    }
+
+    /// Disputes a payment as the payer's bank does, or decides the dispute that there is: `payment.dispute.<stage>`, where
+    /// the stage is `created`, `under_review`, `action_required`, `won`, `lost` or `closed`. A lost one takes its amount.
+    ///
+    /// # Errors
+    /// As [`LoopbackRazorpay::pay`], or when the payment is not disputed yet.
+    pub async fn dispute(
+        &self,
+        payment_id: &str,
+        amount: Option<i64>,
+        stage: &str,
+    ) -> anyhow::Result<String> {
+        let payment = held(&self.0.payments).get(payment_id).cloned().context("there is no such payment")?;
+        let dispute = {
+            let mut disputes = held(&self.0.disputes);
+            let open = disputes.get(payment_id).filter(|_| stage != "created").cloned();
+            let mut dispute = match open {
+                Some(dispute) => dispute,
+                None if stage == "created" => json!({
+                    "id": format!("disp_{}", short_id()), "entity": "dispute", "payment_id": payment_id,
+                    "amount": amount.map_or_else(|| payment["amount"].clone(), Value::from),
+                    "currency": payment["currency"], "reason_code": "chargeback", "phase": "chargeback",
+                    "created_at": platform::clock::now().timestamp(),
+                }),
+                None => bail!("the payment is not disputed: its dispute begins with the stage created"),
+            };
+            dispute["status"] = json!(if stage == "created" { "open" } else { stage });
+            dispute["amount_deducted"] = if stage == "lost" { dispute["amount"].clone() } else { json!(0) };
+            disputes.insert(payment_id.to_owned(), dispute.clone());
+            dispute
+        };
+        let payload = json!({ "dispute": { "entity": dispute }, "payment": { "entity": payment } });
+        self.tell(&format!("payment.dispute.{stage}"), &payload).await?;
+        Ok(dispute["id"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn tell(&self, name: &str, payload: &Value) -> anyhow::Result<()> {
+        let body = json!({
+            "entity": "event", "account_id": "acc_development", "event": name,
+            "contains": payload.as_object().map(|it| it.keys().collect::<Vec<_>>()),
+            "payload": payload, "created_at": platform::clock::now().timestamp(),
+        });
+        self.deliver(&body.to_string()).await
+    }
+
     async fn deliver(&self, body: &str) -> anyhow::Result<()> {
-        let url = self.0.webhook_url.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let url = held(&self.0.webhook_url).clone();
         let url = url.context("our own server does not listen yet")?;
         let answer = self
             .0
@@ -140,8 +204,12 @@ impl LoopbackRazorpay {
     }
 
     fn orders(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Value>> {
-        self.0.orders.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.orders)
     }
+}
+
+fn held<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hex HMAC-SHA256 over the raw body, as in `X-Razorpay-Signature`.

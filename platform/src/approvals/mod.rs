@@ -447,7 +447,15 @@ impl Approvals {
                 !is_adjustable(account) || within(amount_milli, limits.adjustment_milli)
             }
             // It is a correction of what somebody owes.
-            Proposal::WriteOff { amount_milli, .. } => within(amount_milli, limits.adjustment_milli),
+            Proposal::WriteOff { ref dispute_ref, amount_milli, .. } => {
+                let dispute_ref = dispute_ref.clone();
+                let owed = self.commands.ledger().query(move |state, _| {
+                    state.dispute(&dispute_ref).and_then(|row| Some(row.loss.as_ref()?.left_milli()))
+                });
+                // Of what is not owed, the ledger says so.
+                owed.await?.is_none_or(|owed_milli| amount_milli > owed_milli)
+                    || within(amount_milli, limits.adjustment_milli)
+            }
             Proposal::Bonus { coins_milli, .. } => within(coins_milli, limits.bonus_milli),
             Proposal::Payout { withdrawal } => {
                 let payout = self

@@ -19,6 +19,9 @@ const READER_LAG: Duration = Duration::from_secs(1);
 /// So many batches are appended before a head that somebody waits for.
 const MOST_BATCHES: usize = 16;
 
+/// Whoever asks for a head waits no longer than this for it to be published.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why the tree does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeFault {
@@ -352,7 +355,7 @@ impl JournalHeads {
 }
 
 impl Inner {
-    /// The head as it is after an attempt to publish it. The worker tries again if it failed.
+    /// The head as it is after an attempt to publish it. The worker tries again if it failed or took long.
     async fn publish_at_once(&self, head: SignedHead) -> SignedHead {
         let find = format!("{SELECT} WHERE id = $1");
         let published = async {
@@ -361,7 +364,10 @@ impl Inner {
                 sqlx::query_as(sqlx::AssertSqlSafe(find)).bind(head.id).fetch_one(&self.pool).await?,
             )
         };
-        published.await.unwrap_or(head)
+        match timeout(PUBLISH_WITHIN, published).await {
+            Ok(Ok(published)) => published,
+            Ok(Err(_)) | Err(_) => head,
+        }
     }
 }
 
