@@ -40,7 +40,7 @@ impl Subject for ManySegments {
     }
 
     async fn open(&self) -> Result<Arc<dyn EventStore>, String> {
-        let options = Options { segment_bytes: 500 };
+        let options = Options { segment_bytes: 512 };
         let store =
             EmbeddedStore::open_with(&self.0, options, |_, _| {}).map_err(|fault| fault.to_string())?;
         Ok(Arc::new(store))

@@ -66,7 +66,7 @@ fn read_journal(folder: &Path) -> (Vec<Event>, Vec<u8>) {
             bytes = self::segment(folder, segment);
         }
         let header = &bytes[offset..offset + 32];
-        assert_eq!(&header[..4], b"mjf1");
+        assert_eq!(&header[..4], b"mjf2");
         assert_eq!(number(header, 28, 4), u64::from(crc32(&header[..28])));
         assert_eq!(number(header, 8, 8), events.len() as u64, "no gap");
         assert_eq!(number(header, 24, 4), chain);
@@ -87,7 +87,9 @@ fn read_journal(folder: &Path) -> (Vec<Event>, Vec<u8>) {
         }
         assert!(rest.is_empty());
         bodies.extend(body);
-        (offset, chain) = (offset + 32 + length, number(header, 28, 4));
+        let next = (offset + 32 + length).next_multiple_of(512);
+        assert!(bytes[offset + 32 + length..next].iter().all(|byte| *byte == 0));
+        (offset, chain) = (next, number(header, 28, 4));
     }
     assert_eq!((number(&position, 20, 8), number(&position, 28, 4)), (events.len() as u64, chain));
     (events, bodies)
@@ -96,7 +98,7 @@ fn read_journal(folder: &Path) -> (Vec<Event>, Vec<u8>) {
 #[tokio::test]
 async fn a_reader_written_from_the_page_reads_what_was_appended() {
     let folder = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open_with(folder.path(), Options { segment_bytes: 2000 }, |_, _| {}).unwrap();
+    let store = EmbeddedStore::open_with(folder.path(), Options { segment_bytes: 4096 }, |_, _| {}).unwrap();
     let mut appended = Vec::new();
     let mut head = None;
     for batch in 0..40_u64 {
@@ -116,6 +118,7 @@ async fn a_reader_written_from_the_page_reads_what_was_appended() {
     let (events, bodies) = read_journal(folder.path());
     assert_eq!(events, appended);
 
+    drop(store);
     let names = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
     let mut endings = BTreeMap::<String, u32>::new();
     for name in names {

@@ -84,8 +84,10 @@ fn copy_segment(
         if let Step::Frame(header) = &step {
             log.check_chain(header)?;
             if !is_compressed {
+                let end = chunk.len() + header.frame_bytes() as usize;
                 chunk.extend(header.encode());
                 chunk.extend(frames.body());
+                chunk.resize(end, 0);
             }
             hash.update_body(frames.body());
             log.push(header);

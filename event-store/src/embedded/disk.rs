@@ -6,6 +6,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Once;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 #[cfg(test)]
 use super::simulated_disk::{SimulatedDisk, SimulatedFile};
@@ -108,6 +111,35 @@ impl Disk {
         }
     }
 
+    /// Makes an empty file for [`DiskFile::write_through_at`], or empties the one that is there.
+    pub(super) fn create_log(&self, path: &Path) -> io::Result<DiskFile> {
+        match self {
+            Self::System => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(true).mode(FILE_MODE);
+                open_direct(&mut options, path).map(DiskFile::System)
+            }
+            #[cfg(test)]
+            Self::Simulated(disk) => disk.create(path).map(DiskFile::Simulated),
+        }
+    }
+
+    /// Opens a file that exists for [`DiskFile::write_through_at`].
+    pub(super) fn open_log(&self, path: &Path) -> io::Result<DiskFile> {
+        match self {
+            Self::System => {
+                open_direct(OpenOptions::new().read(true).write(true), path).map(DiskFile::System)
+            }
+            #[cfg(test)]
+            Self::Simulated(disk) => disk.open_to_write(path).map(DiskFile::Simulated),
+        }
+    }
+
+    /// Whether background work may be done at any moment, which a simulated disk could not repeat.
+    pub(super) fn is_real(&self) -> bool {
+        matches!(self, Self::System)
+    }
+
     /// Locks a file, which is made where it is missing. The lock lasts as long as the file is open,
     /// so it ends with the process however that ends.
     pub(super) fn lock(&self, path: &Path) -> Result<DiskFile, TryLockError> {
@@ -174,6 +206,24 @@ impl DiskFile {
         }
     }
 
+    /// Writes whole blocks from aligned memory, which are durable when this returns: past the page cache where the file
+    /// system can, and through it where it refuses that.
+    pub(super) fn write_through_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::System(file) => {
+                let written = match file.write_all_at(bytes, offset) {
+                    Err(error) if is_direct_refused(&error) && turn_direct_off(file)? => {
+                        file.write_all_at(bytes, offset)
+                    }
+                    written => written,
+                };
+                written.and_then(|()| file.sync_data())
+            }
+            #[cfg(test)]
+            Self::Simulated(file) => file.write_through_at(bytes, offset),
+        }
+    }
+
     pub(super) fn set_len(&self, bytes: u64) -> io::Result<()> {
         match self {
             Self::System(file) => file.set_len(bytes),
@@ -199,6 +249,38 @@ impl DiskFile {
             Self::Simulated(file) => file.sync(),
         }
     }
+}
+
+/// Opens a file whose writes go past the page cache where the file system can.
+fn open_direct(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    match options.custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path) {
+        Err(error) if is_direct_refused(&error) => {
+            tell_no_direct_writes();
+            options.custom_flags(0).open(path)
+        }
+        opened => opened,
+    }
+}
+
+fn is_direct_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+}
+
+/// Answers whether it was on.
+fn turn_direct_off(file: &File) -> io::Result<bool> {
+    let flags = fcntl_getfl(file)?;
+    if flags.contains(OFlags::DIRECT) {
+        tell_no_direct_writes();
+        fcntl_setfl(file, flags - OFlags::DIRECT)?;
+    }
+    Ok(flags.contains(OFlags::DIRECT))
+}
+
+fn tell_no_direct_writes() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::info!("the file system takes no direct writes, so the journal goes through the page cache");
+    });
 }
 
 /// Opens a file to read, or a folder to sync. Anything else, such as a pipe, would keep whoever opens it waiting for ever.

@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | header |
 //! |---|---|---|
-//! | 0 | 4 | magic `mjf1`, the format's version in it |
+//! | 0 | 4 | magic `mjf2`, the format's version in it |
 //! | 4 | 4 | length of the body |
 //! | 8 | 8 | revision of the first event |
 //! | 16 | 4 | number of events, at least one |
@@ -11,7 +11,7 @@
 //! | 28 | 4 | crc32 of bytes 0 to 27 |
 //!
 //! The body has for each event: id (16), length of kind (2), of data (4), of metadata (4), kind,
-//! data, metadata. As a header's crc covers the body's crc and the chain, a frame that is replaced,
+//! data, metadata. Behind it are zeros up to the next multiple of [`BLOCK_BYTES`], where the next frame begins. As a header's crc covers the body's crc and the chain, a frame that is replaced,
 //! dropped or put elsewhere breaks the chain at the frame after it.
 
 use std::io::{self, BufReader, Read};
@@ -24,8 +24,15 @@ use crate::{BATCH_LIMIT_BYTES, Batch, EVENT_OVERHEAD_BYTES, RecordedEvent};
 pub(super) const HEADER_BYTES: usize = 32;
 /// The longest frame. A header with a greater length is damaged; it is refused before that length is
 /// allocated.
-pub(super) const FRAME_LIMIT_BYTES: usize = HEADER_BYTES + BATCH_LIMIT_BYTES;
-pub(super) const MAGIC: [u8; 4] = *b"mjf1";
+pub(super) const FRAME_LIMIT_BYTES: usize = (HEADER_BYTES + BATCH_LIMIT_BYTES).next_multiple_of(BLOCK_BYTES);
+const MAGIC: [u8; 4] = *b"mjf2";
+/// Of the version in which frames followed each other without a gap.
+const OLD_MAGIC: [u8; 4] = *b"mjf1";
+
+/// The disk writes whole blocks. As no block holds bytes of two frames, no write touches a frame that was acknowledged.
+pub(super) const BLOCK_BYTES: usize = 512;
+/// Direct writes are made from memory that is aligned to this.
+const MEMORY_ALIGNMENT: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -39,16 +46,14 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Writes the header of `frame`, which [`encode`] has left room for, and answers its crc.
-    pub(super) fn seal(frame: &mut [u8], body_crc: u32, first: u64, events: u32, previous: u32) -> u32 {
-        let body_bytes = frame.len().saturating_sub(HEADER_BYTES) as u32;
+    /// The header of a body with this crc.
+    pub(super) fn new(body_bytes: u32, body_crc: u32, first: u64, events: u32, previous: u32) -> Self {
         let mut header = Self { body_bytes, first_revision: first, events, body_crc, previous, crc: 0 };
         header.crc = crc32fast::hash(&header.encode()[..28]);
-        frame[..HEADER_BYTES].copy_from_slice(&header.encode());
-        header.crc
+        header
     }
 
-    /// `None` where [`Self::seal`] cannot have written these bytes.
+    /// `None` where these are not the bytes of any [`Self::new`].
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let magic = cursor.take(4)?;
@@ -83,7 +88,13 @@ impl Header {
         bytes
     }
 
+    /// How far after this frame the next one begins.
     pub(super) fn frame_bytes(&self) -> u64 {
+        self.bytes().next_multiple_of(BLOCK_BYTES as u64)
+    }
+
+    /// Of header and body.
+    fn bytes(&self) -> u64 {
         HEADER_BYTES as u64 + u64::from(self.body_bytes)
     }
 
@@ -93,13 +104,44 @@ impl Header {
     }
 }
 
-/// The frame of a batch that passed its check, with room for its header, and the body's crc.
-pub(super) fn encode(batch: &Batch) -> (Vec<u8>, u32) {
-    let mut frame = Vec::with_capacity(HEADER_BYTES + batch.body().len());
-    frame.resize(HEADER_BYTES, 0);
-    frame.extend_from_slice(batch.body());
-    let crc = crc32fast::hash(&frame[HEADER_BYTES..]);
-    (frame, crc)
+/// A frame in memory from which it can be written directly. It is used for one frame after the other.
+pub(super) struct FrameBuffer {
+    bytes: Vec<u8>,
+    /// Where the frame begins, so that it is aligned.
+    start: usize,
+}
+
+impl FrameBuffer {
+    pub(super) fn new() -> Self {
+        // It never grows beyond this, so it is never moved.
+        let mut bytes = Vec::<u8>::with_capacity(MEMORY_ALIGNMENT + FRAME_LIMIT_BYTES);
+        let start = bytes.as_ptr().align_offset(MEMORY_ALIGNMENT);
+        bytes.resize(start, 0);
+        Self { bytes, start }
+    }
+
+    /// Puts the frame of a batch that passed its check in.
+    pub(super) fn encode(&mut self, batch: &Batch, first: u64, previous: u32) -> Header {
+        let body = batch.body();
+        let header =
+            Header::new(body.len() as u32, crc32fast::hash(body), first, batch.len() as u32, previous);
+        self.bytes.truncate(self.start);
+        self.bytes.extend_from_slice(&header.encode());
+        self.bytes.extend_from_slice(body);
+        self.bytes.resize(self.start + header.frame_bytes() as usize, 0);
+        header
+    }
+
+    /// So many zeros, or as many as a frame may have.
+    pub(super) fn zeros(bytes: u64) -> Self {
+        let mut zeros = Self::new();
+        zeros.bytes.resize(zeros.start + bytes.min(FRAME_LIMIT_BYTES as u64) as usize, 0);
+        zeros
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
 }
 
 /// The events of a body whose crc was right; `None` where they do not fill it exactly.
@@ -120,6 +162,9 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Option<Vec<RecordedEv
     cursor.0.is_empty().then_some(events)
 }
 
+const WRITTEN_BEFORE: &str = "it is in the form of an earlier version, which this one does not read: export the journal with the \
+     program that wrote it, and import it with this one";
+
 /// What is found at a place of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -128,7 +173,7 @@ pub(super) enum Step {
     /// No frame begins here: the limit, or zeros in the place of a header.
     Blank,
     BadHeader,
-    /// A good header, and a body that is cut or whose crc is wrong.
+    /// A good header, and a body that is cut, whose crc is wrong, or that is not followed by zeros.
     BadBody(Header),
 }
 
@@ -155,17 +200,24 @@ impl Frames {
             return Ok(Step::Blank);
         }
         let Some(header) = Header::decode(&bytes) else {
+            if bytes.starts_with(&OLD_MAGIC) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, WRITTEN_BEFORE));
+            }
             return Ok(Step::BadHeader);
         };
-        if header.frame_bytes() > self.remaining {
+        if header.bytes() > self.remaining {
             return Ok(Step::BadBody(header));
         }
-        self.body.resize(header.body_bytes as usize, 0);
+        // The file may end behind the body.
+        let frame_bytes = header.frame_bytes().min(self.remaining);
+        self.body.resize(frame_bytes as usize - HEADER_BYTES, 0);
         self.file.read_exact(&mut self.body)?;
-        if crc32fast::hash(&self.body) != header.body_crc {
+        let (body, behind) = self.body.split_at(header.body_bytes as usize);
+        if crc32fast::hash(body) != header.body_crc || behind.iter().any(|byte| *byte != 0) {
             return Ok(Step::BadBody(header));
         }
-        self.remaining -= header.frame_bytes();
+        self.body.truncate(header.body_bytes as usize);
+        self.remaining -= frame_bytes;
         Ok(Step::Frame(header))
     }
 

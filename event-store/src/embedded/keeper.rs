@@ -8,7 +8,7 @@ use super::EmbeddedReader;
 use super::acknowledged::End;
 use super::error::{OpenError, is_full};
 use super::folder::Folder;
-use super::frame::{Frames, Header, Step};
+use super::frame::{Frames, HEADER_BYTES, Header, Step};
 use super::log::{Log, Sealed, describe};
 use super::segment::{BLOCK_BYTES, BlockWriter, Segment};
 use std::sync::Arc;
@@ -98,7 +98,11 @@ fn compress(
     let writing = || OpenError::io("write", &new);
     let mut blocks = folder.disk.create(&new).and_then(BlockWriter::new).map_err(writing())?;
     each_frame(folder, sealed, pause, |header, body| {
-        blocks.write(&header.encode()).and_then(|()| blocks.write(body)).map_err(writing())
+        let behind = vec![0; header.frame_bytes() as usize - HEADER_BYTES - body.len()];
+        [&header.encode()[..], body, &behind]
+            .into_iter()
+            .try_for_each(|part| blocks.write(part))
+            .map_err(writing())
     })?;
     let file_bytes = blocks.finish().map_err(writing())?;
 

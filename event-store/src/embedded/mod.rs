@@ -5,7 +5,7 @@
 //! | `00000000000000000000.segment`, ... | the frames in order; the name is the first revision in it. Full ones may be compressed |
 //! | `00000000000000000000.index`, ... | where frames stand in a full segment; made from it |
 //! | `compressing.segment` | a full segment as it is being compressed; it takes the place of the plain one |
-//! | `next.segment` | empty; it gets its name when the last segment is full |
+//! | `next.segment` | empty or zeros; it gets its name when the last segment is full |
 //! | `acknowledged` | the acknowledged position: how far the log is durable |
 //! | `acknowledged.new` | left by a crash while `acknowledged` was made |
 //! | `writer.lock` | locked by the one process that writes |
@@ -15,6 +15,7 @@
 //! user that runs the writer can read the folder.
 
 mod acknowledged;
+mod ahead;
 mod copy;
 pub(crate) mod disk;
 mod error;

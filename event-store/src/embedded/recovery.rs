@@ -158,7 +158,7 @@ fn make_tail_durable(folder: &Folder, log: &Log) -> Result<DiskFile, OpenError> 
             file.write_all_at(&frame, start)?;
         }
         file.sync_all()?;
-        Ok(file)
+        folder.disk.open_log(&path)
     };
     write().map_err(OpenError::io("flush", &path))
 }

@@ -17,6 +17,8 @@ use std::ops::Range;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::frame::BLOCK_BYTES;
+
 /// Smaller than a real one, so that small batches are torn as well.
 const SECTOR_BYTES: usize = 64;
 /// What Linux answers where a process has too many open files.
@@ -259,6 +261,24 @@ impl SimulatedFile {
             None if written < bytes.len() => Err(io::ErrorKind::StorageFull.into()),
             None => Ok(()),
         }
+    }
+
+    /// A write that is durable when it returns, and that leaves alone what else is not synced. Where it fails or is killed,
+    /// any part of it is durable.
+    pub(super) fn write_through_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        assert_eq!((offset as usize % BLOCK_BYTES, bytes.len() % BLOCK_BYTES), (0, 0), "whole blocks");
+        assert_eq!(bytes.as_ptr().align_offset(BLOCK_BYTES), 0, "from aligned memory");
+        let unsynced = std::mem::take(&mut lock(&self.state).file(self.node)?.unsynced);
+        let written = self.write_all_at(bytes, offset);
+        let synced = if lock(&self.state).killed { Err(killed()) } else { self.sync() };
+        let mut state = lock(&self.state);
+        let State { nodes, random, .. } = &mut *state;
+        if synced.is_err() {
+            // What a kill has left of it comes to the disk in part.
+            nodes[self.node].forget(random);
+        }
+        state.file(self.node)?.unsynced = unsynced;
+        written.and(synced)
     }
 
     pub(super) fn set_len(&self, bytes: u64) -> io::Result<()> {

@@ -1,5 +1,9 @@
 //! The thread that owns the log's end: the only code that writes frames.
 //!
+//! A frame is one write, in blocks of its own, past the page cache where the file system can do that. Once the write is
+//! back, the system has thrown away the pages that showed what was there before. So whoever reads the file through the page
+//! cache sees the frame, and nobody looks for it earlier, as the acknowledged position is written after it.
+//!
 //! All its files are opened ahead, so that an append needs no new one: a process that has run out of
 //! open files still appends, up to the end of the next segment.
 
@@ -9,17 +13,17 @@ use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
 use super::acknowledged::AcknowledgedFile;
+use super::ahead::{self, Ahead, Filled, Outcome};
 use super::disk::DiskFile;
 use super::error::{OpenError, is_full, mend};
 use super::folder::Folder;
-use super::frame::{self, HEADER_BYTES, Header};
+use super::frame::{BLOCK_BYTES, FrameBuffer};
 use super::index;
 
 use super::Shared;
 use crate::{AppendError, Batch};
 
-/// Between two appends, zeros are written behind the end in chunks of this size. A small frame that
-/// overwrites zeros becomes durable a third faster than one that makes the file longer.
+/// Zeros are written behind the end in chunks of this size, when half of the last one is used.
 const FILL_BYTES: u64 = 2 * 1024 * 1024;
 
 /// For frames longer than this no zeros are written: that costs more than it saves.
@@ -33,14 +37,15 @@ pub(super) struct Request {
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    segment: DiskFile,
+    frame: FrameBuffer,
+    ahead: Ahead,
+    segment: Filled,
     segment_bytes: u64,
-    /// Up to here the segment has been written, with frames and then zeros.
-    filled: u64,
     /// No zeros are written ahead before this offset, as the disk was too full for them.
     no_fill_before: u64,
-    /// The file that becomes the next segment; `None` where it could not be made.
-    next: Option<DiskFile>,
+    /// The file that becomes the next segment; `None` where it is being made, or could not be made.
+    next: Option<Filled>,
+    coming: Option<Outcome<DiskFile>>,
     acknowledged: AcknowledgedFile,
     /// The last full segment has no index yet.
     index_is_due: bool,
@@ -80,12 +85,14 @@ impl Writer {
             None => first_segment(&shared.folder, &folder)?,
         };
         let mut writer = Self {
+            ahead: Ahead::new(&shared.folder)?,
             shared,
-            segment,
-            segment_bytes,
-            filled: end.offset,
+            frame: FrameBuffer::new(),
+            segment: Filled::new(segment, end.offset),
+            segment_bytes: segment_bytes.next_multiple_of(BLOCK_BYTES as u64),
             no_fill_before: 0,
             next: None,
+            coming: None,
             acknowledged,
             index_is_due: false,
             folder,
@@ -145,31 +152,19 @@ impl Writer {
     }
 
     fn write(&mut self, first: u64, batch: &Batch) -> Result<u64, Fault> {
-        let (events, (mut frame, body_crc)) = (batch.len() as u32, frame::encode(batch));
-        let bytes = frame.len() as u64;
         let end = self.shared.log().end;
-        if end.offset > 0 && end.offset.saturating_add(bytes) > self.segment_bytes {
+        let header = self.frame.encode(batch, first, end.chain);
+        if end.offset > 0 && end.offset.saturating_add(header.frame_bytes()) > self.segment_bytes {
             self.begin_segment(first)?;
         }
         self.make_name_durable()?;
-        let end = self.shared.log().end;
-        let crc = Header::seal(&mut frame, body_crc, first, events, end.chain);
-        self.filled = self.filled.max(end.offset.saturating_add(bytes));
-        let written = self.segment.write_all_at(&frame, end.offset);
-        if let Err(error) = written.and_then(|()| self.segment.sync_data()) {
+        let offset = self.shared.log().end.offset;
+        if let Err(error) = self.segment.write(self.frame.bytes(), offset) {
             return Err(self.take_back(error));
         }
 
         // The batch is durable. Readers in other processes see it first, then readers in this one, and
         // the caller has its answer last.
-        let header = Header {
-            body_bytes: (frame.len() - HEADER_BYTES) as u32,
-            first_revision: first,
-            events,
-            body_crc,
-            previous: end.chain,
-            crc,
-        };
         let end = {
             let mut log = self.shared.log.write().unwrap_or_else(PoisonError::into_inner);
             log.push(&header);
@@ -189,15 +184,12 @@ impl Writer {
     /// failed flush may have dropped the pages that it could not write, and another flush would then
     /// succeed without having written them.
     fn take_back(&mut self, error: io::Error) -> Fault {
-        let offset = self.shared.log().end.offset;
         if !is_full(&error) {
             return Fault::Unknown(error);
         }
-        match self.segment.set_len(offset).and_then(|()| self.segment.sync_all()) {
-            Ok(()) => {
-                self.filled = offset;
-                Fault::NoSpace(error)
-            }
+        let offset = self.shared.log().end.offset;
+        match self.segment.cut(offset) {
+            Ok(()) => Fault::NoSpace(error),
             Err(error) => Fault::Unknown(error),
         }
     }
@@ -207,13 +199,19 @@ impl Writer {
         let folder = Arc::clone(&self.shared.folder);
         let next = match self.next.take() {
             Some(next) => next,
-            None => next_segment(&folder).map_err(Fault::NoSpace)?,
+            None => {
+                let coming = self.coming.take().unwrap_or_else(|| self.ahead.make_next(&folder));
+                Filled::new(ahead::wait(&coming).map_err(Fault::NoSpace)?, 0)
+            }
         };
         // If this fails nothing has changed, and the next append tries again.
-        folder.disk.rename(&folder.next_segment(), &folder.segment(first)).map_err(space_or_unknown)?;
+        if let Err(error) = folder.disk.rename(&folder.next_segment(), &folder.segment(first)) {
+            self.next = Some(next);
+            return Err(space_or_unknown(error));
+        }
         self.segment = next;
         (self.name_is_durable, self.index_is_due) = (false, true);
-        (self.filled, self.no_fill_before) = (0, 0);
+        self.no_fill_before = 0;
         self.shared.log.write().unwrap_or_else(PoisonError::into_inner).enter_next_segment();
         Ok(())
     }
@@ -227,18 +225,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Opens the next segment and writes zeros ahead, so that the next append has less to do and needs
-    /// no new file. Answers whether that succeeded.
+    /// Has the next segment made and zeros written ahead, so that no append waits for either. Answers whether there is
+    /// room for both.
     fn prepare(&mut self) -> bool {
         if self.failed.is_some() {
             return false;
-        }
-        if self.next.is_none() {
-            match next_segment(&self.shared.folder) {
-                Ok(next) => self.next = Some(next),
-                // Tried again after each append, and when the segment is full.
-                Err(error) => drop(self.note_no_space(&error)),
-            }
         }
         if std::mem::take(&mut self.index_is_due) {
             let log = self.shared.log();
@@ -246,7 +237,7 @@ impl Writer {
                 index::write(&log, sealed);
             }
         }
-        if let Err(error) = self.fill_ahead() {
+        if let Err(error) = self.fill_segment() {
             match self.take_back(error) {
                 Fault::NoSpace(error) => drop(self.note_no_space(&error)),
                 Fault::Unknown(error) => drop(self.fail(&error)),
@@ -254,26 +245,50 @@ impl Writer {
             self.no_fill_before = self.shared.log().end.offset.saturating_add(FILL_BYTES);
             return false;
         }
+        if let Err(error) = self.prepare_next() {
+            // Made anew after the next append, or when the segment is full.
+            self.next = None;
+            drop(self.note_no_space(&error));
+        }
         self.next.is_some()
     }
 
-    /// Writes another chunk of zeros when half of the last one is used and frames are small.
-    fn fill_ahead(&mut self) -> io::Result<()> {
-        let (offset, last_frame) = {
-            let log = self.shared.log();
-            (log.end.offset, log.last_frame.unwrap_or(log.end.offset))
-        };
-        let frames_are_small = offset.saturating_sub(last_frame) <= SMALL_FRAME_BYTES;
-        let used = self.filled.saturating_sub(offset) < FILL_BYTES / 2;
-        let full = self.filled >= self.segment_bytes || offset < self.no_fill_before;
-        if !frames_are_small || !used || full {
+    /// Has another chunk of zeros written when half of the last one is used and frames are small.
+    fn fill_segment(&mut self) -> io::Result<()> {
+        let offset = self.shared.log().end.offset;
+        let used = self.segment.filled.saturating_sub(offset) < FILL_BYTES / 2;
+        let full = self.segment.filled >= self.segment_bytes || offset < self.no_fill_before;
+        if self.segment.is_filling()? || !used || full || !self.frames_are_small() {
             return Ok(());
         }
-        let to = self.filled.saturating_add(FILL_BYTES).min(self.segment_bytes);
-        write_zeros(&self.segment, self.filled, to)?;
-        self.segment.sync_data()?;
-        self.filled = to;
+        let to = self.segment.filled.saturating_add(FILL_BYTES).min(self.segment_bytes);
+        self.segment.fill(&self.ahead, to);
         Ok(())
+    }
+
+    /// Has the file of the next segment made, and filled while the second half of this one is used.
+    fn prepare_next(&mut self) -> io::Result<()> {
+        let frames_are_small = self.frames_are_small();
+        let Some(next) = &mut self.next else {
+            let coming = self.coming.take().unwrap_or_else(|| self.ahead.make_next(&self.shared.folder));
+            match ahead::look(&coming) {
+                Some(made) => self.next = Some(Filled::new(made?, 0)),
+                None => self.coming = Some(coming),
+            }
+            return Ok(());
+        };
+        let offset = self.shared.log().end.offset;
+        let due = offset.saturating_mul(2).saturating_sub(self.segment_bytes).min(self.segment_bytes);
+        if !next.is_filling()? && next.filled < due && frames_are_small {
+            let to = next.filled.saturating_add(FILL_BYTES).min(self.segment_bytes);
+            next.fill(&self.ahead, to);
+        }
+        Ok(())
+    }
+
+    fn frames_are_small(&self) -> bool {
+        let log = self.shared.log();
+        log.end.offset.saturating_sub(log.last_frame.unwrap_or(log.end.offset)) <= SMALL_FRAME_BYTES
     }
 
     /// Logs that there is no room, once until there is room again.
@@ -295,17 +310,10 @@ impl Writer {
     }
 }
 
-/// Makes the empty file that becomes the next segment.
-fn next_segment(folder: &Folder) -> io::Result<DiskFile> {
-    let file = folder.disk.create(&folder.next_segment())?;
-    file.sync_all()?;
-    Ok(file)
-}
-
 fn first_segment(folder: &Folder, handle: &DiskFile) -> Result<DiskFile, OpenError> {
     let path = folder.segment(0);
     let make = || -> io::Result<DiskFile> {
-        let segment = next_segment(folder)?;
+        let segment = ahead::next_segment(folder)?;
         folder.disk.rename(&folder.next_segment(), &path)?;
         handle.sync_all()?;
         Ok(segment)
@@ -315,14 +323,4 @@ fn first_segment(folder: &Folder, handle: &DiskFile) -> Result<DiskFile, OpenErr
 
 fn space_or_unknown(error: io::Error) -> Fault {
     if is_full(&error) { Fault::NoSpace(error) } else { Fault::Unknown(error) }
-}
-
-fn write_zeros(file: &DiskFile, mut from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; 256 * 1024];
-    while from < to {
-        let bytes = (to - from).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..bytes as usize], from)?;
-        from += bytes;
-    }
-    Ok(())
 }

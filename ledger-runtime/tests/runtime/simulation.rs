@@ -619,8 +619,16 @@ fn tear(folder: &Path, acknowledged: &[u8], chance: &mut StdRng) {
     let now = std::fs::read(&path).expect("is read");
     let (segment, from, to) = (number(acknowledged, 4), number(acknowledged, 12), number(&now, 12));
     assert_eq!(segment, number(&now, 4), "a journal as short as this has one segment");
-    let file =
-        OpenOptions::new().write(true).open(folder.join(format!("{segment:020}.segment"))).expect("opens");
-    file.set_len(chance.random_range(from..to)).expect("is cut");
+    let log = folder.join(format!("{segment:020}.segment"));
+    let bytes = std::fs::read(&log).expect("is read");
+    // A cut in the zeros behind the last batch takes nothing of it.
+    let (mut batch, mut end) = (from, from);
+    while batch < to {
+        let length = u32::from_le_bytes(bytes[batch as usize + 4..][..4].try_into().expect("four bytes"));
+        end = batch + 32 + u64::from(length);
+        batch = end.next_multiple_of(512);
+    }
+    let file = OpenOptions::new().write(true).open(log).expect("opens");
+    file.set_len(chance.random_range(from..end)).expect("is cut");
     std::fs::write(path, acknowledged).expect("is written");
 }

@@ -172,7 +172,7 @@ fn no_failed_flush_or_full_disk_loses_what_was_acknowledged_or_makes_up_events()
 
 async fn lives(seed: u64, mut plan: impl FnMut(&mut Random) -> Plan) {
     let mut random = Random(seed);
-    let mut machine = Machine::new(random.next(), 200 + random.below(1500));
+    let mut machine = Machine::new(random.next(), 500 + random.below(4000));
     for _ in 0..8 {
         machine.disk.plan(plan(&mut random));
         let store = machine.start().await;
@@ -329,7 +329,7 @@ async fn after_any_one_failed_flush_nothing_is_acknowledged_that_a_power_loss_ta
 async fn appends_go_on_by_themselves_once_a_full_disk_has_room() {
     for (seed, full_when_synced) in (0..40).flat_map(|seed| [(seed, false), (seed, true)]) {
         let mut random = Random(seed);
-        let mut machine = Machine::new(seed, 300 + random.below(2000));
+        let mut machine = Machine::new(seed, 600 + random.below(4000));
         let store = machine.start_well().await;
         let first = machine.batch(&mut random);
         machine.append(&store, first).await.unwrap();
@@ -367,7 +367,7 @@ async fn appends_go_on_by_themselves_once_a_full_disk_has_room() {
 async fn a_batch_that_found_no_space_never_appears() {
     for seed in 0..60 {
         let mut random = Random(seed);
-        let mut machine = Machine::new(seed, 300 + random.below(2000));
+        let mut machine = Machine::new(seed, 600 + random.below(4000));
         let store = machine.start_well().await;
         machine.disk.plan(Plan { full: 0..u64::MAX, full_when_synced: seed % 2 == 0, ..Plan::default() });
         loop {
