@@ -180,6 +180,17 @@ impl ScopeKind {
     }
 }
 
+/// What a campaign rewards.
+#[derive(ToSchema)]
+#[schema(as = RewardKind, rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the document shows it")]
+pub enum RewardKindWord {
+    Ad,
+    Daily,
+    Code,
+    Referral,
+}
+
 /// What was charged and split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

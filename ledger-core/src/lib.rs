@@ -21,6 +21,7 @@ pub mod gifts;
 pub mod journal;
 pub mod lots;
 pub mod purchases;
+pub mod rewards;
 pub mod withdrawals;
 
 pub use calls::Ending;
@@ -51,6 +52,7 @@ pub mod command {
     pub use crate::calls::Ending;
     pub use crate::nouns::Command;
     pub use crate::nouns::commands::*;
+    pub use crate::rewards::Claim;
 }
 
 /// The events of all nouns, and what they are made of.
@@ -66,4 +68,5 @@ pub mod event {
     pub use crate::nouns::Event;
     pub use crate::nouns::events::*;
     pub use crate::purchases::{MoneyDirection, UnmatchedCause};
+    pub use crate::rewards::RewardKind;
 }

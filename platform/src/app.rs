@@ -19,6 +19,7 @@ use crate::presence::Presence;
 use crate::purchases::Purchases;
 use crate::push::Bus;
 use crate::rate_limit::RateLimiter;
+use crate::referrals::Referrals;
 use crate::seal::Seal;
 use crate::settings::Settings;
 use crate::shared_redis::SharedRedis;
@@ -89,6 +90,7 @@ pub struct Services {
     pub calls: Calls,
     pub purchases: Purchases,
     pub gifts: Gifts,
+    pub referrals: Referrals,
     pub notes: Notes,
     pub audit: AuditLog,
     pub approvals: Approvals,
@@ -172,6 +174,7 @@ impl App {
             agencies,
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
+            referrals: Referrals::new(pool.clone(), commands.clone()),
             notes: Notes::new(pool.clone()),
             audit: AuditLog::new(pool.clone()),
             approvals,

@@ -33,6 +33,7 @@ pub mod rate_limit;
 pub mod reading;
 pub mod receipt;
 mod reconnect;
+pub mod referrals;
 pub mod seal;
 pub mod settings;
 pub mod shared_redis;

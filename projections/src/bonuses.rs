@@ -14,7 +14,8 @@ const TABLES: &str = "
 CREATE TABLE bonus_lots (
     lot uuid PRIMARY KEY,
     \"user\" uuid NOT NULL,
-    origin text NOT NULL CHECK (origin IN ('plan', 'promotion', 'adjustment', 'merged')),
+    origin text NOT NULL CHECK (origin IN (
+        'plan', 'promotion', 'adjustment', 'merged', 'ad', 'daily', 'code', 'referral')),
     purchase uuid,
     granted_milli bigint NOT NULL,
     remaining_milli bigint NOT NULL CHECK (remaining_milli BETWEEN 0 AND granted_milli),
@@ -186,7 +187,8 @@ fn moved_back(event: &Event) -> impl Iterator<Item = (LotId, i64)> {
 pub struct BonusLotRow {
     pub lot: Uuid,
     pub user: Uuid,
-    /// `plan`, `promotion`, `adjustment`, or `merged` for a lot that took the place of small ones.
+    /// `plan`, `promotion`, `adjustment`, or `merged` for a lot that took the place of small ones; `ad`, `daily`, `code` or
+    /// `referral` for coins that were earned.
     pub origin: String,
     pub purchase: Option<Uuid>,
     pub granted_milli: i64,

@@ -48,6 +48,7 @@ mechanism::read_models! {
     disputes: Disputes,
     bonuses: Bonuses,
     deferred: Deferred,
+    rewards: Rewards,
     withdrawals: Withdrawals,
     catalogue: Catalogue,
     agencies: Agencies,

@@ -30,6 +30,7 @@ mod postgres_store;
 mod read_models;
 mod redis_away;
 mod retries;
+mod rewards;
 mod roles;
 mod sequences;
 mod socket;

@@ -25,6 +25,7 @@ pub fn add(document: &mut Value) {
 fn body_of(schema: &str) -> Option<Value> {
     let scope = json!({ "kind": "host", "id": PERSON });
     Some(match schema {
+        "AdView" => json!({ "user": PERSON, "view": "c7f1f5f0-ad-network-view" }),
         "Answer" => json!({ "accept": true }),
         "Application" => json!({
             "display_name": "Meera", "bio": "Reads charts, listens well", "categories": ["astrology"],
@@ -38,6 +39,7 @@ fn body_of(schema: &str) -> Option<Value> {
         "ClearCommissionRate" => json!({ "scope": scope, "reason": "contract_ended" }),
         "CreateAgency" => json!({ "name": "Star Agency", "code": "STAR-1", "owner": PERSON }),
         "DeclineProposal" => json!({ "reason": "not_agreed", "note": "The ticket says otherwise." }),
+        "EndCampaignBody" => json!({ "reason": "budget_moved" }),
         "EndSessions" => json!({ "reason": "stolen_phone" }),
         "GiftBatch" => json!({ "items": [{
             "gift": THING, "host": PERSON, "price_seen_milli": 5_000, "key": "order-7001-gift-1",
@@ -50,6 +52,7 @@ fn body_of(schema: &str) -> Option<Value> {
             "increment_seconds": 10, "free_seconds": 0, "grace_seconds": 30, "ring_seconds": 30,
             "warning_seconds": 60,
         }),
+        "NameInviter" => json!({ "code": "7KQ2MWXD" }),
         "OpenPurchase" => json!({ "plan": THING }),
         "Paid" => json!({ "payout_ref": "UTR2026112600017" }),
         "Payouts" => {
@@ -64,6 +67,7 @@ fn body_of(schema: &str) -> Option<Value> {
             "account": format!("user:{PERSON}:purchased"), "amount_milli": 10_000, "reason": "duplicate_charge",
             "note": "Charged twice by the gateway.",
         }),
+        "RedeemCode" => json!({ "code": "DIWALI26" }),
         "Reason" => json!({ "reason": "account_closed" }),
         "Refresh" => json!({ "refresh_token": "kR3vX9mP2qL7tB5nW8yZ1cD4fG6hJ0sA_uE3iO9xQ7w" }),
         "Refund" => json!({
@@ -78,6 +82,11 @@ fn body_of(schema: &str) -> Option<Value> {
         "Restrict" => json!({ "kind": "suspended", "reason": "fraud_report" }),
         "SendGift" => json!({ "host": PERSON, "price_seen_milli": 5_000 }),
         "SetAgency" => json!({ "agency": THING }),
+        "SetCampaignBody" => json!({
+            "kind": "code", "coins_milli": 20_000, "valid_seconds": 604_800, "per_person_day": 1, "per_person": 1,
+            "budget_milli": 1_000_000, "starts_at": "2026-11-01T00:00:00.000Z", "ends_at": "2036-11-30T00:00:00.000Z",
+            "code": "DIWALI26",
+        }),
         "SetCoinPlan" => json!({
             "coins_milli": 500_000, "bonus_milli": 25_000, "bonus_valid_seconds": 2_592_000,
             "price_minor": 44_900, "price_asset": "INR/2", "active": true,

@@ -52,10 +52,11 @@ the header `Next-Cursor` when there are more.
 `retry_after_seconds` may be tried again after a pause; other 4xx problems will not go away by retrying.";
 
 /// What the tags of the routes stand for, in the order of the page.
-const TAGS: [(&str, &str); 25] = [
+const TAGS: &[(&str, &str)] = &[
     ("auth", "Sign in, refresh tokens, sign out."),
     ("me", "Your own account."),
     ("wallet", "What you have, and how it came and went."),
+    ("rewards", "Coins that the caller earns: each day, by a code, by bringing others."),
     ("purchases", "Buy coins."),
     ("hosts", "Find hosts, or become one."),
     ("calls", "Ring, answer and end calls."),
@@ -68,6 +69,7 @@ const TAGS: [(&str, &str); 25] = [
     ("admin: commission", "Who earns how much of a charge."),
     ("admin: purchases", "Refunds, and money that fits no purchase."),
     ("admin: withdrawals", "Decide and pay withdrawals."),
+    ("admin: rewards", "Campaigns: what users are rewarded for, and how much at the most."),
     ("admin: books", "Accounts, balances, adjustments and revenue."),
     ("admin: journal", "The events themselves, and the signed heads of their tree."),
     ("admin: approvals", "What takes two admins."),

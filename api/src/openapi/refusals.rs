@@ -4,6 +4,16 @@ use crate::problems::find;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Why a reward is not given.
+const REWARDS: &[&str] = &[
+    "reward_already_given",
+    "campaign_not_running",
+    "campaign_budget_spent",
+    "reward_day_full",
+    "reward_person_full",
+    "amount_too_large",
+];
+
 /// What each operation itself refuses, beside what follows from its parameters.
 const OWN: &[(&str, &[&str])] = &[
     ("start_otp", &["phone_invalid", "otp_not_sent"]),
@@ -218,6 +228,50 @@ const OWN: &[(&str, &[&str])] = &[
             "own_money",
             "reason_invalid",
             "reference_invalid",
+        ],
+    ),
+    ("earn_daily", REWARDS),
+    (
+        "redeem_code",
+        &[
+            "unknown_code",
+            "reward_already_given",
+            "campaign_not_running",
+            "campaign_budget_spent",
+            "reward_day_full",
+            "reward_person_full",
+            "amount_too_large",
+        ],
+    ),
+    ("name_inviter", &["unknown_code", "inviter_already_named", "inviter_too_late", "inviter_is_oneself"]),
+    (
+        "set_campaign",
+        &[
+            "field_invalid",
+            "amount_not_positive",
+            "amount_too_large",
+            "campaign_code_unfit",
+            "campaign_code_taken",
+            "campaign_kind_fixed",
+            "campaign_over",
+            "campaign_period_invalid",
+        ],
+    ),
+    ("end_campaign", &["field_invalid", "unknown_campaign", "campaign_over"]),
+    (
+        "record_ad_view",
+        &[
+            "unknown_person",
+            "unknown_campaign",
+            "reward_kind_mismatch",
+            "own_money",
+            "reference_invalid",
+            "reward_already_given",
+            "campaign_not_running",
+            "campaign_budget_spent",
+            "reward_day_full",
+            "reward_person_full",
+            "amount_too_large",
         ],
     ),
     ("get_dispute", &["unknown_dispute"]),

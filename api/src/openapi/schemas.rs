@@ -52,6 +52,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "suspense",
             "bonus",
             "bonus_expiry",
+            "reward",
             "call",
             "call_return",
             "gift",

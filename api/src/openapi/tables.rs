@@ -43,6 +43,8 @@ mod tests {
                 "/v1/admin/accounts/{account}/statement",
                 "/v1/admin/approvals",
                 "/v1/admin/audit",
+                "/v1/admin/campaigns",
+                "/v1/admin/campaigns/{campaign}/rewards",
                 "/v1/admin/commission-log",
                 "/v1/admin/commission-rates",
                 "/v1/admin/disputes",

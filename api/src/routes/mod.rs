@@ -25,6 +25,7 @@ mod me;
 mod my_agencies;
 mod people;
 mod purchases;
+mod rewards;
 mod settings;
 mod wallet;
 mod webhooks;
@@ -61,6 +62,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(withdrawal_admin::routes())
         .merge(commission::routes())
         .merge(bonuses::routes())
+        .merge(rewards::routes())
         .merge(adjustments::routes())
         .merge(events::routes())
         .merge(journal_heads::routes())

@@ -32,9 +32,24 @@ pub enum BonusOrigin {
     Plan,
     /// Given by an admin.
     Promotion,
+    /// Earned by an ad that was watched.
+    Ad,
+    /// Earned by coming by that day.
+    Daily,
+    /// Earned by a promotion code.
+    Code,
+    /// Earned by somebody who was brought and has paid.
+    Referral,
 }
 
-binary_choices! { BonusOrigin as "name" { 0 = Plan "plan" 1 = Promotion "promotion" } }
+binary_choices! { BonusOrigin as "name" {
+    0 = Plan "plan"
+    1 = Promotion "promotion"
+    2 = Ad "ad"
+    3 = Daily "daily"
+    4 = Code "code"
+    5 = Referral "referral"
+} }
 
 commands! {
     GrantBonus = "GrantBonus" {
@@ -71,10 +86,15 @@ pub(crate) struct Bonus {
 
 impl Bonus {
     pub fn event(self, context: &Context) -> Event {
+        self.in_lot(context, "bonus")
+    }
+
+    /// The same, where a unit gives several: `word` is what the lot's id is derived by.
+    pub fn in_lot(self, context: &Context, word: &str) -> Event {
         let Bonus { user, origin, purchase, coins_milli, valid_seconds } = self;
         let (from, to) = (Account::PlatformPromotions, Account::UserBonus(user));
         let granted = BonusGranted {
-            lot: context.command_id.derive("bonus"),
+            lot: context.command_id.derive(word),
             user,
             origin,
             purchase,

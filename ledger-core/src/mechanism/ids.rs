@@ -73,6 +73,10 @@ id! {
     /// A dispute, which the gateway names: see [`crate::disputes::dispute_id`].
     DisputeId,
     AdjustmentId,
+    /// What rewards users with coins, and how much at the most.
+    CampaignId,
+    /// Made of what a reward is for, so that it is given once.
+    RewardId,
     /// A note kept outside the journal, where its words can be erased.
     NoteId,
 }

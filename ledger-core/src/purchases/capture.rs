@@ -63,11 +63,15 @@ impl Decide for CapturePurchase {
             Some((_, row)) if row.price_minor != amount_minor => UnmatchedCause::AmountMismatch,
             Some((id, row)) => {
                 let credited = credit(context, id, row, payment_ref.clone(), Account::Gateway(row.gateway));
+                let rewards = context.referral_rewards(row.user);
+                let rewarded = [credited.clone(), rewards].concat();
                 // Coins that nobody can hold are no reason to refuse money that has been taken.
-                match audit(context.state, &credited) {
-                    Ok(()) => return Ok(credited),
-                    Err(_) => UnmatchedCause::BalanceFull,
+                for events in [rewarded, credited] {
+                    if audit(context.state, &events).is_ok() {
+                        return Ok(events);
+                    }
                 }
+                UnmatchedCause::BalanceFull
             }
         };
         let (purchase, payment) = (known.map(|(id, _)| id), (gateway, payment_ref));
@@ -159,6 +163,7 @@ impl Happened for PurchaseCaptured {
         });
         change.purchase_leaves_in(self.purchase, CAPTURED_STAYS_MS);
         change.know_payment(&self.payment_ref, Some(self.purchase));
+        change.has_paid(self.user);
         change.add_lot(self.lot, Account::UserPurchased(self.user), self.coins_milli, None);
     }
 }

@@ -244,7 +244,8 @@ impl Decide for ResolveSuspense {
                     return Err(Rejection::PurchaseNotOpen);
                 }
                 fits(came_in && (row.price_minor, row.price_asset) == (amount_minor, amount_asset))?;
-                (Vec::new(), super::capture::credit(context, *id, row, case.payment_ref.clone(), suspense))
+                let credited = super::capture::credit(context, *id, row, case.payment_ref.clone(), suspense);
+                (Vec::new(), [credited, context.referral_rewards(row.user)].concat())
             }
             Resolution::Refund(refund_ref) => {
                 check_reference("refund_ref", refund_ref)?;

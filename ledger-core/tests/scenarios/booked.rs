@@ -12,7 +12,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A flow: its heading, and the story whose last command is the flow.
-type Flow = (&'static str, fn() -> (World, Command));
+pub type Flow = (&'static str, fn() -> (World, Command));
+
+/// The flows of all nouns.
+fn flows() -> impl Iterator<Item = &'static Flow> {
+    FLOWS.iter().chain(crate::rewards::FLOWS)
+}
 
 const HEAD: &str = "| event | account | asset | debit | credit |";
 
@@ -154,7 +159,12 @@ fn booked(flow: &Flow) -> Vec<String> {
 /// The account with a word for each id.
 fn named(account: Account) -> String {
     let text = account.to_string();
-    let ids = [(USER.to_string(), "<buyer>"), (HOST.to_string(), "<host>"), (AGENCY.to_string(), "<agency>")];
+    let ids = [
+        (USER.to_string(), "<buyer>"),
+        (HOST.to_string(), "<host>"),
+        (AGENCY.to_string(), "<agency>"),
+        (OTHER.to_string(), "<other>"),
+    ];
     let known = ids.iter().fold(text, |text, (id, word)| text.replace(id, word));
     match account {
         Account::WithdrawalHeld(id) => known.replace(&id.to_string(), "<withdrawal>"),
@@ -166,7 +176,7 @@ fn named(account: Account) -> String {
 fn write_missing() {
     let (path, found) = (page(), tables());
     let mut text = std::fs::read_to_string(&path).expect("the page is there");
-    for flow in FLOWS.iter().filter(|flow| found.get(flow.0).is_some_and(Vec::is_empty)) {
+    for flow in flows().filter(|flow| found.get(flow.0).is_some_and(Vec::is_empty)) {
         let heading = format!("### {}\n", flow.0);
         let start = text.find(&heading).expect("a heading") + heading.len();
         let end = text[start..].find("\n#").map_or(text.len(), |at| start + at);
@@ -206,7 +216,7 @@ fn each_table_of_the_page_is_what_the_core_books() {
         write_missing();
     }
     let mut found = tables();
-    for flow in FLOWS {
+    for flow in flows() {
         let table = found.remove(flow.0).unwrap_or_default();
         let expected = [vec![HEAD.to_owned()], booked(flow)].concat();
         assert_eq!(table, expected, "{}:\n{}\n", flow.0, expected.join("\n"));
@@ -216,8 +226,8 @@ fn each_table_of_the_page_is_what_the_core_books() {
 
 #[test]
 fn each_account_of_the_books_stands_in_a_table() {
-    let named: std::collections::BTreeSet<&str> = FLOWS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(named.len(), FLOWS.len());
+    let named: std::collections::BTreeSet<&str> = flows().map(|(name, _)| *name).collect();
+    assert_eq!(named.len(), flows().count());
     let page = tables().into_values().flatten().collect::<String>();
     for account in [
         "user:<buyer>:purchased",

@@ -81,6 +81,7 @@ pub fn everything() -> World {
     world.given(dispute("pay_Nb7", "disp_4", DisputeNews::Opened));
     let late = world.order(OTHER);
     world.given(capture(Some(late), "pay_Nb7", 10_000));
+    crate::rewards::everything(&mut world);
     world
 }
 
@@ -171,6 +172,8 @@ fn may_be_absent(kind: &str, field: &str) -> bool {
         (kind, field),
         (_, "bonus_valid_seconds" | "purchase" | "bonus_lot" | "expires_at" | "call" | "note" | "lot")
             | (_, "price_milli_per_minute" | "price_milli" | "ended_by" | "user" | "bonus_expires_at")
+            | ("CampaignSet", "valid_seconds" | "per_person" | "code")
+            | ("RewardEarned", "invited")
     )
 }
 

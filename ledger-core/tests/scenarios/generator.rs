@@ -3,7 +3,7 @@
 use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::disputes::DisputeNews;
-use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause};
+use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause, RewardKind};
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use proptest::prelude::*;
@@ -75,7 +75,7 @@ impl Step {
         );
         let scope = scope.unwrap_or(CommissionScope::Global);
         let reference = format!("ref_{}_{}", self.whom, who);
-        match self.what % 43 {
+        match self.what % 47 {
             0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
             1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
             3..=5 => capture(Some(purchase), &reference, price_minor),
@@ -177,6 +177,7 @@ impl Step {
                 let (dispute_ref, owed_milli) = owing.unwrap_or(("disp_0", size));
                 write_off(dispute_ref, if who % 2 == 0 { owed_milli } else { size })
             }
+            43..=45 => self.reward(world, person, host),
             _ => {
                 let account = pick(
                     &[
@@ -192,6 +193,39 @@ impl Step {
                     if who % 2 == 0 { size } else { size.saturating_neg() },
                 )
             }
+        }
+    }
+
+    /// Campaigns, and what they reward.
+    fn reward(&self, world: &mut World, user: PersonId, inviter: PersonId) -> Command {
+        use crate::rewards::*;
+        let kinds = [
+            (ADS, RewardKind::Ad),
+            (DAILY, RewardKind::Daily),
+            (CODES, RewardKind::Code),
+            (REFERRALS, RewardKind::Referral),
+        ];
+        let (campaign, kind) = kinds[usize::from(self.whom) % kinds.len()];
+        match self.who % 8 {
+            0 => SetCampaign {
+                coins_milli: self.size,
+                budget_milli: self.size.saturating_mul(5),
+                per_person_day: u32::from(self.whom),
+                from: world.now.plus_ms(self.wait_ms - 1_000),
+                to: world.now.plus_ms(self.wait_ms.saturating_mul(20) + 60_000),
+                ..set(campaign, kind)
+            }
+            .into(),
+            1 => {
+                let running =
+                    |it: &CampaignId| world.state.campaign(*it).is_some_and(|row| !row.is_over(world.now));
+                let campaign = kinds.map(|(it, _)| it).into_iter().find(running).unwrap_or(campaign);
+                EndCampaign { campaign }.into()
+            }
+            2..=3 => ad(user, &format!("view_{}", self.whom % 16)),
+            4 => daily(user),
+            5..=6 => code(user, "DIWALI26"),
+            _ => brought(user, inviter),
         }
     }
 

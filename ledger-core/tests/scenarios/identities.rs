@@ -16,9 +16,16 @@ const WITHDRAWAL: WithdrawalId = WithdrawalId(Uuid::from_u128(0x8a));
 const NOTE: NoteId = NoteId(Uuid::from_u128(0x9a));
 const KEY: Uuid = Uuid::from_u128(0x018b_cfe5_6800_7000_8000_0000_0000_0001);
 
-/// Each command in each of its forms: command, its id under [`KEY`] of [`USER`], its request hash.
+/// A command, its id under [`KEY`] of [`USER`], its request hash.
+pub type Known = (Command, &'static str, &'static str);
+
+/// Each command of all nouns in each of its forms.
+fn commands() -> Vec<Known> {
+    [commands_of_most(), crate::rewards::commands()].concat()
+}
+
 #[rustfmt::skip]
-fn commands() -> Vec<(Command, &'static str, &'static str)> {
+fn commands_of_most() -> Vec<Known> {
     let gateway = Gateway::Razorpay;
     let text = |it: &str| it.to_owned();
     vec![

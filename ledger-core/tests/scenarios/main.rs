@@ -27,6 +27,7 @@ mod purchases;
 mod refunds;
 mod rejections;
 mod returned;
+mod rewards;
 mod snapshots;
 mod units;
 mod withdrawals;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A case: its name, what leads to it and the command, and the rejection.
-type Case = (&'static str, fn(&mut World) -> Command, Rejection);
+pub type Case = (&'static str, fn(&mut World) -> Command, Rejection);
 
 const NOBODYS: Uuid = Uuid::from_u128(0xdead);
 /// The first withdrawal of a new world.
@@ -36,8 +36,13 @@ fn owing(world: &mut World) {
     world.given(rose()).given(dispute(&payment_of(purchase), "disp_1", lost(10_000)));
 }
 
-#[rustfmt::skip]
+/// The cases of all nouns.
 fn cases() -> Vec<Case> {
+    [cases_of_most(), crate::rewards::cases()].concat()
+}
+
+#[rustfmt::skip]
+fn cases_of_most() -> Vec<Case> {
     use Rejection::*;
     vec![
         ("before the journal", |w| { *w = World::unopened(); rose() }, JournalNotOpen),

@@ -110,6 +110,10 @@ impl World {
             }
             Command::OpenPurchase(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::SendGift(it) => (Actor::Person(it.sender), self.fresh_key()),
+            Command::NameInviter(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::EarnReward(EarnReward { user, claim: Claim::Daily | Claim::Code(_) }) => {
+                (Actor::Person(*user), self.fresh_key())
+            }
             // The host accepts: the payer is somebody else than the actor.
             Command::StartCall(it) => (Actor::Person(it.host), self.fresh_key()),
             Command::RequestWithdrawal(it) => (Actor::Person(it.payee.person()), self.fresh_key()),

@@ -78,6 +78,20 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
         Command::RejectWithdrawal(it) => decided("withdrawal.rejected", it.withdrawal, state, "rejected"),
         Command::MarkWithdrawalPaid(it) => decided("withdrawal.paid", it.withdrawal, state, "paid"),
         Command::FailWithdrawal(it) => decided("withdrawal.failed", it.withdrawal, state, "failed"),
+        Command::SetCampaign(it) => {
+            let row = state.campaign(it.campaign);
+            let mut after = json!(it);
+            if let Some(fields) = after.as_object_mut() {
+                fields.remove("campaign");
+            }
+            let change = Change::new("campaign.changed", "campaign", it.campaign).after(after);
+            Change { before: row.map(|row| json!(row.terms)), ..change }
+        }
+        Command::EndCampaign(it) => {
+            let ended = |ended: bool| json!({ "ended": ended });
+            let change = Change::new("campaign.ended", "campaign", it.campaign).after(ended(true));
+            Change { before: state.campaign(it.campaign).map(|row| ended(row.ended)), ..change }
+        }
         other => Change::new("command.given", "command", other.operation()),
     }
 }

@@ -17,6 +17,8 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::UnknownGift
         | Rejection::UnknownCall
         | Rejection::UnknownReceivable
+        | Rejection::UnknownCampaign
+        | Rejection::UnknownCode
         | Rejection::UnknownWithdrawal => 404,
 
         Rejection::KeyInvalid
@@ -34,6 +36,9 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::PayoutRoundsToNothing
         | Rejection::AccountNotAdjustable
         | Rejection::ReasonInvalid { .. }
+        | Rejection::CampaignCodeUnfit
+        | Rejection::CampaignPeriodInvalid
+        | Rejection::InviterIsOneself
         | Rejection::ReferenceInvalid { .. } => 422,
 
         Rejection::JournalAlreadyOpen
@@ -80,6 +85,17 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::WithdrawalNotApproved
         | Rejection::WithdrawalClosed
         | Rejection::PayoutRefUsed { .. }
+        | Rejection::CampaignOver
+        | Rejection::CampaignNotRunning
+        | Rejection::CampaignKindFixed
+        | Rejection::CampaignCodeTaken
+        | Rejection::RewardKindMismatch
+        | Rejection::RewardKnown
+        | Rejection::RewardDayFull { .. }
+        | Rejection::RewardPersonFull { .. }
+        | Rejection::CampaignBudgetSpent
+        | Rejection::InviterKnown
+        | Rejection::InviterTooLate
         | Rejection::AdjustmentOverdraws { .. } => 409,
 
         Rejection::JournalNotOpen => 503,
@@ -112,6 +128,11 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::ReceivableOpen { owed_milli } | Rejection::WriteOffTooLarge { owed_milli } => {
             problem.with("owed_milli", *owed_milli)
         }
+        Rejection::RewardDayFull { most } | Rejection::RewardPersonFull { most } => {
+            problem.with("most", *most)
+        }
+        Rejection::CampaignCodeUnfit | Rejection::UnknownCode => problem.field("code"),
+        Rejection::CampaignPeriodInvalid => problem.field("ends_at"),
         Rejection::TooManyLots { most } => problem.with("most", *most),
         Rejection::GiftPriceChanged { price_milli } => problem.with("price_milli", *price_milli),
         Rejection::CallPriceChanged { price_milli_per_minute } => {
@@ -183,6 +204,17 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::WithdrawalNotApproved
         | Rejection::WithdrawalClosed
         | Rejection::PayoutRoundsToNothing
+        | Rejection::UnknownCampaign
+        | Rejection::CampaignOver
+        | Rejection::CampaignNotRunning
+        | Rejection::CampaignKindFixed
+        | Rejection::CampaignCodeTaken
+        | Rejection::RewardKindMismatch
+        | Rejection::RewardKnown
+        | Rejection::CampaignBudgetSpent
+        | Rejection::InviterKnown
+        | Rejection::InviterTooLate
+        | Rejection::InviterIsOneself
         | Rejection::AccountNotAdjustable => problem,
     }
 }

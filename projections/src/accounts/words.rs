@@ -63,6 +63,10 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         Event::BonusGranted(it) => match it.origin {
             BonusOrigin::Plan => words("bonus", "completed", "Bonus coins of a plan"),
             BonusOrigin::Promotion => words("bonus", "completed", "Bonus coins"),
+            BonusOrigin::Ad => words("reward", "completed", "Earned: an ad watched"),
+            BonusOrigin::Daily => words("reward", "completed", "Earned: daily bonus"),
+            BonusOrigin::Code => words("reward", "completed", "Earned: promotion code"),
+            BonusOrigin::Referral => words("reward", "completed", "Earned: referral"),
         },
         Event::BonusExpired(_) => words("bonus_expiry", "completed", "Bonus coins expired"),
         Event::CallTicked(it) => words("call", "completed", format!("{call}, increment {}", it.number)),
@@ -89,6 +93,10 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         Event::JournalOpened(_)
         | Event::CoinPlanSet(_)
         | Event::LotsMerged(_)
+        | Event::CampaignSet(_)
+        | Event::CampaignEnded(_)
+        | Event::RewardEarned(_)
+        | Event::InviterNamed(_)
         | Event::PurchaseOpened(_)
         | Event::PurchaseFailed(_)
         | Event::PurchaseExpired(_)

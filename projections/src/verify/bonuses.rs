@@ -35,6 +35,10 @@ impl Opinion for Bonuses {
                 let origin = match it.origin {
                     BonusOrigin::Plan => "plan",
                     BonusOrigin::Promotion => "promotion",
+                    BonusOrigin::Ad => "ad",
+                    BonusOrigin::Daily => "daily",
+                    BonusOrigin::Code => "code",
+                    BonusOrigin::Referral => "referral",
                 };
                 self.lots.insert(
                     it.lot.0,

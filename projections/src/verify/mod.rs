@@ -191,6 +191,7 @@ opinions! {
     disputes: Disputes,
     bonuses: Bonuses,
     deferred: Deferred,
+    rewards: Rewards,
     withdrawals: Withdrawals,
     catalogue: Catalogue,
     agencies: Agencies,

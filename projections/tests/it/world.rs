@@ -1,13 +1,7 @@
 //! A journal, written by real commands.
 
 use event_store::{EventStore, MemoryStore, NewEvent};
-use ledger_core::command::{
-    ApproveWithdrawal, CancelWithdrawal, CapturePurchase, ClearCommissionRate, EndCall, ExpireBonus,
-    ExpirePurchase, FailPurchase, FailWithdrawal, GrantBonus, JoinAgency, LeaveAgency, MarkWithdrawalPaid,
-    OpenJournal, OpenPurchase, PauseCall, PostAdjustment, RecordDispute, RecordRefund, RefundPurchase,
-    RejectWithdrawal, RequestWithdrawal, ResolveSuspense, ResumeCall, SendGift, SetCoinPlan,
-    SetCommissionRate, SetGiftPrice, SetHostRate, StartCall, TickCall, WriteOffReceivable,
-};
+use ledger_core::command::*;
 use ledger_core::disputes::DisputeNews;
 use ledger_core::event::*;
 use ledger_core::purchases::Resolution;
@@ -189,6 +183,7 @@ impl World {
         world.give(Command::from(LeaveAgency { host: HOST })).await;
         world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
         world.small_lots().await;
+        world.rewards().await;
         world.a_running_and_a_paused_call().await;
         world
     }
@@ -331,6 +326,43 @@ impl World {
             }))
             .await;
         }
+    }
+
+    /// A campaign of each kind; what each rewards; and one that is ended.
+    async fn rewards(&mut self) {
+        let set = |number: u128, kind: RewardKind| SetCampaign {
+            campaign: CampaignId(Uuid::from_u128(0xca00 + number)),
+            kind,
+            coins_milli: 500,
+            valid_seconds: (number % 2 == 0).then_some(86_400),
+            per_person_day: 3,
+            per_person: (number % 2 == 1).then_some(9),
+            budget_milli: 50_000,
+            from: self.at,
+            to: self.at.plus_ms(86_400_000),
+            code: (kind == RewardKind::Code).then(|| "DIWALI26".to_owned()),
+        };
+        let kinds = [RewardKind::Ad, RewardKind::Daily, RewardKind::Code, RewardKind::Referral];
+        let sets: Vec<SetCampaign> = (0..).zip(kinds).map(|(number, kind)| set(number, kind)).collect();
+        for set in sets.clone() {
+            self.give(set.into()).await;
+        }
+        let invited = PersonId(Uuid::from_u128(0xa7));
+        for claim in [
+            Claim::AdView { campaign: sets[0].campaign, view: "view_1".to_owned() },
+            Claim::AdView { campaign: sets[0].campaign, view: "view_2".to_owned() },
+            Claim::Daily,
+            Claim::Code("DIWALI26".to_owned()),
+        ] {
+            self.give(EarnReward { user: invited, claim }.into()).await;
+        }
+        self.give(NameInviter { user: invited, inviter: USER }.into()).await;
+        let opened =
+            self.give(OpenPurchase { user: invited, plan: PLAN, gateway: Gateway::Razorpay }.into()).await;
+        let Event::PurchaseOpened(opened) = &opened[0] else { panic!("{opened:?}") };
+        self.capture(Some(opened.purchase), "pay_first").await;
+        self.give(SetCampaign { budget_milli: 60_000, ..sets[0].clone() }.into()).await;
+        self.give(EndCampaign { campaign: sets[0].campaign }.into()).await;
     }
 
     async fn refunds(&mut self) {
