@@ -90,6 +90,22 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (AdjustmentOverdraws { balance_milli: 1 }, 409),
         (ReasonInvalid { field }, 422),
         (ReferenceInvalid { field }, 422),
+        (UnknownCampaign, 404),
+        (CampaignOver, 409),
+        (CampaignNotRunning, 409),
+        (CampaignKindFixed, 409),
+        (CampaignCodeUnfit, 422),
+        (CampaignCodeTaken, 409),
+        (CampaignPeriodInvalid, 422),
+        (RewardKindMismatch, 409),
+        (RewardKnown, 409),
+        (RewardDayFull { most: 1 }, 409),
+        (RewardPersonFull { most: 1 }, 409),
+        (CampaignBudgetSpent, 409),
+        (UnknownCode, 404),
+        (InviterKnown, 409),
+        (InviterTooLate, 409),
+        (InviterIsOneself, 422),
     ]
 }
 

@@ -347,7 +347,7 @@ impl World {
         for set in sets.clone() {
             self.give(set.into()).await;
         }
-        let invited = PersonId(Uuid::from_u128(0xa7));
+        let invited = OTHER_HOST;
         for claim in [
             Claim::AdView { campaign: sets[0].campaign, view: "view_1".to_owned() },
             Claim::AdView { campaign: sets[0].campaign, view: "view_2".to_owned() },
