@@ -7,9 +7,9 @@ mod followers;
 mod forwarding;
 mod metering;
 mod nodes;
-mod rig;
 mod room;
-mod simulation;
 mod snapshots;
 mod stories;
-mod world;
+
+// The store that fails and the ledger with people are those of the simulation.
+use simulation::{rig, world};

@@ -1,39 +1,42 @@
-//! Random commands from clients who try again under the same key until they have an answer, on
-//! stores that fail at random, against a simple model.
-//!
-//! `MUNEEM_SIM_SEED=7` runs the one seed that a failure has named. The seed fixes the commands and
-//! the faults; how tasks take turns is the runtime's.
+//! Two nodes on one store that fails, and clients who try again under the same key until they have an answer.
 
+use crate::model::Model;
 use crate::rig::{Fault, Rig};
 use crate::world::*;
+use crate::{Story, Tally};
 use event_store::{EmbeddedStore, EventStore, MemoryStore};
-use ledger_core::command::{
-    CapturePurchase, OpenPurchase, PostAdjustment, RecordDispute, RequestWithdrawal, SendGift, SetCoinPlan,
-    SetCommissionRate, SetGiftPrice, WriteOffReceivable,
-};
+use ledger_core::command::*;
 use ledger_core::disputes::DisputeNews;
+use ledger_core::event::{BonusOrigin, CommissionScope};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Receipt, Status};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-const SEEDS: u64 = 40;
-const STEPS: usize = 120;
 const CLIENTS: usize = 4;
 const NODES: usize = 2;
 /// Purchases that may be paid and disputed, and what each costs and gives.
 const PURCHASES: usize = 8;
 const PRICE_MINOR: i64 = 10_000;
-const PLAN_MILLI: i64 = 6_000;
+pub(crate) const PLAN_MILLI: i64 = 6_000;
 /// Three days.
 const LEAP_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
+const STARS: AgencyId = AgencyId(Uuid::from_u128(0xa9));
+/// The owner of [`STARS`], who takes out what it earns.
+const OWNER: PersonId = PersonId(Uuid::from_u128(0xc0));
+const OF_HOST: Payee = Payee::Host { person: HOST };
+const OF_AGENCY: Payee = Payee::Agency { agency: STARS, owner: OWNER };
+/// What each user has at first.
+const FIRST_MILLI: i64 = 20_000;
+/// What the host gets of a gift at first, in basis points.
+const FIRST_BPS: u32 = 6_000;
 
 type Answer = Result<Receipt, ExecuteError>;
 
@@ -49,8 +52,12 @@ struct Pending {
     task: Option<JoinHandle<Answer>>,
 }
 
-struct Simulation {
+/// A story that is being played.
+pub(crate) struct Simulation {
+    /// Of the step that is being played: steps that are left out change nothing for the others.
     chance: StdRng,
+    step: u64,
+    told: Told,
     disk: Disk,
     /// One rig and one ledger for each node, all on one store.
     rigs: Vec<Arc<Rig>>,
@@ -61,71 +68,55 @@ struct Simulation {
     leaping: [bool; NODES],
     /// Who has opened which purchase.
     purchases: Vec<(PersonId, PurchaseId)>,
+    /// Those that were accepted.
+    withdrawals: Vec<(WithdrawalId, Payee)>,
     /// What was answered, for each command that was accepted or refused.
     accepted: BTreeMap<CommandId, (Command, u64)>,
     refused: BTreeMap<CommandId, Rejection>,
+    joined: BTreeSet<CommandId>,
     /// What the set-up recorded.
     before: u64,
+    /// Commands of this step.
     keys: u64,
-    crashes: usize,
-    torn: usize,
-    /// How often clients were told that the store had no room, the clock was wrong, a batch was refused.
-    held: [usize; 3],
+    tally: Tally,
 }
 
-#[test]
-fn whatever_fails_each_accepted_command_is_recorded_once_and_the_books_balance() {
-    let seeds = match std::env::var("MUNEEM_SIM_SEED") {
-        Ok(seed) => {
-            let seed: u64 = seed.parse().expect("MUNEEM_SIM_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) => 0..SEEDS,
-    };
-    // Beside one another, as they mostly wait for a store that does not answer.
-    let runs: Vec<_> = seeds.map(|seed| (seed, std::thread::spawn(move || run(seed)))).collect();
-    let (mut failed, mut held) = (Vec::new(), [0; 3]);
-    let count = runs.len() as u64;
-    for (seed, run) in runs {
-        match run.join() {
-            Ok(here) => held = std::array::from_fn(|kind| held[kind] + here[kind]),
-            Err(_) => failed.push(seed),
-        }
-    }
-    assert!(
-        failed.is_empty(),
-        "failed with the seeds {failed:?}: run again with MUNEEM_SIM_SEED={}",
-        failed[0]
-    );
-    assert!(count < SEEDS || held.iter().all(|told| *told > 0), "some fault never came: {held:?}");
-}
+/// What happened, as people read it; kept by the one who plays the story, for when it ends badly.
+pub(crate) type Told = Arc<Mutex<Vec<String>>>;
 
-fn run(seed: u64) -> [usize; 3] {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let mut simulation = Simulation::begin(seed).await;
-        for _ in 0..STEPS {
+impl Simulation {
+    /// Plays a story to its end.
+    ///
+    /// # Panics
+    /// Where something is not as it should be.
+    pub(crate) async fn play(story: &Story, told: Told) -> Tally {
+        let mut simulation = Simulation::begin(story.seed, told).await;
+        for step in &story.steps {
+            simulation.chance =
+                StdRng::seed_from_u64(story.seed ^ (*step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            (simulation.step, simulation.keys) = (*step, 0);
             simulation.step().await;
         }
         simulation.end().await;
-        let Simulation { accepted, refused, crashes, torn, held, .. } = &simulation;
-        println!(
-            "seed {seed}: {} accepted, {} refused, {crashes} crashes, {torn} torn tails, held {held:?}",
-            accepted.len(),
-            refused.len()
-        );
-        simulation.held
-    })
-}
+        simulation.tally.accepted = simulation.accepted.len();
+        simulation.tally.refused = simulation.refused.len();
+        simulation.tally
+    }
 
-impl Simulation {
-    async fn begin(seed: u64) -> Simulation {
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        let line = format!("step {}: {what}", self.step);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    async fn begin(seed: u64, told: Told) -> Simulation {
         let disk = match seed % 2 {
             0 => Disk::Memory(MemoryStore::new()),
             _ => Disk::Folder(tempfile::tempdir().expect("a folder")),
         };
         let mut simulation = Simulation {
             chance: StdRng::seed_from_u64(seed),
+            step: 0,
+            told,
             disk,
             rigs: vec![],
             nodes: vec![],
@@ -133,18 +124,21 @@ impl Simulation {
             now: START,
             leaping: [false; NODES],
             purchases: vec![],
+            withdrawals: vec![],
             accepted: BTreeMap::new(),
             refused: BTreeMap::new(),
+            joined: BTreeSet::new(),
             before: 0,
-            keys: seed << 32,
-            crashes: 0,
-            torn: 0,
-            held: [0; 3],
+            keys: 0,
+            tally: Tally::default(),
         };
         simulation.open().await;
         let node = &simulation.nodes[0];
         node.given(Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(ROSE_MILLI) })).await;
-        node.given(commission(6_000)).await;
+        node.given(commission(FIRST_BPS)).await;
+        for user in [USER, OTHER] {
+            node.given(coins(user, FIRST_MILLI)).await;
+        }
         let plan = PlanId(Uuid::from_u128(0x3a));
         node.given(Command::from(SetCoinPlan {
             plan,
@@ -183,24 +177,30 @@ impl Simulation {
         self.set_clocks();
         let rig = self.chance.random_range(0..NODES);
         match self.chance.random_range(0..100) {
-            0..8 => self.rigs[rig].plan(Fault::UnknownBefore),
-            8..16 => self.rigs[rig].plan(Fault::UnknownAfter),
-            16..20 => self.crash().await,
-            20..24 => self.die_in_an_append(rig).await,
-            24..26 => self.rigs[rig].plan(Fault::NoSpace),
-            26..30 => self.rigs[rig].plan(Fault::Refused),
-            30..34 => {
+            0..6 => self.plan(rig, Fault::UnknownBefore),
+            6..12 => self.plan(rig, Fault::UnknownAfter),
+            12..14 => self.crash().await,
+            14..17 => self.die_in_an_append(rig).await,
+            17..18 => self.plan(rig, Fault::NoSpace),
+            18..20 => self.plan(rig, Fault::Refused),
+            20..22 => {
                 self.leaping[rig] = !self.leaping[rig];
+                self.tell(format_args!("the clock of node {rig} leaps, or leaps back"));
                 self.set_clocks();
             }
-            34..60 => self.send(rig),
-            60..70 => {
+            22..50 => self.send(rig),
+            50..65 => {
                 // Two at once, at different nodes: one of them loses the race.
                 self.send(0);
                 self.send(1);
             }
             _ => self.hear().await,
         }
+    }
+
+    fn plan(&self, node: usize, fault: Fault) {
+        self.tell(format_args!("an append of node {node} will meet {fault:?}"));
+        self.rigs[node].plan(fault);
     }
 
     fn set_clocks(&self) {
@@ -211,24 +211,50 @@ impl Simulation {
         }
     }
 
+    /// Somebody, and what they ask for.
     fn command(&mut self) -> (PersonId, Command) {
         let person = if self.chance.random() { USER } else { OTHER };
         let amount = self.chance.random_range(1..4_000);
-        match self.chance.random_range(0..15) {
-            10.. => (ADMIN, self.money()),
+        match self.chance.random_range(0..20) {
             0..5 => {
                 let (host, gift) = (HOST, ROSE);
                 let price_seen_milli = ROSE_MILLI;
-                (person, Command::from(SendGift { sender: person, host, gift, call: None, price_seen_milli }))
+                (person, SendGift { sender: person, host, gift, call: None, price_seen_milli }.into())
             }
             5..7 => (ADMIN, coins(person, amount)),
             7 => (ADMIN, coins(person, -amount)),
-            8 => (
-                HOST,
-                Command::from(RequestWithdrawal { payee: Payee::Host { person: HOST }, coins_milli: amount }),
-            ),
-            _ => (ADMIN, commission(self.chance.random_range(0..10_000))),
+            8 => (ADMIN, bonus(person, -amount)),
+            9 => {
+                let (user, origin) = (person, BonusOrigin::Promotion);
+                (ADMIN, GrantBonus { user, origin, coins_milli: amount, valid_seconds: None }.into())
+            }
+            10 => {
+                let host_bps = self.chance.random_range(0..8_000);
+                let (scope, agency_bps) = (CommissionScope::Global, self.chance.random_range(0..2_000));
+                (ADMIN, SetCommissionRate { scope, host_bps, agency_bps, effective_from: None }.into())
+            }
+            11 if self.chance.random() => (ADMIN, JoinAgency { host: HOST, agency: STARS }.into()),
+            11 => (ADMIN, LeaveAgency { host: HOST }.into()),
+            12..15 => self.withdrawal(amount),
+            _ => (ADMIN, self.money()),
         }
+    }
+
+    /// A withdrawal is asked for, or one that was is decided or paid, maybe not for the first time.
+    fn withdrawal(&mut self, coins_milli: i64) -> (PersonId, Command) {
+        let asks = self.withdrawals.is_empty() || self.chance.random_range(0..3) == 0;
+        if asks {
+            let payee = if self.chance.random_range(0..4) == 0 { OF_AGENCY } else { OF_HOST };
+            return (payee.person(), RequestWithdrawal { payee, coins_milli }.into());
+        }
+        let (withdrawal, payee) = self.withdrawals[self.chance.random_range(0..self.withdrawals.len())];
+        let decision = match self.chance.random_range(0..8) {
+            0..3 => ApproveWithdrawal { withdrawal }.into(),
+            3 => RejectWithdrawal { withdrawal, reason: "unclear".to_owned() }.into(),
+            4 => return (payee.person(), CancelWithdrawal { withdrawal, payee }.into()),
+            _ => MarkWithdrawalPaid { withdrawal, payout_ref: format!("payout_{withdrawal}") }.into(),
+        };
+        (ADMIN, decision)
     }
 
     /// A payment, a dispute of one, or a receivable that is written off. Disputes come before their payments, are decided
@@ -260,13 +286,14 @@ impl Simulation {
         let client = self.chance.random_range(0..CLIENTS);
         if self.clients[client].is_none() {
             let (actor, command) = self.command();
-            self.keys += 1;
+            let number = self.next_key();
             let key = match &command {
                 Command::CapturePurchase(it) => Key::Natural(it.payment_ref.clone()),
                 // Told at another moment each time.
-                Command::RecordDispute(it) => Key::Natural(format!("{}:{}", it.dispute_ref, self.keys)),
-                _ => key(self.now, self.keys),
+                Command::RecordDispute(it) => Key::Natural(format!("{}:{number}", it.dispute_ref)),
+                _ => key(self.now, number),
             };
+            self.tell(format_args!("client {client} asks node {node}: {command:?}"));
             let envelope = Envelope { actor: Actor::Person(actor), key, command, policy: Policy::default() };
             self.clients[client] = Some(Pending { envelope, task: None });
         }
@@ -274,6 +301,12 @@ impl Simulation {
         if pending.task.is_none() {
             pending.task = Some(self.nodes[node].send(pending.envelope.clone()));
         }
+    }
+
+    /// The same for the same step, whatever was left out before it.
+    fn next_key(&mut self) -> u64 {
+        self.keys += 1;
+        self.step << 8 | self.keys
     }
 
     /// Waits for the answer of one client.
@@ -292,8 +325,11 @@ impl Simulation {
         match soon(task).await {
             Ok(Ok(receipt)) => {
                 assert_eq!((receipt.command_id, receipt.journal), (command_id, JOURNAL));
-                let earlier = self.accepted.insert(command_id, (command, receipt.revision));
-                assert!(earlier.is_none_or(|earlier| earlier.1 == receipt.revision), "one receipt for ever");
+                self.tell(format_args!("client {client} is answered: accepted at {}", receipt.revision));
+                if let Command::RequestWithdrawal(it) = &command {
+                    self.withdrawals.push((command_id.derive("withdrawal"), it.payee));
+                }
+                self.accept(command_id, command, receipt.revision);
                 // Now and then the client asks again, although it has its answer.
                 if self.chance.random_range(0..4) == 0 {
                     self.clients[client] = Some(pending);
@@ -301,14 +337,16 @@ impl Simulation {
             }
             Ok(Err(ExecuteError::Rejected(rejection))) => {
                 assert!(!self.accepted.contains_key(&command_id), "what was accepted stays so: {rejection}");
+                self.tell(format_args!("client {client} is refused: {}", rejection.code()));
                 self.refused.insert(command_id, rejection);
             }
             // Whether it was recorded or not, it can be sent again under its key.
             Ok(Err(fault)) => {
+                self.tell(format_args!("client {client} has to ask again: {fault}"));
                 match fault {
-                    ExecuteError::StorageFull => self.held[0] += 1,
-                    ExecuteError::ClockLeap(_) => self.held[1] += 1,
-                    ExecuteError::NotStorable(_) => self.held[2] += 1,
+                    ExecuteError::StorageFull => self.tally.without_room += 1,
+                    ExecuteError::ClockLeap(_) => self.tally.clock_leaps += 1,
+                    ExecuteError::NotStorable(_) => self.tally.not_stored += 1,
                     ExecuteError::OutcomeUnknown | ExecuteError::Stopped(_) | ExecuteError::StoreAway => {}
                     ExecuteError::Rejected(_) | ExecuteError::Busy | ExecuteError::Fault => {
                         panic!("{fault}")
@@ -320,9 +358,20 @@ impl Simulation {
         }
     }
 
+    fn accept(&mut self, id: CommandId, command: Command, revision: u64) {
+        // To be where one is already is no news, and nothing is recorded.
+        if matches!(command, Command::JoinAgency(_)) {
+            self.joined.insert(id);
+        }
+        let earlier = self.accepted.insert(id, (command, revision));
+        let same = earlier.is_none_or(|earlier| earlier.1 == revision);
+        assert!(same || self.joined.contains(&id), "one receipt for ever");
+    }
+
     /// All nodes die, with what is not durable.
     async fn crash(&mut self) {
-        self.crashes += 1;
+        self.tell(format_args!("all nodes are killed"));
+        self.tally.crashes += 1;
         self.stop_nodes().await;
         self.open().await;
     }
@@ -359,8 +408,8 @@ impl Simulation {
         rig.plan(Fault::SilentAfter);
         let command =
             Command::from(PostAdjustment { account, amount_milli: 5, reason: "goodwill".into(), note: None });
-        self.keys += 1;
-        let key = key(self.now, self.keys);
+        let key = key(self.now, self.next_key());
+        self.tell(format_args!("node {node} is killed while it appends {command:?}"));
         let envelope = Envelope { actor: Actor::Person(ADMIN), key, command, policy: Policy::default() };
         let before = self.rigs[node].head().await.expect("is read");
         let task = self.nodes[node].send(envelope.clone());
@@ -368,7 +417,7 @@ impl Simulation {
         soon(rig.until_struck(old + 1)).await;
         let written = rig.head().await.expect("is read") != before;
         drop(rig);
-        self.crashes += 1;
+        self.tally.crashes += 1;
         self.clients.push(Some(Pending { envelope: envelope.clone(), task: Some(task) }));
         self.stop_nodes().await;
         let pending = self.clients.pop().flatten();
@@ -377,13 +426,14 @@ impl Simulation {
             && self.chance.random()
         {
             tear(&folder, &acknowledged, &mut self.chance);
-            self.torn += 1;
+            self.tell(format_args!("a part of what it wrote is lost"));
+            self.tally.torn += 1;
         }
         self.open().await;
         drop(pending);
         // The client comes back with the same key.
         let receipt = self.nodes[1 - node].execute(envelope.clone()).await.expect("is accepted");
-        self.accepted.insert(envelope.command_id(START), (envelope.command, receipt.revision));
+        self.accept(envelope.command_id(START), envelope.command, receipt.revision);
     }
 
     fn folder(&self) -> Option<&Path> {
@@ -422,7 +472,7 @@ impl Simulation {
         let store = self.rigs[0].clone();
         let mut unseen = self.accepted.clone();
         let buyers = self.purchases.iter().map(|(user, _)| *user).collect();
-        let mut model = Model { commission_bps: 6_000, buyers, ..Model::default() };
+        let mut model = Model::new(buyers, FIRST_MILLI, FIRST_BPS.into());
         for event in journal(store.as_ref()).await {
             if event.revision <= self.before || !event.metadata.closes_unit() {
                 continue;
@@ -431,8 +481,9 @@ impl Simulation {
             let (sent, revision) = unseen.remove(&command).expect("recorded once, and accepted");
             assert_eq!(revision, event.revision, "the receipt names the last event");
             assert!(!self.refused.contains_key(&command), "what was refused is not recorded");
-            model.take(&sent);
+            model.take(&sent, command.derive("withdrawal"));
         }
+        unseen.retain(|id, _| !self.joined.contains(id));
         assert!(unseen.is_empty(), "accepted and not recorded: {unseen:?}");
         let state = replayed(store.as_ref()).await;
         for person in [USER, OTHER, ADMIN, HOST] {
@@ -441,173 +492,19 @@ impl Simulation {
                 [wallet.spendable_milli, wallet.earnings_milli, wallet.frozen_milli, wallet.owed_milli];
             assert_eq!(found, model.wallet(person), "{person}: spendable, earned, frozen, owed");
         }
-    }
-}
-
-/// What the accepted commands add up to.
-#[derive(Default)]
-struct Model {
-    people: BTreeMap<PersonId, Wallet>,
-    commission_bps: i64,
-    /// Who pays with which payment.
-    buyers: Vec<PersonId>,
-    payments: BTreeMap<usize, Payment>,
-}
-
-/// Coins in the order in which they are spent, with the payment that bought them.
-#[derive(Default)]
-struct Wallet {
-    lots: Vec<(Option<usize>, i64)>,
-    earned: i64,
-    /// Which payments' coins are owed, the oldest first.
-    owed: Vec<(usize, i64)>,
-}
-
-/// A payment that may be disputed, always for all of its money.
-#[derive(Default)]
-struct Payment {
-    captured: bool,
-    /// Its coins went back as soon as they came.
-    refunded: bool,
-    dispute: Option<Dispute>,
-    frozen: i64,
-    /// What a lost dispute took and what the buyer has paid for it since.
-    taken: i64,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Dispute {
-    Open,
-    Over,
-    Lost,
-    /// Lost before the payment came: its coins go back as soon as it does, or have gone back.
-    LostEarly,
-}
-
-impl Wallet {
-    fn spendable(&self) -> i64 {
-        self.lots.iter().map(|(_, left)| left).sum()
-    }
-
-    /// Takes up to `amount` of the lots, the first ones first; answers how much that was.
-    fn take(&mut self, amount: i64, of: impl Fn(Option<usize>) -> bool) -> i64 {
-        let mut open = amount;
-        for (payment, left) in &mut self.lots {
-            if of(*payment) {
-                let part = open.min(*left);
-                *left -= part;
-                open -= part;
-            }
-        }
-        self.lots.retain(|(_, left)| *left > 0);
-        amount - open
-    }
-}
-
-impl Model {
-    fn wallet(&self, person: PersonId) -> [i64; 4] {
-        let frozen = self.payments.iter().filter(|(number, _)| self.buyers[**number] == person);
-        let frozen = frozen.map(|(_, payment)| payment.frozen).sum();
-        let Some(row) = self.people.get(&person) else { return [0, 0, frozen, 0] };
-        [row.spendable(), row.earned, frozen, row.owed.iter().map(|(_, owed)| owed).sum()]
-    }
-
-    fn take(&mut self, command: &Command) {
-        match command {
-            Command::SendGift(SendGift { sender, host, price_seen_milli, .. }) => {
-                let row = self.people.entry(*sender).or_default();
-                assert!(row.owed.is_empty(), "{sender} owes and cannot pay");
-                assert_eq!(row.take(*price_seen_milli, |_| true), *price_seen_milli, "{sender} is overdrawn");
-                let platform = price_seen_milli * (10_000 - self.commission_bps) / 10_000;
-                self.people.entry(*host).or_default().earned += price_seen_milli - platform;
-            }
-            Command::PostAdjustment(PostAdjustment { account, amount_milli, .. }) => {
-                let person = account.person().expect("a user's account");
-                let row = self.people.entry(person).or_default();
-                match *amount_milli {
-                    added if added > 0 => row.lots.push((None, added)),
-                    taken => assert_eq!(row.take(-taken, |_| true), -taken, "{person} is overdrawn"),
-                }
-            }
-            Command::RequestWithdrawal(RequestWithdrawal { payee, coins_milli }) => {
-                let row = self.people.entry(payee.person()).or_default();
-                row.earned -= coins_milli;
-                assert!(row.earned >= 0, "{payee:?} is overdrawn");
-            }
-            Command::SetCommissionRate(SetCommissionRate { host_bps, .. }) => {
-                self.commission_bps = i64::from(*host_bps)
-            }
-            Command::CapturePurchase(it) => self.capture(number_of(&it.payment_ref)),
-            Command::RecordDispute(it) => self.dispute(number_of(&it.payment_ref), &it.news),
-            Command::WriteOffReceivable(it) => {
-                let number = number_of(&it.dispute_ref);
-                let owed = &mut self.people.entry(self.buyers[number]).or_default().owed;
-                let row = owed.iter_mut().find(|(of, _)| *of == number).expect("something is owed for it");
-                row.1 -= it.amount_milli;
-                assert!(row.1 >= 0, "no more is written off than is owed");
-                owed.retain(|(_, owed)| *owed > 0);
-            }
-            other => panic!("the model does not know {}", other.operation()),
-        }
-    }
-
-    fn capture(&mut self, number: usize) {
-        let payment = self.payments.entry(number).or_default();
-        let row = self.people.entry(self.buyers[number]).or_default();
-        payment.captured = true;
-        match payment.dispute {
-            Some(Dispute::LostEarly) => return payment.refunded = true,
-            Some(Dispute::Open) => return payment.frozen = PLAN_MILLI,
-            _ => row.lots.push((Some(number), PLAN_MILLI)),
-        }
-        for (of, owed) in std::mem::take(&mut row.owed) {
-            let recovered = row.take(owed, |lot| lot == Some(number));
-            self.payments.entry(of).or_default().taken += recovered;
-            if owed > recovered {
-                row.owed.push((of, owed - recovered));
-            }
-        }
-    }
-
-    fn dispute(&mut self, number: usize, news: &DisputeNews) {
-        let payment = self.payments.entry(number).or_default();
-        let row = self.people.entry(self.buyers[number]).or_default();
-        let before = payment.dispute;
-        match news {
-            DisputeNews::Opened => {
-                assert!(before.is_none(), "a dispute is opened once");
-                payment.frozen = row.take(PLAN_MILLI, |lot| lot == Some(number));
-                payment.dispute = Some(Dispute::Open);
-            }
-            DisputeNews::Lost { .. } => {
-                assert!(!matches!(before, Some(Dispute::Lost | Dispute::LostEarly)), "it is lost once");
-                if !payment.captured || payment.refunded {
-                    return payment.dispute = Some(Dispute::LostEarly);
-                }
-                let own =
-                    row.take(PLAN_MILLI, |lot| lot == Some(number)) + std::mem::take(&mut payment.frozen);
-                let others = row.take(PLAN_MILLI - own, |_| true);
-                payment.taken = own + others;
-                if payment.taken < PLAN_MILLI {
-                    row.owed.push((number, PLAN_MILLI - payment.taken));
-                }
-                payment.dispute = Some(Dispute::Lost);
-            }
-            DisputeNews::Won | DisputeNews::Closed => {
-                assert!(before != Some(Dispute::Over), "a decision is made once");
-                // What comes back stands behind what the buyer has.
-                let back = std::mem::take(&mut payment.frozen) + std::mem::take(&mut payment.taken);
-                row.lots.extend((back > 0).then_some((Some(number), back)));
-                row.owed.retain(|(of, _)| *of != number);
-                payment.dispute = Some(Dispute::Over);
-            }
+        let earned = -state.balance(Account::AgencyEarnings(STARS), Asset::COIN);
+        assert_eq!(earned, model.agency(STARS), "what the agency has earned");
+        for (withdrawal, held) in model.held() {
+            let found = -state.balance(Account::WithdrawalHeld(withdrawal), Asset::COIN);
+            assert_eq!(found, held, "held for {withdrawal}");
         }
     }
 }
 
-/// The number in `pay_7` or `disp_7`.
-fn number_of(reference: &str) -> usize {
-    reference.rsplit('_').next().and_then(|number| number.parse().ok()).expect("a number")
+/// Of a person's bonus coins, by an admin.
+fn bonus(user: PersonId, amount_milli: i64) -> Command {
+    let account = Account::UserBonus(user);
+    PostAdjustment { account, amount_milli, reason: "given_in_error".to_owned(), note: None }.into()
 }
 
 /// Takes back a part of what was written behind the end that `acknowledged` names, as a crash in
