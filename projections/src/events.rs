@@ -322,13 +322,15 @@ fn of_person(
     (first, end): (i64, i64),
     limit: i64,
 ) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new("SELECT revision FROM (");
+    // Looked up once, however many types of event there are.
+    let mut query =
+        QueryBuilder::new("WITH who AS MATERIALIZED (SELECT number FROM read.people WHERE person = ");
+    query.push_bind(person.0).push(") SELECT revision FROM (");
     let kinds = Event::KINDS.iter().filter(|name| kind.is_none_or(|kind| kind == **name));
     for (place, kind) in kinds.enumerate() {
         query.push(if place == 0 { "(" } else { " UNION ALL (" });
-        query.push("SELECT revision FROM read.event_people WHERE person = ");
-        query.push("(SELECT number FROM read.people WHERE person = ").push_bind(person.0);
-        query.push(") AND kind = ").push_bind(*kind).push("::read.event_kind");
+        query.push("SELECT revision FROM read.event_people WHERE person = (SELECT number FROM who)");
+        query.push(" AND kind = ").push_bind(*kind).push("::read.event_kind");
         query.push(" AND revision >= ").push_bind(first).push(" AND revision < ").push_bind(end);
         query.push(" ORDER BY revision LIMIT ").push_bind(limit).push(")");
     }
