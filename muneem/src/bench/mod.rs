@@ -3,6 +3,7 @@
 
 #![expect(clippy::float_arithmetic, reason = "times and their ratios are measured here, never money")]
 
+mod asof;
 mod books;
 mod calls;
 mod check;
@@ -70,6 +71,8 @@ enum What {
     Heads(books::JournalOptions),
     /// Verification of the read models, beside a replay of the same journal.
     Verify(books::JournalOptions),
+    /// Questions about the past: balances, deferred revenue and trial balances as of moments all over the journal.
+    Asof(books::JournalOptions),
 }
 
 #[derive(Args)]
@@ -117,6 +120,7 @@ pub async fn run(config: Config, options: &Options) -> anyhow::Result<ExitCode> 
         What::Growth(options) => growth::run(options).await?,
         What::Heads(options) => heads::run(config, options).await?,
         What::Verify(options) => verify::run(config, options).await?,
+        What::Asof(options) => asof::run(config, options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
