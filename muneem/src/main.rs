@@ -62,6 +62,19 @@ enum Command {
     Rebuild,
     /// Print the journal, filtered. Works beside a running server.
     Events(operator::EventsOptions),
+    /// Tell the history, or a range of it, again with other commission rates, prices or hold-back rules, and print what hosts,
+    /// agencies and the platform would have had. It reads the journal and never writes.
+    ///
+    /// Charges are split anew by the ledger's own rules: a call as a whole, by the rules that it began with, so a call that
+    /// began before the range stays as it was. Rates replace those of the same scope: a global one leaves hosts and agencies
+    /// alone that had one of their own, unless --replace-all is given. With other prices demand is held equal. Withdrawals
+    /// that would not have been possible are listed, and their coins stay.
+    ///
+    ///   muneem what-if --commission-host 65 --commission-agency 10
+    ///   muneem what-if --rates rates.json --since 2026-04-01T00:00:00+05:30 --until 2026-05-01T00:00:00+05:30
+    ///   muneem what-if --hold-days 14 --json
+    #[command(verbatim_doc_comment)]
+    WhatIf(operator::WhatIfOptions),
     /// Check the settings and the reach of PostgreSQL, Redis, store, clock and disk; say the mend.
     Doctor(operator::DoctorOptions),
     /// Look at a store of events.
@@ -138,6 +151,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Heads(options) => operator::heads(&config()?, &options).await,
         Command::Rebuild => operator::rebuild(&config()?).await,
         Command::Events(options) => operator::events(&config()?, &options).await,
+        Command::WhatIf(options) => operator::what_if(&config()?, &options).await,
         Command::Doctor(options) => operator::doctor(&config()?, &options).await,
         Command::Store(options) => operator::store(&config()?, &options).await,
         Command::Backup(options) => operator::backup(&config()?, &options).await,

@@ -17,7 +17,7 @@ impl State {
 /// thousandth of the hold, or than one second where that is longer. Earnings that become available together
 /// are one entry of what waits, so under one hold about a thousand entries wait at the most, however many
 /// ticks earned them.
-pub(super) fn available_from(at: Timestamp, hold_seconds: u32) -> Timestamp {
+pub fn available_from(at: Timestamp, hold_seconds: u32) -> Timestamp {
     if hold_seconds == 0 {
         return at;
     }

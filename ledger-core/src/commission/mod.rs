@@ -4,6 +4,7 @@ mod earnings;
 mod rate;
 mod split;
 
+pub use earnings::available_from;
 pub use rate::{
     ClearCommissionRate, CommissionRateCleared, CommissionRateSet, CommissionRule, CommissionScope,
     SetCommissionRate,

@@ -10,7 +10,7 @@ mod check;
 mod growth;
 mod heads;
 mod http;
-mod journal;
+pub(crate) mod journal;
 mod ledger;
 mod load;
 mod nodes;

@@ -16,6 +16,7 @@ mod simulate;
 mod store;
 mod transfer;
 mod verify;
+mod what_if;
 
 pub use backup::{BackupOptions, RestoreOptions, backup, restore};
 pub use doctor::{DoctorOptions, doctor};
@@ -31,6 +32,7 @@ pub use simulate::{SimulateOptions, simulate};
 pub use store::{StoreOptions, store};
 pub use transfer::{ExportOptions, ImportOptions, export, import};
 pub use verify::{NOT_VERIFIED, VerifyOptions, verify, verify_report};
+pub use what_if::{WhatIfOptions, what_if};
 
 use crate::config::Config;
 use anyhow::Context;
