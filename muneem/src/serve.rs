@@ -83,6 +83,7 @@ impl Server {
         config.require_postgres()?;
         config.require_redis()?;
         config.check_exposure()?;
+        config.check_node_address()?;
         let config = config.with_secrets()?;
         let bounds = bounds(&config)?;
         let outbox = OtpOutbox::default();
@@ -157,7 +158,7 @@ impl Server {
             works: config.roles.api,
         });
         if !config.node_address.is_empty() {
-            for worker in forwarding(&config, &app, nodes).await? {
+            for worker in forwarding(&config, &app).await? {
                 workers.start(worker);
             }
         }
@@ -265,13 +266,8 @@ async fn tell_the_state(ledger: &Ledger) {
 }
 
 /// Takes the commands of other nodes, or gives those of this one to the node that decides.
-async fn forwarding(config: &Config, app: &App, nodes: Nodes) -> anyhow::Result<[Worker; 2]> {
+async fn forwarding(config: &Config, app: &App) -> anyhow::Result<[Worker; 2]> {
     let address = &config.node_address;
-    ensure!(
-        nodes == Nodes::Several,
-        "MUNEEM_NODE_ADDRESS is set, and {} is of one node alone; leave it unset",
-        config.store()
-    );
     let (_, sealing_key) = config.phone_keys()?;
     let kinship = Kinship::new(Seal::derived(&sealing_key, "commands between nodes").mark(b"key"))
         .context("the file of this program cannot be read")?;

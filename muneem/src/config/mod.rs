@@ -281,4 +281,16 @@ impl Config {
         }
         Ok(())
     }
+
+    /// A journal in a folder is of one node alone, which has no others to reach.
+    ///
+    /// # Errors
+    /// When the address of a node is set beside it.
+    pub fn check_node_address(&self) -> anyhow::Result<()> {
+        let store = self.store();
+        if !self.node_address.is_empty() && !store.is_shared() {
+            bail!("MUNEEM_NODE_ADDRESS is set, and {store} is of one node alone; leave it unset");
+        }
+        Ok(())
+    }
 }

@@ -7,6 +7,7 @@ use event_store::StoreAddress;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 pub const FILE: &str = "muneem.toml";
@@ -45,7 +46,10 @@ pub const SETTINGS: [Setting; 45] = [
     secret("store", "postgres://muneem:password@127.0.0.1/muneem", |it, text| {
         put(&mut it.store, store(text).map(Some))
     }),
-    open("heads_key", "/run/secrets/heads.key", |it, text| put(&mut it.heads_key, Ok(Some(text.into())))),
+    // Whoever takes it for the key itself must not find that in a log.
+    secret("heads_key", "/run/secrets/heads.key", |it, text| {
+        put(&mut it.heads_key, key_file(text).map(Some))
+    }),
     // The address of a webhook may hold a token.
     secret("heads_to", "/mnt/heads,https://keeper.example/heads", |it, text| {
         let places = text.split(',').map(|place| place.trim().parse().map_err(anyhow::Error::msg));
@@ -294,6 +298,15 @@ fn host_and_port(text: &str) -> anyhow::Result<String> {
     let fits = parts.is_some_and(|(host, port)| !host.is_empty() && port > 0);
     ensure!(fits, "is not a host and a port");
     visible(text, 255)
+}
+
+fn key_file(text: &str) -> anyhow::Result<PathBuf> {
+    let is_key = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure!(
+        !text.split(|it: char| !it.is_ascii_alphanumeric()).any(is_key),
+        "must be the path of a file of keys, not a key: make one with muneem keygen"
+    );
+    Ok(text.into())
 }
 
 fn web_address(text: &str) -> anyhow::Result<String> {

@@ -42,6 +42,7 @@ fn every_setting_is_refused_with_its_name_and_an_example_when_its_value_is_no_go
         ("MUNEEM_ROLES", "api,worker"),
         ("MUNEEM_URL", "127.0.0.1:8080"),
         ("MUNEEM_REDIS_PREFIX", "a b"),
+        ("MUNEEM_HEADS_KEY", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
         ("MUNEEM_JWT_KEYS", "no-colon"),
         ("MUNEEM_PHONE_PEPPER", "abcd"),
         ("MUNEEM_SEALING_KEY", "not hex"),
@@ -305,4 +306,13 @@ fn the_licence_is_the_one_that_the_packages_name() {
 #[test]
 fn default_ports_lie_below_those_that_systems_give_to_outgoing_connections() {
     assert!(Config::default().listen.port() < 32_768);
+}
+
+#[test]
+fn the_address_of_a_node_beside_a_journal_in_a_folder_is_refused_before_anything_is_opened() {
+    let address = ("MUNEEM_NODE_ADDRESS", "10.0.0.5:8081");
+    let text = format!("{:#}", from_variables(&[address]).unwrap().check_node_address().unwrap_err());
+    assert!(text.contains("is of one node alone; leave it unset"), "{text}");
+    let shared = ("MUNEEM_STORE", "postgres://127.0.0.1/muneem");
+    from_variables(&[address, shared]).unwrap().check_node_address().expect("several nodes");
 }

@@ -73,7 +73,11 @@ fn settings(config: &Config) -> Finding {
         let says = "development: the server's first start makes up the secrets, Razorpay is a stand-in";
         return finding("settings", Ok(says.to_owned()));
     }
-    let checked = config.check_exposure().and_then(|()| config.clone().with_secrets()).map(drop);
+    let checked = config
+        .check_exposure()
+        .and_then(|()| config.check_node_address())
+        .and_then(|()| config.clone().with_secrets())
+        .map(drop);
     let mode = match config.mode {
         Mode::Development => "development: secrets are made up, Razorpay is a stand-in",
         Mode::Production => "production",

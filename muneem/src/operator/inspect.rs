@@ -2,10 +2,11 @@
 
 use crate::bench::table;
 use crate::config::Config;
+use crate::progress::Bar;
 use crate::room::{Growth, TEN_YEARS, in_words, recorded_at};
 use anyhow::{Context, anyhow};
 use clap::Args;
-use event_store::embedded::EndOfLog;
+use event_store::embedded::{Damage, EndOfLog, OpenError};
 use event_store::{EmbeddedReader, StoreAddress};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -16,6 +17,9 @@ pub(super) struct InspectOptions {
     /// The store, embedded:<folder>; by default the one of the settings.
     #[arg(long)]
     store: Option<StoreAddress>,
+    /// Do not read the full segments, so do not say whether they are as they were written.
+    #[arg(long)]
+    quick: bool,
     /// The findings as JSON.
     #[arg(long)]
     json: bool,
@@ -46,6 +50,9 @@ struct Segment {
     file_bytes: u64,
     compressed: bool,
     index: &'static str,
+    /// Whether each batch is as it was written: `good`, or where the first one is that is not; missing where that was not
+    /// looked at.
+    state: Option<String>,
     /// When its first and its last event were recorded; missing where they are no events of Muneem.
     first_at: Option<String>,
     last_at: Option<String>,
@@ -65,7 +72,9 @@ pub(super) async fn inspect(config: &Config, options: &InspectOptions) -> anyhow
     .context("the journal cannot be inspected")?;
     let last = found.segments.last().map(|segment| segment.first_revision);
     let mut segments = Vec::new();
-    for segment in &found.segments {
+    let bar = Bar::count("reading the segments");
+    for (number, segment) in (0..).zip(&found.segments) {
+        bar.show(number, found.segments.len() as u64);
         let last_revision = segment.first_revision.saturating_add(segment.events).checked_sub(1);
         let last_revision = last_revision.filter(|_| segment.events > 0);
         segments.push(Segment {
@@ -80,10 +89,16 @@ pub(super) async fn inspect(config: &Config, options: &InspectOptions) -> anyhow
                 false if Some(segment.first_revision) == last => "none yet",
                 false => "missing",
             },
+            state: match options.quick {
+                true => None,
+                false => Some(state(&journal, segment.first_revision).await?),
+            },
             first_at: time_of(&journal, Some(segment.first_revision)).await,
             last_at: time_of(&journal, last_revision).await,
         });
     }
+    bar.end();
+    let is_damaged = segments.iter().any(|it| it.state.as_ref().is_some_and(|state| state != GOOD));
     // A journal that holds no events of Muneem has no times to measure by.
     let growth = Growth::measure(&journal, platform::clock::now()).await.unwrap_or_default();
     let free = platform::disk::room(folder)?.free;
@@ -110,7 +125,21 @@ pub(super) async fn inspect(config: &Config, options: &InspectOptions) -> anyhow
         segments,
     };
     print(&report, options.json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+const GOOD: &str = "good";
+
+/// The last segment was read when the journal was opened.
+async fn state(journal: &Arc<EmbeddedReader>, first_revision: u64) -> anyhow::Result<String> {
+    let journal = Arc::clone(journal);
+    match tokio::task::spawn_blocking(move || journal.check(first_revision, |_| {})).await? {
+        Ok(()) => Ok(GOOD.to_owned()),
+        Err(OpenError::Damaged(Damage { at, what })) => {
+            Ok(format!("DAMAGED at offset {}, revision {}: {what}", at.offset, at.revision))
+        }
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 async fn time_of(journal: &EmbeddedReader, revision: Option<u64>) -> Option<String> {
@@ -122,7 +151,8 @@ fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
         crate::out!("{}", serde_json::to_string_pretty(report)?);
         return Ok(());
     }
-    let head = ["segment", "first", "last", "bytes", "file bytes", "index", "first event", "last event"];
+    let head =
+        ["segment", "first", "last", "bytes", "file bytes", "index", "state", "first event", "last event"];
     let or_none = |it: Option<String>| it.unwrap_or_else(|| "-".to_owned());
     table::print(false, &head, &report.segments, |it| {
         vec![
@@ -132,6 +162,7 @@ fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
             it.bytes.to_string(),
             it.file_bytes.to_string(),
             it.index.to_owned(),
+            or_none(it.state.clone()),
             or_none(it.first_at.clone()),
             or_none(it.last_at.clone()),
         ]
@@ -148,4 +179,34 @@ fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
         in_words(report.seconds_until_full.unwrap_or(TEN_YEARS)),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_store::embedded::Options;
+    use event_store::{EmbeddedStore, EventStore, NewEvent};
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn a_full_segment_that_is_damaged_says_where() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            EmbeddedStore::open_with(folder.path(), Options { segment_bytes: 2_048 }, |_, _| {}).unwrap();
+        let mut head = None;
+        for number in 0..12 {
+            let (id, kind) = (Uuid::from_u128(number), "GiftSent".to_owned());
+            let event = NewEvent { id, kind, data: vec![7; 100], metadata: Vec::new() };
+            head = Some(store.append(head, &[event]).await.unwrap());
+        }
+        let journal = Arc::new(EmbeddedReader::open(folder.path()).unwrap());
+        assert_eq!(state(&journal, 4).await.unwrap(), GOOD);
+        let file = folder.path().join("00000000000000000004.segment");
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[512 + 90] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(state(&journal, 0).await.unwrap(), GOOD);
+        let told = state(&journal, 4).await.unwrap();
+        assert!(told.starts_with("DAMAGED at offset 512, revision 5: "), "{told}");
+    }
 }

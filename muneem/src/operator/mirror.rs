@@ -15,6 +15,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// So many events are read at once.
 const PAGE: usize = 1_000;
+/// Where a copy is held against the journal before it goes on, and how many events at each place.
+const PLACES: u128 = 256;
+const AT_A_PLACE: usize = 16;
 
 #[derive(Args)]
 pub struct MirrorOptions {
@@ -67,8 +70,8 @@ pub async fn mirror(config: &Config, options: &MirrorOptions) -> anyhow::Result<
     }
 }
 
-/// The revision to go on with. Events have ids that no other journal has, so the last one tells whether the copy is of
-/// this journal.
+/// The revision to go on with. The last event, whose id no other journal has, tells whether the copy is of this journal. That it
+/// is no journal that was changed is seen at places that are spread over all of it; `muneem verify` reads every event.
 async fn check(
     source: &dyn EventStore,
     copy: &dyn EventStore,
@@ -83,6 +86,18 @@ async fn check(
         options.to.display()
     );
     ensure!(theirs == ours, "{} is a copy of another journal than {address}", options.to.display());
+    let places = (0..PLACES).map(|place| u128::from(last) * place / PLACES).map(|it| it as u64);
+    for from in places {
+        let (theirs, ours) = (source.read(from, AT_A_PLACE).await?, copy.read(from, AT_A_PLACE).await?);
+        let differs = ours.iter().find(|ours| !theirs.contains(ours)).map(|ours| ours.revision);
+        if let Some(revision) = differs {
+            bail!(
+                "the copy in {} and {address} have different events at revision {revision}: one of them was changed; \
+                 muneem verify tells whether it is the journal",
+                options.to.display()
+            );
+        }
+    }
     Ok(last.saturating_add(1))
 }
 
@@ -124,4 +139,40 @@ async fn say(source: &dyn EventStore, batches: &Batches, as_json: bool) -> anyho
         crate::out!("{} events mirrored, {} behind", count(mirrored), lag.behind);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_store::{MemoryStore, NewEvent};
+    use uuid::Uuid;
+
+    async fn journal(events: u64, other: Option<u64>) -> MemoryStore {
+        let event = |revision: u64| NewEvent {
+            id: Uuid::from_u64_pair(1, revision),
+            kind: "GiftSent".into(),
+            data: if other == Some(revision) { vec![1] } else { vec![0] },
+            metadata: Vec::new(),
+        };
+        let store = MemoryStore::new();
+        store.append(None, &(0..events).map(event).collect::<Vec<_>>()).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_differs_anywhere_in_a_short_journal_does_not_go_on() {
+        let options = MirrorOptions { to: "/mnt/copy".into(), store: None, every_seconds: 1, json: false };
+        let source = journal(900, None).await;
+        let address = StoreAddress::Memory;
+        for changed in [0, 1, 17, 450, 898] {
+            let copy = journal(899, Some(changed)).await;
+            let error = check(&source, &copy, &address, &options).await.unwrap_err().to_string();
+            let says = format!("different events at revision {changed}:");
+            assert!(
+                error.contains(&says) || (changed == 898 && error.contains("another journal")),
+                "{error}"
+            );
+        }
+        assert_eq!(check(&source, &journal(899, None).await, &address, &options).await.unwrap(), 899);
+    }
 }
