@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ed25519_dalek::{SignatureError, Signer as _, SigningKey};
+use ed25519_dalek::{SignatureError, Signer as _, SigningKey, VerifyingKey};
 use signed_note::{Note, NoteError, Signer, StandardVerifier, Verifier, VerifierList, key_id};
 use std::fmt;
 
@@ -20,6 +20,8 @@ pub enum BadKey {
         "a verifier key has the form <origin>+<8 hexadecimal digits>+<base64>, as `muneem doctor` prints it"
     )]
     NotAVerifierKey,
+    #[error("the verifier key is one of the few for which anybody can make signatures: it is nobody's")]
+    Weak,
 }
 
 /// The keys that sign: each signs every head.
@@ -80,6 +82,13 @@ fn public_bytes(key: &SigningKey) -> Vec<u8> {
     [&[ED25519][..], key.verifying_key().as_bytes()].concat()
 }
 
+/// Whether the point of a verifier key is of small order: then there are signatures that fit whatever is signed.
+fn is_weak(verifier_key: &str) -> bool {
+    let public = verifier_key.splitn(3, '+').nth(2).and_then(|text| BASE64_STANDARD.decode(text).ok());
+    let point = public.and_then(|bytes| <[u8; 32]>::try_from(bytes.get(1..)?).ok());
+    point.and_then(|point| VerifyingKey::from_bytes(&point).ok()).is_some_and(|key| key.is_weak())
+}
+
 /// A key under the name of what it signs for.
 struct Named<'a> {
     origin: &'a str,
@@ -112,7 +121,11 @@ impl VerifierKeys {
     pub fn parse<T: AsRef<str>>(keys: impl IntoIterator<Item = T>) -> Result<VerifierKeys, BadKey> {
         let mut known: Vec<StandardVerifier> = Vec::new();
         for key in keys {
-            let key = StandardVerifier::new(key.as_ref().trim()).map_err(|_| BadKey::NotAVerifierKey)?;
+            let text = key.as_ref().trim();
+            let key = StandardVerifier::new(text).map_err(|_| BadKey::NotAVerifierKey)?;
+            if is_weak(text) {
+                return Err(BadKey::Weak);
+            }
             if !known.iter().any(|it| (it.name(), it.key_id()) == (key.name(), key.key_id())) {
                 known.push(key);
             }

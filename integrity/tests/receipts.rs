@@ -1,9 +1,11 @@
 //! Heads and receipts: what is believed, and what is not.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use event_store::RecordedEvent;
 use integrity::{
-    Check, Found, Head, HeadError, KeptHead, Leaves, Receipt, ReceiptError, Report, SigningKeys, Tiles, Tree,
-    VerifierKeys, inclusion, origin,
+    BadKey, Check, Found, Head, HeadError, KeptHead, Leaves, Receipt, ReceiptError, Report, SigningKeys,
+    Tiles, Tree, VerifierKeys, inclusion, origin,
 };
 use ledger_core::JournalId;
 use uuid::Uuid;
@@ -133,6 +135,25 @@ fn what_is_no_key_is_refused_without_being_quoted() {
         ["", "a", "a+b", "a+00000000+AQ==", "muneem/x+00000000+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"]
     {
         assert!(VerifierKeys::parse([text]).is_err(), "{text}");
+    }
+}
+
+/// The points of small order: a signature of zeros fits anything under some of them.
+#[test]
+fn a_key_for_which_anybody_can_sign_is_refused() {
+    let zeros = "0".repeat(62);
+    for point in [
+        format!("00{zeros}"),
+        format!("01{zeros}"),
+        format!("00{}80", "0".repeat(60)),
+        format!("ec{}7f", "f".repeat(60)),
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05".to_owned(),
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a".to_owned(),
+    ] {
+        let public = [vec![1], hex::decode(&point).expect("digits")].concat();
+        let (id, text) = (signed_note::key_id(&name(), &public), BASE64_STANDARD.encode(&public));
+        let key = format!("{}+{id:08x}+{text}", name());
+        assert_eq!(VerifierKeys::parse([&key]).err(), Some(BadKey::Weak), "{point}");
     }
 }
 
