@@ -10,8 +10,7 @@ use axum::http::header::{ACCEPT, VARY};
 use axum::http::{HeaderValue, request::Parts};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Datelike, Utc};
-use ledger_core::Amounts;
-use ledger_core::Period;
+use ledger_core::{Amounts, Period, Timestamp};
 use platform::identity::{self, PersonCard};
 use platform::page::{ListError, Place};
 use projections::{Cursor, QueryError};
@@ -183,6 +182,11 @@ pub fn common_era<T: Datelike>(field: &'static str, day: T) -> Result<T, Error> 
         1..=9_999 => Ok(day),
         _ => Err(Error::field(field, "must lie in the years 1 to 9999")),
     }
+}
+
+/// A moment that may be absent, as the ledger has it.
+pub fn moment(field: &'static str, at: Option<DateTime<Utc>>) -> Result<Option<Timestamp>, Error> {
+    Ok(at.map(|at| common_era(field, at)).transpose()?.map(Timestamp::from))
 }
 
 /// The time of a list: from one moment on, and before another.

@@ -143,8 +143,11 @@ pub enum WithdrawalStatus {
     Approved,
     Rejected,
     Cancelled,
+    Sent,
+    Unknown,
     Paid,
     Failed,
+    Reversed,
 }
 
 impl WithdrawalStatus {
@@ -155,8 +158,11 @@ impl WithdrawalStatus {
             WithdrawalStatus::Approved => "approved",
             WithdrawalStatus::Rejected => "rejected",
             WithdrawalStatus::Cancelled => "cancelled",
+            WithdrawalStatus::Sent => "sent",
+            WithdrawalStatus::Unknown => "unknown",
             WithdrawalStatus::Paid => "paid",
             WithdrawalStatus::Failed => "failed",
+            WithdrawalStatus::Reversed => "reversed",
         }
     }
 }

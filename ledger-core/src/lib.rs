@@ -69,4 +69,5 @@ pub mod event {
     pub use crate::nouns::events::*;
     pub use crate::purchases::{MoneyDirection, UnmatchedCause};
     pub use crate::rewards::RewardKind;
+    pub use crate::withdrawals::WithdrawalTerms;
 }

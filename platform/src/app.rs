@@ -15,6 +15,7 @@ use crate::identity::{
 use crate::journal_heads::JournalHeads;
 use crate::known::Known;
 use crate::notes::Notes;
+use crate::payees::Payees;
 use crate::presence::Presence;
 use crate::purchases::Purchases;
 use crate::push::Bus;
@@ -82,6 +83,7 @@ pub struct Services {
     pub sessions: Sessions,
     pub restrictions: Restrictions,
     pub agencies: Agencies,
+    pub payees: Payees,
     pub hosts: Hosts,
     pub presence: Presence,
     pub settings: Settings,
@@ -172,6 +174,7 @@ impl App {
             sessions: Sessions::new(pool.clone(), tokens, access.clone(), limits.clone(), refreshes_per_hour),
             restrictions: Restrictions::new(pool.clone(), access.clone()),
             agencies,
+            payees: Payees::new(pool.clone()),
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
             referrals: Referrals::new(pool.clone(), commands.clone()),

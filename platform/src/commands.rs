@@ -1,6 +1,7 @@
 //! Gives commands to the ledger in the name of a person, under the settings in force.
 
 use crate::audit::{self, Author};
+use crate::payees;
 use crate::rate_limit::RateLimited;
 use crate::settings::{Settings, SettingsError};
 use crate::validation::FieldError;
@@ -156,7 +157,11 @@ impl Commands {
     }
 
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {
-        let policy = self.policy().await?;
+        let mut policy = self.policy().await?;
+        if let Command::RequestWithdrawal(asked) = &command {
+            let verified = payees::verified(self.settings.pool(), asked.payee.into()).await?;
+            policy.payee_verified = verified.is_some();
+        }
         Ok(self.ledger.execute(Envelope { actor, key, command, policy }).await?)
     }
 
@@ -205,9 +210,12 @@ impl Commands {
             free_seconds: metering.free_seconds,
             grace_seconds: metering.grace_seconds,
             earnings_hold_seconds: payout.earnings_hold_seconds,
-            payout_rate: payout.rate,
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: payout.minimum_withdrawal_milli,
+            daily_withdrawal_milli: payout.daily_withdrawal_milli,
+            require_verified_payee: payout.require_verified_payee,
+            // Looked up where a withdrawal is requested.
+            payee_verified: false,
         })
     }
 }

@@ -24,6 +24,7 @@ pub mod journal_heads;
 pub mod known;
 pub mod notes;
 pub mod page;
+pub mod payees;
 pub mod preferred;
 pub mod presence;
 pub mod problem;

@@ -5,7 +5,6 @@ use crate::audit::{self, Author, Change};
 use crate::known::{Known, Remembered};
 use crate::validation::{FieldError, within};
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -41,22 +40,28 @@ impl Default for MeteringSettings {
     }
 }
 
-/// How earnings become rupees.
+/// When earnings may be withdrawn, and how much of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PayoutSettings {
-    /// Rupees for one coin: above 0, at most 1,000,000, at most 6 decimals. Written as text.
-    #[serde(with = "crate::reading::decimal_text")]
-    pub rate: Decimal,
     /// Thousandths of a coin, 1 or more.
     pub minimum_withdrawal_milli: i64,
+    /// Thousandths of a coin that one payee may ask for in a day (UTC), 1 or more; no limit when absent.
+    pub daily_withdrawal_milli: Option<i64>,
+    /// Whether an admin has to check a payee's payout details before the payee can withdraw.
+    pub require_verified_payee: bool,
     /// How long earnings wait before they can be withdrawn, at most 90 days.
     pub earnings_hold_seconds: u32,
 }
 
 impl Default for PayoutSettings {
     fn default() -> Self {
-        Self { rate: Decimal::new(100, 2), minimum_withdrawal_milli: 1_000, earnings_hold_seconds: 0 }
+        Self {
+            minimum_withdrawal_milli: 1_000,
+            daily_withdrawal_milli: None,
+            require_verified_payee: false,
+            earnings_hold_seconds: 0,
+        }
     }
 }
 
@@ -68,7 +73,7 @@ pub struct ApprovalSettings {
     pub adjustment_milli: i64,
     /// Thousandths of a coin that one admin may give as a bonus at a time.
     pub bonus_milli: i64,
-    /// Minor units of the payout's currency that one admin may approve at a time.
+    /// Minor units of the payout's currency, before tax, that one admin may approve at a time.
     pub payout_minor: i64,
     /// How long a proposal waits for another admin, 60 to 2,592,000 (30 days).
     pub expires_seconds: u32,
@@ -345,12 +350,10 @@ impl MeteringSettings {
 
 impl PayoutSettings {
     pub fn validate(&self) -> Result<(), FieldError> {
-        let smallest = Decimal::new(1, 6);
-        within("rate", self.rate, smallest..=Decimal::from(1_000_000))?;
-        if self.rate.normalize().scale() > 6 {
-            return Err(FieldError::new("rate", "must have at most 6 decimals"));
-        }
         within("minimum_withdrawal_milli", self.minimum_withdrawal_milli, 1..=ledger_core::MAX_AMOUNT)?;
+        if let Some(limit) = self.daily_withdrawal_milli {
+            within("daily_withdrawal_milli", limit, 1..=ledger_core::MAX_AMOUNT)?;
+        }
         within("earnings_hold_seconds", self.earnings_hold_seconds, 0..=90 * 24 * 3_600)
     }
 }

@@ -50,6 +50,7 @@ mechanism::read_models! {
     deferred: Deferred,
     rewards: Rewards,
     withdrawals: Withdrawals,
+    payout_rates: PayoutRates,
     catalogue: Catalogue,
     agencies: Agencies,
 }

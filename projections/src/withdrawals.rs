@@ -1,7 +1,7 @@
 //! Withdrawals of hosts and agencies.
 
 use crate::error::{ProjectError, QueryError};
-use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size, push_amounts};
+use crate::mechanism::{bps, Cursor, Page, Place, ReadModel, ReadModels, Table, page_size, push_amounts};
 use chrono::{DateTime, Utc};
 use ledger_core::event::WithdrawalRequested;
 use ledger_core::{Amounts, AgencyId, Event, Payee, Period, PersonId, WithdrawalId, rfc3339};
@@ -18,17 +18,25 @@ CREATE TABLE withdrawals (
     agency uuid,
     coins_milli bigint NOT NULL,
     rate text NOT NULL,
+    tax_bps integer NOT NULL,
+    gross_minor bigint NOT NULL,
+    tax_minor bigint NOT NULL,
     payout_minor bigint NOT NULL,
     payout_asset text NOT NULL,
-    status text NOT NULL CHECK (status IN ('requested', 'approved', 'rejected', 'cancelled', 'paid', 'failed')),
+    status text NOT NULL CHECK (status IN ('requested', 'approved', 'rejected', 'cancelled', 'sent', 'unknown',
+        'paid', 'failed', 'reversed')),
+    payout_key text,
     payout_ref text,
     reason text,
     requested_at timestamptz NOT NULL,
     approved_at timestamptz,
     rejected_at timestamptz,
     cancelled_at timestamptz,
+    sent_at timestamptz,
+    unknown_at timestamptz,
     paid_at timestamptz,
     failed_at timestamptz,
+    reversed_at timestamptz,
     revision bigint NOT NULL
 );
 CREATE INDEX withdrawals_of_host ON withdrawals (person, requested_revision) WHERE agency IS NULL;
@@ -44,9 +52,10 @@ const LOAD: &str = "SELECT * FROM withdrawals WHERE withdrawal = ANY($1)";
 const WRITE: &str = "
     INSERT INTO withdrawals SELECT * FROM json_populate_recordset(NULL::withdrawals, $1::json)
     ON CONFLICT (withdrawal) DO UPDATE SET
-        status = EXCLUDED.status, payout_ref = EXCLUDED.payout_ref, reason = EXCLUDED.reason,
-        approved_at = EXCLUDED.approved_at, rejected_at = EXCLUDED.rejected_at,
-        cancelled_at = EXCLUDED.cancelled_at, paid_at = EXCLUDED.paid_at, failed_at = EXCLUDED.failed_at,
+        status = EXCLUDED.status, payout_key = EXCLUDED.payout_key, payout_ref = EXCLUDED.payout_ref,
+        reason = EXCLUDED.reason, approved_at = EXCLUDED.approved_at, rejected_at = EXCLUDED.rejected_at,
+        cancelled_at = EXCLUDED.cancelled_at, sent_at = EXCLUDED.sent_at, unknown_at = EXCLUDED.unknown_at,
+        paid_at = EXCLUDED.paid_at, failed_at = EXCLUDED.failed_at, reversed_at = EXCLUDED.reversed_at,
         revision = EXCLUDED.revision";
 
 /// The withdrawals that a batch of events requests or changes.
@@ -63,8 +72,11 @@ impl ReadModel for Withdrawals {
             Event::WithdrawalApproved(it) => self.withdrawals.want(it.withdrawal.0),
             Event::WithdrawalRejected(it) => self.withdrawals.want(it.withdrawal.0),
             Event::WithdrawalCancelled(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalSent(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalUnknown(it) => self.withdrawals.want(it.withdrawal.0),
             Event::WithdrawalPaid(it) => self.withdrawals.want(it.withdrawal.0),
             Event::WithdrawalFailed(it) => self.withdrawals.want(it.withdrawal.0),
+            Event::WithdrawalReversed(it) => self.withdrawals.want(it.withdrawal.0),
             _ => {}
         }
     }
@@ -88,6 +100,18 @@ impl ReadModel for Withdrawals {
             }
             Event::WithdrawalCancelled(it) => {
                 self.moved(it.withdrawal, "cancelled", place)?.cancelled_at = at;
+            }
+            Event::WithdrawalSent(it) => {
+                let row = self.moved(it.withdrawal, "sent", place)?;
+                (row.sent_at, row.payout_key) = (at, Some(it.payout_key.clone()));
+            }
+            Event::WithdrawalUnknown(it) => {
+                let row = self.moved(it.withdrawal, "unknown", place)?;
+                (row.unknown_at, row.reason) = (at, Some(it.reason.clone()));
+            }
+            Event::WithdrawalReversed(it) => {
+                let row = self.moved(it.withdrawal, "reversed", place)?;
+                (row.reversed_at, row.reason) = (at, Some(it.reason.clone()));
             }
             Event::WithdrawalPaid(it) => {
                 let row = self.moved(it.withdrawal, "paid", place)?;
@@ -128,18 +152,25 @@ fn requested(it: &WithdrawalRequested, place: &Place<'_>) -> WithdrawalRow {
         person: it.payee.person().0,
         agency: it.payee.agency().map(|agency| agency.0),
         coins_milli: it.coins_milli,
-        rate: it.rate.to_string(),
+        rate: it.terms.rate.to_string(),
+        tax_bps: bps(it.terms.tax_bps),
+        gross_minor: it.gross_minor,
+        tax_minor: it.tax_minor,
         payout_minor: it.payout_minor,
         payout_asset: it.payout_asset.to_string(),
         status: "requested".to_owned(),
+        payout_key: None,
         payout_ref: None,
         reason: None,
         requested_at: place.at,
         approved_at: None,
         rejected_at: None,
         cancelled_at: None,
+        sent_at: None,
+        unknown_at: None,
         paid_at: None,
         failed_at: None,
+        reversed_at: None,
         revision: place.revision,
     }
 }
@@ -156,13 +187,22 @@ pub struct WithdrawalRow {
     pub coins_milli: i64,
     /// Units of the payout asset for one coin, as a decimal text.
     pub rate: String,
+    /// The part that is withheld as tax, in basis points.
+    pub tax_bps: i32,
+    /// What the coins are worth.
+    pub gross_minor: i64,
+    /// What is withheld of it as tax.
+    pub tax_minor: i64,
+    /// What is paid out: the rest.
     pub payout_minor: i64,
     pub payout_asset: String,
-    /// `requested`, `approved`, `rejected`, `cancelled`, `paid` or `failed`.
+    /// `requested`, `approved`, `rejected`, `cancelled`, `sent`, `unknown`, `paid`, `failed` or `reversed`.
     pub status: String,
+    /// By what the bank or the payout provider knows the payout that was sent.
+    pub payout_key: Option<String>,
     /// What the bank or gateway calls the payout.
     pub payout_ref: Option<String>,
-    /// Why it was rejected or failed.
+    /// Why it was rejected, failed, came back, or why nobody knows what became of it.
     pub reason: Option<String>,
     #[serde(serialize_with = "rfc3339::serialize")]
     pub requested_at: DateTime<Utc>,
@@ -173,9 +213,15 @@ pub struct WithdrawalRow {
     #[serde(serialize_with = "rfc3339::option::serialize")]
     pub cancelled_at: Option<DateTime<Utc>>,
     #[serde(serialize_with = "rfc3339::option::serialize")]
+    pub sent_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
+    pub unknown_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
     pub paid_at: Option<DateTime<Utc>>,
     #[serde(serialize_with = "rfc3339::option::serialize")]
     pub failed_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339::option::serialize")]
+    pub reversed_at: Option<DateTime<Utc>>,
     pub revision: i64,
 }
 

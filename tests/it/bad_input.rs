@@ -244,8 +244,7 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
     let send = format!("/v1/gifts/{gift}/send");
     let to = |person: Uuid, price: i64| json!({ "host": person, "price_seen_milli": price });
     let commission = |host_bps: u32, agency_bps: u32, from: Value| json!({ "scope": { "kind": "global" }, "host_bps": host_bps, "agency_bps": agency_bps, "effective_from": from });
-    let payouts =
-        |rate: Value| json!({ "rate": rate, "minimum_withdrawal_milli": 1, "earnings_hold_seconds": 0 });
+    let payout_rate = |rate: Value| json!({ "rate": rate });
     let plan = format!("/v1/admin/coin-plans/{}", Uuid::now_v7());
     let adjust = |account: &str, amount: i64, reason: &str| json!({ "account": account, "amount_milli": amount, "reason": reason });
     let bonus = format!("user:{}:bonus", user.id);
@@ -341,17 +340,53 @@ async fn the_guards_of_the_ledger_answer_with_their_own_codes(pool: PgPool) {
             "a rate that is a number",
             admin,
             &put,
-            "/v1/admin/settings/payouts",
-            payouts(json!(0.5)),
+            "/v1/admin/payout-rates",
+            payout_rate(json!(0.5)),
             422,
             "wrong_type",
+        ),
+        (
+            "a rate of nothing",
+            admin,
+            &put,
+            "/v1/admin/payout-rates",
+            payout_rate(json!("0")),
+            422,
+            "payout_rate_invalid",
+        ),
+        (
+            "a rate of yesterday",
+            admin,
+            &put,
+            "/v1/admin/payout-rates",
+            json!({ "rate": "2", "effective_from": "2020-01-01T00:00:00Z" }),
+            422,
+            "effective_from_in_past",
+        ),
+        (
+            "a tax of more than all",
+            admin,
+            &put,
+            "/v1/admin/tax-rates",
+            json!({ "tax_bps": 10_001 }),
+            422,
+            "tax_too_large",
+        ),
+        (
+            "a tax of yesterday",
+            admin,
+            &put,
+            "/v1/admin/tax-rates",
+            json!({ "tax_bps": 1, "effective_from": "2020-01-01T00:00:00Z" }),
+            422,
+            "effective_from_in_past",
         ),
         (
             "a rate that is words",
             admin,
             &put,
-            "/v1/admin/settings/payouts",
-            payouts(json!("half")),
+            "/v1/admin/payout-rates",
+            payout_rate(json!("half")),
             422,
             "wrong_type",
         ),

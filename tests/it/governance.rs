@@ -11,7 +11,7 @@ async fn a_change_of_the_settings_tells_who_when_why_and_what_was_before(pool: P
     let admin = Some(&world.admin);
     let payouts = world.get(admin, "/v1/admin/settings/payouts").await.expect_ok();
     let mut wanted = payouts.clone();
-    wanted["rate"] = json!("0.25");
+    wanted["minimum_withdrawal_milli"] = json!(2_500);
     let mut asked = wanted.clone();
     (asked["reason"], asked["note"]) = (json!("rate_review"), json!("agreed on Monday"));
     let set = world.put(admin, "/v1/admin/settings/payouts", asked.clone()).await.expect_ok();
@@ -32,7 +32,8 @@ async fn a_change_of_the_settings_tells_who_when_why_and_what_was_before(pool: P
     let page = world.get(admin, "/v1/admin/audit?cursor=x").await;
     page.expect_problem(400, "cursor_invalid");
     world.get(admin, "/v1/admin/audit?actor=x").await.expect_problem(400, "invalid_query");
-    let bad = json!({ "rate": "1", "minimum_withdrawal_milli": 1, "earnings_hold_seconds": 0, "reason": "No code" });
+    let mut bad = wanted.clone();
+    bad["reason"] = json!("No code");
     world.put(admin, "/v1/admin/settings/payouts", bad).await.expect_problem(422, "field_invalid");
 }
 
@@ -216,7 +217,22 @@ async fn no_route_lets_an_admin_decide_on_their_own_money(pool: PgPool) {
         ("approving", false, admins(&open, "approve"), json!({})),
         ("rejecting", false, admins(&open, "reject"), json!({ "reason": "test" })),
         ("paying", false, admins(&approved, "paid"), json!({ "payout_ref": "UTR1" })),
+        ("sending", false, admins(&approved, "sent"), json!({ "payout_key": "KEY1" })),
+        ("losing sight", false, admins(&approved, "unknown"), json!({ "reason": "test" })),
         ("failing", false, admins(&approved, "failed"), json!({ "reason": "test" })),
+        ("reversing", false, admins(&approved, "reversed"), json!({ "reason": "test" })),
+        (
+            "verifying oneself",
+            true,
+            format!("/v1/admin/hosts/{me}/payout-verification"),
+            json!({ "verified": true }),
+        ),
+        (
+            "verifying the own agency",
+            true,
+            format!("/v1/admin/agencies/{agency}/payout-verification"),
+            json!({ "verified": true }),
+        ),
         ("commission", true, "/v1/admin/commission-rates".to_owned(), rate("host", &me)),
         ("the agency's commission", true, "/v1/admin/commission-rates".to_owned(), rate("agency", &agency)),
         ("a member's commission", true, "/v1/admin/commission-rates".to_owned(), rate("host", &member)),

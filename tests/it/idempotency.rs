@@ -178,7 +178,7 @@ async fn what_admins_and_hosts_ask_for_happens_once_however_often_it_is_sent(poo
     once_only(&world, admin, &admins(&first, "paid"), &paid, "withdrawal_closed").await;
     assert_eq!(world.wallet(&host).await.earnings_milli, 40_000, "paid out once");
     // The bank returns it, and says so many times.
-    at_once(&world, admin, &admins(&first, "failed"), &reason).await;
+    at_once(&world, admin, &admins(&first, "reversed"), &reason).await;
     assert_eq!(world.wallet(&host).await.earnings_milli, 50_000, "and back once");
 
     // Cancelled and rejected at the same moment: one of them, and the coins come back once.

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Every list that admins have.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 16] = [
     "/v1/admin/accounts",
     "/v1/admin/accounts/platform:revenue/statement",
     "/v1/admin/approvals",
@@ -18,9 +18,11 @@ const LISTS: [&str; 14] = [
     "/v1/admin/disputes",
     "/v1/admin/events",
     "/v1/admin/hosts?status=approved",
+    "/v1/admin/payout-rates",
     "/v1/admin/people",
     "/v1/admin/receivables",
     "/v1/admin/suspense",
+    "/v1/admin/tax-rates",
     "/v1/admin/webhooks",
     "/v1/admin/withdrawals",
 ];
@@ -37,6 +39,8 @@ async fn a_busy_hour(world: &World) {
     let credit =
         json!({ "account": format!("host:{}:earnings", host.id), "amount_milli": 50_000, "reason": "test" });
     world.post(admin, "/v1/admin/adjustments", credit).await.expect_ok();
+    world.put(admin, "/v1/admin/payout-rates", json!({ "rate": "0.50" })).await.expect_ok();
+    world.put(admin, "/v1/admin/tax-rates", json!({ "tax_bps": 100 })).await.expect_ok();
     world.post(Some(&host), "/v1/withdrawals", json!({ "coins_milli": 20_000 })).await.expect_ok();
     world.limit_one_admin(100).await;
     let bonus = json!({ "user": user.id, "coins_milli": 1_000, "reason": "campaign" });

@@ -25,6 +25,7 @@ mod nodes;
 #[path = "../../event-store/tests/postgres/own_server.rs"]
 mod own_postgres;
 mod payments;
+mod payouts;
 mod people;
 mod postgres_store;
 mod read_models;

@@ -162,8 +162,12 @@ fn of_event(
         Event::WithdrawalApproved(it) => withdrawal(it.payee, it.withdrawal, "approved", None),
         Event::WithdrawalRejected(it) => withdrawal(it.payee, it.withdrawal, "rejected", Some(&it.reason)),
         Event::WithdrawalCancelled(it) => withdrawal(it.payee, it.withdrawal, "cancelled", None),
+        Event::WithdrawalSent(it) => withdrawal(it.payee, it.withdrawal, "sent", None),
+        // Why is the admins' business.
+        Event::WithdrawalUnknown(it) => withdrawal(it.payee, it.withdrawal, "unknown", None),
         Event::WithdrawalPaid(it) => withdrawal(it.payee, it.withdrawal, "paid", None),
         Event::WithdrawalFailed(it) => withdrawal(it.payee, it.withdrawal, "failed", Some(&it.reason)),
+        Event::WithdrawalReversed(it) => withdrawal(it.payee, it.withdrawal, "reversed", Some(&it.reason)),
         _ => Vec::new(),
     }
 }

@@ -330,9 +330,11 @@ data! {
         /// The agency whose withdrawal it is. Absent for a host's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agency: Option<AgencyId>,
-        #[schemars(extend("enum" = ["requested", "approved", "rejected", "cancelled", "paid", "failed"]))]
+        #[schemars(extend("enum" = [
+            "requested", "approved", "rejected", "cancelled", "sent", "unknown", "paid", "failed", "reversed"
+        ]))]
         status: String,
-        /// Why it was rejected or failed.
+        /// Why it was rejected, failed or came back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     }

@@ -55,9 +55,10 @@ fn body_of(schema: &str) -> Option<Value> {
         "NameInviter" => json!({ "code": "7KQ2MWXD" }),
         "OpenPurchase" => json!({ "plan": THING }),
         "Paid" => json!({ "payout_ref": "UTR2026112600017" }),
-        "Payouts" => {
-            json!({ "rate": "0.50", "minimum_withdrawal_milli": 100_000, "earnings_hold_seconds": 86_400 })
-        }
+        "Payouts" => json!({
+            "minimum_withdrawal_milli": 100_000, "daily_withdrawal_milli": 50_000_000,
+            "require_verified_payee": true, "earnings_hold_seconds": 86_400,
+        }),
         "PersonLimits" => json!({
             "open_purchases": 10, "purchases_per_day": 100, "purchase_open_seconds": 86_400,
             "withdrawals_per_day": 100, "price_changes_per_day": 200, "applications_per_day": 50,
@@ -95,6 +96,10 @@ fn body_of(schema: &str) -> Option<Value> {
         "SetGift" => {
             json!({ "name": "Rose", "image_url": "/gifts/rose.webp", "position": 1, "price_milli": 5_000 })
         }
+        "SetPayoutRate" => json!({ "rate": "0.50", "reason": "new_contract" }),
+        "SetTaxRate" => json!({ "tax_bps": 100, "reason": "new_year" }),
+        "Sent" => json!({ "payout_key": "pout_FP8QHiV938haTz" }),
+        "VerifyPayee" => json!({ "verified": true, "reason": "bank_letter_seen" }),
         "SetPresence" => json!({ "status": "offline" }),
         "SetRate" => json!({ "price_milli_per_minute": 60_000 }),
         "StartOtp" => json!({ "phone": "+919876543210", "channel": "sms" }),

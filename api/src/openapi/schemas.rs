@@ -37,7 +37,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
         "Withdrawal",
         "status",
         "WithdrawalStatus",
-        &["requested", "approved", "rejected", "cancelled", "paid", "failed"],
+        &["requested", "approved", "rejected", "cancelled", "sent", "unknown", "paid", "failed", "reversed"],
     ),
     (
         "StatementLine",

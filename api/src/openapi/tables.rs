@@ -51,10 +51,12 @@ mod tests {
                 "/v1/admin/events",
                 "/v1/admin/hosts",
                 "/v1/admin/journal-heads",
+                "/v1/admin/payout-rates",
                 "/v1/admin/people",
                 "/v1/admin/people/{person}/lots",
                 "/v1/admin/receivables",
                 "/v1/admin/suspense",
+                "/v1/admin/tax-rates",
                 "/v1/admin/webhooks",
                 "/v1/admin/withdrawals",
             ]

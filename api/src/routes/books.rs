@@ -174,6 +174,7 @@ fn usual_asset(account: Account) -> Asset {
         | Account::UserFrozen(_)
         | Account::UserReceivable(_)
         | Account::PlatformLosses
+        | Account::PlatformTax
         | Account::PlatformRevenue
         | Account::PlatformPromotions
         | Account::PlatformAdjustments

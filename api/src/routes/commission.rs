@@ -3,13 +3,13 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Query};
-use crate::page::{Format, InCoins, Listed, Page, amounts, common_era, list_query, period};
+use crate::page::{Format, InCoins, Listed, Page, amounts, list_query, moment, period};
 use crate::receipt::{Answered, Recorded};
 use crate::words::{Scope, ScopeKind, SplitFromWord};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use ledger_core::event::CommissionScope;
-use ledger_core::{AgencyId, PersonId, Rejection, Timestamp, command};
+use ledger_core::{AgencyId, PersonId, Rejection, command};
 use platform::audit::Author;
 use platform::commands::CommandError;
 use projections::{CommissionFilter, CommissionRateRow, RateFilter, SplitFrom, SplitRow};
@@ -103,13 +103,9 @@ async fn set_commission_rate(
     let SetCommissionRate { scope, host_bps, agency_bps, effective_from, reason, note } = asked;
     let author = admin.because(reason.as_deref(), note.as_deref())?;
     let scope = known_scope(&api, &author, scope).await?;
-    let effective_from = read_moment(effective_from)?;
+    let effective_from = moment("effective_from", effective_from)?;
     let command = command::SetCommissionRate { scope, host_bps, agency_bps, effective_from };
     Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
-}
-
-fn read_moment(effective_from: Option<DateTime<Utc>>) -> Result<Option<Timestamp>, Error> {
-    Ok(effective_from.map(|at| common_era("effective_from", at)).transpose()?.map(Timestamp::from))
 }
 
 /// A rate for a mistyped id would never be in force, and nobody would see why. The ledger does not know who owns an
@@ -164,7 +160,7 @@ async fn clear_commission_rate(
 ) -> Result<Answered<Recorded>, Error> {
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let scope = known_scope(&api, &author, asked.scope).await?;
-    let effective_from = read_moment(asked.effective_from)?;
+    let effective_from = moment("effective_from", asked.effective_from)?;
     let command = command::ClearCommissionRate { scope, effective_from };
     Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }

@@ -23,6 +23,8 @@ mod hosts;
 mod journal_heads;
 mod me;
 mod my_agencies;
+mod payees;
+mod payout_rates;
 mod people;
 mod purchases;
 mod rewards;
@@ -60,6 +62,8 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(call_admin::routes())
         .merge(withdrawals::routes())
         .merge(withdrawal_admin::routes())
+        .merge(payout_rates::routes())
+        .merge(payees::routes())
         .merge(commission::routes())
         .merge(bonuses::routes())
         .merge(rewards::routes())

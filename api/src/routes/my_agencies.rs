@@ -30,7 +30,7 @@ struct OwnAgency {
     asset: &'static str,
     /// What the agency has earned and not withdrawn.
     earnings_milli: i64,
-    /// What can be withdrawn now.
+    /// What can be withdrawn now; nothing as long as the owner owes coins.
     withdrawable_milli: i64,
 }
 
@@ -55,12 +55,16 @@ async fn list_own_agencies(
     api.reach(query.min_revision).await?;
     let agencies = api.app.agencies.of(owner.person()).await?;
     let accounts: Vec<Account> = agencies.iter().map(|it| Account::AgencyEarnings(it.id)).collect();
+    let person = owner.person();
     let (balances, as_of_revision) = api
         .app
         .ledger
         .query(move |state, at| {
-            let balance =
-                |earnings: Account| (-state.balance(earnings, Asset::COIN), state.withdrawable(earnings, at));
+            let owes = state.owed(person) > 0;
+            let balance = |earnings: Account| {
+                let withdrawable_milli = if owes { 0 } else { state.withdrawable(earnings, at) };
+                (-state.balance(earnings, Asset::COIN), withdrawable_milli)
+            };
             (accounts.iter().copied().map(balance).collect::<Vec<_>>(), state.revision())
         })
         .await?;

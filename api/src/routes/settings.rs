@@ -8,7 +8,6 @@ use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
 use platform::audit::Author;
 use platform::settings::{ApprovalSettings, LimitSettings, MeteringSettings, PayoutSettings};
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -104,14 +103,17 @@ async fn set_metering_settings(
 }
 
 settings! {
-    /// How earnings become rupees.
+    /// When earnings may be withdrawn, and how much of them.
     Payouts of PayoutSettings {
-        /// Rupees for one coin, as a decimal text: above 0, at most 1000000, at most 6 decimals.
-        #[serde(with = "platform::reading::decimal_text")]
-        #[schema(value_type = String, example = "0.50")]
-        rate: Decimal,
         /// Thousandths of a coin, 1 or more.
         minimum_withdrawal_milli: i64,
+        /// Thousandths of a coin that one payee may ask for in a day (UTC), 1 or more. Null for no limit. What is
+        /// cancelled, rejected or failed on the same day does not count.
+        #[serde(deserialize_with = "Option::deserialize")]
+        #[schema(required)]
+        daily_withdrawal_milli: Option<i64>,
+        /// Whether an admin has to verify a payee before the payee can withdraw.
+        require_verified_payee: bool,
         /// How long earnings wait before they can be withdrawn, at most 90 days. They can be withdrawn when this
         /// time is over or shortly after: later by less than a thousandth of it, or than one second where that is
         /// longer.
@@ -121,7 +123,7 @@ settings! {
 
 /// Retrieve the payout settings
 ///
-/// Returns how earnings become money.
+/// Returns when earnings may be withdrawn, and how much of them. Rates and taxes have routes of their own.
 #[utoipa::path(get, path = "/v1/admin/settings/payouts", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Payouts)))]
 async fn get_payout_settings(State(api): State<Api>, _: AdminCaller) -> Result<Json<Payouts>, Error> {
@@ -130,8 +132,8 @@ async fn get_payout_settings(State(api): State<Api>, _: AdminCaller) -> Result<J
 
 /// Change the payout settings
 ///
-/// Changes how earnings become money. Send all values. Withdrawals that were requested before keep their rate. The
-/// change is kept in the audit log; sending the values that are in force changes nothing.
+/// Changes when earnings may be withdrawn, and how much of them. Send all values. They hold for withdrawals that are
+/// requested from now on. The change is kept in the audit log; sending the values that are in force changes nothing.
 #[utoipa::path(put, path = "/v1/admin/settings/payouts", tag = "admin: settings",
     security(("bearer" = ["admin"])), responses((status = 200, body = Payouts)))]
 async fn set_payout_settings(
@@ -152,7 +154,7 @@ settings! {
         adjustment_milli: i64,
         /// Thousandths of a coin that one admin may give as a bonus at a time, from 0.
         bonus_milli: i64,
-        /// Minor units of the payout's currency that one admin may approve at a time, from 0.
+        /// Minor units of the payout's currency, before tax, that one admin may approve at a time, from 0.
         payout_minor: i64,
         /// How long a proposal waits for another admin, 60 to 2592000.
         expires_seconds: u32,

@@ -9,7 +9,10 @@ use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use crate::words::WithdrawalStatus;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use ledger_core::command::{FailWithdrawal, MarkWithdrawalPaid, RejectWithdrawal};
+use ledger_core::command::{
+    FailWithdrawal, MarkWithdrawalPaid, MarkWithdrawalSent, MarkWithdrawalUnknown, RejectWithdrawal,
+    ReverseWithdrawal,
+};
 use ledger_core::{AgencyId, PersonId, WithdrawalId};
 use platform::approvals::{Given, Proposal};
 use projections::{WithdrawalFilter, WithdrawalRow};
@@ -23,8 +26,11 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list_all_withdrawals))
         .routes(routes!(approve_withdrawal))
         .routes(routes!(reject_withdrawal))
+        .routes(routes!(mark_withdrawal_sent))
+        .routes(routes!(mark_withdrawal_unknown))
         .routes(routes!(mark_withdrawal_paid))
         .routes(routes!(fail_withdrawal))
+        .routes(routes!(reverse_withdrawal))
 }
 
 list_query! {
@@ -74,7 +80,8 @@ async fn list_all_withdrawals(
 
 /// Approve a withdrawal
 ///
-/// An admin cannot approve their own withdrawal (`own_money`). When the payout is above the limit in
+/// An admin cannot approve their own withdrawal (`own_money`), and nobody that of somebody who owes coins for a payment
+/// that was taken back (`receivable_open`). When the payout, before tax, is above the limit in
 /// `/v1/admin/settings/approvals`, nothing is approved yet: the answer is 202 with a proposal that another admin
 /// approves or declines.
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/approve", tag = "admin: withdrawals",
@@ -122,6 +129,53 @@ async fn reject_withdrawal(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+struct Sent {
+    /// By what the bank or the payout provider knows the payout: 1 to 64 visible ASCII characters. It names one
+    /// withdrawal for ever: used for a second one it is refused as `payout_ref_used`.
+    payout_key: String,
+}
+
+/// Mark a withdrawal as sent
+///
+/// Records that the payout of an approved withdrawal was handed to the bank or the payout provider. A withdrawal is sent
+/// once: again is refused as `withdrawal_already_sent`, and as `payout_outcome_unknown` where nobody knows what became of
+/// the first one. An admin cannot decide on their own withdrawal (`own_money`), and nothing is sent to somebody who owes
+/// coins (`receivable_open`).
+#[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/sent", tag = "admin: withdrawals",
+    security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
+    responses((status = 200, body = Recorded)))]
+async fn mark_withdrawal_sent(
+    State(api): State<Api>,
+    admin: AdminAuthor,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(withdrawal): Path<Uuid>,
+    Json(asked): Json<Sent>,
+) -> Result<Answered<Recorded>, Error> {
+    let command = MarkWithdrawalSent { withdrawal: WithdrawalId(withdrawal), payout_key: asked.payout_key };
+    Ok(Answered::done(api.app.commands.give_audited(&admin.author, key, command.into(), api.now()).await?))
+}
+
+/// Mark the outcome of a payout as unknown
+///
+/// Records that nobody knows what became of a payout that was sent. Its coins stay held, and it is never sent again: find
+/// out at the bank, and mark it as paid or as failed. An admin cannot decide on their own withdrawal (`own_money`).
+#[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/unknown", tag = "admin: withdrawals",
+    security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
+    responses((status = 200, body = Recorded)))]
+async fn mark_withdrawal_unknown(
+    State(api): State<Api>,
+    admin: AdminAuthor,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(withdrawal): Path<Uuid>,
+    Json(asked): Json<Reason>,
+) -> Result<Answered<Recorded>, Error> {
+    let author = admin.author.with_note(Some(asked.reason.clone()), None);
+    let command = MarkWithdrawalUnknown { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Paid {
     /// What the bank or gateway calls the payout: 1 to 64 visible ASCII characters. It names one
     /// withdrawal for ever: used for a second one it is refused as `payout_ref_used`.
@@ -130,7 +184,9 @@ struct Paid {
 
 /// Mark a withdrawal as paid
 ///
-/// Records that an approved withdrawal has been paid out. Send what the bank or gateway calls the payout. An admin
+/// Records that a withdrawal has been paid out: one that was sent, one of which nobody knew what became of it, or an
+/// approved one that you have paid by hand. Send what the bank or gateway calls the payout. What was sent is recorded
+/// whatever the payee owes; an approved withdrawal of somebody who owes coins is refused (`receivable_open`). An admin
 /// cannot decide on their own withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/paid", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
@@ -148,8 +204,9 @@ async fn mark_withdrawal_paid(
 
 /// Mark a payout as failed
 ///
-/// Records that the payout of an approved withdrawal failed, and returns its coins to the owner. An admin cannot
-/// decide on their own withdrawal (`own_money`).
+/// Records that no money left for an approved withdrawal, whether it was sent or not, and returns its coins to the
+/// owner. Where nobody knew what became of a payout, be sure before you say so. An admin cannot decide on their own
+/// withdrawal (`own_money`).
 #[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/failed", tag = "admin: withdrawals",
     security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
@@ -162,5 +219,24 @@ async fn fail_withdrawal(
 ) -> Result<Answered<Recorded>, Error> {
     let author = admin.author.with_note(Some(asked.reason.clone()), None);
     let command = FailWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
+    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
+}
+
+/// Reverse a payout
+///
+/// Records that the money of a withdrawal that was paid came back. Its coins are the owner's again, and the tax that was
+/// withheld is not owed. An admin cannot decide on their own withdrawal (`own_money`).
+#[utoipa::path(post, path = "/v1/admin/withdrawals/{withdrawal}/reversed", tag = "admin: withdrawals",
+    security(("bearer" = ["admin"])), params(("withdrawal" = Uuid, Path), IdempotencyKey),
+    responses((status = 200, body = Recorded)))]
+async fn reverse_withdrawal(
+    State(api): State<Api>,
+    admin: AdminAuthor,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(withdrawal): Path<Uuid>,
+    Json(asked): Json<Reason>,
+) -> Result<Answered<Recorded>, Error> {
+    let author = admin.author.with_note(Some(asked.reason.clone()), None);
+    let command = ReverseWithdrawal { withdrawal: WithdrawalId(withdrawal), reason: asked.reason };
     Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
 }

@@ -18,7 +18,7 @@ macro_rules! noun {
         commands { SetCommissionRate ClearCommissionRate }
         events { CommissionRateSet CommissionRateCleared CommissionSplit }
         tables {
-            commissions: Lookup<commission::CommissionScope, Vec<commission::RateChange>>;
+            commissions: Lookup<commission::CommissionScope, mechanism::dated::Dated<commission::RateInForce>>;
             // By account of earnings and the moment until which they wait.
             pending_earnings: Table<(Account, Timestamp), i64>;
             // The same by moment: who waits for it.
@@ -26,10 +26,10 @@ macro_rules! noun {
         }
         rejections {
             CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";
-            EffectiveInPast { earliest: Timestamp } = "effective_from_in_past", "a commission rate is never backdated; the earliest moment is {earliest}";
+            EffectiveInPast { earliest: Timestamp } = "effective_from_in_past", "a rate is never backdated; the earliest moment is {earliest}";
             CommissionNotSet = "commission_not_set", "no rate is set for this scope";
         }
     } } };
 }
 pub(crate) use noun;
-pub(crate) use rate::RateChange;
+pub(crate) use rate::RateInForce;

@@ -1,6 +1,7 @@
 //! Commission rates: set for a host, an agency or everybody, never backdated.
 
 use crate::mechanism::binary::{binary_choices, binary_fields};
+use crate::mechanism::dated::{Dated, not_backdated};
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -38,12 +39,8 @@ binary_choices! { CommissionScope as "name" {
 
 binary_fields! { CommissionRule { scope: CommissionScope, host_bps: u32, agency_bps: u32, agency: Option<AgencyId> } }
 
-/// A rate, or (`None`) its end, from a moment on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RateChange {
-    effective_from: Timestamp,
-    bps: Option<(u32, u32)>,
-}
+/// The shares of host and agency in basis points, or (`None`) the end of a rate.
+pub(crate) type RateInForce = Option<(u32, u32)>;
 
 commands! {
     SetCommissionRate = "SetCommissionRate" {
@@ -89,13 +86,12 @@ impl State {
 
     /// How many changes of a scope's rate are kept: the one in force, and those to come.
     pub fn commission_changes(&self, scope: CommissionScope) -> usize {
-        self.tables.commissions.get(&scope).map_or(0, Vec::len)
+        self.tables.commissions.get(&scope).map_or(0, Dated::len)
     }
 
     /// The shares of host and agency that are set for a scope and hold at `at`.
     pub fn rate_in_force(&self, scope: CommissionScope, at: Timestamp) -> Option<(u32, u32)> {
-        let changes = self.tables.commissions.get(&scope)?;
-        changes.iter().rev().find(|change| change.effective_from <= at)?.bps
+        *self.tables.commissions.get(&scope)?.in_force(at)?
     }
 }
 
@@ -142,13 +138,6 @@ impl Decide for ClearCommissionRate {
     }
 }
 
-fn not_backdated(effective_from: Option<Timestamp>, at: Timestamp) -> Result<Timestamp, Rejection> {
-    match effective_from {
-        Some(moment) if moment < at => Err(Rejection::EffectiveInPast { earliest: at }),
-        moment => Ok(moment.unwrap_or(at)),
-    }
-}
-
 impl Happened for CommissionRateSet {
     fn postings(&self) -> &[Posting] {
         &[]
@@ -177,20 +166,10 @@ impl Happened for CommissionRateCleared {
     }
 }
 
-fn change_rate(
-    change: &mut Change,
-    scope: CommissionScope,
-    effective_from: Timestamp,
-    bps: Option<(u32, u32)>,
-) {
+fn change_rate(change: &mut Change, scope: CommissionScope, effective_from: Timestamp, bps: RateInForce) {
     let rates = &mut change.state.tables.commissions;
+    // A call keeps the rate that it started with.
     let mut changes = rates.get(&scope).cloned().unwrap_or_default();
-    // Time runs forward and a call keeps the rate that it started with, so nobody asks any more about a change
-    // that was overtaken by one in force.
-    let in_force = changes.partition_point(|it| it.effective_from <= change.at).saturating_sub(1);
-    changes.drain(..in_force);
-    // After those of the same moment: of two changes for one moment the later command wins.
-    let place = changes.partition_point(|change| change.effective_from <= effective_from);
-    changes.insert(place, RateChange { effective_from, bps });
+    changes.set(change.at, effective_from, bps);
     rates.set(change.revision, scope, Some(changes));
 }

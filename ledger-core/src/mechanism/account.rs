@@ -70,6 +70,8 @@ pub enum Account {
     UserReceivable(PersonId),
     /// What lost disputes cost the platform: receivables that were written off, and the gateway's fees.
     PlatformLosses,
+    /// Tax withheld from payouts: what the platform owes the state.
+    PlatformTax,
 }
 
 /// On which side an account's balance normally stands.
@@ -92,7 +94,8 @@ impl Account {
             | Account::AgencyEarnings(_)
             | Account::WithdrawalHeld(_)
             | Account::UserFrozen(_)
-            | Account::PlatformRevenue => NormalSide::Credit,
+            | Account::PlatformRevenue
+            | Account::PlatformTax => NormalSide::Credit,
             Account::PlatformPromotions
             | Account::UserReceivable(_)
             | Account::PlatformLosses
@@ -161,6 +164,7 @@ impl fmt::Display for Account {
             Account::UserFrozen(id) => write!(f, "user:{id}:frozen"),
             Account::UserReceivable(id) => write!(f, "user:{id}:receivable"),
             Account::PlatformLosses => f.write_str("platform:losses"),
+            Account::PlatformTax => f.write_str("platform:tax"),
         }
     }
 }
@@ -190,6 +194,7 @@ impl FromStr for Account {
             ("platform", None) if rest == "adjustments" => Account::PlatformAdjustments,
             ("platform", None) if rest == "bank" => Account::PlatformBank,
             ("platform", None) if rest == "losses" => Account::PlatformLosses,
+            ("platform", None) if rest == "tax" => Account::PlatformTax,
             ("clearing", None) if rest == "charges" => Account::ClearingCharges,
             ("exchange", None) if rest == "coins" => Account::ExchangeCoins,
             ("gateway", None) => Account::Gateway(Gateway::from_name(rest).ok_or_else(bad)?),
@@ -220,6 +225,7 @@ binary_choices! { Account as "text" {
     13 = UserFrozen(user: PersonId) "user:{}:frozen"
     14 = UserReceivable(user: PersonId) "user:{}:receivable"
     15 = PlatformLosses "platform:losses"
+    16 = PlatformTax "platform:tax"
 } }
 
 text_or_parts!(Account, "an account such as user:<uuid>:purchased");

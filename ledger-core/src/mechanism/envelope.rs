@@ -6,7 +6,6 @@ use super::money::Asset;
 use super::state::KEY_LIFE_MS;
 use super::time::Timestamp;
 use crate::nouns::{Command, Rejection};
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
@@ -191,11 +190,13 @@ pub struct Policy {
     pub grace_seconds: u32,
     /// For how long earnings wait before they can be withdrawn.
     pub earnings_hold_seconds: u32,
-    /// Units of the payout asset for one coin.
-    #[serde(with = "rust_decimal::serde::str")]
-    pub payout_rate: Decimal,
     pub payout_asset: Asset,
     pub minimum_withdrawal_milli: i64,
+    /// What one payee may withdraw in a day (UTC); anything when absent.
+    pub daily_withdrawal_milli: Option<i64>,
+    pub require_verified_payee: bool,
+    /// Whether an admin has verified where the payee of this withdrawal is paid.
+    pub payee_verified: bool,
 }
 
 impl Default for Policy {
@@ -205,9 +206,11 @@ impl Default for Policy {
             free_seconds: 0,
             grace_seconds: 30,
             earnings_hold_seconds: 0,
-            payout_rate: Decimal::ONE,
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: 1_000,
+            daily_withdrawal_milli: None,
+            require_verified_payee: false,
+            payee_verified: false,
         }
     }
 }

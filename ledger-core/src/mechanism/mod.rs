@@ -4,6 +4,7 @@
 pub mod account;
 pub mod amounts;
 pub mod binary;
+pub mod dated;
 pub mod decide;
 pub mod envelope;
 pub mod event;

@@ -92,7 +92,21 @@ const FLOWS: &[Flow] = &[
     ("A payout comes back", || {
         let (mut world, it) = withdrawal();
         world.given(approve(it)).given(paid(it));
-        (world, payout_failed(it))
+        (world, reversed(it))
+    }),
+    ("A withdrawal is paid less tax", || {
+        let mut world = World::with_earnings(50_000);
+        world.given(tax(100));
+        let it = world.request_withdrawal(10_000);
+        world.given(approve(it));
+        (world, paid(it))
+    }),
+    ("A payout comes back with its tax", || {
+        let mut world = World::with_earnings(50_000);
+        world.given(tax(100));
+        let it = world.request_withdrawal(10_000);
+        world.given(approve(it)).given(sent(it)).given(paid(it));
+        (world, reversed(it))
     }),
     ("An account is adjusted", || (World::new(), adjust(Account::HostEarnings(HOST), 5_000))),
     ("Money fits no purchase", || (World::new(), capture(None, "pay_1", 9_900))),
@@ -242,6 +256,7 @@ fn each_account_of_the_books_stands_in_a_table() {
         "platform:adjustments",
         "platform:bank",
         "platform:losses",
+        "platform:tax",
         "clearing:charges",
         "exchange:coins",
         "gateway:razorpay",

@@ -18,7 +18,8 @@ pub fn every_event() -> Vec<Recorded> {
 /// A story in which everything happens that can.
 pub fn everything() -> World {
     let mut world = World::new();
-    world.policy.payout_rate = "0.45".parse().expect("a rate");
+    world.given(payout_rate("0.45")).given(tax(100));
+    world.policy.daily_withdrawal_milli = Some(1_000_000);
     world.given(plan(100_000, 20_000, Some(2_592_000)));
     let first = world.order(USER);
     world.given(fail(first, "pay_Nb1"));
@@ -47,8 +48,11 @@ pub fn everything() -> World {
     let (account, reason) = (Account::HostEarnings(HOST), "late_credit".to_owned());
     world.given(Command::from(PostAdjustment { account, amount_milli: 50_000, reason, note }));
     let [one, two, three, four] = [(); 4].map(|()| world.request_withdrawal(10_000));
-    world.given(approve(one)).given(reject(two)).given(cancel(three, HOST)).given(paid(one));
+    world.given(approve(one)).given(reject(two)).given(cancel(three, HOST));
+    world.given(sent(one)).given(outcome_unknown(one)).given(paid(one));
     world.given(approve(four)).given(payout_failed(four));
+    let five = world.request_withdrawal(10_000);
+    world.given(approve(five)).given(paid_as(five, "utr_5")).given(reversed(five));
     // Two lots for each of 128 moments: all that an account holds before they are merged.
     for number in 0..257 {
         world.bonus(1_000, Some(1_000 + number / 2));

@@ -95,7 +95,8 @@ fn a_lost_dispute_takes_the_purchase_then_other_bought_coins_then_the_rest_is_ow
             .disputed(0, owed_milli)
             .money(0, 0, 0)
             .stands("exchange:coins", Asset::COIN, 0);
-        let spendable = wallet_milli + 7_000;
+        // Nothing as long as anything is owed.
+        let spendable = if owed_milli == 0 { wallet_milli + 7_000 } else { 0 };
         world.wallet(USER, [wallet_milli, 7_000, spendable, 0, 0]);
     }
 }

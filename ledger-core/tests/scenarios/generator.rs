@@ -145,13 +145,13 @@ impl Step {
             }
             33..=34 if self.whom.is_multiple_of(4) => agency_withdraws(size),
             33..=34 => withdraw(host, size),
-            35 => approve(withdrawal),
-            36 => match who % 3 {
-                0 => reject(withdrawal),
-                1 => Command::from(CancelWithdrawal { withdrawal, payee }),
-                _ => payout_failed(withdrawal),
-            },
-            37 => paid_as(withdrawal, &reference),
+            35..=37 => self.of_withdrawal(world, (withdrawal, payee)),
+            38 if self.whom % 4 == 0 => tax(seconds % 11_000),
+            38 if self.whom % 4 == 1 => Command::from(SetPayoutRate {
+                asset: Asset::INR,
+                rate: rust_decimal::Decimal::new(size, 3),
+                effective_from: Some(world.now.plus_ms(size)).filter(|_| who % 2 == 0),
+            }),
             38 => adjust(Account::HostEarnings(host), size),
             // Of a payment that is known, or is not yet. Each has few disputes, so that they are decided.
             39..=41 => {
@@ -226,6 +226,34 @@ impl Step {
             4 => daily(user),
             5..=6 => code(user, "DIWALI26"),
             _ => brought(user, inviter),
+        }
+    }
+
+    /// What happens to a withdrawal: mostly what can.
+    fn of_withdrawal(&self, world: &World, (id, payee): (WithdrawalId, Payee)) -> Command {
+        use ledger_core::withdrawals::WithdrawalStatus::*;
+        let reference = format!("ref_{}_{}", self.whom, self.who);
+        let status = world.state.withdrawal(id).map(|row| row.status);
+        let choice = if self.whom.is_multiple_of(4) { u8::MAX } else { self.size.unsigned_abs() as u8 % 6 };
+        match (status, choice) {
+            (Some(Requested), 0) => reject(id),
+            (Some(Requested), 1) => Command::from(CancelWithdrawal { withdrawal: id, payee }),
+            (Some(Requested), 2..=5) => approve(id),
+            (Some(Approved), 0..=3) => sent_as(id, &reference),
+            (Some(Sent), 0..=2) => outcome_unknown(id),
+            (Some(Paid), 0..=5) => reversed(id),
+            (Some(Approved | Sent | Unknown), 4) => payout_failed(id),
+            (Some(Approved | Sent | Unknown), 0..=5) => paid_as(id, &reference),
+            _ => match self.size.unsigned_abs() % 8 {
+                0 => approve(id),
+                1 => reject(id),
+                2 => Command::from(CancelWithdrawal { withdrawal: id, payee }),
+                3 => sent_as(id, &reference),
+                4 => outcome_unknown(id),
+                5 => paid_as(id, &reference),
+                6 => payout_failed(id),
+                _ => reversed(id),
+            },
         }
     }
 

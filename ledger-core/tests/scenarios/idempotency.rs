@@ -75,6 +75,9 @@ fn paths() -> Vec<Path> {
             |w| Command::from(MarkWithdrawalPaid { withdrawal: withdrawal_of(w), payout_ref: "other".to_owned() })),
         ("failed payout", approved, |w| payout_failed(withdrawal_of(w)),
             |w| Command::from(FailWithdrawal { withdrawal: withdrawal_of(w), reason: "other".to_owned() })),
+        ("sent payout", approved, |w| sent(withdrawal_of(w)), |w| sent_as(withdrawal_of(w), "other")),
+        ("payout rate", World::new, |_| payout_rate("0.5"), |_| payout_rate("0.6")),
+        ("tax", World::new, |_| tax(1), |_| tax(2)),
         ("adjustment", World::new, |_| adjust(Account::UserBonus(USER), 10), |_| adjust(Account::UserBonus(USER), -10)),
     ]
 }

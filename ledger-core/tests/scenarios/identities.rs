@@ -73,6 +73,11 @@ fn commands_of_most() -> Vec<Known> {
         (RejectWithdrawal { withdrawal: WITHDRAWAL, reason: text("declined") }.into(), "664a16f1-a6c2-5ebd-85ec-5bd114367e51", "212080b752b2b5a67465cfc614feaac2"),
         (CancelWithdrawal { withdrawal: WITHDRAWAL, payee: Payee::Host { person: HOST } }.into(), "03685f93-934c-5a09-8bde-4a3805d6c570", "70ee49fd4259d6ffea69c4579d41ec6c"),
         (MarkWithdrawalPaid { withdrawal: WITHDRAWAL, payout_ref: text("utr_1") }.into(), "d7fa83b4-8580-5b21-ac85-08c4d19fcbf3", "b094e5d9d575a29c696d2a979f750903"),
+        (SetPayoutRate { asset: Asset::INR, rate: "0.45".parse().expect("a rate"), effective_from: None }.into(), "f5542fc6-7c55-578a-aaca-ec15cdcbda16", "de5e8c5a2c50244a5ac44623d6f09e71"),
+        (SetTaxRate { asset: Asset::INR, tax_bps: 100, effective_from: Some(Timestamp(1_764_000_000_000)) }.into(), "0533b848-d6b9-5e82-8ecc-79a5704a214b", "f6e5c50c5c241752986b1efc31eedbef"),
+        (MarkWithdrawalSent { withdrawal: WITHDRAWAL, payout_key: text("payout_1") }.into(), "d4eb1d61-5396-52fe-bac0-603fa05a751d", "77d6d59fd4c30843ef6d857b1299ed97"),
+        (MarkWithdrawalUnknown { withdrawal: WITHDRAWAL, reason: text("timeout") }.into(), "f674b08d-5434-5d0c-a6ef-828bb8a4003b", "efad9cf46bc927b8c0d977555861e9b7"),
+        (ReverseWithdrawal { withdrawal: WITHDRAWAL, reason: text("declined") }.into(), "7a143ba4-c955-55c5-a453-17c41ba30657", "919109809c9b8e4cad3bcf6d022d0556"),
         (FailWithdrawal { withdrawal: WITHDRAWAL, reason: text("declined") }.into(), "9abe7614-baf2-5ed7-8af0-6cf15624d43d", "dca595aefd8fc863c783a3ef7094d764"),
         (PostAdjustment { account: Account::HostEarnings(HOST), amount_milli: -1, reason: text("goodwill"), note: Some(NOTE) }.into(), "99de9d12-a640-5913-bd38-64e749f54e61", "b300707cb221c267073399e87e914129"),
         (PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: text("goodwill"), note: None }.into(), "99de9d12-a640-5913-bd38-64e749f54e61", "ffdc0f04c5ff77242696083765a82a17"),
@@ -108,8 +113,12 @@ fn every_command_reaches_another_node_as_it_was_given() {
         Key::Natural("pay_1".to_owned()),
         Key::State("tick 1".to_owned()),
     ];
-    let policy =
-        Policy { free_seconds: 7, payout_rate: "0.450".parse().expect("a rate"), ..Policy::default() };
+    let policy = Policy {
+        free_seconds: 7,
+        daily_withdrawal_milli: Some(450),
+        payee_verified: true,
+        ..Policy::default()
+    };
     let actors = [Actor::Person(USER), Actor::Gateway(Gateway::Razorpay), Actor::System];
     for (number, (command, ..)) in commands().into_iter().enumerate() {
         let (key, policy) = (keys[number % keys.len()].clone(), policy.clone());

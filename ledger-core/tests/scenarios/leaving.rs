@@ -59,6 +59,9 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("withdrawals", Bound::Recent),
     ("leaving_withdrawals", Bound::Recent),
     ("payout_refs", Bound::Forever),
+    ("withdrawn", Bound::Recent),
+    ("payout_rates", Bound::Present),
+    ("tax_rates", Bound::Present),
 ];
 
 fn rows(world: &World, table: &str) -> usize {
@@ -105,7 +108,9 @@ fn day(world: &mut World, number: u32) {
     world
         .given(ResolveSuspense { case: odd, resolution: Resolution::Income, reason }.into())
         .given(commission(Host(HOST), 4_000 + number % 1_000, 1_000))
-        .given(host_rate(HOST, Some(10_001 + i64::from(number % 2))));
+        .given(host_rate(HOST, Some(10_001 + i64::from(number % 2))))
+        .given(payout_rate(&format!("0.{}", 500 + number % 100)))
+        .given(tax(100 + number % 100));
     for turn in 0..2 {
         let call = CallId(Uuid::from_u128(0x5000 + 2 * u128::from(number) + turn));
         world.given(start_as(call, user, HOST, 10_001 + i64::from(number % 2)));

@@ -30,5 +30,6 @@ mod returned;
 mod rewards;
 mod snapshots;
 mod units;
+mod withdrawal_states;
 mod withdrawals;
 mod world;

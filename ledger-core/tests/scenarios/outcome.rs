@@ -94,15 +94,20 @@ fn one(event: &Event) -> String {
         Event::CommissionSplit(it) => {
             format!("split {}/{}/{}", it.host_milli, it.agency_milli, it.platform_milli)
         }
-        Event::WithdrawalRequested(it) => format!("held {} for {}", it.coins_milli, it.payout_minor),
+        Event::WithdrawalRequested(it) => {
+            let tax = if it.tax_minor == 0 { String::new() } else { format!(", tax {}", it.tax_minor) };
+            format!("held {} for {}{tax}", it.coins_milli, it.payout_minor)
+        }
         Event::WithdrawalApproved(_) => "approved".to_owned(),
         Event::WithdrawalRejected(it) => format!("rejected, {} back", it.coins_milli),
         Event::WithdrawalCancelled(it) => format!("cancelled, {} back", it.coins_milli),
         Event::WithdrawalPaid(it) => format!("paid {} for {}", it.payout_minor, it.coins_milli),
-        Event::WithdrawalFailed(it) => {
-            let when = if it.was_paid { "after" } else { "before" };
-            format!("failed {when} payout, {} back", it.coins_milli)
-        }
+        Event::WithdrawalSent(it) => format!("sent as {}", it.payout_key),
+        Event::WithdrawalUnknown(_) => "outcome unknown".to_owned(),
+        Event::WithdrawalFailed(it) => format!("failed, {} back", it.coins_milli),
+        Event::WithdrawalReversed(it) => format!("reversed {}, {} back", it.payout_minor, it.coins_milli),
+        Event::PayoutRateSet(it) => format!("{} a coin", it.rate),
+        Event::TaxRateSet(it) => format!("tax {}", it.tax_bps),
         Event::AdjustmentPosted(it) => format!("adjusted {}", drawn(&it.draws, it.amount_milli)),
     }
 }

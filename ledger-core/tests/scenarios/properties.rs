@@ -69,9 +69,11 @@ proptest! {
             free_seconds: free_seconds % 90_000,
             grace_seconds: grace_seconds % 90_000,
             earnings_hold_seconds,
-            payout_rate: rust_decimal::Decimal::new(i64::from(increment_seconds) - 1_000, 2),
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: i64::from(free_seconds) - i64::from(u32::MAX / 2),
+            daily_withdrawal_milli: (leap > 1).then(|| i64::from(increment_seconds) - i64::from(grace_seconds)),
+            require_verified_payee: leap == 3,
+            payee_verified: grace_seconds % 2 == 0,
         };
         if leap == 0 {
             world.now = Timestamp(i64::MAX - i64::from(grace_seconds));

@@ -123,10 +123,19 @@ fn cases_of_most() -> Vec<Case> {
         ("a withdrawal of too much", |w| { *w = World::with_earnings(5_000); withdraw(HOST, 5_001) }, InsufficientEarnings { available_milli: 5_000 }),
         ("a withdrawal too early", |w| { *w = World::with_coins(5_000); w.policy.earnings_hold_seconds = 1; w.given(rose()); withdraw(HOST, 1_000) }, EarningsNotAvailable { available_milli: 0 }),
         ("a withdrawal of bought coins", |w| { *w = World::with_coins(5_000); withdraw(USER, 1_000) }, PurchasedNotWithdrawable { available_milli: 0 }),
-        ("a withdrawal of nearly nothing", |w| { *w = World::with_earnings(5_000); w.policy.payout_rate = "0.001".parse().expect("a rate"); withdraw(HOST, 5_000) }, PayoutRoundsToNothing),
+        ("a withdrawal of nearly nothing", |w| { *w = World::with_earnings(5_000); w.given(payout_rate("0.001")); withdraw(HOST, 5_000) }, PayoutRoundsToNothing),
         ("a payout reference again", |w| { *w = World::with_earnings(5_000); let [one, two] = [2_000, 3_000].map(|it| w.request_withdrawal(it)); w.given(approve(one)).given(paid(one)).given(approve(two)); paid(two) }, PayoutRefUsed { withdrawal: FIRST_WITHDRAWAL }),
         ("approving twice", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(approve(it)); approve(it) }, WithdrawalAlreadyApproved),
         ("paying before approval", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); paid(it) }, WithdrawalNotApproved),
+        ("a payee whom nobody has verified", |w| { *w = World::with_earnings(5_000); w.policy.require_verified_payee = true; withdraw(HOST, 5_000) }, PayeeNotVerified),
+        ("more than a day's", |w| { *w = World::with_earnings(5_000); w.policy.daily_withdrawal_milli = Some(3_000); w.given(withdraw(HOST, 2_000)); withdraw(HOST, 1_001) }, WithdrawalLimitReached { limit_milli: 3_000, left_milli: 1_000 }),
+        ("a rate of nothing", |_| payout_rate("0"), PayoutRateInvalid),
+        ("a rate in coins", |_| Command::from(SetPayoutRate { asset: Asset::COIN, rate: rust_decimal::Decimal::ONE, effective_from: None }), PayoutInCoins),
+        ("a tax of more than all", |_| tax(10_001), TaxTooLarge),
+        ("sending twice", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(approve(it)).given(sent(it)); sent(it) }, WithdrawalAlreadySent),
+        ("losing sight of what was never sent", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(approve(it)); outcome_unknown(it) }, WithdrawalNotSent),
+        ("sending what may have arrived", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(approve(it)).given(sent(it)).given(outcome_unknown(it)); sent(it) }, PayoutOutcomeUnknown),
+        ("reversing what was never paid", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(approve(it)); reversed(it) }, WithdrawalNotPaid),
         ("paying what was cancelled", |w| { *w = World::with_earnings(5_000); let it = w.request_withdrawal(5_000); w.given(cancel(it, HOST)); paid(it) }, WithdrawalClosed),
 
         ("adjusting one's own account", |_| adjust(Account::UserBonus(ADMIN), 1), OwnMoney),
@@ -312,10 +321,16 @@ fn the_guards_of_withdrawals_and_adjustments_stand_in_order() {
         Command::from(PostAdjustment { account, amount_milli, reason: reason.to_owned(), note: None })
     };
     let revenue = Account::PlatformRevenue;
-    world.policy.payout_rate = rust_decimal::Decimal::ZERO;
+    world.given(payout_rate("0.000001"));
+    world.policy.require_verified_payee = true;
+    world.policy.daily_withdrawal_milli = Some(6_000);
     world
         .refuse(withdraw(USER, 0), AmountNotPositive { field: "coins_milli" })
         .refuse(withdraw(USER, 999), WithdrawalTooSmall { minimum_milli: 1_000 })
+        .refuse(withdraw(HOST, 6_001), PayeeNotVerified);
+    world.policy.payee_verified = true;
+    world
+        .refuse(withdraw(HOST, 6_001), WithdrawalLimitReached { limit_milli: 6_000, left_milli: 6_000 })
         .refuse(withdraw(HOST, 5_001), InsufficientEarnings { available_milli: 5_000 })
         .refuse(withdraw(HOST, 5_000), PayoutRoundsToNothing)
         .refuse(because(revenue, 0, ""), AmountNotPositive { field: "amount_milli" })

@@ -4,7 +4,6 @@ use crate::world::*;
 use ledger_core::command::{CancelWithdrawal, JoinAgency};
 use ledger_core::event::CommissionScope;
 use ledger_core::*;
-use rust_decimal::Decimal;
 
 #[test]
 fn a_withdrawal_goes_from_request_to_payout() {
@@ -44,7 +43,7 @@ fn what_is_not_paid_out_is_the_hosts_again() {
         .refuse(cancel(second, OTHER_HOST), Rejection::UnknownWithdrawal)
         .check(cancel(second, HOST), "cancelled, 10000 back")
         .given(approve(third))
-        .check(payout_failed(third), "failed before payout, 10000 back")
+        .check(payout_failed(third), "failed, 10000 back")
         .wallet(HOST, [0, 0, 0, 50_000, 50_000]);
     for id in [first, second, third] {
         for command in [approve(id), reject(id), cancel(id, HOST), paid(id), payout_failed(id)] {
@@ -60,12 +59,12 @@ fn a_payout_that_comes_back_brings_both_legs_back() {
     world
         .given(approve(id))
         .given(paid(id))
-        .check(payout_failed(id), "failed after payout, 50000 back")
+        .check(reversed(id), "reversed 5000, 50000 back")
         .wallet(HOST, [0, 0, 0, 50_000, 50_000])
         .stands("platform:bank", Asset::INR, 0)
         .stands("exchange:coins", Asset::INR, 0)
         .stands("exchange:coins", Asset::COIN, 0)
-        .refuse(payout_failed(id), Rejection::WithdrawalClosed);
+        .refuse(reversed(id), Rejection::WithdrawalClosed);
 }
 
 #[test]
@@ -93,26 +92,19 @@ fn the_rate_is_fixed_at_the_request_and_rounded_down() {
         (1_001, "0.01", 1),
     ] {
         let mut world = World::with_earnings(50_000);
-        world.policy.payout_rate = rate.parse().expect("a rate");
+        if rate != "1" {
+            world.given(payout_rate(rate));
+        }
         world.check(withdraw(HOST, coins_milli), &format!("held {coins_milli} for {payout}"));
     }
 }
 
 #[test]
-fn a_payout_of_nothing_or_of_more_than_an_amount_is_refused() {
+fn a_payout_of_more_than_an_amount_is_refused() {
     let mut world = World::with_earnings(MAX_AMOUNT);
-    let nothing = Rejection::PayoutRoundsToNothing;
-    let large = Rejection::AmountTooLarge { field: "coins_milli" };
-    for (rate, expected) in [
-        (Decimal::ZERO, &nothing),
-        (Decimal::NEGATIVE_ONE, &nothing),
-        (Decimal::MIN, &large),
-        (Decimal::MAX, &large),
-        (Decimal::from(1_000_000), &large),
-    ] {
-        world.policy.payout_rate = rate;
-        world.refuse(withdraw(HOST, MAX_AMOUNT), expected.clone());
-    }
+    world
+        .given(payout_rate("1000000"))
+        .refuse(withdraw(HOST, MAX_AMOUNT), Rejection::AmountTooLarge { field: "coins_milli" });
 }
 
 #[test]
@@ -125,7 +117,9 @@ fn a_withdrawal_is_of_one_smallest_unit_of_money_at_least() {
         (999, "0.005", "rejected: WithdrawalTooSmall { minimum_milli: 1000 }"),
     ] {
         let mut world = World::with_earnings(50_000);
-        world.policy.payout_rate = rate.parse().expect("a rate");
+        if rate != "1" {
+            world.given(payout_rate(rate));
+        }
         world.check(withdraw(HOST, coins_milli), expected);
     }
 }
@@ -144,7 +138,7 @@ fn a_payout_reference_belongs_to_one_withdrawal_for_ever() {
         .refuse(paid_as(first, "UTR7"), Rejection::WithdrawalClosed)
         .refuse(paid_as(second, "UTR7"), used())
         .refuse(paid_as(second, "UTR7"), used())
-        .check(payout_failed(first), "failed after payout, 10000 back")
+        .check(reversed(first), "reversed 1000, 10000 back")
         .refuse(paid_as(second, "UTR7"), used())
         .at_ms(400 * DAY_MS)
         .refuse(paid_as(second, "UTR7"), used())
@@ -255,7 +249,7 @@ fn an_agency_withdraws_what_it_earned() {
         )
         .check(cancel_as(AGENCY_PAYEE), "cancelled, 4000 back")
         .refuse(cancel_as(AGENCY_PAYEE), Rejection::WithdrawalClosed)
-        .check(payout_failed(first), "failed after payout, 6000 back")
+        .check(reversed(first), "reversed 600, 6000 back")
         .stands("platform:bank", Asset::INR, 0)
         .stands(&Account::AgencyEarnings(AGENCY).to_string(), Asset::COIN, -10_000);
 }
@@ -289,8 +283,11 @@ fn nobody_decides_on_the_withdrawal_of_their_own_agency() {
     world.check(approve(id), "approved");
     own(&mut world, paid(id));
     own(&mut world, payout_failed(id));
+    own(&mut world, sent(id));
+    world.given(sent(id));
+    own(&mut world, outcome_unknown(id));
     world.given(paid(id));
-    own(&mut world, payout_failed(id));
+    own(&mut world, reversed(id));
 }
 
 #[test]
@@ -309,7 +306,7 @@ fn a_payout_that_comes_back_late_stays_a_day_from_then() {
     let mut world = World::with_earnings(50_000);
     let id = world.request_withdrawal(10_000);
     let failed_at = 180 * DAY_MS - HOUR_MS;
-    world.given(approve(id)).given(paid(id)).at_ms(failed_at).given(payout_failed(id));
+    world.given(approve(id)).given(paid(id)).at_ms(failed_at).given(reversed(id));
     world.at_ms(failed_at + DAY_MS).given(withdraw(HOST, 1_000));
     world.refuse(approve(id), Rejection::WithdrawalClosed);
     world.at_ms(failed_at + DAY_MS + 1).given(withdraw(HOST, 1_000));
@@ -341,12 +338,9 @@ fn a_finished_withdrawal_leaves_when_nothing_can_happen_to_it() {
     world.refuse(approve(rejected), Rejection::UnknownWithdrawal);
 
     // A payout can come back for half a year; then its coins are the host's, and it leaves a day later.
-    world
-        .at_ms(179 * DAY_MS)
-        .check(payout_failed(back), "failed after payout, 10000 back")
-        .at_ms(180 * DAY_MS + 1);
+    world.at_ms(179 * DAY_MS).check(reversed(back), "reversed 1000, 10000 back").at_ms(180 * DAY_MS + 1);
     assert_eq!(there(&mut world), [false, false, false, false, false, true]);
-    world.refuse(payout_failed(paid_out), Rejection::UnknownWithdrawal).check(approve(open), "approved");
+    world.refuse(reversed(paid_out), Rejection::UnknownWithdrawal).check(approve(open), "approved");
 }
 
 fn sent_withdrawal(world: &World) -> WithdrawalId {
@@ -354,4 +348,216 @@ fn sent_withdrawal(world: &World) -> WithdrawalId {
         Event::WithdrawalRequested(it) => Some(it.withdrawal),
         _ => None,
     })
+}
+
+#[test]
+fn a_payout_key_is_taken_as_a_reference_is() {
+    let mut world = World::with_earnings(50_000);
+    let [first, second] = [(); 2].map(|()| world.request_withdrawal(10_000));
+    let used = || Rejection::PayoutRefUsed { withdrawal: first };
+    world
+        .given(approve(first))
+        .given(approve(second))
+        .refuse(sent_as(first, ""), Rejection::ReferenceInvalid { field: "payout_key" })
+        .check(sent_as(first, "payout_7"), "sent as payout_7")
+        .refuse(sent_as(second, "payout_7"), used())
+        .refuse(paid_as(second, "payout_7"), used())
+        .check(outcome_unknown(first), "outcome unknown")
+        // A bank that knows it by our own key.
+        .check(paid_as(first, "payout_7"), "paid 1000 for 10000")
+        .check(sent_as(second, "payout_8"), "sent as payout_8")
+        .check(payout_failed(second), "failed, 10000 back")
+        .refuse(sent_as(second, "payout_9"), Rejection::WithdrawalClosed);
+}
+
+#[test]
+fn rate_and_tax_are_those_of_the_moment_of_the_request() {
+    let mut world = World::with_earnings(50_000);
+    let from = |seconds: i64| Some(START.plus_ms(seconds * 1_000));
+    let rate = |rate: &str, seconds| {
+        let rate = rate.parse().expect("a rate");
+        Command::from(ledger_core::command::SetPayoutRate {
+            asset: Asset::INR,
+            rate,
+            effective_from: from(seconds),
+        })
+    };
+    let tax_from = |tax_bps, seconds| {
+        Command::from(ledger_core::command::SetTaxRate {
+            asset: Asset::INR,
+            tax_bps,
+            effective_from: from(seconds),
+        })
+    };
+    world
+        .given(rate("0.50", 60))
+        .given(tax_from(333, 120))
+        .check(withdraw(HOST, 9_999), "held 9999 for 999")
+        .at(59)
+        .check(withdraw(HOST, 1_000), "held 1000 for 100")
+        .at(60)
+        .check(withdraw(HOST, 9_999), "held 9999 for 499")
+        .at(120)
+        // 3.33 % of 499 is 16.6, rounded down.
+        .check(withdraw(HOST, 9_999), "held 9999 for 483, tax 16");
+    let id = sent_withdrawal(&world);
+    world
+        .given(rate("2", 120))
+        .given(tax_from(10_000, 120))
+        .refuse(withdraw(HOST, 1_000), Rejection::PayoutRoundsToNothing)
+        .given(approve(id))
+        .check(paid(id), "paid 483 for 9999")
+        .stands("platform:tax", Asset::INR, -16)
+        .stands("exchange:coins", Asset::INR, 499)
+        .check(reversed(id), "reversed 483, 9999 back")
+        .stands("platform:tax", Asset::INR, 0);
+}
+
+#[test]
+fn rates_are_never_backdated_and_what_is_in_force_records_nothing() {
+    use ledger_core::command::{SetPayoutRate, SetTaxRate};
+    let mut world = World::new();
+    let early = Some(START.plus_ms(-1));
+    let refusal = || Rejection::EffectiveInPast { earliest: START };
+    let rate = |text: &str| text.parse().expect("a number");
+    let at_rate = |text: &str, effective_from| {
+        Command::from(SetPayoutRate { asset: Asset::INR, rate: rate(text), effective_from })
+    };
+    world
+        .refuse(at_rate("2", early), refusal())
+        .refuse(SetTaxRate { asset: Asset::INR, tax_bps: 1, effective_from: early }.into(), refusal())
+        .refuse(
+            SetTaxRate { asset: Asset::COIN, tax_bps: 1, effective_from: None }.into(),
+            Rejection::PayoutInCoins,
+        );
+    for bad in ["0", "-1", "1000000.1", "0.0000001"] {
+        world.refuse(at_rate(bad, None), Rejection::PayoutRateInvalid);
+    }
+    let (end, dollars) = (world.state.next_revision() - 1, Asset::new("USD", 2).expect("an asset"));
+    let undeclared = SetPayoutRate { asset: dollars, rate: rate("1"), effective_from: None };
+    world
+        .refuse(undeclared.into(), Rejection::AssetNotDeclared { asset: dollars })
+        .check(at_rate("1.000", None), &format!("duplicate of {end}"))
+        .check(tax(0), &format!("duplicate of {end}"))
+        .check(at_rate("0.500000", None), "0.5 a coin")
+        .check(tax(10_000), "tax 10000");
+}
+
+#[test]
+fn a_day_has_a_limit_and_what_comes_back_on_it_may_be_asked_for_again() {
+    let mut world = World::with_earnings(100_000);
+    world.policy.daily_withdrawal_milli = Some(10_000);
+    let reached = |left_milli| Rejection::WithdrawalLimitReached { limit_milli: 10_000, left_milli };
+    let [first, second] = [6_000, 4_000].map(|coins| world.request_withdrawal(coins));
+    world
+        .refuse(withdraw(HOST, 1_000), reached(0))
+        .given(cancel(second, HOST))
+        .refuse(withdraw(HOST, 4_001), reached(4_000));
+    let third = world.request_withdrawal(1_000);
+    world
+        .given(reject(third))
+        .given(approve(first))
+        .given(sent(first))
+        .refuse(withdraw(HOST, 4_001), reached(4_000))
+        .given(payout_failed(first))
+        .check(withdraw(HOST, 10_000), "held 10000 for 1000");
+    let all = sent_withdrawal(&world);
+    // Another payee has a limit of its own.
+    world.given(adjust(Account::HostEarnings(OTHER_HOST), 5_000)).given(withdraw(OTHER_HOST, 5_000));
+    // The next day (UTC) everything may be asked for again, and what comes back then is of yesterday.
+    let midnight = DAY_MS - START.0 % DAY_MS;
+    world.at_ms(midnight - 1).refuse(withdraw(HOST, 1_000), reached(0)).at_ms(midnight);
+    world.given(withdraw(HOST, 9_000)).given(approve(all)).given(paid(all)).given(reversed(all));
+    world.refuse(withdraw(HOST, 1_001), reached(1_000));
+    let rejected = sent_withdrawal(&world);
+    world.at_ms(midnight + DAY_MS).given(withdraw(HOST, 10_000)).given(reject(rejected));
+    world.refuse(withdraw(HOST, 1_000), reached(0));
+    // A limit that is lowered below what was asked for leaves nothing.
+    world.policy.daily_withdrawal_milli = Some(1_000);
+    world.refuse(
+        withdraw(HOST, 1_000),
+        Rejection::WithdrawalLimitReached { limit_milli: 1_000, left_milli: 0 },
+    );
+    world.policy.daily_withdrawal_milli = None;
+    world.given(withdraw(HOST, 20_000));
+}
+
+#[test]
+fn the_rules_of_a_withdrawal_stand_in_its_request() {
+    let mut world = World::with_earnings(50_000);
+    world.given(payout_rate("0.5")).given(tax(100));
+    world.policy.daily_withdrawal_milli = Some(20_000);
+    world.policy.earnings_hold_seconds = 7;
+    world.policy.require_verified_payee = true;
+    world.refuse(withdraw(HOST, 10_000), Rejection::PayeeNotVerified);
+    world.policy.payee_verified = true;
+    world.given(withdraw(HOST, 10_000));
+    let requested = world.last(|event| match event {
+        Event::WithdrawalRequested(it) => Some(it.clone()),
+        _ => None,
+    });
+    let terms = ledger_core::event::WithdrawalTerms {
+        minimum_milli: 1_000,
+        daily_limit_milli: Some(20_000),
+        earnings_hold_seconds: 7,
+        payee_verified: true,
+        rate: "0.5".parse().expect("a rate"),
+        tax_bps: 100,
+    };
+    assert_eq!(requested.terms, terms);
+    assert_eq!((requested.gross_minor, requested.tax_minor, requested.payout_minor), (500, 5, 495));
+}
+
+/// [`HOST`] buys coins, spends some of them and has the payment taken back.
+fn owe(world: &mut World) -> i64 {
+    let purchase = world.buy(HOST);
+    world.given(gift(HOST, OTHER_HOST, None, 5_000)).given(dispute(
+        &payment_of(purchase),
+        "disp_1",
+        lost(10_000),
+    ));
+    world.state.owed(HOST)
+}
+
+#[test]
+fn nothing_is_paid_to_who_owes_but_what_the_world_did_is_recorded() {
+    let mut world = World::with_earnings(80_000);
+    let [waiting, approved, by_hand, sent_out, lost_sight, refused] =
+        [(); 6].map(|()| world.request_withdrawal(10_000));
+    for id in [approved, by_hand, sent_out, lost_sight] {
+        world.given(approve(id));
+    }
+    world.given(sent_as(sent_out, "payout_a")).given(sent_as(lost_sight, "payout_b"));
+    world.given(outcome_unknown(lost_sight));
+    let owed_milli = owe(&mut world);
+    let owes = || Rejection::ReceivableOpen { owed_milli };
+    world
+        .wallet(HOST, [0, 0, 0, 20_000, 0])
+        .refuse(withdraw(HOST, 1_000), owes())
+        .refuse(approve(waiting), owes())
+        .refuse(sent(approved), owes())
+        .refuse(paid_as(by_hand, "utr_a"), owes())
+        .given(paid_as(sent_out, "utr_b"))
+        .given(paid_as(lost_sight, "utr_c"))
+        .given(reject(refused))
+        .given(payout_failed(approved))
+        .given(write_off("disp_1", owed_milli))
+        .given(approve(waiting))
+        .given(paid_as(by_hand, "utr_a"))
+        .wallet(HOST, [0, 0, 0, 40_000, 40_000]);
+}
+
+#[test]
+fn who_owes_withdraws_nothing_for_their_agency_either() {
+    let mut world = agency_with_earnings();
+    world.given(agency_withdraws(2_000));
+    let id = sent_withdrawal(&world);
+    let purchase = world.buy(OTHER);
+    world.given(gift(OTHER, HOST, None, 5_000)).given(dispute(&payment_of(purchase), "disp_1", lost(10_000)));
+    let owes = || Rejection::ReceivableOpen { owed_milli: 5_000 };
+    world
+        .refuse(agency_withdraws(1_000), owes())
+        .refuse(approve(id), owes())
+        .given(write_off("disp_1", 5_000))
+        .given(approve(id));
 }

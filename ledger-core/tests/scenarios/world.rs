@@ -273,7 +273,9 @@ pub fn assert_sound(state: &State) {
             assert_eq!(in_lots, -amount, "the lots hold what the account holds: {account}");
             // At a time when nothing has expired, all lots are spendable.
             let wallet = state.wallet(person, Timestamp(0));
-            assert_eq!(wallet.spendable_milli, wallet.purchased_milli + wallet.bonus_milli);
+            let owes = wallet.owed_milli > 0;
+            let spendable_milli = if owes { 0 } else { wallet.purchased_milli + wallet.bonus_milli };
+            assert_eq!(wallet.spendable_milli, spendable_milli);
         }
         if let Account::UserReceivable(person) = account {
             let owed: i64 = state.receivables_of(person).map(|(_, owed_milli)| owed_milli).sum();
@@ -477,6 +479,32 @@ pub fn paid_as(withdrawal: WithdrawalId, payout_ref: &str) -> Command {
 
 pub fn payout_failed(withdrawal: WithdrawalId) -> Command {
     Command::from(FailWithdrawal { withdrawal, reason: "account_closed".to_owned() })
+}
+
+pub fn sent(withdrawal: WithdrawalId) -> Command {
+    sent_as(withdrawal, "payout_1")
+}
+
+pub fn sent_as(withdrawal: WithdrawalId, payout_key: &str) -> Command {
+    Command::from(MarkWithdrawalSent { withdrawal, payout_key: payout_key.to_owned() })
+}
+
+pub fn outcome_unknown(withdrawal: WithdrawalId) -> Command {
+    Command::from(MarkWithdrawalUnknown { withdrawal, reason: "bank_timeout".to_owned() })
+}
+
+pub fn reversed(withdrawal: WithdrawalId) -> Command {
+    Command::from(ReverseWithdrawal { withdrawal, reason: "account_closed".to_owned() })
+}
+
+/// So many rupees for one coin, from now on.
+pub fn payout_rate(rate: &str) -> Command {
+    let rate = rate.parse().expect("a rate");
+    Command::from(SetPayoutRate { asset: Asset::INR, rate, effective_from: None })
+}
+
+pub fn tax(tax_bps: u32) -> Command {
+    Command::from(SetTaxRate { asset: Asset::INR, tax_bps, effective_from: None })
 }
 
 pub fn adjust(account: Account, amount_milli: i64) -> Command {

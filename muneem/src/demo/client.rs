@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -56,8 +56,34 @@ impl Client {
         self.call(Method::PUT, path, Some(body)).await
     }
 
+    /// Posts something that should be refused, and answers the code of the refusal.
+    ///
+    /// # Errors
+    /// When it is not refused.
+    pub async fn refused(&self, path: &str, body: Value) -> anyhow::Result<String> {
+        let (status, text) = self.send(Method::POST, path, Some(body)).await?;
+        let problem: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        match problem["code"].as_str().filter(|_| !status.is_success()) {
+            Some(code) => Ok(code.to_owned()),
+            None => bail!("POST {path} should be refused and was answered {status}: {text}"),
+        }
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let (status, text) = self.send(method.clone(), path, body).await?;
+        if !status.is_success() {
+            bail!("{method} {path} was answered {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -68,13 +94,7 @@ impl Client {
         let answer = request.send().await.with_context(|| {
             format!("no answer from {}; is the server running? `make run` starts it", self.base)
         })?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        let value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if !status.is_success() {
-            bail!("{method} {path} was answered {status}: {text}");
-        }
-        Ok(value)
+        Ok((answer.status(), answer.text().await?))
     }
 
     /// Opens a socket and signs it in.

@@ -410,7 +410,7 @@ impl Approvals {
                 let payout = self.commands.ledger().query(move |state, _| {
                     state
                         .withdrawal(withdrawal)
-                        .map(|row| (row.payee.person(), row.payout_minor, row.payout_asset))
+                        .map(|row| (row.payee.person(), row.gross_minor, row.payout_asset))
                 });
                 let payout = payout.await?;
                 (payout.map(|(payee, ..)| payee), payout.map(|(_, minor, asset)| Amount { minor, asset }))
@@ -463,7 +463,7 @@ impl Approvals {
                     .ledger()
                     .query(move |state, _| {
                         let waits = |row: &&Withdrawal| row.status == WithdrawalStatus::Requested;
-                        state.withdrawal(withdrawal).filter(waits).map(|row| row.payout_minor)
+                        state.withdrawal(withdrawal).filter(waits).map(|row| row.gross_minor)
                     })
                     .await?;
                 // Of one that is not there, or that was decided, the ledger says so.

@@ -76,7 +76,30 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
         }
         Command::ApproveWithdrawal(it) => decided("withdrawal.approved", it.withdrawal, state, "approved"),
         Command::RejectWithdrawal(it) => decided("withdrawal.rejected", it.withdrawal, state, "rejected"),
+        Command::MarkWithdrawalSent(it) => decided("withdrawal.sent", it.withdrawal, state, "sent"),
+        Command::MarkWithdrawalUnknown(it) => decided("withdrawal.unknown", it.withdrawal, state, "unknown"),
         Command::MarkWithdrawalPaid(it) => decided("withdrawal.paid", it.withdrawal, state, "paid"),
+        Command::ReverseWithdrawal(it) => decided("withdrawal.reversed", it.withdrawal, state, "reversed"),
+        Command::SetPayoutRate(it) => {
+            let before = state.payout_rate(it.asset, it.effective_from.unwrap_or(at));
+            let mut after = json!({ "rate": it.rate.normalize().to_string() });
+            if let Some(moment) = it.effective_from {
+                after["effective_from"] = json!(moment);
+            }
+            Change::new("payout_rate.changed", "payout_rate", it.asset)
+                .before(json!({ "rate": before.to_string() }))
+                .after(after)
+        }
+        Command::SetTaxRate(it) => {
+            let before = state.tax_bps(it.asset, it.effective_from.unwrap_or(at));
+            let mut after = json!({ "tax_bps": it.tax_bps });
+            if let Some(moment) = it.effective_from {
+                after["effective_from"] = json!(moment);
+            }
+            Change::new("tax_rate.changed", "tax_rate", it.asset)
+                .before(json!({ "tax_bps": before }))
+                .after(after)
+        }
         Command::FailWithdrawal(it) => decided("withdrawal.failed", it.withdrawal, state, "failed"),
         Command::SetCampaign(it) => {
             let row = state.campaign(it.campaign);
@@ -98,7 +121,8 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
 
 fn decided(action: &'static str, id: WithdrawalId, state: &State, after: &str) -> Change {
     let before = state.withdrawal(id).map(|row| {
-        json!({ "status": row.status, "payee": row.payee, "coins_milli": row.coins_milli, "payout_minor": row.payout_minor })
+        json!({ "status": row.status, "payee": row.payee, "coins_milli": row.coins_milli, "tax_minor": row.tax_minor,
+            "payout_minor": row.payout_minor })
     });
     let change = Change::new(action, "withdrawal", id).after(json!({ "status": after }));
     Change { before, ..change }

@@ -34,6 +34,9 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::EffectiveInPast { .. }
         | Rejection::WithdrawalTooSmall { .. }
         | Rejection::PayoutRoundsToNothing
+        | Rejection::PayoutRateInvalid
+        | Rejection::PayoutInCoins
+        | Rejection::TaxTooLarge
         | Rejection::AccountNotAdjustable
         | Rejection::ReasonInvalid { .. }
         | Rejection::CampaignCodeUnfit
@@ -83,6 +86,12 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::PurchasedNotWithdrawable { .. }
         | Rejection::WithdrawalAlreadyApproved
         | Rejection::WithdrawalNotApproved
+        | Rejection::WithdrawalAlreadySent
+        | Rejection::WithdrawalNotSent
+        | Rejection::WithdrawalNotPaid
+        | Rejection::PayoutOutcomeUnknown
+        | Rejection::PayeeNotVerified
+        | Rejection::WithdrawalLimitReached { .. }
         | Rejection::WithdrawalClosed
         | Rejection::PayoutRefUsed { .. }
         | Rejection::CampaignOver
@@ -153,9 +162,12 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::WithdrawalTooSmall { minimum_milli } => {
             problem.field("coins_milli").with("minimum_milli", *minimum_milli)
         }
-        Rejection::PayoutRefUsed { withdrawal } => {
-            problem.field("payout_ref").with("withdrawal", withdrawal.to_string())
+        Rejection::WithdrawalLimitReached { limit_milli, left_milli } => {
+            problem.field("coins_milli").with("limit_milli", *limit_milli).with("left_milli", *left_milli)
         }
+        Rejection::PayoutRateInvalid => problem.field("rate"),
+        Rejection::TaxTooLarge => problem.field("tax_bps"),
+        Rejection::PayoutRefUsed { withdrawal } => problem.with("withdrawal", withdrawal.to_string()),
         Rejection::InsufficientEarnings { available_milli }
         | Rejection::EarningsNotAvailable { available_milli }
         | Rejection::PurchasedNotWithdrawable { available_milli } => {
@@ -202,6 +214,11 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::UnknownWithdrawal
         | Rejection::WithdrawalAlreadyApproved
         | Rejection::WithdrawalNotApproved
+        | Rejection::WithdrawalAlreadySent
+        | Rejection::WithdrawalNotSent
+        | Rejection::WithdrawalNotPaid
+        | Rejection::PayoutOutcomeUnknown
+        | Rejection::PayeeNotVerified
         | Rejection::WithdrawalClosed
         | Rejection::PayoutRoundsToNothing
         | Rejection::UnknownCampaign
@@ -215,6 +232,7 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::InviterKnown
         | Rejection::InviterTooLate
         | Rejection::InviterIsOneself
+        | Rejection::PayoutInCoins
         | Rejection::AccountNotAdjustable => problem,
     }
 }

@@ -28,8 +28,8 @@ async fn nobody_set_anything_yet_so_the_defaults_hold(pool: PgPool) {
         (10, 0, 30, 30, 60)
     );
     let payout = settings.payout().await.unwrap();
-    assert_eq!(payout.rate.to_string(), "1.00");
-    assert_eq!((payout.minimum_withdrawal_milli, payout.earnings_hold_seconds), (1_000, 0));
+    assert_eq!((payout.minimum_withdrawal_milli, payout.daily_withdrawal_milli), (1_000, None));
+    assert_eq!((payout.require_verified_payee, payout.earnings_hold_seconds), (false, 0));
 }
 
 #[sqlx::test(migrator = "platform::MIGRATOR")]
@@ -43,8 +43,9 @@ async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
         assert_eq!(settings.metering().await.unwrap(), metering);
     }
     let payout = PayoutSettings {
-        rate: "0.333333".parse().unwrap(),
         minimum_withdrawal_milli: 500_000,
+        daily_withdrawal_milli: Some(700_000),
+        require_verified_payee: true,
         earnings_hold_seconds: 86_400,
     };
     settings.set_payout(&payout, &by(admin), at(0)).await.unwrap();
@@ -68,10 +69,8 @@ async fn each_value_out_of_bounds_is_named_and_nothing_is_stored(pool: PgPool) {
     }
     let good = PayoutSettings::default();
     for (expected, bad) in [
-        ("rate", PayoutSettings { rate: "0".parse().unwrap(), ..good.clone() }),
-        ("rate", PayoutSettings { rate: "-1".parse().unwrap(), ..good.clone() }),
-        ("rate", PayoutSettings { rate: "1000000.1".parse().unwrap(), ..good.clone() }),
-        ("rate", PayoutSettings { rate: "1.0000001".parse().unwrap(), ..good.clone() }),
+        ("daily_withdrawal_milli", PayoutSettings { daily_withdrawal_milli: Some(0), ..good.clone() }),
+        ("daily_withdrawal_milli", PayoutSettings { daily_withdrawal_milli: Some(1 << 53), ..good.clone() }),
         ("minimum_withdrawal_milli", PayoutSettings { minimum_withdrawal_milli: 0, ..good.clone() }),
         ("minimum_withdrawal_milli", PayoutSettings { minimum_withdrawal_milli: 1 << 53, ..good.clone() }),
         ("earnings_hold_seconds", PayoutSettings { earnings_hold_seconds: 90 * 86_400 + 1, ..good.clone() }),

@@ -86,6 +86,7 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         }
         Event::WithdrawalPaid(_) => words("withdrawal", "paid", "Withdrawal paid out"),
         Event::WithdrawalFailed(_) => words("withdrawal", "failed", "Payout failed, coins returned"),
+        Event::WithdrawalReversed(_) => words("withdrawal", "reversed", "Payout came back, coins returned"),
         Event::AdjustmentPosted(it) => {
             words("adjustment", "completed", format!("Correction: {}", it.reason.replace('_', " ")))
         }
@@ -110,7 +111,11 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         | Event::CallPaused(_)
         | Event::CallResumed(_)
         | Event::CallEnded(_)
-        | Event::WithdrawalApproved(_) => words("other", "completed", event.kind()),
+        | Event::PayoutRateSet(_)
+        | Event::TaxRateSet(_)
+        | Event::WithdrawalApproved(_)
+        | Event::WithdrawalSent(_)
+        | Event::WithdrawalUnknown(_) => words("other", "completed", event.kind()),
     }
 }
 

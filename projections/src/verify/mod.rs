@@ -193,6 +193,7 @@ opinions! {
     deferred: Deferred,
     rewards: Rewards,
     withdrawals: Withdrawals,
+    payout_rates: PayoutRates,
     catalogue: Catalogue,
     agencies: Agencies,
 }

@@ -17,6 +17,7 @@ struct Withdrawal {
     /// The states that it came to, and when it last did.
     moments: BTreeMap<&'static str, DateTime<Utc>>,
     status: &'static str,
+    payout_key: Option<String>,
     payout_ref: Option<String>,
     reason: Option<String>,
     last: i64,
@@ -36,6 +37,7 @@ impl Opinion for Withdrawals {
                     opened: (told.revision, told.at),
                     moments: BTreeMap::new(),
                     status: "requested",
+                    payout_key: None,
                     payout_ref: None,
                     reason: None,
                     last: told.revision,
@@ -47,6 +49,15 @@ impl Opinion for Withdrawals {
                 self.moved(it.withdrawal, "rejected", told, |row| row.reason = Some(it.reason.clone()));
             }
             Event::WithdrawalCancelled(it) => self.moved(it.withdrawal, "cancelled", told, |_| ()),
+            Event::WithdrawalSent(it) => {
+                self.moved(it.withdrawal, "sent", told, |row| row.payout_key = Some(it.payout_key.clone()));
+            }
+            Event::WithdrawalUnknown(it) => {
+                self.moved(it.withdrawal, "unknown", told, |row| row.reason = Some(it.reason.clone()));
+            }
+            Event::WithdrawalReversed(it) => {
+                self.moved(it.withdrawal, "reversed", told, |row| row.reason = Some(it.reason.clone()));
+            }
             Event::WithdrawalPaid(it) => {
                 self.moved(it.withdrawal, "paid", told, |row| row.payout_ref = Some(it.payout_ref.clone()));
             }
@@ -94,18 +105,26 @@ impl Withdrawal {
             person: it.payee.person().0,
             agency: it.payee.agency().map(|agency| agency.0),
             coins_milli: it.coins_milli,
-            rate: it.rate.to_string(),
+            rate: it.terms.rate.to_string(),
+            tax_bps: i32::try_from(it.terms.tax_bps).unwrap_or(i32::MAX),
+            gross_minor: it.gross_minor,
+            // What is not paid out is withheld.
+            tax_minor: it.gross_minor - it.payout_minor,
             payout_minor: it.payout_minor,
             payout_asset: it.payout_asset.to_string(),
             status: self.status.to_owned(),
+            payout_key: self.payout_key.clone(),
             payout_ref: self.payout_ref.clone(),
             reason: self.reason.clone(),
             requested_at: self.opened.1,
             approved_at: at("approved"),
             rejected_at: at("rejected"),
             cancelled_at: at("cancelled"),
+            sent_at: at("sent"),
+            unknown_at: at("unknown"),
             paid_at: at("paid"),
             failed_at: at("failed"),
+            reversed_at: at("reversed"),
             revision: self.last,
         }
     }

@@ -58,9 +58,10 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
                  'INR/2' {rows}"
         ),
         format!(
-            "INSERT INTO read.withdrawals SELECT gen_random_uuid(), n, {host}, CASE n % 5 WHEN 0 THEN {agency} END, 1, '1', 1, 'INR/2',
-                 CASE n % 3 WHEN 0 THEN 'paid' ELSE 'failed' END, NULL, NULL, now(), NULL, NULL, NULL, NULL, NULL, n
-             {rows}"
+            "INSERT INTO read.withdrawals (withdrawal, requested_revision, person, agency, coins_milli, rate, tax_bps,
+                 gross_minor, tax_minor, payout_minor, payout_asset, status, requested_at, revision)
+             SELECT gen_random_uuid(), n, {host}, CASE n % 5 WHEN 0 THEN {agency} END, 1, '1', 0, 1, 0, 1, 'INR/2',
+                 CASE n % 3 WHEN 0 THEN 'paid' ELSE 'failed' END, now(), n {rows}"
         ),
         format!(
             "INSERT INTO read.bonus_lots SELECT gen_random_uuid(), {user}, 'promotion', NULL, 1, 1, now(),

@@ -251,7 +251,18 @@ async fn a_statement_names_the_people_on_the_other_side(pool: PgPool) -> anyhow:
         host.iter().filter(|it| it.movement == "withdrawal").map(|it| it.status.as_str()).collect();
     assert_eq!(
         statuses,
-        ["requested", "requested", "cancelled", "requested", "rejected", "requested", "failed", "requested"]
+        [
+            "requested",
+            "requested",
+            "failed",
+            "requested",
+            "cancelled",
+            "requested",
+            "rejected",
+            "requested",
+            "reversed",
+            "requested"
+        ]
     );
     Ok(())
 }
@@ -382,7 +393,7 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
 
     let all = models.withdrawals(&WithdrawalFilter::default(), None, 10).await?.items;
     let statuses: Vec<_> = all.iter().map(|it| it.status.as_str()).collect();
-    assert_eq!(statuses, ["requested", "paid", "requested", "cancelled", "rejected", "failed"]);
+    assert_eq!(statuses, ["requested", "paid", "failed", "requested", "cancelled", "rejected", "reversed"]);
     let filter = WithdrawalFilter {
         status: Some("paid".into()),
         payee: Some(Payee::Host { person: HOST }),
@@ -390,7 +401,18 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
     };
     let paid = models.withdrawals(&filter, None, 10).await?.items;
     assert_eq!(paid.len(), 1);
-    assert_eq!(paid[0].payout_ref.as_deref(), Some("utr_2"));
+    let refs = (paid[0].payout_key.as_deref(), paid[0].payout_ref.as_deref(), paid[0].reason.as_deref());
+    assert_eq!(refs, (Some("key_2"), Some("utr_2"), Some("timeout")));
+    assert!(paid[0].sent_at.is_some() && paid[0].unknown_at.is_some() && paid[0].paid_at.is_some());
+    // Three coins at 0.95 rupees, less 1 %: 2.85 is withheld as 2, rounded down.
+    let money =
+        (&*paid[0].rate, paid[0].tax_bps, paid[0].gross_minor, paid[0].tax_minor, paid[0].payout_minor);
+    assert_eq!(money, ("0.95", 100, 285, 2, 283));
+    let rates = models.payout_rates(ledger_core::Period::default(), None, 10).await?.items;
+    let rates: Vec<_> = rates.iter().map(|it| (&*it.asset, &*it.rate)).collect();
+    assert_eq!(rates, [("INR/2", "0.95")]);
+    let taxes = models.tax_rates(ledger_core::Period::default(), None, 10).await?.items;
+    assert_eq!(taxes.iter().map(|it| it.tax_bps).collect::<Vec<_>>(), [100]);
     let payee = Some(Payee::Agency { agency: AGENCY, owner: USER });
     let of_agency =
         models.withdrawals(&WithdrawalFilter { payee, ..WithdrawalFilter::default() }, None, 10).await?.items;

@@ -73,6 +73,19 @@ async fn each_change_is_named_with_its_place(pool: PgPool) -> anyhow::Result<()>
              RETURNING revision::text, revision",
         ),
         (
+            "withdrawals.tax_minor",
+            "UPDATE read.withdrawals SET tax_minor = tax_minor + 1 WHERE status = 'paid'
+             RETURNING withdrawal::text, revision",
+        ),
+        (
+            "payout_rates.rate",
+            "UPDATE read.payout_rates SET rate = '1' RETURNING asset, revision",
+        ),
+        (
+            "tax_rates.tax_bps",
+            "UPDATE read.tax_rates SET tax_bps = 0 RETURNING asset, revision",
+        ),
+        (
             "withdrawals.status",
             "UPDATE read.withdrawals SET status = 'paid' WHERE status = 'rejected'
              RETURNING withdrawal::text, revision",

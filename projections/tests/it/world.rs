@@ -405,12 +405,16 @@ impl World {
     }
 
     async fn withdrawals(&mut self) {
+        let (asset, effective_from) = (Asset::INR, None);
+        let rate = "0.95".parse().expect("a rate");
+        self.give(Command::from(SetPayoutRate { asset, rate, effective_from })).await;
+        self.give(Command::from(SetTaxRate { asset, tax_bps: 100, effective_from })).await;
         let returned = self.withdraw(5_000).await;
         self.give(Command::from(ApproveWithdrawal { withdrawal: returned })).await;
         self.give(Command::from(MarkWithdrawalPaid { withdrawal: returned, payout_ref: "utr_1".into() }))
             .await;
         self.pass(1);
-        self.give(Command::from(FailWithdrawal { withdrawal: returned, reason: "bank_refused".into() }))
+        self.give(Command::from(ReverseWithdrawal { withdrawal: returned, reason: "bank_refused".into() }))
             .await;
         let rejected = self.withdraw(2_000).await;
         self.give(Command::from(RejectWithdrawal { withdrawal: rejected, reason: "no_document".into() }))
@@ -423,8 +427,14 @@ impl World {
         .await;
         let agency = Payee::Agency { agency: AGENCY, owner: USER };
         self.give(Command::from(RequestWithdrawal { payee: agency, coins_milli: 1_000 })).await;
+        let failed = self.withdraw(2_000).await;
+        self.give(Command::from(ApproveWithdrawal { withdrawal: failed })).await;
+        self.give(Command::from(FailWithdrawal { withdrawal: failed, reason: "no_such_account".into() }))
+            .await;
         let paid = self.withdraw(3_000).await;
         self.give(Command::from(ApproveWithdrawal { withdrawal: paid })).await;
+        self.give(Command::from(MarkWithdrawalSent { withdrawal: paid, payout_key: "key_2".into() })).await;
+        self.give(Command::from(MarkWithdrawalUnknown { withdrawal: paid, reason: "timeout".into() })).await;
         self.give(Command::from(MarkWithdrawalPaid { withdrawal: paid, payout_ref: "utr_2".into() })).await;
         self.withdraw(1_000).await;
     }

@@ -4,10 +4,8 @@
 use super::books;
 use super::client::{Client, Socket, number, text};
 use super::report::{Report, coins};
-use crate::config::Config;
-use crate::seed::ADMIN_PHONE;
-use anyhow::{Context, ensure};
-use platform::settings::{MeteringSettings, PayoutSettings};
+use super::stage::{Settings, Stage, key};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 /// One coin a second, so that each increment of the story is one coin.
@@ -27,94 +25,54 @@ const WARNING_SECONDS: i64 = 3;
 const WITHDRAWN_MILLI: i64 = 6_000;
 
 /// Who plays in the story.
-pub struct Cast {
-    pub admin: Client,
-    pub user: Client,
-    pub host: Client,
-    pub host_id: String,
-    pub agency_id: String,
+struct Cast {
+    admin: Client,
+    user: Client,
+    host: Client,
+    host_id: String,
+    agency_id: String,
+}
+
+pub fn settings() -> Settings {
+    let metering = json!({
+        "increment_seconds": 1, "free_seconds": 0, "grace_seconds": 3, "ring_seconds": 30,
+        "warning_seconds": WARNING_SECONDS,
+    });
+    Settings { metering, payout_rate: "0.75".to_owned(), ..Settings::usual() }
 }
 
 /// # Errors
 /// When the server refuses a step that should succeed.
-pub async fn tell(
-    config: &Config,
-    report: &mut Report,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let visitor = Client::new(&config.url);
-    let (admin, _) =
-        visitor.sign_in(ADMIN_PHONE).await.context("the admin could not sign in (development mode only)")?;
+pub async fn tell(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
     report.intro(
         "Asha pays to talk, Meera is paid for it, an admin runs the platform. Muneem keeps the books: the story goes\n\
          through the running server's HTTP and WebSocket, and each line with \"ok\" compares a figure of the server's\n\
          with the story's own arithmetic. Amounts are in coins; a coin has three decimals.",
     );
-    let before = |found: Value, of_story: Value, usual: Value| if found == of_story { usual } else { found };
-    let metering = admin.get("/v1/admin/settings/metering").await?;
-    let payouts = admin.get("/v1/admin/settings/payouts").await?;
-    // A story that broke off, with the server perhaps, left its settings behind.
-    let metering = before(metering, story_metering(), json!(MeteringSettings::default()));
-    let payouts = before(payouts, story_payouts(), json!(PayoutSettings::default()));
-    let told = tokio::select! {
-        told = tell_with(config, &visitor, admin.clone(), report) => told,
-        () = stop => Err(anyhow::anyhow!("the story was interrupted; the settings are as they were before it")),
-    };
-    // The story's short increments are the story's alone; later calls are metered as before.
-    let restored = async {
-        admin.put("/v1/admin/settings/metering", metering).await?;
-        admin.put("/v1/admin/settings/payouts", payouts).await
-    };
-    let restored = restored.await.context("the settings could not be set back; the next demo does it");
-    // What broke the story is the news, not that the settings could not be set back after it.
-    told.and(restored.map(drop))
-}
-
-fn story_metering() -> Value {
-    json!({
-        "increment_seconds": 1, "free_seconds": 0, "grace_seconds": 3, "ring_seconds": 30,
-        "warning_seconds": WARNING_SECONDS,
-    })
-}
-
-fn story_payouts() -> Value {
-    json!({ "rate": "0.75", "minimum_withdrawal_milli": 1_000, "earnings_hold_seconds": 0 })
-}
-
-async fn tell_with(
-    config: &Config,
-    visitor: &Client,
-    admin: Client,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let cast = arrive(visitor, admin, report).await?;
+    let cast = arrive(stage, report).await?;
     prices(&cast, report).await?;
-    purchase(&cast, report).await?;
+    purchase(stage, &cast, report).await?;
     call(&cast, report).await?;
     let revision = withdrawal(&cast, report).await?;
-    books::show(&cast, revision, report).await?;
-    books::verify(config, revision, report).await
+    show(&cast, revision, report).await?;
+    books::verify(&stage.config, "7. The proof", revision, report).await
 }
 
-async fn arrive(visitor: &Client, admin: Client, report: &mut Report) -> anyhow::Result<Cast> {
+async fn arrive(stage: &Stage, report: &mut Report) -> anyhow::Result<Cast> {
     report.chapter("1. People arrive");
-    let (user, _) = visitor.sign_in(&new_phone()).await?;
+    let (user, _) = stage.newcomer().await?;
     report.step("Asha signs in with a one-time password: a user.");
-    let (host, host_id) = visitor.sign_in(&new_phone()).await?;
-    let profile = json!({
-        "display_name": "Meera", "bio": "Reads charts, listens well", "categories": ["astrology"], "languages": ["hi", "en"],
-    });
-    host.post("/v1/hosts/applications", profile).await?;
-    report.step("Meera signs in the same way and applies to be a host.");
-    admin.post(&format!("/v1/admin/hosts/{host_id}/approve"), json!({})).await?;
-    let (_, owner) = visitor.sign_in(&new_phone()).await?;
+    let (host, host_id) = stage.new_host("Meera").await?;
+    report.step("Meera signs in the same way, applies to be a host, and the admin approves her.");
+    let admin = stage.admin.clone();
+    let (_, owner) = stage.newcomer().await?;
     let code = format!("DEMO{}", hex::encode_upper(platform::entropy::bytes::<4>()));
     let agency = admin
         .post("/v1/admin/agencies", json!({ "name": "Star Agency", "code": code, "owner": owner }))
         .await?;
     let agency_id = text(&agency, "agency")?;
     admin.put(&format!("/v1/admin/hosts/{host_id}/agency"), json!({ "agency": agency_id })).await?;
-    report.step("The admin approves her; she belongs to an agency.");
+    report.step("She belongs to an agency.");
     Ok(Cast { admin, user, host, host_id, agency_id })
 }
 
@@ -127,36 +85,21 @@ async fn prices(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     let rate = json!({ "scope": scope, "host_bps": HOST_BPS, "agency_bps": AGENCY_BPS });
     cast.admin.put("/v1/admin/commission-rates", rate).await?;
     report.step("Her own rate: 55 % to her, 10 % to her agency, 35 % to the platform.");
-    cast.admin.put("/v1/admin/settings/metering", story_metering()).await?;
-    cast.admin.put("/v1/admin/settings/payouts", story_payouts()).await?;
     report.step(
         "A call is charged in increments, usually of 10 seconds; in the story of one second. A coin pays 0.75 rupees.",
     );
     Ok(())
 }
 
-async fn purchase(cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
+async fn purchase(stage: &Stage, cast: &Cast, report: &mut Report) -> anyhow::Result<()> {
     report.chapter("3. Asha buys coins");
-    let plan = platform::entropy::uuid_v7();
-    let mut offer = json!({
-        "coins_milli": BOUGHT_MILLI, "bonus_milli": BONUS_MILLI, "bonus_valid_seconds": 86_400,
-        "price_minor": PAID_MINOR, "price_asset": "INR/2", "active": true,
-    });
-    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), offer.clone()).await?;
-    let mut socket = cast.user.connect().await?;
-    let checkout = cast.user.post("/v1/purchases", json!({ "plan": plan })).await?;
-    let order = text(&checkout, "order_id")?;
+    let (order, wallet) = stage.buy(&cast.user, (BOUGHT_MILLI, BONUS_MILLI, PAID_MINOR)).await?;
     report.step(format!(
         "She chooses a plan: 9 coins and 3 as a bonus for 12 rupees. Razorpay's order is {order}."
     ));
-    cast.user.post("/dev/razorpay/pay", json!({ "order_id": order })).await?;
     report.step("She pays. Razorpay tells us twice, as it does (payment.captured and order.paid), with signed webhooks.");
-    let wallet = wallet_with(&mut socket, "spendable_milli", BOUGHT_MILLI + BONUS_MILLI).await?;
     report.coins("bought coins", BOUGHT_MILLI, number(&wallet, "purchased_milli")?);
     report.coins("bonus coins", BONUS_MILLI, number(&wallet, "bonus_milli")?);
-    // The plan was the story's; it is no longer on offer.
-    offer["active"] = json!(false);
-    cast.admin.put(&format!("/v1/admin/coin-plans/{plan}"), offer).await?;
     Ok(())
 }
 
@@ -258,12 +201,12 @@ async fn withdrawal(cast: &Cast, report: &mut Report) -> anyhow::Result<i64> {
 
 /// What this many basis points of everything that Asha spent come to. The amounts are whole coins,
 /// so nothing is rounded.
-pub fn earned_milli(bps: i64) -> i64 {
+fn earned_milli(bps: i64) -> i64 {
     (CALL_MILLI + GIFT_MILLI) * bps / 10_000
 }
 
 /// The figures of the end: (what, expected).
-pub fn expected_shares() -> [(&'static str, i64); 3] {
+fn expected_shares() -> [(&'static str, i64); 3] {
     let platform_bps = 10_000 - HOST_BPS - AGENCY_BPS;
     [
         ("host", earned_milli(HOST_BPS)),
@@ -272,28 +215,57 @@ pub fn expected_shares() -> [(&'static str, i64); 3] {
     ]
 }
 
-pub fn expected_host_rest_milli() -> i64 {
+fn expected_host_rest_milli() -> i64 {
     earned_milli(HOST_BPS) - WITHDRAWN_MILLI
 }
 
-/// Waits for the wallet in which a field has this value.
-async fn wallet_with(socket: &mut Socket, field: &str, value: i64) -> anyhow::Result<Value> {
-    loop {
-        let wallet = socket.push("wallet:updated").await?;
-        let found = number(&wallet, field)?;
-        ensure!(found <= value, "the wallet holds {} where {} were bought", coins(found), coins(value));
-        if found == value {
-            return Ok(wallet);
-        }
+async fn show(cast: &Cast, revision: i64, report: &mut Report) -> anyhow::Result<()> {
+    report.chapter("6. The books");
+    report.intro(
+        "  A revision is a place in the journal: `muneem events --from <revision>` shows what was recorded there.\n\
+         \x20 Bonus coins are spent before bought ones; each line names its account and what stood there after it.",
+    );
+    books::statement(&cast.user, "Asha's statement", revision, report).await?;
+    let spent = cast.user.get("/v1/wallet").await?;
+    report.coins("what Asha has left", 0, number(&spent, "spendable_milli")?);
+    books::statement(&cast.host, "Meera's statement", revision, report).await?;
+    let kept = cast.host.get("/v1/wallet").await?;
+    report.coins("what Meera has left", expected_host_rest_milli(), number(&kept, "earnings_milli")?);
+    commission(cast, revision, report).await?;
+    books::trial_balance(&cast.admin, report).await
+}
+
+async fn commission(cast: &Cast, revision: i64, report: &mut Report) -> anyhow::Result<()> {
+    let page = cast
+        .admin
+        .get(&format!("/v1/admin/commission-log?host={}&limit=100&min_revision={revision}", cast.host_id))
+        .await?;
+    let splits = books::items(&page)?;
+    let rows = splits.iter().rev().map(|split| {
+        let amount = |field: &str| split[field].as_i64().map(coins);
+        json!({
+            "revision": split["revision"], "source": split["source"],
+            "gross": amount("gross_milli"), "host": amount("host_milli"),
+            "agency": amount("agency_milli"), "platform": amount("platform_milli"),
+        })
+    });
+    let columns = [
+        ("revision", "revision", true),
+        ("source", "source", false),
+        ("gross", "gross", true),
+        ("host", "host", true),
+        ("agency", "agency", true),
+        ("platform", "platform", true),
+    ];
+    report.table("Commission log", &rows.collect::<Vec<_>>(), &columns);
+    for (who, expected) in expected_shares() {
+        let field = format!("{who}_milli");
+        let found = splits.iter().map(|split| number(split, &field)).sum::<anyhow::Result<i64>>()?;
+        report.coins(&format!("the {who}'s shares in all"), expected, found);
     }
-}
-
-fn key() -> String {
-    platform::entropy::uuid_v7().to_string()
-}
-
-/// A number that no earlier story used.
-fn new_phone() -> String {
-    let random = u64::from_be_bytes(platform::entropy::bytes());
-    format!("+9198{:08}", random % 100_000_000)
+    let agency = format!("agency:{}:earnings", cast.agency_id);
+    let balance = cast.admin.get(&format!("/v1/admin/accounts/{agency}/balance")).await?;
+    let [_, (_, expected), _] = expected_shares();
+    report.coins("the agency's account", expected, number(&balance, "balance_minor")?);
+    Ok(())
 }
