@@ -350,8 +350,8 @@ pub struct DeferredRevenue {
     pub recognised_minor: i64,
     /// Where the money stands by the accounts: all that are not at zero in this asset. Their sum is zero.
     pub lines: Vec<MoneyLine>,
-    /// The sum of all lines but those by which money leaves for payouts (`exchange:coins`, `platform:bank`), less
-    /// deferred and recognised revenue: zero where the books are right.
+    /// The sum of all lines but those by which money leaves for payouts (`exchange:coins`, `platform:bank`,
+    /// `platform:tax`), less deferred and recognised revenue: zero where the books are right.
     pub difference_minor: i64,
 }
 
@@ -365,7 +365,7 @@ pub struct MoneyLine {
 }
 
 /// Payouts take money out through these.
-const LEAVES_BY: [&str; 2] = ["exchange:coins", "platform:bank"];
+const LEAVES_BY: [&str; 3] = ["exchange:coins", "platform:bank", "platform:tax"];
 
 /// Deferred and recognised revenue in each asset that coins were paid in.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -165,7 +165,9 @@ fn read_account(text: &str) -> Result<Account, Error> {
 /// Money accounts count rupees, all others coins.
 fn usual_asset(account: Account) -> Asset {
     match account {
-        Account::Gateway(_) | Account::Suspense(_) | Account::PlatformBank => Asset::INR,
+        Account::Gateway(_) | Account::Suspense(_) | Account::PlatformBank | Account::PlatformTax => {
+            Asset::INR
+        },
         Account::UserPurchased(_)
         | Account::UserBonus(_)
         | Account::HostEarnings(_)
@@ -174,7 +176,6 @@ fn usual_asset(account: Account) -> Asset {
         | Account::UserFrozen(_)
         | Account::UserReceivable(_)
         | Account::PlatformLosses
-        | Account::PlatformTax
         | Account::PlatformRevenue
         | Account::PlatformPromotions
         | Account::PlatformAdjustments

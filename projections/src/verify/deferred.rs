@@ -138,10 +138,11 @@ impl Opinion for Deferred {
             let last = u64::try_from(row.last).unwrap_or(0);
             comparison.same("coins left of a purchase", row.captured.purchase, last, ledger, left_milli)?;
         }
-        // Money that came and went for coins, by the other side of it; payouts go out by the bank.
+        // Money that came and went for coins, by the other side of it; payouts go out by the bank, less tax.
         for (asset, sums) in &self.sums {
             let balance = |account| state.balance(account, *asset);
-            let booked = -balance(Account::ExchangeCoins) - balance(Account::PlatformBank);
+            let paid_out = balance(Account::PlatformBank) + balance(Account::PlatformTax);
+            let booked = -balance(Account::ExchangeCoins) - paid_out;
             let kept_minor = sums.received_minor - sums.returned_minor;
             let last = state.revision().unwrap_or(0);
             comparison.same("money kept for coins", asset, last, booked, kept_minor)?;
