@@ -167,7 +167,7 @@ fn usual_asset(account: Account) -> Asset {
     match account {
         Account::Gateway(_) | Account::Suspense(_) | Account::PlatformBank | Account::PlatformTax => {
             Asset::INR
-        },
+        }
         Account::UserPurchased(_)
         | Account::UserBonus(_)
         | Account::HostEarnings(_)

@@ -1,6 +1,7 @@
 //! `muneem demo`: what the product does, as stories against the running server.
 
 mod books;
+mod chargeback;
 mod client;
 mod main_job;
 mod payout_unknown;
@@ -30,6 +31,8 @@ pub enum Story {
     MainJob,
     /// A payout of which nobody knows what became is never sent again; another one comes back
     PayoutUnknown,
+    /// A payment that its bank takes back: frozen, lost, owed, paid by the next purchase, and won after all
+    Chargeback,
 }
 
 impl Story {
@@ -48,6 +51,10 @@ impl Story {
             Story::PayoutUnknown => {
                 let settings = payout_unknown::settings();
                 stage.under(settings, payout_unknown::tell(&stage, report), stop).await
+            }
+            Story::Chargeback => {
+                let settings = chargeback::settings();
+                stage.under(settings, chargeback::tell(&stage, report), stop).await
             }
         }
     }
