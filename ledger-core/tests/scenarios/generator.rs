@@ -146,7 +146,7 @@ impl Step {
             33..=34 if self.whom.is_multiple_of(4) => agency_withdraws(size),
             33..=34 => withdraw(host, size),
             35..=37 => self.of_withdrawal(world, (withdrawal, payee)),
-            38 if self.whom % 4 == 0 => tax(seconds % 11_000),
+            38 if self.whom.is_multiple_of(4) => tax(seconds % 11_000),
             38 if self.whom % 4 == 1 => Command::from(SetPayoutRate {
                 asset: Asset::INR,
                 rate: rust_decimal::Decimal::new(size, 3),

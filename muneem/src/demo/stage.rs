@@ -75,7 +75,7 @@ impl Settings {
 /// Of rates that hold from moments on, the one that holds now.
 async fn in_force(admin: &Client, list: &str) -> anyhow::Result<Option<Value>> {
     let page = admin.get(&format!("{list}?limit=100")).await?;
-    let now = Utc::now();
+    let now = platform::clock::now();
     let from = |row: &Value| row["effective_from"].as_str().and_then(|it| it.parse::<DateTime<Utc>>().ok());
     let rows = page["items"].as_array().into_iter().flatten();
     let begun = rows.filter_map(|row| Some((from(row)?, row["revision"].as_i64()?, row)));

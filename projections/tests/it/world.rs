@@ -334,7 +334,7 @@ impl World {
             campaign: CampaignId(Uuid::from_u128(0xca00 + number)),
             kind,
             coins_milli: 500,
-            valid_seconds: (number % 2 == 0).then_some(86_400),
+            valid_seconds: number.is_multiple_of(2).then_some(86_400),
             per_person_day: 3,
             per_person: (number % 2 == 1).then_some(9),
             budget_milli: 50_000,
