@@ -22,6 +22,7 @@ pub mod journal;
 pub mod lots;
 pub mod purchases;
 pub mod rewards;
+pub mod subscriptions;
 pub mod withdrawals;
 
 pub use calls::Ending;
@@ -37,7 +38,7 @@ pub use mechanism::evolve::evolve;
 pub use mechanism::ids::*;
 pub use mechanism::leaf::{LeafWriter, read_leaf};
 pub use mechanism::metadata::{Actor, Before, Metadata, PlaceInUnit, Recorded, RememberedFor, RequestHash};
-pub use mechanism::money::{self, Asset, MAX_AMOUNT};
+pub use mechanism::money::{self, Asset, MAX_AMOUNT, Price};
 pub use mechanism::state::{self, State};
 pub use mechanism::stored::{NotAState, STATE_VERSION};
 pub use mechanism::time::{Period, Timestamp, rfc3339};
@@ -67,7 +68,8 @@ pub mod event {
     pub use crate::mechanism::event::{DecodeError, LotMove, LotMoves};
     pub use crate::nouns::Event;
     pub use crate::nouns::events::*;
-    pub use crate::purchases::{MoneyDirection, UnmatchedCause};
+    pub use crate::purchases::{Buys, MoneyDirection, UnmatchedCause};
     pub use crate::rewards::RewardKind;
+    pub use crate::subscriptions::LapseCause;
     pub use crate::withdrawals::WithdrawalTerms;
 }

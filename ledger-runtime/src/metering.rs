@@ -1,4 +1,5 @@
-//! Keeps the time of calls: issues each tick, loss and expiry when it is due.
+//! Keeps the time: issues each tick and loss of a call, each expiry of bonus coins and each renewal of a subscription when
+//! it is due.
 //!
 //! It holds no truth. What is due follows from the ledger's state, so a driver that is started
 //! anew, or a second one beside it, charges nothing twice.
@@ -7,10 +8,11 @@ use crate::codec::JournalError;
 use crate::follower::Follower;
 use crate::ledger::{ExecuteError, Ledger};
 use ledger_core::calls::Call;
-use ledger_core::command::{EndCall, ExpireBonus, PauseCall, TickCall};
+use ledger_core::command::{EndCall, ExpireBonus, PauseCall, RenewSubscription, TickCall};
 use ledger_core::event::PauseCause;
 use ledger_core::{
-    Actor, CallId, Command, Envelope, Event, Key, LotId, PersonId, Policy, Recorded, State, Timestamp,
+    Account, Actor, CallId, Command, Envelope, Event, Key, LotId, PersonId, Policy, Recorded, State,
+    SubscriptionId, Timestamp,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
@@ -28,6 +30,9 @@ const RETRY_WHEN_HELD: Duration = Duration::from_secs(2);
 enum Subject {
     Call(CallId),
     Lot(LotId),
+    Subscription(SubscriptionId),
+    /// Coins have come to somebody: what waits for them may be paid.
+    Payer(PersonId),
 }
 
 /// Tells when the payer and the host of a call were last seen both, by the ledger's clock; `None` when that is
@@ -177,6 +182,8 @@ impl Metering {
             let command = Command::from(ExpireBonus { lot });
             metering.schedule(Subject::Lot(lot), Some(Task { at, command, sides: None }));
         }
+        let subscriptions = ledger.query(|state, _| state.subscriptions()).await?;
+        metering.unsure.extend(subscriptions.into_iter().map(Subject::Subscription));
         Ok(metering)
     }
 
@@ -241,6 +248,7 @@ impl Metering {
 
     fn observe(&mut self, recorded: &Recorded) {
         self.under_way.observe(&recorded.event);
+        self.unsure.extend(paid_in(&recorded.event).map(Subject::Payer));
         let subject = match &recorded.event {
             Event::CallStarted(it) => Subject::Call(it.call),
             Event::CallTicked(it) => Subject::Call(it.call),
@@ -259,6 +267,11 @@ impl Metering {
             }
             Event::DisputeReversed(it) => return self.unsure.extend(it.bonus_lot.map(Subject::Lot)),
             Event::LotsMerged(it) => Subject::Lot(it.lot),
+            Event::SubscriptionPaid(it) => Subject::Subscription(it.subscription),
+            Event::SubscriptionGraceBegun(it) => Subject::Subscription(it.subscription),
+            Event::SubscriptionCancelled(it) => Subject::Subscription(it.subscription),
+            Event::SubscriptionResumed(it) => Subject::Subscription(it.subscription),
+            Event::SubscriptionLapsed(it) => Subject::Subscription(it.subscription),
             _ => return,
         };
         self.unsure.insert(subject);
@@ -274,8 +287,9 @@ impl Metering {
         let (ledger, subjects) = (self.ledger.clone(), std::mem::take(&mut self.unsure));
         self.running.spawn(async move {
             let about = subjects.clone();
-            let asked = ledger.query(move |state, _| {
-                about.iter().map(|subject| (*subject, due(state, *subject))).collect::<Vec<_>>()
+            let asked = ledger.query(move |state, at| {
+                let subjects = about.iter().flat_map(|subject| waiting(state, *subject));
+                subjects.map(|subject| (subject, due(state, subject, at))).collect::<Vec<_>>()
             });
             match asked.await {
                 Ok(found) => Done::LookedUp(found),
@@ -318,6 +332,9 @@ impl Metering {
             Command::EndCall(EndCall { call, .. }) => format!("lost:{call}:{}", at.0),
             Command::PauseCall(PauseCall { call, .. }) => format!("late:{call}:{}", at.0),
             Command::ExpireBonus(ExpireBonus { lot }) => format!("expire:{lot}"),
+            Command::RenewSubscription(RenewSubscription { subscription, period }) => {
+                format!("renew:{subscription}:{period}")
+            }
             other => other.operation().to_owned(),
         };
         let ledger = self.ledger.clone();
@@ -355,7 +372,21 @@ async fn wait_after(fault: &ExecuteError) {
     }
 }
 
-fn due(state: &State, subject: Subject) -> Due {
+/// The people to whom an event brings coins that they can spend.
+fn paid_in(event: &Event) -> impl Iterator<Item = PersonId> {
+    let coins = |account: &Account| matches!(account, Account::UserPurchased(_) | Account::UserBonus(_));
+    let credits = event.postings().iter().filter(move |it| it.amount < 0 && coins(&it.account));
+    credits.filter_map(|it| it.account.person())
+}
+
+/// What has to be looked at where something has happened to `subject`.
+fn waiting(state: &State, subject: Subject) -> Vec<Subject> {
+    let Subject::Payer(person) = subject else { return vec![subject] };
+    let waiting = state.subscriptions_of(person).filter(|(_, row)| row.in_grace);
+    waiting.map(|(id, _)| Subject::Subscription(id)).collect()
+}
+
+fn due(state: &State, subject: Subject, at: Timestamp) -> Due {
     match subject {
         Subject::Call(id) => {
             let call = state.call(id)?;
@@ -366,6 +397,11 @@ fn due(state: &State, subject: Subject) -> Due {
             let command = Command::from(ExpireBonus { lot });
             Some(Task { at: state.lot(lot)?.expires_at()?, command, sides: None })
         }
+        Subject::Subscription(id) => {
+            let (at, renewal) = state.renewal_due(id, at)?;
+            Some(Task { at, command: renewal.into(), sides: None })
+        }
+        Subject::Payer(_) => None,
     }
 }
 

@@ -8,13 +8,13 @@ use crate::webhooks::{Inbox, State, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
 use integrations::razorpay::{DisputeStage, Razorpay, RazorpayError, Webhook, WebhookEvent};
 use ledger_core::command::{
-    CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordDispute, RecordRefund,
+    BuySubscription, CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordDispute, RecordRefund,
 };
 use ledger_core::disputes::DisputeNews;
 use ledger_core::purchases::Purchase;
 use ledger_core::{
     Actor, Asset, ClientKey, Command, Gateway, Key, LotId, MAX_AMOUNT, PersonId, PlanId, PurchaseId,
-    Rejection,
+    Rejection, SubscriptionPlanId,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use sqlx::PgPool;
@@ -129,8 +129,31 @@ impl Purchases {
         plan: PlanId,
         now: DateTime<Utc>,
     ) -> Result<Checkout, CommandError> {
-        let command = Command::from(OpenPurchase { user, plan, gateway: GATEWAY });
-        let asked = self.commands.id_of(Actor::Person(user), OpenPurchase::OPERATION, &key).await?;
+        self.open_as(user, key, OpenPurchase { user, plan, gateway: GATEWAY }.into(), now).await
+    }
+
+    /// The same of a period of a subscription.
+    ///
+    /// # Errors
+    /// As [`Purchases::open`].
+    pub async fn open_subscription(
+        &self,
+        user: PersonId,
+        key: ClientKey,
+        plan: SubscriptionPlanId,
+        now: DateTime<Utc>,
+    ) -> Result<Checkout, CommandError> {
+        self.open_as(user, key, BuySubscription { user, plan, gateway: GATEWAY }.into(), now).await
+    }
+
+    async fn open_as(
+        &self,
+        user: PersonId,
+        key: ClientKey,
+        command: Command,
+        now: DateTime<Utc>,
+    ) -> Result<Checkout, CommandError> {
+        let asked = self.commands.id_of(Actor::Person(user), command.operation(), &key).await?;
         let id: PurchaseId = asked.derive("purchase");
         // A retry of a purchase that was opened takes up no other place.
         let is_new = self.known(id).await?.is_none();

@@ -160,6 +160,7 @@ fn drawn(event: &Event) -> impl Iterator<Item = &Draw> {
     let draws: &[Draw] = match event {
         Event::CallTicked(it) => &it.draws,
         Event::GiftSent(it) => &it.draws,
+        Event::SubscriptionPaid(it) => &it.draws,
         Event::AdjustmentPosted(it) => &it.draws,
         Event::LotsMerged(it) => &it.merged,
         Event::DisputeLost(it) => &it.draws,

@@ -49,6 +49,7 @@ mechanism::read_models! {
     bonuses: Bonuses,
     deferred: Deferred,
     rewards: Rewards,
+    subscriptions: Subscriptions,
     withdrawals: Withdrawals,
     payout_rates: PayoutRates,
     catalogue: Catalogue,

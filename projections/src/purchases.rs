@@ -3,7 +3,7 @@
 use crate::error::{ProjectError, QueryError};
 use crate::mechanism::{Cursor, Page, Place, ReadModel, ReadModels, Table, page_size};
 use chrono::{DateTime, Utc};
-use ledger_core::event::PurchaseOpened;
+use ledger_core::event::{Buys, PurchaseOpened};
 use ledger_core::{Event, PersonId, PurchaseId, rfc3339};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
@@ -15,7 +15,9 @@ CREATE TABLE purchases (
     purchase uuid PRIMARY KEY,
     opened_revision bigint NOT NULL UNIQUE,
     \"user\" uuid NOT NULL,
-    plan uuid NOT NULL,
+    -- What is bought: the coins of a plan, or a period of a subscription.
+    plan uuid,
+    subscription_plan uuid,
     gateway text NOT NULL,
     coins_milli bigint NOT NULL,
     bonus_milli bigint NOT NULL,
@@ -155,11 +157,16 @@ impl PurchaseRow {
 }
 
 fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
+    let (plan, subscription_plan) = match it.buys {
+        Buys::Plan(plan) => (Some(plan), None),
+        Buys::Subscription(plan) => (None, Some(plan)),
+    };
     PurchaseRow {
         purchase: it.purchase.0,
         opened_revision: place.revision,
         user: it.user.0,
-        plan: it.plan.0,
+        plan: plan.map(|id| id.0),
+        subscription_plan: subscription_plan.map(|id| id.0),
         gateway: it.gateway.name().to_owned(),
         coins_milli: it.coins_milli,
         bonus_milli: it.bonus_milli,
@@ -187,7 +194,10 @@ pub struct PurchaseRow {
     pub purchase: Uuid,
     pub opened_revision: i64,
     pub user: Uuid,
-    pub plan: Uuid,
+    /// The coin plan, of a purchase of coins.
+    pub plan: Option<Uuid>,
+    /// The subscription plan, of a purchase of a period.
+    pub subscription_plan: Option<Uuid>,
     pub gateway: String,
     pub coins_milli: i64,
     pub bonus_milli: i64,

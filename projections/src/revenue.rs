@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 const TABLES: &str = "
 CREATE TABLE revenue_by_day (
     day date NOT NULL,
-    source text NOT NULL CHECK (source IN ('call_chat', 'call_voice', 'call_video', 'gift')),
+    source text NOT NULL CHECK (source IN ('call_chat', 'call_voice', 'call_video', 'gift', 'subscription')),
     gross_milli bigint NOT NULL,
     host_milli bigint NOT NULL,
     agency_milli bigint NOT NULL,
@@ -43,20 +43,26 @@ impl ReadModel for Revenue {
     const TABLES: &'static str = TABLES;
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
+        let call = |id| match &place.medium {
+            Some(medium) => Ok(format!("call_{medium}")),
+            None => Err(place.lacks("the call", id)),
+        };
         let (source, [gross_milli, host_milli, agency_milli, platform_milli], charges) = match place.event() {
+            Event::SubscriptionPaid(it) => {
+                ("subscription".to_owned(), [it.price_milli, 0, 0, it.price_milli], 1)
+            }
             Event::CommissionSplit(it) => {
-                (it.source, [it.gross_milli, it.host_milli, it.agency_milli, it.platform_milli], 1)
+                let source = match it.source {
+                    SplitSource::Gift(_) => "gift".to_owned(),
+                    SplitSource::Call(id) => call(id)?,
+                };
+                (source, [it.gross_milli, it.host_milli, it.agency_milli, it.platform_milli], 1)
             }
             Event::CallChargeReturned(it) => {
                 let parts = [it.returned_milli, it.host_milli, it.agency_milli, it.platform_milli];
-                (SplitSource::Call(it.call), parts.map(|part| -part), 0)
+                (call(it.call)?, parts.map(|part| -part), 0)
             }
             _ => return Ok(()),
-        };
-        let source = match (source, &place.medium) {
-            (SplitSource::Gift(_), _) => "gift".to_owned(),
-            (SplitSource::Call(_), Some(medium)) => format!("call_{medium}"),
-            (SplitSource::Call(call), None) => return Err(place.lacks("the call", call)),
         };
         let day = place.at.date_naive();
         let row = self.added.entry((day, source.clone())).or_insert(RevenueRow {
@@ -87,13 +93,13 @@ impl ReadModel for Revenue {
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct RevenueRow {
     pub day: NaiveDate,
-    /// `call_chat`, `call_voice`, `call_video` or `gift`.
+    /// `call_chat`, `call_voice`, `call_video`, `gift` or `subscription`.
     pub source: String,
     pub gross_milli: i64,
     pub host_milli: i64,
     pub agency_milli: i64,
     pub platform_milli: i64,
-    /// How many charges were split: increments of calls, or gifts. Increments that were given back stay
+    /// How many charges there were: increments of calls, gifts, periods of subscriptions. Increments that were given back stay
     /// counted; their amounts are taken off on the day on which they were given back.
     pub charge_count: i64,
     /// The last split that counts.

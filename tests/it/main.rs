@@ -36,6 +36,7 @@ mod roles;
 mod sequences;
 mod socket;
 mod sockets;
+mod subscriptions;
 mod suspense;
 mod tamper;
 mod telemetry;

@@ -115,6 +115,16 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (InviterKnown, 409),
         (InviterTooLate, 409),
         (InviterIsOneself, 422),
+        (UnknownSubscriptionPlan, 404),
+        (SubscriptionPlanInactive, 409),
+        (SubscriptionPriceChanged { price_milli: 1 }, 409),
+        (NotSoldForMoney, 409),
+        (EntitlementsInvalid, 422),
+        (GraceTooLong, 422),
+        (UnknownSubscription, 404),
+        (AlreadySubscribed, 409),
+        (RenewalNotDue { due: at }, 409),
+        (RenewalOutOfOrder { next: 1 }, 409),
     ]
 }
 

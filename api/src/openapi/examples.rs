@@ -25,6 +25,12 @@ pub fn add(document: &mut Value) {
 fn body_of(schema: &str) -> Option<Value> {
     let scope = json!({ "kind": "host", "id": PERSON });
     Some(match schema {
+        "BuySubscriptionBody" => json!({ "plan": THING }),
+        "SetSubscriptionPlanBody" => json!({
+            "price_milli": 300_000, "price_minor": 29_900, "price_asset": "INR/2", "period_seconds": 2_592_000,
+            "grace_seconds": 259_200, "entitlements": ["no_ads", "see_likes"], "active": true,
+        }),
+        "StartSubscriptionBody" => json!({ "plan": THING, "price_seen_milli": 300_000 }),
         "AdView" => json!({ "user": PERSON, "view": "c7f1f5f0-ad-network-view" }),
         "Answer" => json!({ "accept": true }),
         "Application" => json!({

@@ -53,6 +53,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "bonus",
             "bonus_expiry",
             "reward",
+            "subscription",
             "call",
             "call_return",
             "gift",
@@ -102,6 +103,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "dispute_reversed",
         ],
     ),
+    ("Subscription", "status", "SubscriptionStatus", &["active", "grace", "cancelled", "lapsed"]),
     ("Dispute", "status", "DisputeStatus", &["open", "won", "closed", "lost"]),
     ("Live", "status", "Liveness", &["live"]),
 ];
@@ -226,7 +228,8 @@ fn words(document: &mut Value) {
 }
 
 /// Filters that take one of a few words, by path and parameter.
-const FILTERS: [(&str, &str, &str); 4] = [
+const FILTERS: &[(&str, &str, &str)] = &[
+    ("/v1/admin/subscriptions", "status", "SubscriptionStatus"),
     ("/v1/admin/accounts/{account}/statement", "type", "MovementType"),
     ("/v1/wallet/statement", "type", "MovementType"),
     ("/v1/admin/suspense", "cause", "SuspenseCause"),
@@ -235,8 +238,8 @@ const FILTERS: [(&str, &str, &str); 4] = [
 
 fn filters(document: &mut Value) {
     for (path, name, words) in FILTERS {
-        for parameter in parameters_of(&mut document["paths"][path]["get"]) {
-            if parameter["name"] == name {
+        for parameter in parameters_of(&mut document["paths"][*path]["get"]) {
+            if parameter["name"] == *name {
                 parameter["schema"] = json!({ "$ref": format!("{PREFIX}{words}") });
             }
         }

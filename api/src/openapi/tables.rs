@@ -55,6 +55,7 @@ mod tests {
                 "/v1/admin/people",
                 "/v1/admin/people/{person}/lots",
                 "/v1/admin/receivables",
+                "/v1/admin/subscriptions",
                 "/v1/admin/suspense",
                 "/v1/admin/tax-rates",
                 "/v1/admin/webhooks",

@@ -29,6 +29,7 @@ mod people;
 mod purchases;
 mod rewards;
 mod settings;
+mod subscriptions;
 mod wallet;
 mod webhooks;
 mod withdrawal_admin;
@@ -67,6 +68,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(commission::routes())
         .merge(bonuses::routes())
         .merge(rewards::routes())
+        .merge(subscriptions::routes())
         .merge(adjustments::routes())
         .merge(events::routes())
         .merge(journal_heads::routes())

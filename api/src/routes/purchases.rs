@@ -36,7 +36,7 @@ struct OpenPurchase {
 
 /// An open purchase, with what the client needs to pay for it at the gateway.
 #[derive(Serialize, ToSchema)]
-struct CheckoutView {
+pub struct CheckoutView {
     #[serde(flatten)]
     recorded: Recorded,
     purchase: Uuid,

@@ -73,6 +73,9 @@ id! {
     /// A dispute, which the gateway names: see [`crate::disputes::dispute_id`].
     DisputeId,
     AdjustmentId,
+    SubscriptionPlanId,
+    /// A person's subscription to a plan, from its first period to its end.
+    SubscriptionId,
     /// What rewards users with coins, and how much at the most.
     CampaignId,
     /// Made of what a reward is for, so that it is given once.

@@ -1,6 +1,6 @@
 //! Money is integers: coins in thousandths, fiat in minor units, the asset always named.
 
-use super::binary::{Binary, Bytes, Unfit};
+use super::binary::{Binary, Bytes, Unfit, binary_fields};
 use super::text::text_or_parts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,16 @@ impl fmt::Debug for Asset {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// What something costs at a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub amount_minor: i64,
+    pub asset: Asset,
+}
+
+binary_fields! { Price { amount_minor: i64, asset: Asset } }
 
 /// A text that is not an asset such as `COIN/3`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

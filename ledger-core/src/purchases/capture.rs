@@ -2,7 +2,7 @@
 
 use super::purchase::CAPTURED_STAYS_MS;
 use super::unmatched::{early_refunds, unmatched_payment};
-use super::{Captured, Purchase, Refundable, UnmatchedCause};
+use super::{Buys, Captured, Purchase, Refundable, UnmatchedCause};
 use crate::account::legs;
 use crate::bonuses::{Bonus, BonusOrigin};
 use crate::mechanism::decide::{Context, Decide, audit, check_amount, check_reason, check_reference};
@@ -120,6 +120,10 @@ pub(super) fn credit(
     events.extend(early_refunds(context, id, &payment_ref, &mut open, price));
     events.extend(open.disputed_early(context, id, &payment_ref));
     events.extend(open.recovered(context, id));
+    match row.buys {
+        Buys::Plan(_) => {}
+        Buys::Subscription(plan) => events.extend(context.period_bought(plan, id, &open)),
+    }
     events
 }
 

@@ -2,21 +2,39 @@
 
 use super::Purchase;
 use super::purchase::UNPAID_STAYS_MS;
+use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
-use crate::{Asset, Event, Gateway, PersonId, PlanId, Posting, PurchaseId, Rejection};
+use crate::{Asset, Event, Gateway, PersonId, PlanId, Posting, PurchaseId, Rejection, SubscriptionPlanId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Buys {
+    /// The coins of a coin plan.
+    Plan(PlanId),
+    /// A period of a subscription: its coins are spent for it as they come.
+    Subscription(SubscriptionPlanId),
+}
+
+binary_choices! { Buys as "name" {
+    0 = Plan(plan: PlanId) "plan"
+    1 = Subscription(plan: SubscriptionPlanId) "subscription"
+} }
 
 commands! {
     OpenPurchase = "OpenPurchase" { user: PersonId, plan: PlanId, gateway: Gateway }
 }
 
 events! {
-    /// A user chose a plan; what it costs and gives is fixed here.
+    /// A user chose what to buy; what it costs and gives is fixed here.
     PurchaseOpened = "PurchaseOpened" {
         purchase: PurchaseId,
         user: PersonId,
-        plan: PlanId,
+        buys: Buys,
         gateway: Gateway,
         coins_milli: i64,
         bonus_milli: i64,
@@ -36,7 +54,7 @@ impl Decide for OpenPurchase {
         let opened = PurchaseOpened {
             purchase: context.command_id.derive("purchase"),
             user,
-            plan,
+            buys: Buys::Plan(plan),
             gateway,
             coins_milli: row.coins_milli,
             bonus_milli: row.bonus_milli,
@@ -68,6 +86,7 @@ impl Happened for PurchaseOpened {
     fn evolve(&self, change: &mut Change) {
         let purchase = Purchase {
             user: self.user,
+            buys: self.buys,
             gateway: self.gateway,
             coins_milli: self.coins_milli,
             bonus_milli: self.bonus_milli,

@@ -1,5 +1,6 @@
 //! A purchase as the ledger sees it.
 
+use super::Buys;
 use crate::mechanism::event::Change;
 use crate::{Asset, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub(crate) const CAPTURED_STAYS_MS: i64 = 550 * DAY_MS;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purchase {
     pub user: PersonId,
+    pub buys: Buys,
     pub gateway: Gateway,
     pub coins_milli: i64,
     pub bonus_milli: i64,

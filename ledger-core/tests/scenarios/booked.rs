@@ -16,7 +16,7 @@ pub type Flow = (&'static str, fn() -> (World, Command));
 
 /// The flows of all nouns.
 fn flows() -> impl Iterator<Item = &'static Flow> {
-    FLOWS.iter().chain(crate::rewards::FLOWS)
+    FLOWS.iter().chain(crate::rewards::FLOWS).chain(crate::subscriptions::FLOWS)
 }
 
 const HEAD: &str = "| event | account | asset | debit | credit |";

@@ -86,6 +86,7 @@ pub fn everything() -> World {
     let late = world.order(OTHER);
     world.given(capture(Some(late), "pay_Nb7", 10_000));
     crate::rewards::everything(&mut world);
+    crate::subscriptions::everything(&mut world);
     world
 }
 
@@ -178,6 +179,7 @@ fn may_be_absent(kind: &str, field: &str) -> bool {
             | (_, "price_milli_per_minute" | "price_milli" | "ended_by" | "user" | "bonus_expires_at")
             | ("CampaignSet", "valid_seconds" | "per_person" | "code")
             | ("RewardEarned", "invited")
+            | ("SubscriptionPlanSet", "price")
     )
 }
 

@@ -75,7 +75,7 @@ impl Step {
         );
         let scope = scope.unwrap_or(CommissionScope::Global);
         let reference = format!("ref_{}_{}", self.whom, who);
-        match self.what % 47 {
+        match self.what % 50 {
             0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
             1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
             3..=5 => capture(Some(purchase), &reference, price_minor),
@@ -178,6 +178,7 @@ impl Step {
                 write_off(dispute_ref, if who % 2 == 0 { owed_milli } else { size })
             }
             43..=45 => self.reward(world, person, host),
+            46..=48 => self.subscription(world, person),
             _ => {
                 let account = pick(
                     &[
@@ -253,6 +254,32 @@ impl Step {
                 5 => paid_as(id, &reference),
                 6 => payout_failed(id),
                 _ => reversed(id),
+            },
+        }
+    }
+
+    /// A plan of short periods, and what people do with it.
+    fn subscription(&self, world: &mut World, user: PersonId) -> Command {
+        use crate::subscriptions::*;
+        let all = world.state.subscriptions();
+        let any = pick(&all, self.whom).unwrap_or(SubscriptionId(Uuid::nil()));
+        let own = world.state.subscription(any).map_or(user, |row| row.user);
+        let renews = world.state.subscription(any).is_some_and(|row| row.renews);
+        match self.who / 4 % 6 {
+            0 if self.whom % 8 == 0 => SetSubscriptionPlan { price_milli: self.size, ..short() }.into(),
+            1 if self.whom % 4 == 0 => buy(user),
+            0..=1 => {
+                let price = world.state.subscription_plan(PREMIUM).map_or(self.size, |row| row.price_milli);
+                StartSubscription { user, plan: PREMIUM, price_seen_milli: price }.into()
+            }
+            2 if renews => cancel(any, own),
+            2 => resume(any, own),
+            _ => match world.state.renewal_due(any, world.now) {
+                Some((due, renewal)) => {
+                    world.now = world.now.max(due);
+                    renewal.into()
+                }
+                None => renew(any, 1),
             },
         }
     }

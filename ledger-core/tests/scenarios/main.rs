@@ -29,6 +29,7 @@ mod rejections;
 mod returned;
 mod rewards;
 mod snapshots;
+mod subscriptions;
 mod units;
 mod withdrawal_states;
 mod withdrawals;

@@ -62,6 +62,14 @@ fn one(event: &Event) -> String {
         Event::CampaignEnded(it) => format!("campaign ended at {}", it.spent_milli),
         Event::RewardEarned(it) => format!("reward {} ({:?})", it.coins_milli, it.kind),
         Event::InviterNamed(_) => "brought".to_owned(),
+        Event::SubscriptionPlanSet(it) => format!("subscription for {}", it.price_milli),
+        Event::SubscriptionPaid(it) => {
+            format!("period {} paid {}", it.period, drawn(&it.draws, it.price_milli))
+        }
+        Event::SubscriptionGraceBegun(it) => format!("grace of period {}", it.period),
+        Event::SubscriptionCancelled(_) => "cancelled".to_owned(),
+        Event::SubscriptionResumed(_) => "resumed".to_owned(),
+        Event::SubscriptionLapsed(it) => format!("lapsed after {} ({:?})", it.periods, it.cause),
         Event::LotsMerged(it) => format!("merged {} of {}", it.amount_milli, it.merged.len()),
         Event::AgencyJoined(_) => "joined".to_owned(),
         Event::AgencyLeft(_) => "left".to_owned(),

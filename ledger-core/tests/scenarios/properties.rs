@@ -16,7 +16,8 @@ fn busy() -> World {
         .given(grant(OTHER, 50_000, Some(600)))
         .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
         .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500))
-        .given(adjust(Account::HostEarnings(OTHER_HOST), 30_000));
+        .given(adjust(Account::HostEarnings(OTHER_HOST), 30_000))
+        .given(crate::subscriptions::short().into());
     world.policy.earnings_hold_seconds = 30;
     world.policy.free_seconds = 7;
     world

@@ -102,6 +102,7 @@ impl World {
             Command::RecordDispute(it) => natural(&format!("{}:{:?}", it.dispute_ref, it.news)),
             Command::OpenJournal(_)
             | Command::ExpireBonus(_)
+            | Command::RenewSubscription(_)
             | Command::TickCall(_)
             | Command::PauseCall(_)
             | Command::ResumeCall(_)
@@ -110,6 +111,10 @@ impl World {
             }
             Command::OpenPurchase(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::SendGift(it) => (Actor::Person(it.sender), self.fresh_key()),
+            Command::StartSubscription(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::BuySubscription(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::CancelSubscription(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::ResumeSubscription(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::NameInviter(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::EarnReward(EarnReward { user, claim: Claim::Daily | Claim::Code(_) }) => {
                 (Actor::Person(*user), self.fresh_key())

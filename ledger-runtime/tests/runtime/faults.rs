@@ -5,7 +5,7 @@ use crate::world::*;
 use event_store::NewEvent;
 use ledger_core::command::CapturePurchase;
 use ledger_core::event::{
-    CommissionRule, CommissionScope, CommissionSplit, Draw, GiftSent, PurchaseOpened, SplitSource,
+    Buys, CommissionRule, CommissionScope, CommissionSplit, Draw, GiftSent, PurchaseOpened, SplitSource,
 };
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Status};
@@ -357,7 +357,7 @@ fn foreign_purchase(user: PersonId, number: u128, coins_milli: i64) -> NewEvent 
     let event: Event = PurchaseOpened {
         purchase: PurchaseId(Uuid::from_u128(number)),
         user,
-        plan: PlanId(Uuid::from_u128(number)),
+        buys: Buys::Plan(PlanId(Uuid::from_u128(number))),
         gateway: Gateway::Razorpay,
         coins_milli,
         bonus_milli: 0,

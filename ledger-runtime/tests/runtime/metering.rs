@@ -6,7 +6,7 @@ use event_store::EventStore;
 use futures_util::FutureExt;
 use ledger_core::command::{
     CapturePurchase, EndCall, GrantBonus, OpenPurchase, PauseCall, RecordDispute, ResumeCall, SetCoinPlan,
-    StartCall,
+    SetSubscriptionPlan, StartCall, StartSubscription,
 };
 use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{BonusOrigin, PauseCause};
@@ -144,6 +144,9 @@ fn brief(recorded: &Recorded) -> Option<String> {
         }
         Event::CallResumed(_) => format!("{at} resumed"),
         Event::CallEnded(it) => format!("{at} ended: {:?} for {}", it.reason, it.charged_total_milli),
+        Event::SubscriptionPaid(it) => format!("{at} period {} for {}", it.period, it.price_milli),
+        Event::SubscriptionGraceBegun(it) => format!("{at} grace of period {}", it.period),
+        Event::SubscriptionLapsed(it) => format!("{at} lapsed after {}", it.periods),
         Event::BonusExpired(it) => format!("{at} expired: {}", it.coins_milli),
         _ => return None,
     })
@@ -157,6 +160,66 @@ fn start(call: CallId, payer: PersonId, host: PersonId) -> Envelope {
 fn bonus(valid_seconds: u32) -> Command {
     let (origin, valid_seconds) = (BonusOrigin::Promotion, Some(valid_seconds));
     Command::from(GrantBonus { user: USER, origin, coins_milli: 500, valid_seconds })
+}
+
+/// A subscription for 1.000 coins a minute, with twenty seconds of grace.
+async fn subscribed(store: Arc<dyn EventStore>, coins_milli: i64) -> Story {
+    let mut story = Story::on(World::with_coins(store, coins_milli).await).await;
+    let plan = SubscriptionPlanId(Uuid::from_u128(0x50a));
+    let set = SetSubscriptionPlan {
+        plan,
+        price_milli: 1_000,
+        price: None,
+        period_seconds: 60,
+        grace_seconds: 20,
+        entitlements: vec!["no_ads".to_owned()],
+        active: true,
+    };
+    story.world.given(set.into()).await;
+    let start = StartSubscription { user: USER, plan, price_seen_milli: 1_000 };
+    story.world.execute(envelope(USER, start.into())).await.expect("is accepted");
+    story.sees("0 period 1 for 1000").await;
+    story
+}
+
+#[tokio::test]
+async fn a_subscription_is_renewed_when_it_is_due() {
+    for (_name, store, _folder) in stores() {
+        let mut story = subscribed(store, 2_500).await;
+        story.at(59_999);
+        story.is_quiet().await;
+        story.at(60_000);
+        story.sees("60000 period 2 for 1000").await;
+        // Too few coins: nothing more until some come, which pay at once.
+        story.at(120_000);
+        story.sees("120000 grace of period 3").await;
+        story.at(130_000);
+        story.is_quiet().await;
+        story.world.given(bonus(3_600)).await;
+        story.sees("130000 period 3 for 1000").await;
+        // None come: it ends with the grace.
+        story.at(180_000);
+        story.sees("180000 grace of period 4").await;
+        story.at(199_999);
+        story.is_quiet().await;
+        story.at(200_000);
+        story.sees("200000 lapsed after 3").await;
+        assert_eq!(story.world.spendable(USER).await, 0);
+        story.world.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_comes_back_late_charges_one_period() {
+    let story = subscribed(memory(), 9_000).await;
+    // Five periods later, of which nothing was given after the grace of the first.
+    let mut story = story.crashes_and_is_back_at(310_000).await;
+    story.sees("310000 period 2 for 1000").await;
+    story.at(369_999);
+    story.is_quiet().await;
+    story.at(370_000);
+    story.sees("370000 period 3 for 1000").await;
+    assert_eq!(story.world.spendable(USER).await, 6_000);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod main_job;
 mod payout_unknown;
 mod report;
 mod stage;
+mod subscription;
 
 use crate::config::Config;
 use clap::{Args, ValueEnum};
@@ -33,6 +34,8 @@ pub enum Story {
     PayoutUnknown,
     /// A payment that its bank takes back: frozen, lost, owed, paid by the next purchase, and won after all
     Chargeback,
+    /// A subscription is renewed by the server, waits for coins, is cancelled, and ends
+    Subscription,
 }
 
 impl Story {
@@ -56,6 +59,10 @@ impl Story {
                 let settings = chargeback::settings();
                 stage.under(settings, chargeback::tell(&stage, report), stop).await
             }
+            Story::Subscription => tokio::select! {
+                told = subscription::tell(config, report) => told,
+                () = stop => Err(anyhow::anyhow!("the story was interrupted")),
+            },
         }
     }
 }

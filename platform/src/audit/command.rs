@@ -101,6 +101,14 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
                 .after(after)
         }
         Command::FailWithdrawal(it) => decided("withdrawal.failed", it.withdrawal, state, "failed"),
+        Command::SetSubscriptionPlan(it) => {
+            let mut after = json!(it);
+            if let Some(fields) = after.as_object_mut() {
+                fields.remove("plan");
+            }
+            let change = Change::new("subscription_plan.changed", "subscription_plan", it.plan).after(after);
+            Change { before: state.subscription_plan(it.plan).map(|plan| json!(plan)), ..change }
+        }
         Command::SetCampaign(it) => {
             let row = state.campaign(it.campaign);
             let mut after = json!(it);

@@ -19,6 +19,8 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::UnknownReceivable
         | Rejection::UnknownCampaign
         | Rejection::UnknownCode
+        | Rejection::UnknownSubscriptionPlan
+        | Rejection::UnknownSubscription
         | Rejection::UnknownWithdrawal => 404,
 
         Rejection::KeyInvalid
@@ -42,6 +44,8 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::CampaignCodeUnfit
         | Rejection::CampaignPeriodInvalid
         | Rejection::InviterIsOneself
+        | Rejection::EntitlementsInvalid
+        | Rejection::GraceTooLong
         | Rejection::ReferenceInvalid { .. } => 422,
 
         Rejection::JournalAlreadyOpen
@@ -94,6 +98,12 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::WithdrawalLimitReached { .. }
         | Rejection::WithdrawalClosed
         | Rejection::PayoutRefUsed { .. }
+        | Rejection::SubscriptionPlanInactive
+        | Rejection::SubscriptionPriceChanged { .. }
+        | Rejection::NotSoldForMoney
+        | Rejection::AlreadySubscribed
+        | Rejection::RenewalNotDue { .. }
+        | Rejection::RenewalOutOfOrder { .. }
         | Rejection::CampaignOver
         | Rejection::CampaignNotRunning
         | Rejection::CampaignKindFixed
@@ -143,7 +153,13 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::CampaignCodeUnfit | Rejection::UnknownCode => problem.field("code"),
         Rejection::CampaignPeriodInvalid => problem.field("ends_at"),
         Rejection::TooManyLots { most } => problem.with("most", *most),
-        Rejection::GiftPriceChanged { price_milli } => problem.with("price_milli", *price_milli),
+        Rejection::GiftPriceChanged { price_milli } | Rejection::SubscriptionPriceChanged { price_milli } => {
+            problem.with("price_milli", *price_milli)
+        }
+        Rejection::EntitlementsInvalid => problem.field("entitlements"),
+        Rejection::GraceTooLong => problem.field("grace_seconds"),
+        Rejection::RenewalNotDue { due } => problem.with("due", due.to_string()),
+        Rejection::RenewalOutOfOrder { next } => problem.with("next", *next),
         Rejection::CallPriceChanged { price_milli_per_minute } => {
             problem.with("price_milli_per_minute", *price_milli_per_minute)
         }
@@ -221,6 +237,11 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::PayeeNotVerified
         | Rejection::WithdrawalClosed
         | Rejection::PayoutRoundsToNothing
+        | Rejection::UnknownSubscriptionPlan
+        | Rejection::SubscriptionPlanInactive
+        | Rejection::NotSoldForMoney
+        | Rejection::UnknownSubscription
+        | Rejection::AlreadySubscribed
         | Rejection::UnknownCampaign
         | Rejection::CampaignOver
         | Rejection::CampaignNotRunning

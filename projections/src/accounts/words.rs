@@ -76,6 +76,9 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
             words("call_return", "completed", format!("{call}, {which} given back: a side was not there"))
         }
         Event::GiftSent(_) => words("gift", "completed", "Gift sent"),
+        Event::SubscriptionPaid(it) => {
+            words("subscription", "completed", format!("Subscription, period {}", it.period))
+        }
         Event::CommissionSplit(it) => split(it, account, call),
         Event::WithdrawalRequested(_) => words("withdrawal", "requested", "Withdrawal requested"),
         Event::WithdrawalRejected(_) => {
@@ -98,6 +101,11 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         | Event::CampaignEnded(_)
         | Event::RewardEarned(_)
         | Event::InviterNamed(_)
+        | Event::SubscriptionPlanSet(_)
+        | Event::SubscriptionGraceBegun(_)
+        | Event::SubscriptionCancelled(_)
+        | Event::SubscriptionResumed(_)
+        | Event::SubscriptionLapsed(_)
         | Event::PurchaseOpened(_)
         | Event::PurchaseFailed(_)
         | Event::PurchaseExpired(_)

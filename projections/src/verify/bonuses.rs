@@ -92,6 +92,7 @@ impl Opinion for Bonuses {
             Event::ReceivableRecovered(it) => self.drawn(&it.draws, told),
             Event::CallTicked(it) => self.drawn(&it.draws, told),
             Event::GiftSent(it) => self.drawn(&it.draws, told),
+            Event::SubscriptionPaid(it) => self.drawn(&it.draws, told),
             Event::CallChargeReturned(it) => {
                 for draw in &it.draws {
                     self.take(draw.lot, -draw.amount_milli, told);

@@ -192,6 +192,7 @@ opinions! {
     bonuses: Bonuses,
     deferred: Deferred,
     rewards: Rewards,
+    subscriptions: Subscriptions,
     withdrawals: Withdrawals,
     payout_rates: PayoutRates,
     catalogue: Catalogue,

@@ -4,7 +4,7 @@ use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
 use crate::purchases::PurchaseRow;
 use chrono::{DateTime, Utc};
-use ledger_core::event::{PurchaseCaptured, PurchaseFailed, PurchaseOpened, PurchaseRefunded};
+use ledger_core::event::{Buys, PurchaseCaptured, PurchaseFailed, PurchaseOpened, PurchaseRefunded};
 use ledger_core::{Event, PurchaseId, State};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -108,7 +108,8 @@ impl Purchase {
             purchase: it.purchase.0,
             opened_revision: self.opened.0,
             user: it.user.0,
-            plan: it.plan.0,
+            plan: if let Buys::Plan(plan) = it.buys { Some(plan.0) } else { None },
+            subscription_plan: if let Buys::Subscription(plan) = it.buys { Some(plan.0) } else { None },
             gateway: it.gateway.name().to_owned(),
             coins_milli: it.coins_milli,
             bonus_milli: it.bonus_milli,

@@ -39,8 +39,8 @@ impl Day {
 
 #[derive(Default)]
 pub(super) struct Revenue {
-    /// By day and, of calls, the call's medium.
-    days: BTreeMap<(NaiveDate, Option<String>), Day>,
+    /// By day and source.
+    days: BTreeMap<(NaiveDate, String), Day>,
 }
 
 impl Opinion for Revenue {
@@ -49,12 +49,23 @@ impl Opinion for Revenue {
             told.event(),
             Event::CommissionSplit(CommissionSplit { source: SplitSource::Gift(_), .. })
         );
-        let medium = told.medium.clone().filter(|_| !gift);
-        let key = (told.at.date_naive(), medium);
+        let medium = told.medium.as_ref().filter(|_| !gift);
+        let source = match told.event() {
+            Event::SubscriptionPaid(_) => "subscription".to_owned(),
+            _ => medium.map_or_else(|| "gift".to_owned(), |medium| format!("call_{medium}")),
+        };
+        let key = (told.at.date_naive(), source);
         let day = match told.event() {
             Event::CommissionSplit(it) => {
                 let day = self.days.entry(key).or_default();
                 day.add(it);
+                day
+            }
+            Event::SubscriptionPaid(it) => {
+                let day = self.days.entry(key).or_default();
+                day.gross_milli += it.price_milli;
+                day.platform_milli += it.price_milli;
+                day.count += 1;
                 day
             }
             Event::CallChargeReturned(it) => {
@@ -68,9 +79,9 @@ impl Opinion for Revenue {
     }
 
     async fn compare_all(&self, comparison: &mut Comparison<'_>, _: &State) -> Result<(), Stop> {
-        let expected = self.days.iter().map(|((day, medium), split)| RevenueRow {
+        let expected = self.days.iter().map(|((day, source), split)| RevenueRow {
             day: *day,
-            source: medium.as_ref().map_or_else(|| "gift".to_owned(), |medium| format!("call_{medium}")),
+            source: source.clone(),
             gross_milli: split.gross_milli,
             host_milli: split.host_milli,
             agency_milli: split.agency_milli,

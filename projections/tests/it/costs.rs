@@ -50,7 +50,7 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
             "INSERT INTO read.gifts_sent SELECT {host}, n {rows}"
         ),
         format!(
-            "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), 'razorpay', 1, 0, 1,
+            "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), NULL, 'razorpay', 1, 0, 1,
                  'INR/2', 'opened', NULL, NULL, 0, 0, 0, 0, now(), NULL, NULL, NULL, NULL, n {rows}"
         ),
         format!(

@@ -184,6 +184,7 @@ impl World {
         world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
         world.small_lots().await;
         world.rewards().await;
+        world.subscriptions().await;
         world.a_running_and_a_paused_call().await;
         world
     }
@@ -326,6 +327,47 @@ impl World {
             }))
             .await;
         }
+    }
+
+    /// One that is renewed, waits for coins and lapses; one that is bought; one that is to end.
+    async fn subscriptions(&mut self) {
+        let plan = SubscriptionPlanId(Uuid::from_u128(0x50a));
+        let price = Price { amount_minor: 9_900, asset: Asset::INR };
+        let set = SetSubscriptionPlan {
+            plan,
+            price_milli: 5_000,
+            price: Some(price),
+            period_seconds: 60,
+            grace_seconds: 20,
+            entitlements: vec!["no_ads".to_owned(), "see_likes".to_owned()],
+            active: true,
+        };
+        self.give(set.clone().into()).await;
+        let [one, two] = [HOST, OTHER_HOST];
+        for user in [one, two] {
+            let (origin, valid_seconds) = (BonusOrigin::Promotion, Some(86_400));
+            self.give(GrantBonus { user, origin, coins_milli: 11_000, valid_seconds }.into()).await;
+        }
+        let paid = |events: &[Event]| match events.last() {
+            Some(Event::SubscriptionPaid(it)) => it.subscription,
+            other => panic!("{other:?}"),
+        };
+        let started = self.give(StartSubscription { user: one, plan, price_seen_milli: 5_000 }.into()).await;
+        let subscription = paid(&started);
+        self.give(CancelSubscription { subscription, user: one }.into()).await;
+        self.give(ResumeSubscription { subscription, user: one }.into()).await;
+        self.pass(60);
+        self.give(RenewSubscription { subscription, period: 2 }.into()).await;
+        self.pass(60);
+        self.give(RenewSubscription { subscription, period: 3 }.into()).await;
+        self.pass(20);
+        self.give(RenewSubscription { subscription, period: 3 }.into()).await;
+        let buy = BuySubscription { user: two, plan, gateway: Gateway::Razorpay };
+        let opened = self.give(buy.into()).await;
+        let Event::PurchaseOpened(opened) = &opened[0] else { panic!("{opened:?}") };
+        let bought = self.capture(Some(opened.purchase), "pay_premium").await;
+        paid(&bought);
+        self.give(SetSubscriptionPlan { price: None, active: false, ..set }.into()).await;
     }
 
     /// A campaign of each kind; what each rewards; and one that is ended.
