@@ -266,8 +266,10 @@ impl Step {
         let own = world.state.subscription(any).map_or(user, |row| row.user);
         let renews = world.state.subscription(any).is_some_and(|row| row.renews);
         match self.who / 4 % 6 {
-            0 if self.whom % 8 == 0 => SetSubscriptionPlan { price_milli: self.size, ..short() }.into(),
-            1 if self.whom % 4 == 0 => buy(user),
+            0 if self.whom.is_multiple_of(8) => {
+                SetSubscriptionPlan { price_milli: self.size, ..short() }.into()
+            }
+            1 if self.whom.is_multiple_of(4) => buy(user),
             0..=1 => {
                 let price = world.state.subscription_plan(PREMIUM).map_or(self.size, |row| row.price_milli);
                 StartSubscription { user, plan: PREMIUM, price_seen_milli: price }.into()

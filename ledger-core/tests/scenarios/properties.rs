@@ -342,7 +342,7 @@ fn random_stories_reach_every_type_of_event() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut reached = std::collections::BTreeSet::new();
-    for _ in 0..400 {
+    for _ in 0..900 {
         let story = steps(60).new_tree(&mut runner).expect("a story").current();
         reached.extend(play(&story).journal.iter().map(|it| it.event.kind()));
     }

@@ -94,7 +94,8 @@ async fn until(admin: &Client, person: &str, field: &str, value: &str) -> anyhow
     while waited < PATIENCE {
         let rows = admin.get(&format!("/v1/admin/subscriptions?user={person}")).await?;
         let row = rows["items"][0].clone();
-        if row[field].as_str() == Some(value) || row[field].to_string() == value {
+        let found = row[field].as_str().map_or_else(|| row[field].to_string(), str::to_owned);
+        if found == value {
             return Ok(row);
         }
         let pause = Duration::from_millis(50);

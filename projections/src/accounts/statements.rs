@@ -6,7 +6,7 @@ use crate::error::QueryError;
 use crate::mechanism::{Cursor, Events, Page, ReadModels, page_size, pg_revision};
 use chrono::{DateTime, Utc};
 use event_store::ReadError;
-use ledger_core::event::CommissionSplit;
+use ledger_core::event::{CommissionSplit, SubscriptionPaid};
 use ledger_core::{Amounts, Account, Asset, CallId, Period, PersonId, Recorded, rfc3339};
 use serde::Serialize;
 use sqlx::{Postgres, QueryBuilder};
@@ -179,8 +179,8 @@ impl ReadModels {
         Ok(query.build_query_as().fetch_all(self.pool()?).await?)
     }
 
-    /// As [`ReadModels::lines`], of clearing. A charge and its split are of one unit, and each split moves clearing: the
-    /// lines are made of the units of the splits around the place and before it.
+    /// As [`ReadModels::lines`], of clearing. A charge and its split are of one unit, and each split moves clearing, as does
+    /// what goes to the platform as a whole: the lines are made of these units around the place and before it.
     async fn clearing(
         &self,
         asset: Asset,
@@ -188,13 +188,16 @@ impl ReadModels {
         limit: i64,
     ) -> Result<(Vec<Kept>, Events), QueryError> {
         let splits: Vec<i64> = sqlx::query_scalar(
-            "(SELECT revision FROM read.events WHERE kind = $1::read.event_kind AND revision > $2
-              ORDER BY revision LIMIT 1)
-             UNION ALL
-             (SELECT revision FROM read.events WHERE kind = $1::read.event_kind AND revision <= $2
-              ORDER BY revision DESC LIMIT $3)",
+            "SELECT near.revision FROM UNNEST($1::text[]) AS wanted (kind)
+             CROSS JOIN LATERAL (
+                 (SELECT revision FROM read.events WHERE events.kind = wanted.kind::read.event_kind AND revision > $2
+                  ORDER BY revision LIMIT 1)
+                 UNION ALL
+                 (SELECT revision FROM read.events WHERE events.kind = wanted.kind::read.event_kind AND revision <= $2
+                  ORDER BY revision DESC LIMIT $3)
+             ) AS near",
         )
-        .bind(CommissionSplit::KIND)
+        .bind([CommissionSplit::KIND, SubscriptionPaid::KIND].map(str::to_owned).to_vec())
         .bind(before.0)
         // All lines of the first may stand on the page before.
         .bind(limit.saturating_add(1))

@@ -101,6 +101,7 @@ impl Opinion for Deferred {
             }
             Event::CallTicked(it) => self.drawn(&it.draws, told),
             Event::GiftSent(it) => self.drawn(&it.draws, told),
+            Event::SubscriptionPaid(it) => self.drawn(&it.draws, told),
             Event::AdjustmentPosted(it) => self.drawn(&it.draws, told),
             Event::ReceivableRecovered(it) => self.drawn(&it.draws, told),
             Event::CallChargeReturned(it) => {
