@@ -3,7 +3,7 @@
 use super::books;
 use super::client::{Client, Socket, number, text};
 use super::report::{Report, coins};
-use super::stage::{Settings, Stage, key};
+use super::stage::{Stage, key};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -23,10 +23,6 @@ struct Cast<'a> {
     host_id: String,
     plan: String,
     gift: String,
-}
-
-pub fn settings() -> Settings {
-    Settings::usual()
 }
 
 /// # Errors

@@ -12,7 +12,7 @@ mod subscription;
 use crate::config::Config;
 use clap::{Args, ValueEnum};
 use report::Report;
-use stage::Stage;
+use stage::{Settings, Stage};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -55,14 +55,10 @@ impl Story {
                 let settings = payout_unknown::settings();
                 stage.under(settings, payout_unknown::tell(&stage, report), stop).await
             }
-            Story::Chargeback => {
-                let settings = chargeback::settings();
-                stage.under(settings, chargeback::tell(&stage, report), stop).await
+            Story::Chargeback => stage.under(Settings::usual(), chargeback::tell(&stage, report), stop).await,
+            Story::Subscription => {
+                stage.under(Settings::usual(), subscription::tell(&stage, report), stop).await
             }
-            Story::Subscription => tokio::select! {
-                told = subscription::tell(config, report) => told,
-                () = stop => Err(anyhow::anyhow!("the story was interrupted")),
-            },
         }
     }
 }

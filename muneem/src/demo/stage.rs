@@ -190,7 +190,7 @@ pub fn key() -> String {
 }
 
 /// A number that no earlier story used.
-pub fn new_phone() -> String {
+fn new_phone() -> String {
     let random = u64::from_be_bytes(platform::entropy::bytes());
     format!("+9198{:08}", random % 100_000_000)
 }

@@ -2,10 +2,8 @@
 
 use super::client::{Client, number, text};
 use super::report::Report;
-use super::stage::new_phone;
-use crate::config::Config;
-use crate::seed::ADMIN_PHONE;
-use anyhow::{Context, bail};
+use super::stage::Stage;
+use anyhow::bail;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -13,28 +11,27 @@ const PRICE_MILLI: i64 = 30_000;
 /// Enough for two periods, and a third of the third one.
 const GIVEN_MILLI: i64 = 70_000;
 const GIVEN_LATER_MILLI: i64 = 25_000;
-const PERIOD_SECONDS: i64 = 2;
+const PERIOD_SECONDS: i64 = 5;
+const GRACE_SECONDS: i64 = 60;
 /// How long a step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// # Errors
 /// When the server refuses a step that should succeed.
-pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    let visitor = Client::new(&config.url);
-    let (admin, _) =
-        visitor.sign_in(ADMIN_PHONE).await.context("the admin could not sign in (development mode only)")?;
+pub async fn tell(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
+    let admin = &stage.admin;
     report.intro(
-        "Asha subscribes with coins. A period of the story lasts two seconds, and so does its grace. Each line with \"ok\"\n\
+        "Asha subscribes with coins. A period of the story lasts five seconds, and its grace a minute. Each line with \"ok\"\n\
          compares a figure of the server's with the story's own arithmetic.",
     );
     report.chapter("1. A plan, and somebody with coins");
     let plan = platform::entropy::uuid_v7();
     let mut offer = json!({
-        "price_milli": PRICE_MILLI, "period_seconds": PERIOD_SECONDS, "grace_seconds": PERIOD_SECONDS,
+        "price_milli": PRICE_MILLI, "period_seconds": PERIOD_SECONDS, "grace_seconds": GRACE_SECONDS,
         "entitlements": ["no_ads"], "active": true,
     });
     admin.put(&format!("/v1/admin/subscription-plans/{plan}"), offer.clone()).await?;
-    let (asha, person) = visitor.sign_in(&new_phone()).await?;
+    let (asha, person) = stage.newcomer().await?;
     admin.post("/v1/admin/bonuses", json!({ "user": person, "coins_milli": GIVEN_MILLI })).await?;
     let ask = json!({ "plan": plan, "price_seen_milli": PRICE_MILLI });
     asha.post("/v1/me/subscriptions", ask).await?;
@@ -46,14 +43,14 @@ pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     report.figure("she is entitled to", "[\"no_ads\"]".to_owned(), entitlements(&asha).await?);
 
     report.chapter("2. The server renews it");
-    until(&admin, &person, "status", "grace").await?;
+    until(admin, &person, "status", "grace").await?;
     report.step(
         "The second period was paid by itself. For the third there are too few coins: its grace begins.",
     );
     report.coins("left of her coins", GIVEN_MILLI - 2 * PRICE_MILLI, spendable(&asha).await?);
     report.figure("she is still entitled to", "[\"no_ads\"]".to_owned(), entitlements(&asha).await?);
     admin.post("/v1/admin/bonuses", json!({ "user": person, "coins_milli": GIVEN_LATER_MILLI })).await?;
-    let row = until(&admin, &person, "periods", "3").await?;
+    let row = until(admin, &person, "periods", "3").await?;
     report.step("Coins come, and the third period is paid at once.");
     let left = GIVEN_MILLI + GIVEN_LATER_MILLI - 3 * PRICE_MILLI;
     report.coins("left of her coins", left, spendable(&asha).await?);
@@ -63,7 +60,7 @@ pub async fn tell(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     asha.post(&format!("/v1/me/subscriptions/{id}/cancel"), json!({})).await?;
     report.step("Asha cancels: it ends with its period.");
     report.figure("until then she is entitled to", "[\"no_ads\"]".to_owned(), entitlements(&asha).await?);
-    let row = until(&admin, &person, "status", "lapsed").await?;
+    let row = until(admin, &person, "status", "lapsed").await?;
     report.figure("why it has ended", "cancelled".to_owned(), text(&row, "lapse_cause")?);
     report.figure("then she is entitled to", "[]".to_owned(), entitlements(&asha).await?);
     report.coins("left of her coins", left, spendable(&asha).await?);
