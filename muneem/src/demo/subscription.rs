@@ -11,17 +11,18 @@ const PRICE_MILLI: i64 = 30_000;
 /// Enough for two periods, and a third of the third one.
 const GIVEN_MILLI: i64 = 70_000;
 const GIVEN_LATER_MILLI: i64 = 25_000;
-const PERIOD_SECONDS: i64 = 5;
-const GRACE_SECONDS: i64 = 60;
+const PERIOD_SECONDS: i64 = 10;
+/// As long as it may be: a grace is no longer than its period.
+const GRACE_SECONDS: i64 = PERIOD_SECONDS;
 /// How long a step may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// # Errors
 /// When the server refuses a step that should succeed.
 pub async fn tell(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
     let admin = &stage.admin;
     report.intro(
-        "Asha subscribes with coins. A period of the story lasts five seconds, and its grace a minute. Each line with \"ok\"\n\
+        "Asha subscribes with coins. A period of the story lasts ten seconds, and its grace as long. Each line with \"ok\"\n\
          compares a figure of the server's with the story's own arithmetic.",
     );
     report.chapter("1. A plan, and somebody with coins");
