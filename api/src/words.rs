@@ -95,6 +95,7 @@ pub enum ApprovalStateWord {
 #[serde(rename_all = "snake_case")]
 pub enum ProposalKind {
     Adjustment,
+    GatewayAdjustment,
     WriteOff,
     Bonus,
     Payout,
@@ -106,6 +107,7 @@ impl ProposalKind {
     pub fn as_str(self) -> &'static str {
         match self {
             ProposalKind::Adjustment => "adjustment",
+            ProposalKind::GatewayAdjustment => "gateway_adjustment",
             ProposalKind::WriteOff => "write_off",
             ProposalKind::Bonus => "bonus",
             ProposalKind::Payout => "payout",

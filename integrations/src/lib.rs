@@ -4,4 +4,5 @@
 pub mod head_webhook;
 pub mod otp_sender;
 pub mod razorpay;
+pub mod razorpay_settlements;
 mod razorpay_webhook;

@@ -75,6 +75,10 @@ enum Command {
     ///   muneem what-if --hold-days 14 --json
     #[command(verbatim_doc_comment)]
     WhatIf(operator::WhatIfOptions),
+    /// Compare the journal with the books of somebody else: a gateway's settlement report, or a media server's durations. What
+    /// is found is kept and shown to admins; nothing is booked by it. Exits 1 where the two differ, and 2 when it could not
+    /// compare. Works beside a running server.
+    Reconcile(operator::ReconcileOptions),
     /// Check the settings and the reach of PostgreSQL, Redis, store, clock and disk; say the mend.
     Doctor(operator::DoctorOptions),
     /// Look at a store of events.
@@ -112,7 +116,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = match cli.command {
         // 1 says that something differs.
-        Command::Verify(_) | Command::Receipt(_) => ExitCode::from(operator::NOT_VERIFIED),
+        Command::Verify(_) | Command::Receipt(_) | Command::Reconcile(_) => ExitCode::from(operator::NOT_VERIFIED),
         _ => ExitCode::FAILURE,
     };
     match run(cli.command).await {
@@ -152,6 +156,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rebuild => operator::rebuild(&config()?).await,
         Command::Events(options) => operator::events(&config()?, &options).await,
         Command::WhatIf(options) => operator::what_if(&config()?, &options).await,
+        Command::Reconcile(options) => operator::reconcile(&config()?, &options).await,
         Command::Doctor(options) => operator::doctor(&config()?, &options).await,
         Command::Store(options) => operator::store(&config()?, &options).await,
         Command::Backup(options) => operator::backup(&config()?, &options).await,

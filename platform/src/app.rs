@@ -16,6 +16,7 @@ use crate::journal_heads::JournalHeads;
 use crate::known::Known;
 use crate::notes::Notes;
 use crate::payees::Payees;
+use crate::reconciliation::Reconciliations;
 use crate::presence::Presence;
 use crate::purchases::Purchases;
 use crate::push::Bus;
@@ -84,6 +85,7 @@ pub struct Services {
     pub restrictions: Restrictions,
     pub agencies: Agencies,
     pub payees: Payees,
+    pub reconciliations: Reconciliations,
     pub hosts: Hosts,
     pub presence: Presence,
     pub settings: Settings,
@@ -175,6 +177,7 @@ impl App {
             restrictions: Restrictions::new(pool.clone(), access.clone()),
             agencies,
             payees: Payees::new(pool.clone()),
+            reconciliations: Reconciliations::new(pool.clone()),
             presence,
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
             referrals: Referrals::new(pool.clone(), commands.clone()),

@@ -33,6 +33,7 @@ pub mod push;
 pub mod rate_limit;
 pub mod reading;
 pub mod receipt;
+pub mod reconciliation;
 mod reconnect;
 pub mod referrals;
 pub mod seal;

@@ -46,6 +46,7 @@ mechanism::read_models! {
     purchases: Purchases,
     suspense: Suspense,
     disputes: Disputes,
+    adjustments: Adjustments,
     bonuses: Bonuses,
     deferred: Deferred,
     rewards: Rewards,

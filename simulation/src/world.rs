@@ -239,7 +239,7 @@ pub fn rose_of(sender: PersonId) -> Envelope {
 
 pub fn coins(user: PersonId, amount_milli: i64) -> Command {
     let account = Account::UserPurchased(user);
-    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None })
+    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None, settles: None })
 }
 
 pub fn rate(host: PersonId) -> Command {

@@ -29,6 +29,7 @@ mod payouts;
 mod people;
 mod postgres_store;
 mod read_models;
+mod reconciliation;
 mod redis_away;
 mod retries;
 mod rewards;

@@ -96,6 +96,8 @@ fn rejections() -> Vec<(Rejection, u16)> {
         (TaxTooLarge, 422),
         (PayoutRefUsed { withdrawal: WithdrawalId(uuid::Uuid::nil()) }, 409),
         (AccountNotAdjustable, 422),
+        (GatewayHoldsMoney, 422),
+        (DifferenceSettled, 409),
         (AdjustmentOverdraws { balance_milli: 1 }, 409),
         (ReasonInvalid { field }, 422),
         (ReferenceInvalid { field }, 422),

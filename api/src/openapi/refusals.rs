@@ -228,11 +228,25 @@ const OWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "adjust_gateway",
+        &[
+            "field_invalid",
+            "gateway_holds_money",
+            "asset_not_declared",
+            "difference_settled",
+            "amount_not_positive",
+            "amount_too_large",
+            "reason_invalid",
+            "too_many_proposals",
+        ],
+    ),
+    (
         "post_adjustment",
         &[
             "field_invalid",
             "account_not_adjustable",
             "adjustment_overdraws",
+            "difference_settled",
             "amount_not_positive",
             "amount_too_large",
             "own_money",

@@ -7,8 +7,9 @@ use crate::page::COIN;
 use crate::receipt::{Answered, Recorded, made};
 use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use axum::extract::State;
-use ledger_core::{Account, Actor, ClientKey, NoteId, PersonId, command};
+use ledger_core::{Account, Actor, ClientKey, DifferenceId, NoteId, PersonId, command};
 use platform::approvals::{Given, Proposal};
+use platform::commands::CommandError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -31,6 +32,8 @@ struct PostAdjustment {
     reason: String,
     /// The words behind the code, up to 2000 characters; kept outside the journal.
     note: Option<String>,
+    /// The difference of a reconciliation that it settles. Each is settled once.
+    settles: Option<Uuid>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -59,19 +62,12 @@ async fn post_adjustment(
     IdempotencyKey(key): IdempotencyKey,
     Json(asked): Json<PostAdjustment>,
 ) -> Result<DoneOrProposed<AdjustmentPosted>, Error> {
-    let PostAdjustment { account, amount_milli, reason, note: words } = asked;
+    let PostAdjustment { account, amount_milli, reason, note: words, settles } = asked;
     check_owner(&api, account).await?;
-    let person = admin.person()?;
-    let note = match &words {
-        Some(_) => Some(note_of(&api, person, &key).await?),
-        None => None,
-    };
-    // The words come first: an adjustment never points at a note that was not kept.
-    if let (Some(note), Some(words)) = (note, words) {
-        api.app.notes.keep(note, person, &words, api.now()).await?;
-    }
+    let settles = known_difference(&api, settles).await?;
+    let note = note_of(&api, admin.person()?, command::PostAdjustment::OPERATION, &key, words).await?;
     let author = admin.author.with_note(Some(reason.clone()), note);
-    let proposal = Proposal::Adjustment { account, amount_milli, reason, note };
+    let proposal = Proposal::Adjustment { account, amount_milli, reason, note, settles };
     Ok(match api.app.approvals.give(&author, key, proposal).await? {
         Given::Proposed { approval, replayed } => DoneOrProposed::Proposed { approval, replayed },
         Given::Done(receipt) => {
@@ -100,8 +96,27 @@ async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
     Ok(())
 }
 
-/// Follows from the command's id, so that a retry names the same note.
-async fn note_of(api: &Api, admin: PersonId, key: &ClientKey) -> Result<NoteId, Error> {
-    let id = api.app.commands.id_of(Actor::Person(admin), command::PostAdjustment::OPERATION, key).await?;
-    Ok(id.derive("note"))
+/// A difference that some reconciliation has found.
+pub(super) async fn known_difference(api: &Api, settles: Option<Uuid>) -> Result<Option<DifferenceId>, Error> {
+    let Some(difference) = settles else { return Ok(None) };
+    match api.app.reconciliations.has_difference(difference).await.map_err(CommandError::from)? {
+        true => Ok(Some(DifferenceId(difference))),
+        false => Err(Error::field("settles", "no reconciliation has found such a difference")),
+    }
+}
+
+/// Keeps the words of an adjustment. The note's id follows from the command's, so that a retry names the same note; the words
+/// come first, so that no adjustment points at a note that was not kept.
+pub(super) async fn note_of(
+    api: &Api,
+    admin: PersonId,
+    operation: &str,
+    key: &ClientKey,
+    words: Option<String>,
+) -> Result<Option<NoteId>, Error> {
+    let Some(words) = words else { return Ok(None) };
+    let id = api.app.commands.id_of(Actor::Person(admin), operation, key).await?;
+    let note = id.derive("note");
+    api.app.notes.keep(note, admin, &words, api.now()).await?;
+    Ok(Some(note))
 }

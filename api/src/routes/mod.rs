@@ -27,6 +27,7 @@ mod payees;
 mod payout_rates;
 mod people;
 mod purchases;
+mod reconciliations;
 mod rewards;
 mod settings;
 mod subscriptions;
@@ -70,6 +71,7 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(rewards::routes())
         .merge(subscriptions::routes())
         .merge(adjustments::routes())
+        .merge(reconciliations::routes())
         .merge(events::routes())
         .merge(journal_heads::routes())
         .merge(books::routes())

@@ -1,21 +1,34 @@
 //! Corrections that a person of the platform makes.
+//!
+//! One that settles a difference of a reconciliation names it, and each difference is settled once, for ever.
+
+mod gateway;
+
+pub use gateway::{AdjustGateway, GatewayAdjusted};
 
 use crate::account::legs;
 use crate::lots::Draw;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
-use crate::{Account, AdjustmentId, Asset, Event, LotId, NoteId, PersonId, Posting, Rejection, State};
+use crate::{
+    Account, AdjustmentId, Asset, DifferenceId, Event, LotId, NoteId, PersonId, Posting, Rejection, State,
+};
 
 macro_rules! noun {
     ($next:ident $so_far:tt) => { $crate::nouns::$next! { $so_far {
         adjustments
-        commands { PostAdjustment }
-        events { AdjustmentPosted }
-        tables {}
+        commands { PostAdjustment AdjustGateway }
+        events { AdjustmentPosted GatewayAdjusted }
+        tables {
+            // The differences that adjustments have settled.
+            settled_differences: Lookup<DifferenceId, ()>;
+        }
         rejections {
             AccountNotAdjustable = "account_not_adjustable", "only accounts of users, hosts and agencies can be adjusted";
             AdjustmentOverdraws { balance_milli: i64 } = "adjustment_overdraws", "the account holds {balance_milli} thousandths of a coin";
+            GatewayHoldsMoney = "gateway_holds_money", "a gateway holds money, not coins";
+            DifferenceSettled = "difference_settled", "another adjustment has settled this difference";
         }
     } } };
 }
@@ -27,6 +40,8 @@ commands! {
         amount_milli: i64,
         reason: String,
         note: Option<NoteId>,
+        /// The difference of a reconciliation that it settles.
+        settles: Option<DifferenceId>,
     }
 }
 
@@ -42,6 +57,7 @@ events! {
         /// The lot that added coins stand in.
         lot: Option<LotId>,
         draws: Vec<Draw>,
+        settles: Option<DifferenceId>,
         postings: Vec<Posting>,
     }
 }
@@ -57,7 +73,7 @@ impl Decide for PostAdjustment {
     }
 
     fn decide(&self, context: &Context) -> Result<Vec<Event>, Rejection> {
-        let &PostAdjustment { account, amount_milli, ref reason, note } = self;
+        let &PostAdjustment { account, amount_milli, ref reason, note, settles } = self;
         let field = "amount_milli";
         check_amount(field, amount_milli.checked_abs().ok_or(Rejection::AmountTooLarge { field })?)?;
         let reason = check_reason("reason", reason)?;
@@ -65,6 +81,7 @@ impl Decide for PostAdjustment {
         if !in_lots && !matches!(account, Account::HostEarnings(_) | Account::AgencyEarnings(_)) {
             return Err(Rejection::AccountNotAdjustable);
         }
+        check_unsettled(context, settles)?;
         let balance_milli = -context.state.balance(account, Asset::COIN);
         if balance_milli + amount_milli < 0 {
             return Err(Rejection::AdjustmentOverdraws { balance_milli });
@@ -84,6 +101,7 @@ impl Decide for PostAdjustment {
             note,
             lot: (in_lots && amount_milli > 0).then(|| context.command_id.derive("lot")),
             draws,
+            settles,
             postings,
         };
         let merges = if posted.lot.is_some() { context.merges(account) } else { vec![] };
@@ -114,5 +132,19 @@ impl Happened for AdjustmentPosted {
             change.add_loose_lot(lot, self.account, self.amount_milli, None);
         }
         change.spend(&self.draws);
+        change.settle(self.settles);
+    }
+}
+
+fn check_unsettled(context: &Context, difference: Option<DifferenceId>) -> Result<(), Rejection> {
+    let settled = difference.and_then(|id| context.state.tables.settled_differences.get(&id));
+    if settled.is_some() { Err(Rejection::DifferenceSettled) } else { Ok(()) }
+}
+
+impl Change<'_> {
+    fn settle(&mut self, difference: Option<DifferenceId>) {
+        if let Some(id) = difference {
+            self.state.tables.settled_differences.set(self.revision, id, Some(()));
+        }
     }
 }

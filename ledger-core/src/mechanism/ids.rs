@@ -73,6 +73,8 @@ id! {
     /// A dispute, which the gateway names: see [`crate::disputes::dispute_id`].
     DisputeId,
     AdjustmentId,
+    /// A difference that a reconciliation found; kept outside the journal.
+    DifferenceId,
     SubscriptionPlanId,
     /// A person's subscription to a plan, from its first period to its end.
     SubscriptionId,

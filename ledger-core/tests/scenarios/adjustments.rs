@@ -79,6 +79,7 @@ fn a_reason_is_a_code_and_never_words() {
             amount_milli: 1,
             reason: reason.to_owned(),
             note: Some(NoteId(uuid::Uuid::from_u128(7))),
+            settles: None,
         })
     };
     for reason in ["", "Goodwill", "sorry for that", "größe", &"a".repeat(65)] {
@@ -140,4 +141,36 @@ fn nobody_resolves_suspense_into_their_own_purchase() {
     envelope.actor = Actor::Person(ADMIN);
     world.send(&envelope).expect("somebody else may");
     world.wallet(USER, [100_000, 0, 100_000, 0, 0]);
+}
+
+#[test]
+fn an_adjustment_of_a_gateway_is_a_loss_or_a_gain_of_the_platform() {
+    World::new()
+        .check(adjust_gateway(-236, None), "gateway adjusted -236")
+        .stands("gateway:razorpay", Asset::INR, -236)
+        .stands("platform:losses", Asset::INR, 236)
+        .check(adjust_gateway(1_000, None), "gateway adjusted 1000")
+        .stands("gateway:razorpay", Asset::INR, 764)
+        .stands("platform:losses", Asset::INR, -764);
+}
+
+/// By whichever kind of adjustment, and for ever.
+#[test]
+fn a_difference_is_settled_once() {
+    let difference = |number: u128| Some(DifferenceId(uuid::Uuid::from_u128(number)));
+    let coins = |amount_milli: i64, settles: Option<DifferenceId>| {
+        let (account, reason) = (Account::UserBonus(USER), "call_too_long".to_owned());
+        Command::from(PostAdjustment { account, amount_milli, reason, note: None, settles })
+    };
+    World::new()
+        .given(adjust_gateway(-236, difference(1)))
+        .given(coins(5_000, difference(2)))
+        .at(40 * 86_400)
+        .refuse(adjust_gateway(-236, difference(1)), Rejection::DifferenceSettled)
+        .refuse(coins(5_000, difference(1)), Rejection::DifferenceSettled)
+        .refuse(coins(5_000, difference(2)), Rejection::DifferenceSettled)
+        .refuse(adjust_gateway(-236, difference(2)), Rejection::DifferenceSettled)
+        .given(adjust_gateway(-236, difference(3)))
+        .given(coins(5_000, None))
+        .given(coins(5_000, None));
 }

@@ -109,6 +109,7 @@ const FLOWS: &[Flow] = &[
         (world, reversed(it))
     }),
     ("An account is adjusted", || (World::new(), adjust(Account::HostEarnings(HOST), 5_000))),
+    ("A gateway's fee is booked", || (World::new(), adjust_gateway(-236, None))),
     ("Money fits no purchase", || (World::new(), capture(None, "pay_1", 9_900))),
     ("A dispute is opened", || {
         let (world, payment) = spender();

@@ -46,7 +46,7 @@ pub fn everything() -> World {
     world.given(Command::from(ClearCommissionRate { scope: agency_scope, effective_from: None }));
     let note = Some(NoteId(uuid::Uuid::from_u128(0x9a)));
     let (account, reason) = (Account::HostEarnings(HOST), "late_credit".to_owned());
-    world.given(Command::from(PostAdjustment { account, amount_milli: 50_000, reason, note }));
+    world.given(Command::from(PostAdjustment { account, amount_milli: 50_000, reason, note, settles: None }));
     let [one, two, three, four] = [(); 4].map(|()| world.request_withdrawal(10_000));
     world.given(approve(one)).given(reject(two)).given(cancel(three, HOST));
     world.given(sent(one)).given(outcome_unknown(one)).given(paid(one));

@@ -116,6 +116,7 @@ fn one(event: &Event) -> String {
         Event::WithdrawalReversed(it) => format!("reversed {}, {} back", it.payout_minor, it.coins_milli),
         Event::PayoutRateSet(it) => format!("{} a coin", it.rate),
         Event::TaxRateSet(it) => format!("tax {}", it.tax_bps),
+        Event::GatewayAdjusted(it) => format!("gateway adjusted {}", it.amount_minor),
         Event::AdjustmentPosted(it) => format!("adjusted {}", drawn(&it.draws, it.amount_milli)),
     }
 }

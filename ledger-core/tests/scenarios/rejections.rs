@@ -141,7 +141,9 @@ fn cases_of_most() -> Vec<Case> {
         ("adjusting one's own account", |_| adjust(Account::UserBonus(ADMIN), 1), OwnMoney),
         ("adjusting the revenue", |_| adjust(Account::PlatformRevenue, 1), AccountNotAdjustable),
         ("adjusting below zero", |_| adjust(Account::UserBonus(USER), -1), AdjustmentOverdraws { balance_milli: 0 }),
-        ("a reason in words", |_| Command::from(PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: "so sorry".to_owned(), note: None }), ReasonInvalid { field: "reason" }),
+        ("a reason in words", |_| Command::from(PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: "so sorry".to_owned(), note: None, settles: None }), ReasonInvalid { field: "reason" }),
+        ("a gateway that holds coins", |_| Command::from(AdjustGateway { gateway: Gateway::Razorpay, amount_minor: 1, asset: Asset::COIN, reason: "goodwill".to_owned(), note: None, settles: None }), GatewayHoldsMoney),
+        ("settling a difference twice", |w| { let one = Some(DifferenceId(uuid::Uuid::nil())); w.given(adjust_gateway(1, one)); adjust_gateway(2, one) }, DifferenceSettled),
         ("a payment of no name", |_| capture(None, "", 1), ReferenceInvalid { field: "payment_ref" }),
     ]
 }
@@ -318,7 +320,7 @@ fn the_guards_of_withdrawals_and_adjustments_stand_in_order() {
     use Rejection::*;
     let mut world = World::with_earnings(5_000);
     let because = |account, amount_milli, reason: &str| {
-        Command::from(PostAdjustment { account, amount_milli, reason: reason.to_owned(), note: None })
+        Command::from(PostAdjustment { account, amount_milli, reason: reason.to_owned(), note: None, settles: None })
     };
     let revenue = Account::PlatformRevenue;
     world.given(payout_rate("0.000001"));

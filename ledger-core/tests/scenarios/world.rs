@@ -513,7 +513,12 @@ pub fn tax(tax_bps: u32) -> Command {
 }
 
 pub fn adjust(account: Account, amount_milli: i64) -> Command {
-    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None })
+    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None, settles: None })
+}
+
+pub fn adjust_gateway(amount_minor: i64, settles: Option<DifferenceId>) -> Command {
+    let (gateway, asset, reason) = (Gateway::Razorpay, Asset::INR, "gateway_fee".to_owned());
+    Command::from(AdjustGateway { gateway, amount_minor, asset, reason, note: None, settles })
 }
 
 /// What stands in a store, decoded.

@@ -86,7 +86,7 @@ async fn measure(ledger: &Ledger, calls: u32, run_for: Duration) -> anyhow::Resu
     say(&format!("{calls} people with coins, and as many hosts"));
     for_each_together(ledger, calls.into(), |number| {
         let (account, reason) = (Account::UserPurchased(payer(number)), "measurement".to_owned());
-        PostAdjustment { account, amount_milli: 1 << 30, reason, note: None }.into()
+        PostAdjustment { account, amount_milli: 1 << 30, reason, note: None, settles: None }.into()
     })
     .await?;
     for_each_together(ledger, calls.into(), |number| {

@@ -182,7 +182,7 @@ pub async fn open_for_gifts(ledger: &Ledger) -> anyhow::Result<()> {
     ledger.execute(envelope(SetGiftPrice { gift: GIFT, price_milli }.into())).await?;
     for number in 0..SENDERS {
         let (account, reason) = (Account::UserPurchased(sender(number)), "measurement".to_owned());
-        let coins = PostAdjustment { account, amount_milli: 1 << 42, reason, note: None };
+        let coins = PostAdjustment { account, amount_milli: 1 << 42, reason, note: None, settles: None };
         ledger.execute(envelope(coins.into())).await?;
     }
     Ok(())

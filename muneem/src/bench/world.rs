@@ -155,6 +155,7 @@ impl World {
             amount_milli: PLENTY_MILLI,
             reason: "measurement".to_owned(),
             note: None,
+            settles: None,
         };
         let key = Key::Client(entropy::uuid_v7().into());
         self.app.commands.give_as(Actor::System, key, Command::from(coins)).await?;

@@ -405,6 +405,9 @@ impl Approvals {
             Proposal::Adjustment { account, amount_milli, .. } => {
                 (self.owner(account).await?, coins(amount_milli))
             }
+            Proposal::GatewayAdjustment { amount_minor: minor, asset, .. } => {
+                (None, Some(Amount { minor, asset }))
+            }
             Proposal::Bonus { user, coins_milli, .. } => (Some(user), coins(coins_milli)),
             Proposal::Payout { withdrawal } => {
                 let payout = self.commands.ledger().query(move |state, _| {
@@ -446,6 +449,7 @@ impl Approvals {
             Proposal::Adjustment { account, amount_milli, .. } => {
                 !is_adjustable(account) || within(amount_milli, limits.adjustment_milli)
             }
+            Proposal::GatewayAdjustment { amount_minor, .. } => within(amount_minor, limits.payout_minor),
             // It is a correction of what somebody owes.
             Proposal::WriteOff { ref dispute_ref, amount_milli, .. } => {
                 let dispute_ref = dispute_ref.clone();

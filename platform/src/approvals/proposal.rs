@@ -1,9 +1,9 @@
 //! What takes two admins, and what executes it.
 
 use crate::settings::ApprovalSettings;
-use ledger_core::command::{ApproveWithdrawal, GrantBonus, PostAdjustment, WriteOffReceivable};
+use ledger_core::command::{AdjustGateway, ApproveWithdrawal, GrantBonus, PostAdjustment, WriteOffReceivable};
 use ledger_core::event::BonusOrigin;
-use ledger_core::{Account, Command, NoteId, PersonId, WithdrawalId};
+use ledger_core::{Account, Asset, Command, DifferenceId, Gateway, NoteId, PersonId, WithdrawalId};
 use serde::{Deserialize, Serialize};
 
 /// What is proposed, with all that executing it takes.
@@ -15,6 +15,17 @@ pub enum Proposal {
         amount_milli: i64,
         reason: String,
         note: Option<NoteId>,
+        /// The difference of a reconciliation that it settles.
+        settles: Option<DifferenceId>,
+    },
+    /// Of the book of a gateway's account.
+    GatewayAdjustment {
+        gateway: Gateway,
+        amount_minor: i64,
+        asset: Asset,
+        reason: String,
+        note: Option<NoteId>,
+        settles: Option<DifferenceId>,
     },
     Bonus {
         user: PersonId,
@@ -42,8 +53,11 @@ impl Proposal {
     /// What executes it in the ledger; nothing for limits, which are settings.
     pub(super) fn command(&self) -> Option<Command> {
         Some(match self.clone() {
-            Proposal::Adjustment { account, amount_milli, reason, note } => {
-                PostAdjustment { account, amount_milli, reason, note }.into()
+            Proposal::Adjustment { account, amount_milli, reason, note, settles } => {
+                PostAdjustment { account, amount_milli, reason, note, settles }.into()
+            }
+            Proposal::GatewayAdjustment { gateway, amount_minor, asset, reason, note, settles } => {
+                AdjustGateway { gateway, amount_minor, asset, reason, note, settles }.into()
             }
             Proposal::WriteOff { dispute_ref, amount_milli, reason, note } => {
                 WriteOffReceivable { dispute_ref, amount_milli, reason, note }.into()

@@ -41,7 +41,9 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
             .before(json!({ "agency": state.agency_of(it.host) }))
             .after(json!({ "agency": Value::Null })),
         Command::PostAdjustment(it) => Change::new("adjustment.posted", "account", it.account)
-            .after(json!({ "amount_milli": it.amount_milli })),
+            .after(json!({ "amount_milli": it.amount_milli, "settles": it.settles })),
+        Command::AdjustGateway(it) => Change::new("gateway.adjusted", "gateway", it.gateway.name())
+            .after(json!({ "amount_minor": it.amount_minor, "asset": it.asset, "settles": it.settles })),
         Command::GrantBonus(it) => Change::new("bonus.granted", "person", it.user)
             .after(json!({ "coins_milli": it.coins_milli, "valid_seconds": it.valid_seconds })),
         Command::RefundPurchase(it) => {

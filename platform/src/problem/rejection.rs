@@ -40,6 +40,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::PayoutInCoins
         | Rejection::TaxTooLarge
         | Rejection::AccountNotAdjustable
+        | Rejection::GatewayHoldsMoney
         | Rejection::ReasonInvalid { .. }
         | Rejection::CampaignCodeUnfit
         | Rejection::CampaignPeriodInvalid
@@ -58,6 +59,7 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::RefundExceedsCaptured { .. }
         | Rejection::RefundExceedsUnspent { .. }
         | Rejection::RefundKnown
+        | Rejection::DifferenceSettled
         | Rejection::PaymentKnown
         | Rejection::ResolutionUnfit
         | Rejection::DisputeKnown
@@ -181,6 +183,8 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::WithdrawalLimitReached { limit_milli, left_milli } => {
             problem.field("coins_milli").with("limit_milli", *limit_milli).with("left_milli", *left_milli)
         }
+        Rejection::GatewayHoldsMoney => problem.field("asset"),
+        Rejection::DifferenceSettled => problem.field("settles"),
         Rejection::PayoutRateInvalid => problem.field("rate"),
         Rejection::TaxTooLarge => problem.field("tax_bps"),
         Rejection::PayoutRefUsed { withdrawal } => problem.with("withdrawal", withdrawal.to_string()),

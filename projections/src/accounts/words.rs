@@ -93,6 +93,9 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         Event::AdjustmentPosted(it) => {
             words("adjustment", "completed", format!("Correction: {}", it.reason.replace('_', " ")))
         }
+        Event::GatewayAdjusted(it) => {
+            words("adjustment", "completed", format!("Correction: {}", it.reason.replace('_', " ")))
+        }
         // Events that move no value have no line in a statement.
         Event::JournalOpened(_)
         | Event::CoinPlanSet(_)

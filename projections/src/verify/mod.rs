@@ -189,6 +189,7 @@ opinions! {
     purchases: Purchases,
     suspense: Suspense,
     disputes: Disputes,
+    adjustments: Adjustments,
     bonuses: Bonuses,
     deferred: Deferred,
     rewards: Rewards,

@@ -290,7 +290,7 @@ impl World {
             self.capture(Some(purchase), payment).await;
             let spent = |account, amount_milli| {
                 let reason = "spent".to_owned();
-                Command::from(PostAdjustment { account, amount_milli, reason, note: None })
+                Command::from(PostAdjustment { account, amount_milli, reason, note: None, settles: None })
             };
             match payment {
                 "pay_d1" => {
@@ -492,7 +492,7 @@ impl World {
         ];
         for (account, amount_milli) in amounts {
             let reason = "lost_call".to_owned();
-            self.give(Command::from(PostAdjustment { account, amount_milli, reason, note: None })).await;
+            self.give(Command::from(PostAdjustment { account, amount_milli, reason, note: None, settles: None })).await;
         }
     }
 }
