@@ -62,8 +62,8 @@ pub mod event {
     pub use crate::calls::ReturnedDraw;
     pub use crate::calls::{EndReason, PauseCause};
     pub use crate::catalogue::Medium;
-    pub use crate::commission::{CommissionRule, CommissionScope, SplitSource};
-    pub use crate::disputes::ReleaseCause;
+    pub use crate::commission::{ClawedShare, CommissionRule, CommissionScope, HeldShare, SplitSource};
+    pub use crate::disputes::{GivenBack, ReleaseCause};
     pub use crate::lots::Draw;
     pub use crate::mechanism::event::{DecodeError, LotMove, LotMoves};
     pub use crate::nouns::Event;

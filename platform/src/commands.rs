@@ -210,6 +210,7 @@ impl Commands {
             free_seconds: metering.free_seconds,
             grace_seconds: metering.grace_seconds,
             earnings_hold_seconds: payout.earnings_hold_seconds,
+            claw_back_held_earnings: payout.claw_back_held_earnings,
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: payout.minimum_withdrawal_milli,
             daily_withdrawal_milli: payout.daily_withdrawal_milli,

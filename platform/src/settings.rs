@@ -52,6 +52,8 @@ pub struct PayoutSettings {
     pub require_verified_payee: bool,
     /// How long earnings wait before they can be withdrawn, at most 90 days.
     pub earnings_hold_seconds: u32,
+    /// Whether a lost dispute takes back what hosts and agencies earned by its coins, while that waits.
+    pub claw_back_held_earnings: bool,
 }
 
 impl Default for PayoutSettings {
@@ -61,6 +63,7 @@ impl Default for PayoutSettings {
             daily_withdrawal_milli: None,
             require_verified_payee: false,
             earnings_hold_seconds: 0,
+            claw_back_held_earnings: false,
         }
     }
 }

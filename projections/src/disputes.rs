@@ -33,6 +33,8 @@ CREATE TABLE disputes (
     owed_milli bigint NOT NULL CHECK (owed_milli >= 0),
     recovered_milli bigint NOT NULL,
     written_off_milli bigint NOT NULL,
+    -- What hosts and agencies bear of it until the buyer pays.
+    clawed_milli bigint NOT NULL CHECK (clawed_milli >= 0),
     opened_at timestamptz NOT NULL,
     decided_at timestamptz,
     revision bigint NOT NULL
@@ -51,6 +53,7 @@ const WRITE: &str = "
         unmatched_minor = EXCLUDED.unmatched_minor, fee_minor = EXCLUDED.fee_minor,
         taken_milli = EXCLUDED.taken_milli, owed_milli = EXCLUDED.owed_milli,
         recovered_milli = EXCLUDED.recovered_milli, written_off_milli = EXCLUDED.written_off_milli,
+        clawed_milli = EXCLUDED.clawed_milli,
         decided_at = EXCLUDED.decided_at, revision = EXCLUDED.revision";
 
 /// The disputes that a batch of events opens or changes.
@@ -113,15 +116,18 @@ impl ReadModel for Disputes {
                 row.fee_minor += it.fee_minor;
                 row.taken_milli = it.coins_milli + it.bonus_milli;
                 row.owed_milli = it.owed_milli;
+                row.clawed_milli = it.clawed.iter().map(|it| it.amount_milli).sum();
             }
             Event::DisputeReversed(_) => {
                 row.decide("won", place.at);
                 (row.matched_minor, row.unmatched_minor, row.taken_milli) = (0, 0, 0);
                 (row.owed_milli, row.recovered_milli, row.written_off_milli) = (0, 0, 0);
+                row.clawed_milli = 0;
             }
             Event::ReceivableRecovered(it) => {
                 row.recovered_milli += it.recovered_milli;
                 row.owed_milli -= it.recovered_milli;
+                row.clawed_milli -= it.given_back.iter().map(|it| it.amount_milli).sum::<i64>();
             }
             Event::ReceivableWrittenOff(it) => {
                 row.written_off_milli += it.amount_milli;
@@ -161,6 +167,7 @@ fn opened(it: &DisputeOpened, place: &Place<'_>) -> DisputeRow {
         owed_milli: 0,
         recovered_milli: 0,
         written_off_milli: 0,
+        clawed_milli: 0,
         opened_at: place.at,
         decided_at: None,
         revision: place.revision,
@@ -200,6 +207,8 @@ pub struct DisputeRow {
     pub owed_milli: i64,
     pub recovered_milli: i64,
     pub written_off_milli: i64,
+    /// What was taken from held earnings of hosts and agencies, and not given back: it covers what is owed.
+    pub clawed_milli: i64,
     #[serde(serialize_with = "rfc3339::serialize")]
     pub opened_at: DateTime<Utc>,
     /// When it was won, closed or lost, the last time.

@@ -193,3 +193,46 @@ async fn a_receivable_is_written_off_once_by_two_admins_above_the_limit(pool: Pg
     world.post(Some(&world.admin), path, refused(1)).await.expect_problem(404, "unknown_receivable");
     world.verify().await;
 }
+
+#[sqlx::test(migrations = false)]
+async fn held_earnings_cover_what_a_buyer_owes_until_it_is_paid(pool: PgPool) {
+    let world = World::start(&pool).await;
+    let admin = Some(&world.admin);
+    let settings = "/v1/admin/settings/payouts";
+    let mut payouts = world.get(admin, settings).await.expect_ok();
+    (payouts["earnings_hold_seconds"], payouts["claw_back_held_earnings"]) = (json!(86_400), json!(true));
+    world.put(admin, settings, payouts).await.expect_ok();
+
+    let (user, _) = buyer(&world, "pay_1", 0).await;
+    let (gift, host) = (world.new_gift(50_000).await, world.new_host(60_000).await);
+    let body = json!({ "host": host.id, "price_seen_milli": 50_000 });
+    world.post(Some(&user), &format!("/v1/gifts/{gift}/send"), body).await.expect_ok();
+    let earned = async || {
+        world.shown().await;
+        let path = format!("/v1/admin/accounts/host:{}:earnings/balance", host.id);
+        world.get(admin, &path).await.expect_ok()["balance_minor"].as_i64().expect("a balance")
+    };
+    let at_first = earned().await;
+    assert!(at_first > 0);
+
+    // The same news twice, and under another delivery, at once.
+    let lost = dispute_event("lost", "disp_1", "pay_1", WHOLE, 1);
+    let deliveries = ["evt_a", "evt_a", "evt_b"].map(|id| world.webhook(id, &lost));
+    for answer in futures_util::future::join_all(deliveries).await {
+        answer.expect_ok();
+    }
+    world.inbox_done().await;
+    let row = dispute(&world, "disp_1").await;
+    assert_eq!((&row["owed_milli"], &row["clawed_milli"]), (&json!(50_000), &json!(at_first)), "{row}");
+    assert_eq!(earned().await, 0);
+    let statement = world.get(Some(&host), "/v1/wallet/statement").await.expect_ok();
+    assert_eq!(statement["items"][0]["type"], "clawback", "{statement}");
+
+    // The next purchase pays for it.
+    let (_, order) = order(&world, &user).await;
+    told(&world, "evt_paid", &captured("pay_2", &order, 9_900, "INR")).await;
+    assert_eq!(earned().await, at_first);
+    let row = dispute(&world, "disp_1").await;
+    assert_eq!((&row["owed_milli"], &row["clawed_milli"]), (&json!(0), &json!(0)), "{row}");
+    world.verify().await;
+}

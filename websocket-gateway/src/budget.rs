@@ -74,6 +74,7 @@ mod tests {
             free_seconds,
             grace_seconds: 30,
             earnings_hold_seconds: 0,
+            claws_back: false,
             commission: CommissionRule {
                 scope: CommissionScope::Global,
                 host_bps: 5_000,

@@ -63,7 +63,7 @@ fn body_of(schema: &str) -> Option<Value> {
         "Paid" => json!({ "payout_ref": "UTR2026112600017" }),
         "Payouts" => json!({
             "minimum_withdrawal_milli": 100_000, "daily_withdrawal_milli": 50_000_000,
-            "require_verified_payee": true, "earnings_hold_seconds": 86_400,
+            "require_verified_payee": true, "earnings_hold_seconds": 86_400, "claw_back_held_earnings": true,
         }),
         "PersonLimits" => json!({
             "open_purchases": 10, "purchases_per_day": 100, "purchase_open_seconds": 86_400,

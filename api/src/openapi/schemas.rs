@@ -48,6 +48,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "refund",
             "dispute",
             "receivable",
+            "clawback",
             "unmatched",
             "suspense",
             "bonus",

@@ -118,6 +118,9 @@ settings! {
         /// time is over or shortly after: later by less than a thousandth of it, or than one second where that is
         /// longer.
         earnings_hold_seconds: u32,
+        /// Whether a lost dispute takes back what hosts and agencies earned by its coins, while that waits. It holds for
+        /// charges that are made, and calls that begin, from now on.
+        claw_back_held_earnings: bool,
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Call {
     pub free_seconds: u32,
     pub grace_seconds: u32,
     pub earnings_hold_seconds: u32,
+    pub claws_back: bool,
     pub commission: CommissionRule,
     pub started_at: Timestamp,
     /// Increments that have begun and were not given back.
@@ -73,6 +74,7 @@ impl Call {
             free_seconds: it.free_seconds,
             grace_seconds: it.grace_seconds,
             earnings_hold_seconds: it.earnings_hold_seconds,
+            claws_back: it.claws_back,
             commission: it.commission,
             started_at: at,
             ticks: 0,

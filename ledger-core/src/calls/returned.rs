@@ -1,7 +1,7 @@
 //! Increments that began after the last sign of life of both sides are given back.
 
 use super::Call;
-use crate::commission::{CommissionRule, Shares, shares_between};
+use crate::commission::{CommissionRule, Shares, available_from, shares_between};
 use crate::lots::Draw;
 use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
@@ -153,7 +153,17 @@ impl Happened for CallChargeReturned {
         for it in &self.draws {
             change.give_back(it.lot, it.account, it.amount_milli, it.expires_at);
         }
-        let hold_seconds = change.state.call(self.call).map_or(0, |call| call.earnings_hold_seconds);
+        let call = change.state.call(self.call);
+        let (hold_seconds, claws_back) =
+            call.map_or((0, false), |call| (call.earnings_hold_seconds, call.claws_back));
+        if claws_back {
+            let lots: Vec<_> = self.draws.iter().map(|it| (it.lot, it.amount_milli)).collect();
+            let latest = available_from(change.at, hold_seconds);
+            change.unheld(&lots, Account::HostEarnings(self.host), self.host_milli, latest);
+            if let Some(agency) = self.commission.agency {
+                change.unheld(&lots, Account::AgencyEarnings(agency), self.agency_milli, latest);
+            }
+        }
         change.unearned(Account::HostEarnings(self.host), self.host_milli, hold_seconds);
         if let Some(agency) = self.commission.agency {
             change.unearned(Account::AgencyEarnings(agency), self.agency_milli, hold_seconds);

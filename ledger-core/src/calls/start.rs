@@ -33,6 +33,8 @@ events! {
         free_seconds: u32,
         grace_seconds: u32,
         earnings_hold_seconds: u32,
+        /// Whether a lost dispute may take back what is earned while it waits.
+        claws_back: bool,
         commission: CommissionRule,
     }
 }
@@ -115,6 +117,7 @@ impl Decide for StartCall {
                 .saturating_sub(context.state.free_used(payer, host, context.at)),
             grace_seconds: policy.grace_seconds,
             earnings_hold_seconds: policy.earnings_hold_seconds,
+            claws_back: policy.claw_back_held_earnings,
             commission: context.state.commission_rule(host, context.at),
         };
         let call = Call::begun(&started, context.at);

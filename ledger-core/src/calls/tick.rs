@@ -82,6 +82,18 @@ pub(super) fn increment(
     let charge_milli = charged_total_milli - call.charged_milli;
     let Charge { draws, postings } = context.charge(call.payer, charge_milli)?;
     let (payer, host) = (call.payer, call.host);
+    let split = Split {
+        source: SplitSource::Call(id),
+        payer,
+        host,
+        commission: call.commission,
+        before_milli: call.charged_milli,
+        after_milli: charged_total_milli,
+        hold_seconds: call.earnings_hold_seconds,
+        claws_back: call.claws_back,
+        draws: &draws,
+    };
+    let split = split.event(context);
     let ticked = CallTicked {
         call: id,
         payer,
@@ -94,16 +106,7 @@ pub(super) fn increment(
         draws,
         postings,
     };
-    let split = Split {
-        source: SplitSource::Call(id),
-        payer,
-        host,
-        commission: call.commission,
-        before_milli: call.charged_milli,
-        after_milli: charged_total_milli,
-        hold_seconds: call.earnings_hold_seconds,
-    };
-    Ok([Some(ticked.into()), split.event(context)].into_iter().flatten().collect())
+    Ok([Some(ticked.into()), split].into_iter().flatten().collect())
 }
 
 impl Happened for CallTicked {

@@ -63,6 +63,12 @@ impl Change<'_> {
         }
     }
 
+    /// Takes what left an account of earnings out of what waits until `from`.
+    pub(super) fn waits_less(&mut self, earnings: Account, from: Timestamp, amount_milli: i64) {
+        let waiting = self.state.tables.pending_earnings.get(&(earnings, from)).copied().unwrap_or(0);
+        self.set_waiting(earnings, from, (waiting - amount_milli).max(0));
+    }
+
     /// Sets how much of an account of earnings waits until `from`.
     fn set_waiting(&mut self, earnings: Account, from: Timestamp, amount_milli: i64) {
         let (tables, revision) = (&mut self.state.tables, self.revision);

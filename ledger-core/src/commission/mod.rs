@@ -1,10 +1,12 @@
 //! How a charge is divided between host, agency and platform, and what hosts have earned by it.
 
 mod earnings;
+mod held;
 mod rate;
 mod split;
 
 pub use earnings::available_from;
+pub use held::{ClawedShare, HeldShare};
 pub use rate::{
     ClearCommissionRate, CommissionRateCleared, CommissionRateSet, CommissionRule, CommissionScope,
     SetCommissionRate,
@@ -23,6 +25,9 @@ macro_rules! noun {
             pending_earnings: Table<(Account, Timestamp), i64>;
             // The same by moment: who waits for it.
             earnings_due: Table<(Timestamp, Account), ()>;
+            // Of earnings that wait: by the lot whose coins they were earned by, until when, and whose they are.
+            held_shares: Table<(LotId, Timestamp), Vec<(Account, i64)>>;
+            held_due: Table<(Timestamp, LotId), ()>;
         }
         rejections {
             CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";

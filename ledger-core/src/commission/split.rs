@@ -1,8 +1,10 @@
 //! The split of a charge.
 
 use super::earnings::{available_from, earned};
+use super::held::HeldShare;
 use super::rate::CommissionRule;
 use crate::account::add_legs;
+use crate::lots::Draw;
 use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, events};
@@ -34,12 +36,14 @@ events! {
         platform_milli: i64,
         /// From when the earnings can be withdrawn.
         available_from: Timestamp,
+        /// Which lots the earnings came out of, where a lost dispute may take them back while they wait.
+        held: Vec<HeldShare>,
         postings: Vec<Posting>,
     }
 }
 
 /// The split of the charge that brings the gross of `source` from `before_milli` to `after_milli`.
-pub(crate) struct Split {
+pub(crate) struct Split<'a> {
     pub source: SplitSource,
     pub payer: PersonId,
     pub host: PersonId,
@@ -47,12 +51,15 @@ pub(crate) struct Split {
     pub before_milli: i64,
     pub after_milli: i64,
     pub hold_seconds: u32,
+    /// Whether a lost dispute may take back earnings that wait, and what the charge was paid with.
+    pub claws_back: bool,
+    pub draws: &'a [Draw],
 }
 
-impl Split {
+impl Split<'_> {
     /// The event; none when nothing was charged.
     pub fn event(self, context: &Context) -> Option<Event> {
-        let Split { source, payer, host, commission, before_milli, after_milli, hold_seconds } = self;
+        let Split { source, payer, host, commission, before_milli, after_milli, .. } = self;
         let gross_milli = after_milli - before_milli;
         if gross_milli == 0 {
             return None;
@@ -68,6 +75,9 @@ impl Split {
             to(Account::AgencyEarnings(agency), agency_milli);
         }
         to(Account::PlatformRevenue, platform_milli);
+        let available_from = available_from(context.at, self.hold_seconds);
+        let notes = self.claws_back && available_from > context.at;
+        let held = if notes { context.held_shares(self.draws, host_milli, agency_milli) } else { vec![] };
         let split = CommissionSplit {
             source,
             payer,
@@ -77,7 +87,8 @@ impl Split {
             host_milli,
             agency_milli,
             platform_milli,
-            available_from: available_from(context.at, hold_seconds),
+            available_from,
+            held,
             postings,
         };
         Some(split.into())
@@ -105,6 +116,7 @@ impl Happened for CommissionSplit {
         if let Some(agency) = self.commission.agency {
             earned(change, Account::AgencyEarnings(agency), self.agency_milli, self.available_from);
         }
+        change.note_held(self);
     }
 }
 

@@ -4,13 +4,18 @@ use super::record::{ReleaseCause, release};
 use super::{Dispute, DisputeStatus, Loss, dispute_id};
 use crate::account::legs;
 use crate::lots::{Draw, MOST_DRAWS};
+use crate::commission::ClawedShare;
+use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
 use crate::purchases::{
     MoneyDirection, Refundable, UnmatchedCause, UnmatchedMoneyReceived, unmatched_refund,
 };
 use crate::{Account, Asset, Event, Gateway, LotId, PersonId, Posting, PurchaseId, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
+use std::collections::BTreeMap;
 
 events! {
     /// The gateway took the money of a payment back, and the ledger the coins that it bought. Money that fits no
@@ -36,6 +41,9 @@ events! {
         bonus_expires_at: Option<Timestamp>,
         /// What the buyer had spent and owes now.
         owed_milli: i64,
+        /// What hosts and agencies had earned by the coins of the purchase, and what was still waiting for them. It covers what
+        /// is owed until the buyer pays.
+        clawed: Vec<ClawedShare>,
         postings: Vec<Posting>,
     }
     /// The money of a lost dispute came back, and the coins with it.
@@ -60,6 +68,8 @@ events! {
         cancelled_milli: i64,
         /// What was written off and has not been lost after all.
         restored_milli: i64,
+        /// What had been taken from earnings.
+        given_back: Vec<GivenBack>,
         postings: Vec<Posting>,
     }
 }
@@ -92,6 +102,7 @@ pub(super) fn lost(
         bonus_lot: None,
         bonus_expires_at: None,
         owed_milli: 0,
+        clawed: vec![],
         postings: legs(asset, Account::PlatformLosses, Account::Gateway(gateway), fee_minor),
     };
     if let Some((id, purchase, captured)) = context.state.bought_by(&payment_ref)
@@ -139,6 +150,8 @@ impl DisputeLost {
         self.owed_milli = short_milli - others_milli;
         let draws = [Some(own), of_plan].into_iter().flatten().filter(|it| it.amount_milli > 0);
         self.draws = draws.chain(others).collect();
+        let lots = [Some(captured.lot), captured.bonus_lot];
+        self.clawed = context.clawed(lots.into_iter().flatten(), self.owed_milli);
         let (exchange, gateway) = (Account::ExchangeCoins, Account::Gateway(self.gateway));
         self.postings.extend(
             [
@@ -149,7 +162,40 @@ impl DisputeLost {
             ]
             .concat(),
         );
+        for (account, amount_milli) in by_account(&self.clawed) {
+            self.postings.extend(legs(Asset::COIN, account, Account::PlatformLosses, amount_milli));
+        }
     }
+}
+
+/// Earnings that a buyer's payment, or the money of the dispute, gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GivenBack {
+    pub account: Account,
+    pub amount_milli: i64,
+}
+
+binary_fields! { GivenBack { account: Account, amount_milli: i64 } }
+
+impl GivenBack {
+    pub(super) fn all(parts: Vec<(Account, i64)>) -> Vec<GivenBack> {
+        parts.into_iter().map(|(account, amount_milli)| GivenBack { account, amount_milli }).collect()
+    }
+
+    pub(super) fn legs(all: &[GivenBack]) -> Vec<Posting> {
+        let legs = |it: &GivenBack| legs(Asset::COIN, Account::PlatformLosses, it.account, it.amount_milli);
+        all.iter().flat_map(legs).collect()
+    }
+}
+
+/// The sums by account, in the order of the accounts.
+fn by_account(clawed: &[ClawedShare]) -> Vec<(Account, i64)> {
+    let mut sums = BTreeMap::new();
+    for it in clawed {
+        *sums.entry(it.account).or_insert(0) += it.amount_milli;
+    }
+    sums.into_iter().collect()
 }
 
 impl Context<'_> {
@@ -173,7 +219,9 @@ pub(super) fn reversed(context: &Context, dispute_ref: String, row: &Dispute) ->
     let (coins_milli, cancelled_milli) = (loss.own_milli, loss.left_milli());
     let other_milli = loss.coins_milli - loss.own_milli + loss.recovered_milli;
     let other_lot = (other_milli > 0).then(|| context.command_id.derive("returned"));
+    let given_back = GivenBack::all(loss.given_back(None));
     let mut postings = legs(asset, Account::Gateway(gateway), Account::ExchangeCoins, loss.matched_minor);
+    postings.extend(GivenBack::legs(&given_back));
     if let Some(user) = row.user {
         let exchange = Account::ExchangeCoins;
         postings.extend(
@@ -202,6 +250,7 @@ pub(super) fn reversed(context: &Context, dispute_ref: String, row: &Dispute) ->
         bonus_expires_at: loss.bonus_expires_at,
         cancelled_milli,
         restored_milli: loss.written_off_milli,
+        given_back,
         postings,
     };
     let mut events = vec![reversed.into()];
@@ -241,7 +290,8 @@ impl Happened for DisputeLost {
     }
 
     fn people(&self) -> Vec<PersonId> {
-        self.user.into_iter().collect()
+        let earners = self.clawed.iter().filter_map(|it| it.account.person());
+        people(self.user, earners)
     }
 
     fn correlation(&self) -> Option<uuid::Uuid> {
@@ -260,6 +310,7 @@ impl Happened for DisputeLost {
             });
         }
         change.spend(&self.draws);
+        change.claw(&self.clawed);
         let loss = Loss {
             matched_minor: self.matched_minor,
             unmatched_minor: self.unmatched_minor,
@@ -272,6 +323,7 @@ impl Happened for DisputeLost {
             owed_milli: self.owed_milli,
             recovered_milli: 0,
             written_off_milli: 0,
+            clawed: by_account(&self.clawed),
             since: revision,
         };
         change.edit_dispute(&self.dispute_ref, |row| {
@@ -301,7 +353,7 @@ impl Happened for DisputeReversed {
     }
 
     fn people(&self) -> Vec<PersonId> {
-        self.user.into_iter().collect()
+        people(self.user, self.given_back.iter().filter_map(|it| it.account.person()))
     }
 
     fn correlation(&self) -> Option<uuid::Uuid> {
@@ -338,4 +390,18 @@ impl Happened for DisputeReversed {
             }
         }
     }
+}
+
+/// The buyer, and the hosts whose earnings it is about.
+pub(super) fn people(
+    user: Option<PersonId>,
+    earners: impl IntoIterator<Item = PersonId>,
+) -> Vec<PersonId> {
+    let mut people: Vec<PersonId> = user.into_iter().collect();
+    for person in earners {
+        if !people.contains(&person) {
+            people.push(person);
+        }
+    }
+    people
 }

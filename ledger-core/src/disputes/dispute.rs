@@ -4,7 +4,8 @@ use crate::calls::ReturnedDraw;
 use crate::mechanism::event::Change;
 use crate::mechanism::ids::uuid_v5;
 use crate::purchases::Captured;
-use crate::{Asset, DisputeId, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
+use crate::money::share;
+use crate::{Account, Asset, DisputeId, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -58,6 +59,8 @@ pub struct Loss {
     pub owed_milli: i64,
     pub recovered_milli: i64,
     pub written_off_milli: i64,
+    /// What was taken from which earnings for it. What the buyer pays of `owed_milli` gives it back in proportion.
+    pub clawed: Vec<(Account, i64)>,
     /// The revision that lost it.
     pub since: u64,
 }
@@ -66,6 +69,20 @@ impl Loss {
     /// What the buyer still owes for it.
     pub fn left_milli(&self) -> i64 {
         self.owed_milli - self.recovered_milli - self.written_off_milli
+    }
+
+    /// What goes back to earnings when the buyer has paid `now_milli` more; all that is left of it, when the money came back
+    /// (`None`).
+    pub(super) fn given_back(&self, now_milli: Option<i64>) -> Vec<(Account, i64)> {
+        let at = |clawed_milli: i64, paid_milli: i64| {
+            share(clawed_milli, paid_milli, self.owed_milli).expect("a part of what was taken is an amount")
+        };
+        let back = |&(account, clawed_milli): &(Account, i64)| {
+            let before = at(clawed_milli, self.recovered_milli);
+            let after = now_milli.map_or(clawed_milli, |now| at(clawed_milli, self.recovered_milli + now));
+            (account, after - before)
+        };
+        self.clawed.iter().map(back).filter(|(_, amount_milli)| *amount_milli > 0).collect()
     }
 }
 

@@ -5,6 +5,8 @@
 //! is unspent of the purchase, frozen or not; then other coins that the buyer has bought, in the order in which they
 //! would be spent; what is spent beyond that is a receivable of the buyer. Bonus coins of other origins stay: they were
 //! given, so they pay for nothing. Nobody owes coins that expired.
+//! Where the platform's policy says so, what hosts and agencies earned by the purchase's coins and what still waits for them
+//! covers what the buyer owes: it is taken from them, and what the buyer pays later gives it back in proportion.
 //!
 //! The gateway tells what has happened, so nothing of it is refused for what it says: a dispute may come before its
 //! payment, be decided before it is opened, or be won after it was lost.
@@ -14,7 +16,7 @@ mod dispute;
 mod receivable;
 mod record;
 
-pub use decided::{DisputeLost, DisputeReversed};
+pub use decided::{DisputeLost, DisputeReversed, GivenBack};
 pub use dispute::{Dispute, DisputeStatus, Loss, dispute_id};
 pub use receivable::{ReceivableRecovered, ReceivableWrittenOff, WriteOffReceivable};
 pub use record::{DisputeMatched, DisputeNews, DisputeOpened, DisputeReleased, RecordDispute, ReleaseCause};

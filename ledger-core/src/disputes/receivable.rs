@@ -1,6 +1,7 @@
 //! What a buyer owes after a lost dispute: nothing can be paid with coins until it is recovered or written off.
 
-use super::{Loss, dispute_id};
+use super::decided::people;
+use super::{GivenBack, Loss, dispute_id};
 use crate::account::legs;
 use crate::lots::Draw;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason, check_reference};
@@ -30,6 +31,8 @@ events! {
         recovered_milli: i64,
         /// What is still owed for this dispute.
         left_milli: i64,
+        /// What had been taken from earnings goes back in proportion.
+        given_back: Vec<GivenBack>,
         postings: Vec<Posting>,
     }
     /// The platform bears what a buyer owed.
@@ -92,6 +95,9 @@ impl Refundable<'_> {
             let postings = parts.map(|(_, account, amount_milli)| {
                 legs(Asset::COIN, account, Account::UserReceivable(user), amount_milli)
             });
+            let loss = context.state.dispute(dispute_ref).and_then(|row| row.loss.as_ref());
+            let given_back = loss.map_or(vec![], |loss| loss.given_back(Some(recovered_milli)));
+            let given_back = GivenBack::all(given_back);
             let recovered = ReceivableRecovered {
                 dispute_ref: dispute_ref.to_owned(),
                 user,
@@ -99,7 +105,8 @@ impl Refundable<'_> {
                 draws: draws.collect(),
                 recovered_milli,
                 left_milli: owed_milli - recovered_milli,
-                postings: postings.concat(),
+                postings: [postings.concat(), GivenBack::legs(&given_back)].concat(),
+                given_back,
             };
             events.push(recovered.into());
         }
@@ -170,7 +177,7 @@ impl Happened for ReceivableRecovered {
     }
 
     fn people(&self) -> Vec<PersonId> {
-        vec![self.user]
+        people(Some(self.user), self.given_back.iter().filter_map(|it| it.account.person()))
     }
 
     fn correlation(&self) -> Option<uuid::Uuid> {

@@ -71,9 +71,12 @@ impl Decide for SendGift {
             before_milli: 0,
             after_milli: price_milli,
             hold_seconds: context.policy.earnings_hold_seconds,
+            claws_back: context.policy.claw_back_held_earnings,
+            draws: &draws,
         };
+        let split = split.event(context);
         let sent = GiftSent { sending, gift, sender, host, call, price_milli, draws, postings };
-        Ok([Some(sent.into()), split.event(context)].into_iter().flatten().collect())
+        Ok([Some(sent.into()), split].into_iter().flatten().collect())
     }
 }
 

@@ -190,6 +190,8 @@ pub struct Policy {
     pub grace_seconds: u32,
     /// For how long earnings wait before they can be withdrawn.
     pub earnings_hold_seconds: u32,
+    /// Whether a lost dispute takes back what hosts and agencies earned by its coins, while that waits.
+    pub claw_back_held_earnings: bool,
     pub payout_asset: Asset,
     pub minimum_withdrawal_milli: i64,
     /// What one payee may withdraw in a day (UTC); anything when absent.
@@ -206,6 +208,7 @@ impl Default for Policy {
             free_seconds: 0,
             grace_seconds: 30,
             earnings_hold_seconds: 0,
+            claw_back_held_earnings: false,
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: 1_000,
             daily_withdrawal_milli: None,

@@ -127,6 +127,24 @@ const FLOWS: &[Flow] = &[
         let news = disputes::DisputeNews::Lost { taken_minor: 10_000, fee_minor: 500 };
         (world, dispute(&payment, "disp_1", news))
     }),
+    ("Held earnings cover what is owed", || {
+        let (mut world, purchase) = buyer();
+        world.policy.earnings_hold_seconds = 86_400;
+        world.policy.claw_back_held_earnings = true;
+        world.given(SetGiftPrice { gift: ROSE, price_milli: Some(100_000) }.into());
+        world.given(gift(USER, HOST, None, 100_000));
+        (world, dispute(&payment_of(purchase), "disp_1", lost(10_000)))
+    }),
+    ("Recovered earnings go back", || {
+        let (mut world, purchase) = buyer();
+        world.policy.earnings_hold_seconds = 86_400;
+        world.policy.claw_back_held_earnings = true;
+        world.given(SetGiftPrice { gift: ROSE, price_milli: Some(100_000) }.into());
+        world.given(gift(USER, HOST, None, 100_000));
+        world.given(dispute(&payment_of(purchase), "disp_1", lost(10_000)));
+        let purchase = world.order(USER);
+        (world, capture(Some(purchase), "pay_2", 10_000))
+    }),
     ("More is taken than was paid", || {
         let (world, purchase) = buyer();
         let payment = payment_of(purchase);

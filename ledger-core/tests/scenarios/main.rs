@@ -10,6 +10,7 @@ mod booked;
 mod calls;
 mod canonical;
 mod catalogue;
+mod clawback;
 mod commission;
 mod disputes;
 mod generator;

@@ -42,7 +42,10 @@ fn one(event: &Event) -> String {
         Event::DisputeLost(it) => {
             let fee = if it.fee_minor == 0 { String::new() } else { format!(", fee {}", it.fee_minor) };
             let owed = if it.owed_milli == 0 { String::new() } else { format!(", owes {}", it.owed_milli) };
-            format!("lost {} for {}+{}{owed}{fee}", it.matched_minor, it.coins_milli, it.bonus_milli)
+            let clawed_milli: i64 = it.clawed.iter().map(|it| it.amount_milli).sum();
+            let clawed =
+                if clawed_milli == 0 { String::new() } else { format!(", {clawed_milli} clawed back") };
+            format!("lost {} for {}+{}{owed}{fee}{clawed}", it.matched_minor, it.coins_milli, it.bonus_milli)
         }
         Event::DisputeReversed(it) => {
             let (coins, bonus, cancelled) =

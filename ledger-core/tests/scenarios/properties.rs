@@ -19,6 +19,7 @@ fn busy() -> World {
         .given(adjust(Account::HostEarnings(OTHER_HOST), 30_000))
         .given(crate::subscriptions::short().into());
     world.policy.earnings_hold_seconds = 30;
+    world.policy.claw_back_held_earnings = true;
     world.policy.free_seconds = 7;
     world
 }
@@ -70,6 +71,7 @@ proptest! {
             free_seconds: free_seconds % 90_000,
             grace_seconds: grace_seconds % 90_000,
             earnings_hold_seconds,
+            claw_back_held_earnings: leap > 0,
             payout_asset: Asset::INR,
             minimum_withdrawal_milli: i64::from(free_seconds) - i64::from(u32::MAX / 2),
             daily_withdrawal_milli: (leap > 1).then(|| i64::from(increment_seconds) - i64::from(grace_seconds)),

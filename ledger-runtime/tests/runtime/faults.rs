@@ -448,6 +448,7 @@ fn spoilt() -> Vec<(&'static str, Vec<NewEvent>)> {
         agency_milli: 0,
         platform_milli: 400,
         available_from: START,
+        held: vec![],
         postings: vec![leg(Account::ClearingCharges, 999), leg(Account::PlatformRevenue, -999)],
     }
     .into();

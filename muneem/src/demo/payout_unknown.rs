@@ -26,7 +26,7 @@ struct Payout {
 pub fn settings() -> Settings {
     let payouts = json!({
         "minimum_withdrawal_milli": 1_000, "daily_withdrawal_milli": FIRST.coins_milli + SECOND.coins_milli,
-        "require_verified_payee": true, "earnings_hold_seconds": 0,
+        "require_verified_payee": true, "earnings_hold_seconds": 0, "claw_back_held_earnings": false,
     });
     Settings { payouts, payout_rate: "0.75".to_owned(), tax_bps: 1_000, ..Settings::usual() }
 }

@@ -47,6 +47,7 @@ async fn what_was_set_is_read_and_can_be_set_again(pool: PgPool) {
         daily_withdrawal_milli: Some(700_000),
         require_verified_payee: true,
         earnings_hold_seconds: 86_400,
+        claw_back_held_earnings: true,
     };
     settings.set_payout(&payout, &by(admin), at(0)).await.unwrap();
     assert_eq!(settings.payout().await.unwrap(), payout);

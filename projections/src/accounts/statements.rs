@@ -26,7 +26,7 @@ pub struct StatementLine {
     pub recorded_at: DateTime<Utc>,
     /// The type of the event.
     pub kind: String,
-    /// `purchase`, `refund`, `dispute`, `receivable`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
+    /// `purchase`, `refund`, `dispute`, `receivable`, `clawback`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
     /// `withdrawal` or `adjustment`.
     #[serde(rename = "type")]
     pub movement: String,

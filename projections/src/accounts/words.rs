@@ -16,6 +16,12 @@ fn words(movement: &'static str, status: &'static str, description: impl Into<Co
     Words { movement, status, description: description.into() }
 }
 
+const GIVEN_BACK: Words = Words {
+    movement: "clawback",
+    status: "given_back",
+    description: Cow::Borrowed("Earnings given back: their coins are paid for after all"),
+};
+
 /// What `event` is to the owner of `account`. `medium` is that of the call, where it is of one.
 pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) -> Words {
     let call = match medium {
@@ -40,15 +46,20 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
             Account::UserReceivable(_) => {
                 words("receivable", "open", "Owed for spent coins whose payment was taken back")
             }
+            Account::HostEarnings(_) | Account::AgencyEarnings(_) => {
+                words("clawback", "taken", "Held earnings taken back: the payment of their coins was lost")
+            }
             _ => words("dispute", "lost", "Payment taken back after a dispute"),
         },
         Event::DisputeReversed(_) => match account {
             Account::UserReceivable(_) => words("receivable", "cancelled", "Owed no more: the payment came back"),
+            Account::HostEarnings(_) | Account::AgencyEarnings(_) => GIVEN_BACK,
             _ => words("dispute", "reversed", "Payment that was taken back came back"),
         },
-        Event::ReceivableRecovered(_) => {
-            words("receivable", "recovered", "Coins bought paid for what was owed")
-        }
+        Event::ReceivableRecovered(_) => match account {
+            Account::HostEarnings(_) | Account::AgencyEarnings(_) => GIVEN_BACK,
+            _ => words("receivable", "recovered", "Coins bought paid for what was owed"),
+        },
         Event::ReceivableWrittenOff(it) => {
             words("receivable", "written_off", format!("Owed no more: {}", it.reason.replace('_', " ")))
         }

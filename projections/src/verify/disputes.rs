@@ -17,6 +17,7 @@ struct Dispute {
     opened: (i64, DateTime<Utc>),
     decided_at: Option<DateTime<Utc>>,
     fees_minor: i64,
+    given_back_milli: i64,
     last: i64,
 }
 
@@ -30,8 +31,14 @@ impl Opinion for Disputes {
         let (dispute_ref, decided, fee_minor) = match told.event() {
             Event::DisputeOpened(it) => {
                 let opened = (told.revision, told.at);
-                let row =
-                    Dispute { opening: it.clone(), opened, decided_at: None, fees_minor: 0, last: told.revision };
+                let row = Dispute {
+                    opening: it.clone(),
+                    opened,
+                    decided_at: None,
+                    fees_minor: 0,
+                    given_back_milli: 0,
+                    last: told.revision,
+                };
                 return drop(self.disputes.insert(it.dispute_ref.clone(), row));
             }
             Event::DisputeMatched(it) => (&it.dispute_ref, false, 0),
@@ -45,6 +52,13 @@ impl Opinion for Disputes {
             _ => return,
         };
         if let Some(row) = self.disputes.get_mut(dispute_ref) {
+            match told.event() {
+                Event::ReceivableRecovered(it) => {
+                    row.given_back_milli += it.given_back.iter().map(|it| it.amount_milli).sum::<i64>();
+                }
+                Event::DisputeReversed(_) | Event::DisputeLost(_) => row.given_back_milli = 0,
+                _ => {}
+            }
             row.decided_at = if decided { Some(told.at) } else { row.decided_at };
             row.fees_minor += fee_minor;
             row.last = told.revision;
@@ -93,6 +107,8 @@ impl Dispute {
             owed_milli: loss.map_or(0, |loss| loss.left_milli()),
             recovered_milli: loss.map_or(0, |loss| loss.recovered_milli),
             written_off_milli: loss.map_or(0, |loss| loss.written_off_milli),
+            clawed_milli: loss.map_or(0, |loss| loss.clawed.iter().map(|(_, milli)| milli).sum::<i64>())
+                - self.given_back_milli,
             opened_at: self.opened.1,
             decided_at: self.decided_at,
             revision: self.last,
