@@ -11,7 +11,7 @@ const ENDING: &str = ".checkpoint";
 /// A note has a few hundred bytes; one that is signed by many has more.
 const LARGEST_BYTES: u64 = 64 * 1024;
 /// So many heads are looked at, should the largest ones be none.
-const LOOKED_AT: usize = 8;
+pub(super) const LOOKED_AT: usize = 8;
 /// Folders within folders: name, journal, number of the history and day, and what an operator puts around them.
 const DEEPEST: usize = 8;
 
@@ -29,8 +29,8 @@ impl KeptHeads {
     /// # Errors
     /// When the folder cannot be written, or has another head in its place.
     pub fn keep(&self, head: &Head, signed_at: DateTime<Utc>) -> io::Result<()> {
-        let day = self.0.join(signed_at.format("%Y-%m-%d").to_string());
-        let path = day.join(format!("{:020}{ENDING}", head.size));
+        let path = self.0.join(name_of(head, signed_at));
+        let day = path.parent().unwrap_or(&self.0).to_owned();
         if path.exists() {
             let kept = read_note(&path)?;
             let same = Head::read(&kept).is_ok_and(|kept| kept.root.0 == head.root.0);
@@ -71,6 +71,11 @@ impl KeptHeads {
             .map(|path| Ok(KeptHead { note: read_note(&path)?, place: path.display().to_string() }))
             .collect()
     }
+}
+
+/// The name of a head below that of its log, in folders and buckets: its day, and how many events it has.
+pub(super) fn name_of(head: &Head, signed_at: DateTime<Utc>) -> String {
+    format!("{}/{:020}{ENDING}", signed_at.format("%Y-%m-%d"), head.size)
 }
 
 /// All heads in a folder, however deep.

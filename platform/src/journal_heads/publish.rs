@@ -1,7 +1,9 @@
 //! Heads are published where only others can remove them: a head that lies beside the journal goes with it.
 
+use super::kept::{LOOKED_AT, name_of};
 use super::{Inner, KeptHeads, SignedHead, TreeFault};
 use crate::clock;
+use integrations::head_bucket::HeadBucket;
 use integrations::head_webhook::HeadWebhook;
 use integrity::{Head, KeptHead, origin};
 use std::fmt;
@@ -18,6 +20,8 @@ pub enum Destination {
     Folder(PathBuf),
     /// Each head is posted to this address.
     Webhook(String),
+    /// A bucket at S3, and what stands before the names in it.
+    Bucket { bucket: String, prefix: String },
 }
 
 impl FromStr for Destination {
@@ -28,11 +32,18 @@ impl FromStr for Destination {
         match text.split_once("://") {
             None if text.is_empty() => Err("names no place".to_owned()),
             None => Ok(Destination::Folder(text.into())),
+            Some(("s3", place)) => match place.split_once('/').unwrap_or((place, "")) {
+                ("", _) => Err("an s3 address names its bucket: s3://bucket/folder".to_owned()),
+                (bucket, prefix) => {
+                    let (bucket, prefix) = (bucket.to_owned(), prefix.trim_end_matches('/').to_owned());
+                    Ok(Destination::Bucket { bucket, prefix })
+                }
+            },
             Some(("https", host)) if !host.is_empty() => Ok(Destination::Webhook(text.to_owned())),
             Some(("http", _)) if loopback.iter().any(|it| text.starts_with(it)) => {
                 Ok(Destination::Webhook(text.to_owned()))
             }
-            Some(_) => Err("a place is a folder or an https address".to_owned()),
+            Some(_) => Err("a place is a folder, an https address or s3://bucket/folder".to_owned()),
         }
     }
 }
@@ -43,6 +54,7 @@ impl fmt::Display for Destination {
         match self {
             Destination::Folder(folder) => write!(f, "the folder {}", folder.display()),
             Destination::Webhook(_) => f.write_str("the webhook"),
+            Destination::Bucket { bucket, .. } => write!(f, "the bucket {bucket}"),
         }
     }
 }
@@ -68,21 +80,31 @@ pub struct Publisher(Vec<Place>);
 #[derive(Clone)]
 struct Place {
     destination: Destination,
-    webhook: Option<HeadWebhook>,
+    taker: Taker,
+}
+
+#[derive(Clone)]
+enum Taker {
+    Folder(PathBuf),
+    Webhook(HeadWebhook),
+    Bucket(HeadBucket),
 }
 
 impl Publisher {
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When no HTTP client can be made, or a bucket lacks its settings.
     pub fn new(destinations: &[Destination]) -> Result<Publisher, PublishError> {
         let place = |destination: &Destination| {
-            let webhook = match destination {
+            let taker = match destination {
+                Destination::Folder(folder) => Taker::Folder(folder.clone()),
                 Destination::Webhook(url) => {
-                    Some(HeadWebhook::new(url).map_err(|fault| failed(destination, fault))?)
+                    Taker::Webhook(HeadWebhook::new(url).map_err(|fault| failed(destination, fault))?)
                 }
-                Destination::Folder(_) => None,
+                Destination::Bucket { bucket, prefix } => {
+                    Taker::Bucket(HeadBucket::new(bucket, prefix, std::env::vars()).map_err(|fault| failed(destination, fault))?)
+                }
             };
-            Ok(Place { destination: destination.clone(), webhook })
+            Ok(Place { destination: destination.clone(), taker })
         };
         destinations.iter().map(place).collect::<Result<_, _>>().map(Publisher)
     }
@@ -91,15 +113,24 @@ impl Publisher {
         self.0.is_empty()
     }
 
-    /// The largest heads in each folder.
+    /// The largest heads in each folder and bucket.
     pub(super) async fn largest(&self, origin: &str) -> Result<Vec<Vec<KeptHead>>, TreeFault> {
         let mut heads = Vec::new();
-        for Place { destination, .. } in &self.0 {
-            let Destination::Folder(folder) = destination else { continue };
-            let kept = KeptHeads::new(folder, origin);
-            let largest = tokio::task::spawn_blocking(move || kept.largest()).await;
-            let largest = largest.map_err(|fault| TreeFault::Outage(fault.to_string()))?;
-            heads.push(largest.map_err(|fault| failed(destination, fault))?);
+        for Place { destination, taker } in &self.0 {
+            match taker {
+                Taker::Folder(folder) => {
+                    let kept = KeptHeads::new(folder, origin);
+                    let largest = tokio::task::spawn_blocking(move || kept.largest()).await;
+                    let largest = largest.map_err(|fault| TreeFault::Outage(fault.to_string()))?;
+                    heads.push(largest.map_err(|fault| failed(destination, fault))?);
+                }
+                Taker::Bucket(bucket) => {
+                    let last = bucket.last(origin, LOOKED_AT).await;
+                    let last = last.map_err(|fault| failed(destination, fault))?;
+                    heads.push(last.into_iter().map(|(place, note)| KeptHead { note, place }).collect());
+                }
+                Taker::Webhook(_) => {}
+            }
         }
         Ok(heads)
     }
@@ -107,20 +138,22 @@ impl Publisher {
 
 impl Place {
     async fn publish(&self, origin: &str, signed: &SignedHead) -> Result<(), PublishError> {
-        let Place { destination, webhook } = self;
-        match (destination, webhook) {
-            (_, Some(webhook)) => {
-                webhook.send(&signed.note).await.map_err(|fault| failed(destination, fault))?;
-            }
-            (Destination::Folder(folder), None) => {
+        let Place { destination, taker } = self;
+        let failed = |fault: &dyn fmt::Display| failed(destination, fault);
+        match taker {
+            Taker::Webhook(webhook) => webhook.send(&signed.note).await.map_err(|fault| failed(&fault))?,
+            Taker::Folder(folder) => {
                 let kept = KeptHeads::new(folder, origin);
-                let head = Head::read(&signed.note).map_err(|fault| failed(destination, fault))?;
+                let head = Head::read(&signed.note).map_err(|fault| failed(&fault))?;
                 let signed_at = signed.signed_at;
                 let keep = tokio::task::spawn_blocking(move || kept.keep(&head, signed_at)).await;
-                keep.map_err(|fault| failed(destination, fault))?
-                    .map_err(|fault| failed(destination, fault))?;
+                keep.map_err(|fault| failed(&fault))?.map_err(|fault| failed(&fault))?;
             }
-            (Destination::Webhook(_), None) => {}
+            Taker::Bucket(bucket) => {
+                let head = Head::read(&signed.note).map_err(|fault| failed(&fault))?;
+                let name = format!("{origin}/{}", name_of(&head, signed.signed_at));
+                bucket.keep(&name, &signed.note).await.map_err(|fault| failed(&fault))?;
+            }
         }
         Ok(())
     }
