@@ -40,7 +40,8 @@ impl HeadBucket {
     ) -> Result<HeadBucket, HeadBucketError> {
         let mut builder = AmazonS3Builder::new();
         for (name, value) in variables {
-            let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>());
+            let key =
+                name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>());
             if let Some(Ok(key)) = key {
                 builder = builder.with_config(key, value);
             }

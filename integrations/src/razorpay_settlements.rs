@@ -51,7 +51,9 @@ impl SettledRow {
 /// Why a file is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    #[error("it is neither JSON (a list of rows, or an object with `items`) nor a table whose first line names the columns")]
+    #[error(
+        "it is neither JSON (a list of rows, or an object with `items`) nor a table whose first line names the columns"
+    )]
     NoRows,
     #[error("row {row}: {reason}")]
     Row { row: usize, reason: String },
@@ -73,7 +75,9 @@ pub fn read(bytes: &[u8]) -> Result<Vec<SettledRow>, ReportError> {
         let reason = match row {
             row if row.entity_id.is_empty() || row.entity_id.len() > 64 => "entity_id has 1 to 64 characters",
             row if row.kind.is_empty() || row.kind.len() > 32 => "type has 1 to 32 characters",
-            _ if amounts.iter().any(|amount| !(0..=MOST).contains(amount)) => "an amount is not from 0 to 2^53-1",
+            _ if amounts.iter().any(|amount| !(0..=MOST).contains(amount)) => {
+                "an amount is not from 0 to 2^53-1"
+            }
             row if row.tax.abs() > MOST => "the tax is not from 0 to 2^53-1",
             _ => continue,
         };
@@ -97,7 +101,8 @@ fn json(bytes: &[u8]) -> Result<Vec<SettledRow>, ReportError> {
         return Err(ReportError::TooManyRows);
     }
     let row = |(index, item)| {
-        serde_json::from_value(item).map_err(|fault| ReportError::Row { row: index + 1, reason: fault.to_string() })
+        serde_json::from_value(item)
+            .map_err(|fault| ReportError::Row { row: index + 1, reason: fault.to_string() })
     };
     items.into_iter().enumerate().map(row).collect()
 }
@@ -128,9 +133,9 @@ fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
         Text(String),
         Other(f64),
     }
-    let unfit = |text: &dyn std::fmt::Display| {
+    let unfit = |text: &dyn std::fmt::Debug| {
         D::Error::custom(format!(
-            "{text} is no whole number; amounts are in the smallest unit of the currency (paise), times in seconds since 1970"
+            "{text:?} is no whole number; amounts are in the smallest unit of the currency (paise), times in seconds since 1970"
         ))
     };
     match Written::deserialize(from)? {
@@ -172,7 +177,10 @@ mod tests {
         assert_eq!(report, read(TABLE.as_bytes()).expect("a report"));
         assert_eq!(report.iter().map(SettledRow::movement).collect::<Vec<_>>(), [100_000, -2_500, -10_000]);
         assert_eq!(report[0].settlement_id.as_deref(), Some("setl_1"));
-        assert_eq!((report[2].settlement_id.as_deref(), report[2].dispute_id.as_deref()), (None, Some("disp_1")));
+        assert_eq!(
+            (report[2].settlement_id.as_deref(), report[2].dispute_id.as_deref()),
+            (None, Some("disp_1"))
+        );
     }
 
     /// Whoever downloads a table from the panel has rupees in it.
@@ -180,7 +188,7 @@ mod tests {
     fn rupees_are_never_taken_for_paise() {
         let table = TABLE.replace("100000", "1000.00");
         let fault = read(table.as_bytes()).expect_err("rupees").to_string();
-        assert!(fault.starts_with("row 1: ") && fault.contains("1000.00 is no whole number"), "{fault}");
+        assert!(fault.starts_with("row 1: ") && fault.contains("1000.0 is no whole number"), "{fault}");
         let json = r#"[{ "entity_id": "pay_1", "type": "payment", "amount": 1000.5 }]"#;
         let fault = read(json.as_bytes()).expect_err("rupees").to_string();
         assert!(fault.contains("1000.5 is no whole number"), "{fault}");

@@ -137,7 +137,9 @@ async fn a_head_is_kept_once_and_never_written_over() {
 async fn the_last_heads_of_a_log_are_found_over_days() {
     let (bucket, _) = bucket(SECRET).await;
     assert_eq!(bucket.last("muneem/j", 8).await.expect("nothing yet"), []);
-    for name in ["j/2026-11-26/1", "j/2026-11-26/2", "j/2026-11-27/3", "j/1/2026-11-28/1", "other/2026-11-27/9"] {
+    for name in
+        ["j/2026-11-26/1", "j/2026-11-26/2", "j/2026-11-27/3", "j/1/2026-11-28/1", "other/2026-11-27/9"]
+    {
         bucket.keep(&format!("muneem/{name}"), name).await.expect("it is kept");
     }
     let last = bucket.last("muneem/j", 2).await.expect("the last two");
@@ -150,7 +152,10 @@ async fn the_last_heads_of_a_log_are_found_over_days() {
 async fn a_wrong_key_and_a_missing_one_are_told_without_secrets() {
     let (bucket, objects) = bucket("another secret").await;
     let refused = bucket.keep("a", "one").await.expect_err("the signature is wrong").to_string();
-    assert!(refused.contains("did not answer as it should") && !refused.contains("another secret"), "{refused}");
+    assert!(
+        refused.contains("did not answer as it should") && !refused.contains("another secret"),
+        "{refused}"
+    );
     assert!(objects.lock().expect("objects").is_empty());
     let nothing: [(String, String); 0] = [];
     assert!(HeadBucket::new("heads", "", nothing).is_ok(), "keys may come from the machine's role");

@@ -89,7 +89,8 @@ fn record(state: &mut State, envelope: &Envelope) {
 
 fn setting(number: u64) -> Envelope {
     let (account, reason) = (Account::UserPurchased(person(number)), "goodwill".to_owned());
-    let coins = Command::from(PostAdjustment { account, amount_milli: 1 << 42, reason, note: None, settles: None });
+    let coins =
+        Command::from(PostAdjustment { account, amount_milli: 1 << 42, reason, note: None, settles: None });
     let price = Command::from(SetGiftPrice { gift: GIFT, price_milli: Some(1_000) });
     envelope(number, if number == 0 { price } else { coins })
 }

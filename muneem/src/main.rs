@@ -116,7 +116,9 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = match cli.command {
         // 1 says that something differs.
-        Command::Verify(_) | Command::Receipt(_) | Command::Reconcile(_) => ExitCode::from(operator::NOT_VERIFIED),
+        Command::Verify(_) | Command::Receipt(_) | Command::Reconcile(_) => {
+            ExitCode::from(operator::NOT_VERIFIED)
+        }
         _ => ExitCode::FAILURE,
     };
     match run(cli.command).await {

@@ -406,8 +406,13 @@ impl Simulation {
             self.folder().map(|folder| std::fs::read(folder.join("acknowledged")).expect("is read"));
         rig.clear_plan();
         rig.plan(Fault::SilentAfter);
-        let command =
-            Command::from(PostAdjustment { account, amount_milli: 5, reason: "goodwill".into(), note: None, settles: None });
+        let command = Command::from(PostAdjustment {
+            account,
+            amount_milli: 5,
+            reason: "goodwill".into(),
+            note: None,
+            settles: None,
+        });
         let key = key(self.now, self.next_key());
         self.tell(format_args!("node {node} is killed while it appends {command:?}"));
         let envelope = Envelope { actor: Actor::Person(ADMIN), key, command, policy: Policy::default() };
@@ -504,7 +509,8 @@ impl Simulation {
 /// Of a person's bonus coins, by an admin.
 fn bonus(user: PersonId, amount_milli: i64) -> Command {
     let account = Account::UserBonus(user);
-    PostAdjustment { account, amount_milli, reason: "given_in_error".to_owned(), note: None, settles: None }.into()
+    PostAdjustment { account, amount_milli, reason: "given_in_error".to_owned(), note: None, settles: None }
+        .into()
 }
 
 /// Takes back a part of what was written behind the end that `acknowledged` names, as a crash in

@@ -239,7 +239,13 @@ pub fn rose_of(sender: PersonId) -> Envelope {
 
 pub fn coins(user: PersonId, amount_milli: i64) -> Command {
     let account = Account::UserPurchased(user);
-    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None, settles: None })
+    Command::from(PostAdjustment {
+        account,
+        amount_milli,
+        reason: "goodwill".to_owned(),
+        note: None,
+        settles: None,
+    })
 }
 
 pub fn rate(host: PersonId) -> Command {
@@ -261,6 +267,7 @@ pub fn foreign_coins(user: PersonId, number: u128, amount_milli: i64, postings: 
         note: None,
         lot: Some(LotId(Uuid::from_u128(number))),
         draws: vec![],
+        settles: None,
         postings,
     }
     .into();

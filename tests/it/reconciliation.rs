@@ -73,24 +73,34 @@ async fn a_settlement_report_is_compared_and_its_differences_are_settled_once(po
     assert_eq!(figures, [&json!("pay_less"), &json!(9_900), &json!(9_000), &json!("INR/2")]);
     assert_eq!(items(&world, id, "missing_there").await[0]["reference"], "pay_kept");
     let fees = items(&world, id, "fees").await;
-    assert_eq!((&fees[0]["reference"], &fees[0]["fee"], &fees[0]["tax"]), (&json!("setl_1"), &json!(236), &json!(23)));
+    assert_eq!(
+        (&fees[0]["reference"], &fees[0]["fee"], &fees[0]["tax"]),
+        (&json!("setl_1"), &json!(236), &json!(23))
+    );
 
     // The fees are booked by an adjustment that names them: once, whoever does it, and however often it is sent.
     let difference = &fees[0]["difference"];
     let booking = json!({
         "gateway": "razorpay", "amount_minor": -236, "asset": "INR/2", "reason": "gateway_fee", "settles": difference,
     });
-    let book = |key: Uuid| world.post_with_key(&world.admin, "/v1/admin/gateway-adjustments", key, booking.clone());
+    let book =
+        |key: Uuid| world.post_with_key(&world.admin, "/v1/admin/gateway-adjustments", key, booking.clone());
     let key = new_key();
     let sent = [key, key, key, new_key(), new_key()].map(book);
     let sent = futures_util::future::join_all(sent).await;
     let done = sent.iter().filter(|answer| answer.status == 201).count();
     assert!((1..=3).contains(&done), "one adjustment, and its retries");
     for refused in sent.iter().filter(|answer| answer.status != 201) {
-        assert_eq!((refused.status.as_u16(), refused.code()), (409, "difference_settled"), "{}", refused.body);
+        assert_eq!(
+            (refused.status.as_u16(), refused.code()),
+            (409, "difference_settled"),
+            "{}",
+            refused.body
+        );
     }
     world.shown().await;
-    let losses = world.get(Some(&world.admin), "/v1/admin/accounts/platform:losses/balance?asset=INR/2").await;
+    let losses =
+        world.get(Some(&world.admin), "/v1/admin/accounts/platform:losses/balance?asset=INR/2").await;
     assert_eq!(losses.expect_ok()["balance_minor"], 236);
     let settled = &items(&world, id, "fees").await[0];
     assert!(settled["settled_by"].is_string() && settled["settled_at"].is_string(), "{settled}");
@@ -110,9 +120,19 @@ async fn what_is_no_file_of_theirs_keeps_nothing(pool: PgPool) {
     for (source, file, more, says) in [
         ("razorpay", "", &ALWAYS[..], "neither JSON"),
         ("razorpay", "[]", &[][..], "give --from and --to"),
-        ("razorpay", "entity_id,type,debit,credit,amount,currency,fee,tax,created_at\np,payment,0,1.00,1.00,INR,0,0,1\n", &[], "row 1"),
+        (
+            "razorpay",
+            "entity_id,type,debit,credit,amount,currency,fee,tax,created_at\np,payment,0,1.00,1.00,INR,0,0,1\n",
+            &[],
+            "row 1",
+        ),
         ("calls", "[{}]", &ALWAYS, "row 1"),
-        ("calls", "call,duration_ms\n", &["--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"], "before --to"),
+        (
+            "calls",
+            "call,duration_ms\n",
+            &["--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"],
+            "before --to",
+        ),
     ] {
         let (ok, told) = reconcile(&world, source, file, more).await;
         assert!(!ok && told.to_string().contains(says), "{source} {file}: {told}");
@@ -124,8 +144,19 @@ async fn what_is_no_file_of_theirs_keeps_nothing(pool: PgPool) {
         "gateway": "razorpay", "amount_minor": -1, "asset": "INR/2", "reason": "gateway_fee", "settles": Uuid::now_v7(),
     });
     let refused = world.post(Some(&world.admin), "/v1/admin/gateway-adjustments", unknown).await;
-    assert_eq!((refused.code(), &refused.body["field"]), ("field_invalid", &json!("settles")), "{}", refused.body);
-    let coins = json!({ "gateway": "razorpay", "amount_minor": -1, "asset": "COIN/3", "reason": "gateway_fee" });
+    assert_eq!(
+        (refused.code(), &refused.body["field"]),
+        ("field_invalid", &json!("settles")),
+        "{}",
+        refused.body
+    );
+    let coins =
+        json!({ "gateway": "razorpay", "amount_minor": -1, "asset": "COIN/3", "reason": "gateway_fee" });
     let refused = world.post(Some(&world.admin), "/v1/admin/gateway-adjustments", coins).await;
-    assert_eq!((refused.code(), &refused.body["field"]), ("gateway_holds_money", &json!("asset")), "{}", refused.body);
+    assert_eq!(
+        (refused.code(), &refused.body["field"]),
+        ("gateway_holds_money", &json!("asset")),
+        "{}",
+        refused.body
+    );
 }

@@ -97,7 +97,10 @@ async fn check_owner(api: &Api, account: Account) -> Result<(), Error> {
 }
 
 /// A difference that some reconciliation has found.
-pub(super) async fn known_difference(api: &Api, settles: Option<Uuid>) -> Result<Option<DifferenceId>, Error> {
+pub(super) async fn known_difference(
+    api: &Api,
+    settles: Option<Uuid>,
+) -> Result<Option<DifferenceId>, Error> {
     let Some(difference) = settles else { return Ok(None) };
     match api.app.reconciliations.has_difference(difference).await.map_err(CommandError::from)? {
         true => Ok(Some(DifferenceId(difference))),
@@ -110,7 +113,7 @@ pub(super) async fn known_difference(api: &Api, settles: Option<Uuid>) -> Result
 pub(super) async fn note_of(
     api: &Api,
     admin: PersonId,
-    operation: &str,
+    operation: &'static str,
     key: &ClientKey,
     words: Option<String>,
 ) -> Result<Option<NoteId>, Error> {

@@ -5,7 +5,9 @@ use crate::account::legs;
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
-use crate::{Account, AdjustmentId, Asset, DifferenceId, Event, Gateway, NoteId, PersonId, Posting, Rejection};
+use crate::{
+    Account, AdjustmentId, Asset, DifferenceId, Event, Gateway, NoteId, PersonId, Posting, Rejection,
+};
 
 commands! {
     AdjustGateway = "AdjustGateway" {

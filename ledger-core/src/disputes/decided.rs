@@ -3,8 +3,8 @@
 use super::record::{ReleaseCause, release};
 use super::{Dispute, DisputeStatus, Loss, dispute_id};
 use crate::account::legs;
-use crate::lots::{Draw, MOST_DRAWS};
 use crate::commission::ClawedShare;
+use crate::lots::{Draw, MOST_DRAWS};
 use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
@@ -393,10 +393,7 @@ impl Happened for DisputeReversed {
 }
 
 /// The buyer, and the hosts whose earnings it is about.
-pub(super) fn people(
-    user: Option<PersonId>,
-    earners: impl IntoIterator<Item = PersonId>,
-) -> Vec<PersonId> {
+pub(super) fn people(user: Option<PersonId>, earners: impl IntoIterator<Item = PersonId>) -> Vec<PersonId> {
     let mut people: Vec<PersonId> = user.into_iter().collect();
     for person in earners {
         if !people.contains(&person) {

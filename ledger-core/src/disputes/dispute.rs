@@ -3,8 +3,8 @@
 use crate::calls::ReturnedDraw;
 use crate::mechanism::event::Change;
 use crate::mechanism::ids::uuid_v5;
-use crate::purchases::Captured;
 use crate::money::share;
+use crate::purchases::Captured;
 use crate::{Account, Asset, DisputeId, Gateway, LotId, PersonId, PurchaseId, State, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

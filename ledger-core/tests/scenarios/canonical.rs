@@ -59,6 +59,8 @@ pub fn everything() -> World {
     }
     // What no event is named for: free seconds that were used, earnings that wait, a refund that waits for its payment.
     (world.policy.free_seconds, world.policy.earnings_hold_seconds) = (7, 30);
+    world.policy.claw_back_held_earnings = true;
+    world.given(adjust_gateway(-236, Some(DifferenceId(uuid::Uuid::from_u128(0xd1)))));
     world.given(start_as(OTHER_CALL, USER, HOST, 10_000));
     world.now = world.now.plus_ms(8_000);
     world.given(Command::from(EndCall { call: OTHER_CALL, by: Ending::Participant(USER) }));

@@ -18,7 +18,9 @@ fn after_gift_of(spent_milli: i64) -> (World, String) {
 }
 
 fn give(world: &mut World, host: PersonId, spent_milli: i64) {
-    world.given(SetGiftPrice { gift: ROSE, price_milli: Some(spent_milli) }.into());
+    if world.state.gift_price(ROSE) != Some(spent_milli) {
+        world.given(SetGiftPrice { gift: ROSE, price_milli: Some(spent_milli) }.into());
+    }
     world.given(gift(USER, host, None, spent_milli));
 }
 
@@ -38,7 +40,10 @@ fn a_lost_dispute_takes_what_still_waits_and_paying_gives_it_back_in_proportion(
     let (mut world, payment) = after_gift_of(100_000);
     world
         .stands(&earnings(HOST), Asset::COIN, -60_000)
-        .check(dispute(&payment, "disp_1", lost(10_000)), "disputed 10000, 0 frozen; lost 10000 for 0+0, owes 100000, 60000 clawed back")
+        .check(
+            dispute(&payment, "disp_1", lost(10_000)),
+            "disputed 10000, 0 frozen; lost 10000 for 0+0, owes 100000, 60000 clawed back",
+        )
         .stands(&earnings(HOST), Asset::COIN, 0)
         .stands("platform:losses", Asset::COIN, -60_000)
         .refuse(withdraw(HOST, 1_000), Rejection::InsufficientEarnings { available_milli: 0 });
@@ -150,7 +155,7 @@ fn a_charge_that_was_given_back_is_not_taken_again() {
     world.policy.earnings_hold_seconds = HOLD_SECONDS;
     world.policy.claw_back_held_earnings = true;
     let payment = payment_of(world.buy(USER));
-    world.given(host_rate(HOST, Some(60_000))).given(start());
+    world.given(host_rate(HOST, Some(60_000))).given(start_as(CALL, USER, HOST, 60_000));
     world.at(10).given(tick_seen(2, 10)).at(20).given(tick_seen(3, 10)).at(30).given(lost_since(11));
     let earned_milli = -world.state.balance(Account::HostEarnings(HOST), Asset::COIN);
     let held_milli: i64 = {

@@ -79,9 +79,9 @@ fn commands_of_most() -> Vec<Known> {
         (MarkWithdrawalUnknown { withdrawal: WITHDRAWAL, reason: text("timeout") }.into(), "f674b08d-5434-5d0c-a6ef-828bb8a4003b", "efad9cf46bc927b8c0d977555861e9b7"),
         (ReverseWithdrawal { withdrawal: WITHDRAWAL, reason: text("declined") }.into(), "7a143ba4-c955-55c5-a453-17c41ba30657", "919109809c9b8e4cad3bcf6d022d0556"),
         (FailWithdrawal { withdrawal: WITHDRAWAL, reason: text("declined") }.into(), "9abe7614-baf2-5ed7-8af0-6cf15624d43d", "dca595aefd8fc863c783a3ef7094d764"),
-        (PostAdjustment { account: Account::HostEarnings(HOST), amount_milli: -1, reason: text("goodwill"), note: Some(NOTE), settles: None }.into(), "99de9d12-a640-5913-bd38-64e749f54e61", "b300707cb221c267073399e87e914129"),
-        (AdjustGateway { gateway: Gateway::Razorpay, amount_minor: -236, asset: Asset::INR, reason: text("gateway_fee"), note: None, settles: Some(DifferenceId(NOTE.0)) }.into(), "", ""),
-        (PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: text("goodwill"), note: None, settles: None }.into(), "99de9d12-a640-5913-bd38-64e749f54e61", "ffdc0f04c5ff77242696083765a82a17"),
+        (PostAdjustment { account: Account::HostEarnings(HOST), amount_milli: -1, reason: text("goodwill"), note: Some(NOTE), settles: None }.into(), "99de9d12-a640-5913-bd38-64e749f54e61", "cfdf902c234c11ce8648325351a37e13"),
+        (AdjustGateway { gateway: Gateway::Razorpay, amount_minor: -236, asset: Asset::INR, reason: text("gateway_fee"), note: None, settles: Some(DifferenceId(NOTE.0)) }.into(), "c5ad121c-0575-5bb6-86c2-354fc1f53fb3", "e0749c65a74997e44a7e5f9bd3d1e475"),
+        (PostAdjustment { account: Account::UserBonus(USER), amount_milli: 1, reason: text("goodwill"), note: None, settles: None }.into(), "99de9d12-a640-5913-bd38-64e749f54e61", "50ecaccf6615552e74288dc35dacaf5b"),
     ]
 }
 

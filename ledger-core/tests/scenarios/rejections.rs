@@ -320,7 +320,13 @@ fn the_guards_of_withdrawals_and_adjustments_stand_in_order() {
     use Rejection::*;
     let mut world = World::with_earnings(5_000);
     let because = |account, amount_milli, reason: &str| {
-        Command::from(PostAdjustment { account, amount_milli, reason: reason.to_owned(), note: None, settles: None })
+        Command::from(PostAdjustment {
+            account,
+            amount_milli,
+            reason: reason.to_owned(),
+            note: None,
+            settles: None,
+        })
     };
     let revenue = Account::PlatformRevenue;
     world.given(payout_rate("0.000001"));

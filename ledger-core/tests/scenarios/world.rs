@@ -513,7 +513,13 @@ pub fn tax(tax_bps: u32) -> Command {
 }
 
 pub fn adjust(account: Account, amount_milli: i64) -> Command {
-    Command::from(PostAdjustment { account, amount_milli, reason: "goodwill".to_owned(), note: None, settles: None })
+    Command::from(PostAdjustment {
+        account,
+        amount_milli,
+        reason: "goodwill".to_owned(),
+        note: None,
+        settles: None,
+    })
 }
 
 pub fn adjust_gateway(amount_minor: i64, settles: Option<DifferenceId>) -> Command {

@@ -86,7 +86,9 @@ impl Busy {
         }
         for number in 0..USERS {
             let (account, reason) = (Account::UserPurchased(user(number)), "goodwill".to_owned());
-            give(PostAdjustment { account, amount_milli: 1 << 42, reason, note: None, settles: None }.into())?;
+            give(
+                PostAdjustment { account, amount_milli: 1 << 42, reason, note: None, settles: None }.into(),
+            )?;
         }
         Ok((busy, events))
     }
@@ -101,7 +103,8 @@ impl Busy {
             self.at = self.at.plus_ms(1);
             let (account, reason) = (Account::UserPurchased(user(USERS + number)), "goodwill".to_owned());
             self.give(
-                PostAdjustment { account, amount_milli: WALLET_MILLI, reason, note: None, settles: None }.into(),
+                PostAdjustment { account, amount_milli: WALLET_MILLI, reason, note: None, settles: None }
+                    .into(),
                 &mut events,
             )?;
         }

@@ -11,7 +11,8 @@ use comfy_table::{CellAlignment, Table};
 use event_store::EventStore;
 use ledger_core::{Asset, Event, Period};
 use platform::reconciliation::{
-    Comparison, Compared, Found, Item, Ours, Outcome, Reconciliations, Source, Theirs, Wanted, of_calls, of_razorpay,
+    Compared, Comparison, Found, Item, Ours, Outcome, Reconciliations, Source, Theirs, Wanted, of_calls,
+    of_razorpay,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -112,7 +113,9 @@ pub async fn reconcile(config: &Config, options: &ReconcileOptions) -> anyhow::R
     let named = theirs.iter().map(|row| row.subject.clone()).collect();
     let mut ours = Ours::new(Wanted { source, period: Period { from: Some(from), to: Some(to) }, named });
     replay(store.as_ref(), &mut ours).await?;
-    let Some(revision) = ours.revision else { bail!("the journal is empty: there is nothing to compare with") };
+    let Some(revision) = ours.revision else {
+        bail!("the journal is empty: there is nothing to compare with")
+    };
     let found = Comparison { source, tolerance }.compare(theirs, ours);
 
     let kept = Reconciliations::new(connect_postgres(config).await?);
@@ -225,7 +228,12 @@ impl From<&Item> for Line {
 }
 
 impl Report {
-    fn of(reconciliation: Uuid, revision: u64, (from, to): (DateTime<Utc>, DateTime<Utc>), found: &Found) -> Report {
+    fn of(
+        reconciliation: Uuid,
+        revision: u64,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        found: &Found,
+    ) -> Report {
         let differs = |item: &&Item| !matches!(item.outcome, Outcome::Matched | Outcome::Fees);
         let fees = found.items.iter().filter(|item| item.outcome == Outcome::Fees);
         Report {

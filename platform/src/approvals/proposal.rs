@@ -1,7 +1,9 @@
 //! What takes two admins, and what executes it.
 
 use crate::settings::ApprovalSettings;
-use ledger_core::command::{AdjustGateway, ApproveWithdrawal, GrantBonus, PostAdjustment, WriteOffReceivable};
+use ledger_core::command::{
+    AdjustGateway, ApproveWithdrawal, GrantBonus, PostAdjustment, WriteOffReceivable,
+};
 use ledger_core::event::BonusOrigin;
 use ledger_core::{Account, Asset, Command, DifferenceId, Gateway, NoteId, PersonId, WithdrawalId};
 use serde::{Deserialize, Serialize};

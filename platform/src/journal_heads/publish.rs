@@ -100,9 +100,10 @@ impl Publisher {
                 Destination::Webhook(url) => {
                     Taker::Webhook(HeadWebhook::new(url).map_err(|fault| failed(destination, fault))?)
                 }
-                Destination::Bucket { bucket, prefix } => {
-                    Taker::Bucket(HeadBucket::new(bucket, prefix, std::env::vars()).map_err(|fault| failed(destination, fault))?)
-                }
+                Destination::Bucket { bucket, prefix } => Taker::Bucket(
+                    HeadBucket::new(bucket, prefix, std::env::vars())
+                        .map_err(|fault| failed(destination, fault))?,
+                ),
             };
             Ok(Place { destination: destination.clone(), taker })
         };

@@ -22,8 +22,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 5] =
-        [Outcome::Matched, Outcome::MissingHere, Outcome::MissingThere, Outcome::AmountDiffers, Outcome::Fees];
+    pub const ALL: [Outcome; 5] = [
+        Outcome::Matched,
+        Outcome::MissingHere,
+        Outcome::MissingThere,
+        Outcome::AmountDiffers,
+        Outcome::Fees,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,7 +99,8 @@ impl Comparison {
         }
         // What the file names was of any time; what it lacks is asked of the period alone.
         let within = |known: &Known| {
-            wanted.period.from.is_none_or(|from| from <= known.at) && wanted.period.to.is_none_or(|to| known.at < to)
+            wanted.period.from.is_none_or(|from| from <= known.at)
+                && wanted.period.to.is_none_or(|to| known.at < to)
         };
         let mut left: Vec<_> = known.into_iter().filter(|(_, known)| within(known)).collect();
         left.sort_by(|a, b| (a.1.at, &a.0).cmp(&(b.1.at, &b.0)));
@@ -106,7 +112,9 @@ impl Comparison {
     fn beside(&self, row: Theirs, ours: Option<Known>) -> Item {
         let outcome = match &ours {
             None => Outcome::MissingHere,
-            Some(known) if known.asset == row.asset && (known.amount - row.amount).abs() <= self.tolerance => {
+            Some(known)
+                if known.asset == row.asset && (known.amount - row.amount).abs() <= self.tolerance =>
+            {
                 Outcome::Matched
             }
             Some(_) => Outcome::AmountDiffers,

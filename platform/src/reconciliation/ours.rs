@@ -2,8 +2,8 @@
 
 use super::{Source, Subject};
 use chrono::{DateTime, Utc};
-use ledger_core::purchases::Resolution;
 use ledger_core::event::UnmatchedCause;
+use ledger_core::purchases::Resolution;
 use ledger_core::{Account, Asset, Event, Gateway, Period, Recorded};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;

@@ -120,7 +120,11 @@ impl Reconciliations {
             // A statement takes 65,535 values.
             insert.push_values(rows, |mut values, row| {
                 values.push_bind(id).push_bind(row.position).push_bind(row.outcome).push_bind(row.kind);
-                values.push_bind(row.reference).push_bind(row.asset).push_bind(row.ours).push_bind(row.theirs);
+                values
+                    .push_bind(row.reference)
+                    .push_bind(row.asset)
+                    .push_bind(row.ours)
+                    .push_bind(row.theirs);
                 values.push_bind(row.fee).push_bind(row.tax).push_bind(row.settlement).push_bind(row.event);
                 values.push_bind(row.at).push_bind(row.difference);
             });
@@ -142,7 +146,8 @@ impl Reconciliations {
     ) -> Result<Page<Reconciliation>, ListError> {
         let limit = page_size(limit);
         let after = after.unwrap_or_else(Place::newest);
-        let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM app.reconciliations WHERE (made_at, id) < (");
+        let mut query =
+            QueryBuilder::<Postgres>::new("SELECT * FROM app.reconciliations WHERE (made_at, id) < (");
         query.push_bind(after.at).push(", ").push_bind(after.id).push(")");
         if let Some(source) = source {
             query.push(" AND source = ").push_bind(source);
@@ -163,7 +168,12 @@ impl Reconciliations {
     ///
     /// # Errors
     /// When Postgres fails.
-    pub async fn items(&self, id: Uuid, filter: &ItemFilter, limit: u32) -> Result<Vec<StoredItem>, sqlx::Error> {
+    pub async fn items(
+        &self,
+        id: Uuid,
+        filter: &ItemFilter,
+        limit: u32,
+    ) -> Result<Vec<StoredItem>, sqlx::Error> {
         let mut query = QueryBuilder::<Postgres>::new(
             "SELECT position, outcome, kind, reference, asset, ours, theirs, fee, tax, settlement, event, at, difference
              FROM app.reconciliation_items WHERE reconciliation = ",

@@ -46,10 +46,14 @@ fn settled(row: SettledRow, number: usize, assets: &[Asset]) -> Result<Theirs, F
     let unfit = |reason: String| FileError::Row { row: number, reason };
     let named = |asset: &&Asset| asset.to_string().split('/').next() == Some(row.currency.as_str());
     let asset = *assets.iter().find(named).ok_or_else(|| {
-        unfit(format!("the journal is not kept in the currency {:?}; does the report belong to it?", row.currency))
+        unfit(format!(
+            "the journal is not kept in the currency {:?}; does the report belong to it?",
+            row.currency
+        ))
     })?;
     let at = DateTime::from_timestamp(row.created_at, 0);
-    let at = at.ok_or_else(|| unfit(format!("created_at {} is no time in seconds since 1970", row.created_at)))?;
+    let at =
+        at.ok_or_else(|| unfit(format!("created_at {} is no time in seconds since 1970", row.created_at)))?;
     let subject = match &row.dispute_id {
         Some(dispute) => Subject::new("dispute", dispute),
         None => Subject::new(&row.kind, &row.entity_id),
@@ -79,7 +83,8 @@ struct CallRow {
 pub fn of_calls(bytes: &[u8]) -> Result<Vec<Theirs>, FileError> {
     let rows: Vec<CallRow> = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => {
-            let items: Vec<serde_json::Value> = serde_json::from_slice(bytes).map_err(|_| FileError::NoCalls)?;
+            let items: Vec<serde_json::Value> =
+                serde_json::from_slice(bytes).map_err(|_| FileError::NoCalls)?;
             let row = |(index, item)| serde_json::from_value(item).map_err(|fault| at_row(index, &fault));
             items.into_iter().enumerate().map(row).collect::<Result<_, _>>()?
         }
@@ -88,8 +93,15 @@ pub fn of_calls(bytes: &[u8]) -> Result<Vec<Theirs>, FileError> {
             if !reader.headers().is_ok_and(|names| names.iter().any(|name| name == "call")) {
                 return Err(FileError::NoCalls);
             }
-            let row = |(index, row): (usize, Result<CallRow, csv::Error>)| row.map_err(|fault| at_row(index, &fault));
-            reader.deserialize().take(razorpay_settlements::MOST_ROWS + 1).enumerate().map(row).collect::<Result<_, _>>()?
+            let row = |(index, row): (usize, Result<CallRow, csv::Error>)| {
+                row.map_err(|fault| at_row(index, &fault))
+            };
+            reader
+                .deserialize()
+                .take(razorpay_settlements::MOST_ROWS + 1)
+                .enumerate()
+                .map(row)
+                .collect::<Result<_, _>>()?
         }
     };
     if rows.len() > razorpay_settlements::MOST_ROWS {
@@ -154,8 +166,10 @@ mod tests {
             let fault = of_calls(text.as_bytes()).expect_err(text).to_string();
             assert!(fault.contains(says), "{text}: {fault}");
         }
-        let report = "entity_id,type,debit,credit,amount,currency,fee,tax,created_at\np,payment,0,1,1,USD,0,0,1\n";
-        let fault = of_razorpay(report.as_bytes(), &[Asset::COIN, Asset::INR]).expect_err("dollars").to_string();
+        let report =
+            "entity_id,type,debit,credit,amount,currency,fee,tax,created_at\np,payment,0,1,1,USD,0,0,1\n";
+        let fault =
+            of_razorpay(report.as_bytes(), &[Asset::COIN, Asset::INR]).expect_err("dollars").to_string();
         assert!(fault.starts_with("row 1: the journal is not kept in the currency \"USD\""), "{fault}");
     }
 }

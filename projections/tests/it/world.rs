@@ -492,7 +492,14 @@ impl World {
         ];
         for (account, amount_milli) in amounts {
             let reason = "lost_call".to_owned();
-            self.give(Command::from(PostAdjustment { account, amount_milli, reason, note: None, settles: None })).await;
+            self.give(Command::from(PostAdjustment {
+                account,
+                amount_milli,
+                reason,
+                note: None,
+                settles: None,
+            }))
+            .await;
         }
     }
 }

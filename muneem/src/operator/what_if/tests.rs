@@ -56,7 +56,9 @@ impl Story {
         story.rate(CommissionScope::Global, 5_000, 1_000).await;
         let account = Account::UserPurchased(PAYER);
         let reason = "goodwill".to_owned();
-        story.give(PostAdjustment { account, amount_milli: 1_000_000, reason, note: None, settles: None }).await;
+        story
+            .give(PostAdjustment { account, amount_milli: 1_000_000, reason, note: None, settles: None })
+            .await;
         story.give(SetGiftPrice { gift: GIFT, price_milli: Some(10_000) }).await;
         for host in [HOST, OTHER] {
             let price_milli_per_minute = Some(6_001);
