@@ -54,7 +54,6 @@ impl ReadModel for Adjustments {
 /// A difference that was settled.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct SettledDifference {
-    #[serde(skip)]
     pub difference: Uuid,
     pub adjustment: Uuid,
     /// Who posted it.

@@ -70,6 +70,10 @@ fn body_of(schema: &str) -> Option<Value> {
             "withdrawals_per_day": 100, "price_changes_per_day": 200, "applications_per_day": 50,
             "rings_per_minute": 20, "rings_per_day": 500,
         }),
+        "AdjustGateway" => json!({
+            "gateway": "razorpay", "amount_minor": -236, "asset": "INR/2", "reason": "gateway_fee",
+            "note": "Fees of setl_1, from the report of 26 November.",
+        }),
         "PostAdjustment" => json!({
             "account": format!("user:{PERSON}:purchased"), "amount_milli": 10_000, "reason": "duplicate_charge",
             "note": "Charged twice by the gateway.",

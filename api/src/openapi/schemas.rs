@@ -84,6 +84,8 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "open",
             "recovered",
             "written_off",
+            "taken",
+            "given_back",
         ],
     ),
     (

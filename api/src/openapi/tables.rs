@@ -55,6 +55,8 @@ mod tests {
                 "/v1/admin/people",
                 "/v1/admin/people/{person}/lots",
                 "/v1/admin/receivables",
+                "/v1/admin/reconciliations",
+                "/v1/admin/reconciliations/{reconciliation}/items",
                 "/v1/admin/subscriptions",
                 "/v1/admin/suspense",
                 "/v1/admin/tax-rates",

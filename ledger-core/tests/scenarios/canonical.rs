@@ -181,6 +181,7 @@ fn may_be_absent(kind: &str, field: &str) -> bool {
             | (_, "price_milli_per_minute" | "price_milli" | "ended_by" | "user" | "bonus_expires_at")
             | ("CampaignSet", "valid_seconds" | "per_person" | "code")
             | ("RewardEarned", "invited")
+            | ("GatewayAdjusted" | "AdjustmentPosted", "settles")
             | ("SubscriptionPlanSet", "price")
     )
 }

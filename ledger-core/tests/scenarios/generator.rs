@@ -152,6 +152,10 @@ impl Step {
                 rate: rust_decimal::Decimal::new(size, 3),
                 effective_from: Some(world.now.plus_ms(size)).filter(|_| who % 2 == 0),
             }),
+            38 if self.whom % 4 == 2 => {
+                let difference = DifferenceId(uuid::Uuid::from_u128(u128::from(who % 8)));
+                adjust_gateway(if who % 2 == 0 { size } else { -(size % 1_000) }, Some(difference))
+            }
             38 => adjust(Account::HostEarnings(host), size),
             // Of a payment that is known, or is not yet. Each has few disputes, so that they are decided.
             39..=41 => {

@@ -32,6 +32,9 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("commissions", Bound::Present),
     ("pending_earnings", Bound::Recent),
     ("earnings_due", Bound::Recent),
+    ("held_shares", Bound::Recent),
+    ("held_due", Bound::Recent),
+    ("settled_differences", Bound::Forever),
     ("plan_bonuses", Bound::Recent),
     ("disputes", Bound::Forever),
     ("early_disputes", Bound::Present),
@@ -84,6 +87,7 @@ fn shop() -> World {
     let mut world = World::new();
     world.policy.free_seconds = 20;
     world.policy.earnings_hold_seconds = 3_600;
+    world.policy.claw_back_held_earnings = true;
     world.given(plan(100_000, 10_000, Some(60)));
     world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY }));
     crate::rewards::set_up(&mut world, 10_000 * DAY_MS);
@@ -112,6 +116,7 @@ fn day(world: &mut World, number: u32) {
         .given(ResolveSuspense { case: odd, resolution: Resolution::Income, reason }.into())
         .given(commission(Host(HOST), 4_000 + number % 1_000, 1_000))
         .given(host_rate(HOST, Some(10_001 + i64::from(number % 2))))
+        .given(adjust_gateway(-236, Some(DifferenceId(Uuid::from_u128(number.into())))))
         .given(payout_rate(&format!("0.{}", 500 + number % 100)))
         .given(tax(100 + number % 100));
     for turn in 0..2 {

@@ -482,6 +482,17 @@ impl World {
     }
 
     async fn corrections(&mut self) {
+        for (amount_minor, number) in [(-236, 1), (500, 2)] {
+            self.give(Command::from(AdjustGateway {
+                gateway: Gateway::Razorpay,
+                amount_minor,
+                asset: Asset::INR,
+                reason: "gateway_fee".to_owned(),
+                note: None,
+                settles: Some(DifferenceId(uuid::Uuid::from_u128(number))),
+            }))
+            .await;
+        }
         let amounts = [
             (Account::UserBonus(USER), 700),
             (Account::UserBonus(USER), -300),
