@@ -121,7 +121,10 @@ pub async fn reconcile(config: &Config, options: &ReconcileOptions) -> anyhow::R
     let kept = Reconciliations::new(connect_postgres(config).await?);
     let file_name = file.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let compared = Compared { source, file_name: &file_name, file: &bytes, revision, period: (from, to) };
-    let id = kept.keep(&compared, &found, Utc::now()).await.context("what was found could not be kept")?;
+    let id = kept
+        .keep(&compared, &found, platform::clock::now())
+        .await
+        .context("what was found could not be kept")?;
 
     let report = Report::of(id, revision, (from, to), &found);
     match file.json {
