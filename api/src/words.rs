@@ -205,6 +205,7 @@ pub enum RewardKindWord {
 pub enum SplitFromWord {
     Call,
     Gift,
+    Order,
 }
 
 impl From<SplitFromWord> for SplitFrom {
@@ -212,6 +213,7 @@ impl From<SplitFromWord> for SplitFrom {
         match word {
             SplitFromWord::Call => SplitFrom::Call,
             SplitFromWord::Gift => SplitFrom::Gift,
+            SplitFromWord::Order => SplitFrom::Order,
         }
     }
 }

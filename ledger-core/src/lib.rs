@@ -20,6 +20,7 @@ pub mod disputes;
 pub mod gifts;
 pub mod journal;
 pub mod lots;
+pub mod orders;
 pub mod purchases;
 pub mod rewards;
 pub mod subscriptions;
@@ -53,6 +54,7 @@ pub mod command {
     pub use crate::calls::Ending;
     pub use crate::nouns::Command;
     pub use crate::nouns::commands::*;
+    pub use crate::orders::{Discount, PercentOff};
     pub use crate::rewards::Claim;
 }
 
@@ -68,6 +70,7 @@ pub mod event {
     pub use crate::mechanism::event::{DecodeError, LotMove, LotMoves};
     pub use crate::nouns::Event;
     pub use crate::nouns::events::*;
+    pub use crate::orders::{CancelCause, Discount, PercentOff};
     pub use crate::purchases::{Buys, MoneyDirection, UnmatchedCause};
     pub use crate::rewards::RewardKind;
     pub use crate::subscriptions::LapseCause;

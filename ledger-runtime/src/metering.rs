@@ -1,5 +1,5 @@
-//! Keeps the time: issues each tick and loss of a call, each expiry of bonus coins and each renewal of a subscription when
-//! it is due.
+//! Keeps the time: issues each tick and loss of a call, each expiry of bonus coins and of an order that nobody paid, and
+//! each renewal of a subscription, when it is due.
 //!
 //! It holds no truth. What is due follows from the ledger's state, so a driver that is started
 //! anew, or a second one beside it, charges nothing twice.
@@ -8,10 +8,11 @@ use crate::codec::JournalError;
 use crate::follower::Follower;
 use crate::ledger::{ExecuteError, Ledger};
 use ledger_core::calls::Call;
-use ledger_core::command::{EndCall, ExpireBonus, PauseCall, RenewSubscription, TickCall};
+use ledger_core::command::{EndCall, ExpireBonus, ExpireOrder, PauseCall, RenewSubscription, TickCall};
 use ledger_core::event::PauseCause;
+use ledger_core::orders::OrderStatus;
 use ledger_core::{
-    Account, Actor, CallId, Command, Envelope, Event, Key, LotId, PersonId, Policy, Recorded, State,
+    Account, Actor, CallId, Command, Envelope, Event, Key, LotId, OrderId, PersonId, Policy, Recorded, State,
     SubscriptionId, Timestamp,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,6 +32,7 @@ enum Subject {
     Call(CallId),
     Lot(LotId),
     Subscription(SubscriptionId),
+    Order(OrderId),
     /// Coins have come to somebody: what waits for them may be paid.
     Payer(PersonId),
 }
@@ -182,6 +184,10 @@ impl Metering {
             let command = Command::from(ExpireBonus { lot });
             metering.schedule(Subject::Lot(lot), Some(Task { at, command, sides: None }));
         }
+        for (at, order) in ledger.query(|state, _| state.unpaid_orders()).await? {
+            let command = Command::from(ExpireOrder { order });
+            metering.schedule(Subject::Order(order), Some(Task { at, command, sides: None }));
+        }
         let subscriptions = ledger.query(|state, _| state.subscriptions()).await?;
         metering.unsure.extend(subscriptions.into_iter().map(Subject::Subscription));
         Ok(metering)
@@ -265,6 +271,17 @@ impl Metering {
                 let expiring = it.released.iter().filter(|draw| draw.expires_at.is_some());
                 return self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
             }
+            Event::OrderRefunded(it) => {
+                let expiring = it.draws.iter().filter(|draw| draw.expires_at.is_some());
+                return self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
+            }
+            Event::OrderCancelled(it) => {
+                let expiring = it.draws.iter().filter(|draw| draw.expires_at.is_some());
+                self.unsure.extend(expiring.map(|draw| Subject::Lot(draw.lot)));
+                Subject::Order(it.order)
+            }
+            Event::OrderPlaced(it) if it.pay_by.is_some() => Subject::Order(it.order),
+            Event::OrderPaid(it) => Subject::Order(it.order),
             Event::DisputeReversed(it) => return self.unsure.extend(it.bonus_lot.map(Subject::Lot)),
             Event::LotsMerged(it) => Subject::Lot(it.lot),
             Event::SubscriptionPaid(it) => Subject::Subscription(it.subscription),
@@ -332,6 +349,7 @@ impl Metering {
             Command::EndCall(EndCall { call, .. }) => format!("lost:{call}:{}", at.0),
             Command::PauseCall(PauseCall { call, .. }) => format!("late:{call}:{}", at.0),
             Command::ExpireBonus(ExpireBonus { lot }) => format!("expire:{lot}"),
+            Command::ExpireOrder(ExpireOrder { order }) => format!("unpaid:{order}"),
             Command::RenewSubscription(RenewSubscription { subscription, period }) => {
                 format!("renew:{subscription}:{period}")
             }
@@ -400,6 +418,10 @@ fn due(state: &State, subject: Subject, at: Timestamp) -> Due {
         Subject::Subscription(id) => {
             let (at, renewal) = state.renewal_due(id, at)?;
             Some(Task { at, command: renewal.into(), sides: None })
+        }
+        Subject::Order(order) => {
+            let row = state.order(order).filter(|row| row.status == OrderStatus::Unpaid)?;
+            Some(Task { at: row.pay_by?, command: ExpireOrder { order }.into(), sides: None })
         }
         Subject::Payer(_) => None,
     }

@@ -15,6 +15,7 @@ use crate::identity::{
 use crate::journal_heads::JournalHeads;
 use crate::known::Known;
 use crate::notes::Notes;
+use crate::orders::Orders;
 use crate::payees::Payees;
 use crate::presence::Presence;
 use crate::purchases::Purchases;
@@ -94,6 +95,7 @@ pub struct Services {
     pub calls: Calls,
     pub purchases: Purchases,
     pub gifts: Gifts,
+    pub orders: Orders,
     pub referrals: Referrals,
     pub notes: Notes,
     pub audit: AuditLog,
@@ -179,6 +181,7 @@ impl App {
             payees: Payees::new(pool.clone()),
             reconciliations: Reconciliations::new(pool.clone()),
             presence,
+            orders: Orders::new(commands.clone(), purchases.clone(), hosts.clone()),
             gifts: Gifts::new(pool.clone(), commands.clone(), hosts.clone()),
             referrals: Referrals::new(pool.clone(), commands.clone()),
             notes: Notes::new(pool.clone()),

@@ -205,6 +205,7 @@ impl Commands {
     /// The settings that decide charges, as the ledger takes them.
     pub async fn policy(&self) -> Result<Policy, CommandError> {
         let (metering, payout) = (self.settings.metering().await?, self.settings.payout().await?);
+        let limits = self.settings.limits().await?;
         Ok(Policy {
             increment_seconds: metering.increment_seconds,
             free_seconds: metering.free_seconds,
@@ -217,6 +218,7 @@ impl Commands {
             require_verified_payee: payout.require_verified_payee,
             // Looked up where a withdrawal is requested.
             payee_verified: false,
+            order_payment_seconds: limits.order_payment_seconds,
         })
     }
 }

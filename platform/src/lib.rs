@@ -23,6 +23,7 @@ pub mod journal;
 pub mod journal_heads;
 pub mod known;
 pub mod notes;
+pub mod orders;
 pub mod page;
 pub mod payees;
 pub mod preferred;

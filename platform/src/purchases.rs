@@ -8,7 +8,8 @@ use crate::webhooks::{Inbox, State, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
 use integrations::razorpay::{DisputeStage, Razorpay, RazorpayError, Webhook, WebhookEvent};
 use ledger_core::command::{
-    BuySubscription, CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, RecordDispute, RecordRefund,
+    BuySubscription, CapturePurchase, ExpirePurchase, FailPurchase, OpenPurchase, PlaceOrder, RecordDispute,
+    RecordRefund,
 };
 use ledger_core::disputes::DisputeNews;
 use ledger_core::purchases::Purchase;
@@ -144,6 +145,19 @@ impl Purchases {
         now: DateTime<Utc>,
     ) -> Result<Checkout, CommandError> {
         self.open_as(user, key, BuySubscription { user, plan, gateway: GATEWAY }.into(), now).await
+    }
+
+    /// The same of what the wallet does not pay of an order.
+    ///
+    /// # Errors
+    /// As [`Purchases::open`].
+    pub async fn open_for_order(
+        &self,
+        key: ClientKey,
+        order: PlaceOrder,
+        now: DateTime<Utc>,
+    ) -> Result<Checkout, CommandError> {
+        self.open_as(order.user, key, order.into(), now).await
     }
 
     async fn open_as(

@@ -103,6 +103,8 @@ pub struct LimitSettings {
     pub purchases_per_day: u32,
     /// After this long an unpaid purchase is closed, 900 to 2,592,000 (30 days).
     pub purchase_open_seconds: u32,
+    /// For how long an order may be paid at the gateway, and keeps what its wallet part holds, 5 to 86,400.
+    pub order_payment_seconds: u32,
     /// Withdrawals that a person may request in 24 hours, 1 to 10,000.
     pub withdrawals_per_day: u32,
     /// Changes of a host's own prices in 24 hours, 1 to 10,000.
@@ -121,6 +123,7 @@ impl Default for LimitSettings {
             open_purchases: 10,
             purchases_per_day: 100,
             purchase_open_seconds: 24 * 3_600,
+            order_payment_seconds: 1_800,
             withdrawals_per_day: 100,
             price_changes_per_day: 200,
             applications_per_day: 50,
@@ -385,6 +388,7 @@ impl LimitSettings {
     pub fn validate(&self) -> Result<(), FieldError> {
         within("open_purchases", self.open_purchases, 1..=100)?;
         within("purchase_open_seconds", self.purchase_open_seconds, 900..=30 * 24 * 3_600)?;
+        within("order_payment_seconds", self.order_payment_seconds, 5..=24 * 3_600)?;
         within("purchases_per_day", self.purchases_per_day, 1..=10_000)?;
         within("withdrawals_per_day", self.withdrawals_per_day, 1..=10_000)?;
         within("price_changes_per_day", self.price_changes_per_day, 1..=10_000)?;

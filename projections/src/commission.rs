@@ -5,7 +5,7 @@ use crate::mechanism::{
     CopyRow, Cursor, Fields, Page, Place, ReadModel, ReadModels, append, bps, page_size, pg_revision, put, scope, push_amounts,
 };
 use chrono::{DateTime, Utc};
-use ledger_core::event::{CallChargeReturned, CommissionScope, CommissionSplit, SplitSource};
+use ledger_core::event::{CallChargeReturned, CommissionScope, CommissionSplit, OrderRefunded, SplitSource};
 use event_store::ReadError;
 use ledger_core::{Amounts, AgencyId, Event, Period, PersonId, Recorded, Timestamp, rfc3339};
 use serde::Serialize;
@@ -66,6 +66,16 @@ impl ReadModel for Commission {
                 host: it.host.0,
                 agency: it.commission.agency.map(|id| id.0),
             }),
+            Event::OrderRefunded(it) if it.completed => {
+                if let Some((host, rule)) = it.provider.zip(it.commission) {
+                    self.splits.push(SplitPlace {
+                        revision: place.revision,
+                        gross_milli: -(it.amount_milli + it.discount_milli),
+                        host: host.0,
+                        agency: rule.agency.map(|id| id.0),
+                    });
+                }
+            }
             Event::CommissionRateSet(it) => {
                 let shares = Some((bps(it.host_bps), bps(it.agency_bps)));
                 self.rates.push(rate(place, it.scope, shares, it.effective_from));
@@ -111,6 +121,7 @@ fn told(recorded: &Recorded) -> Result<SplitRow, QueryError> {
     match &recorded.event {
         Event::CommissionSplit(it) => Ok(split(it, recorded)),
         Event::CallChargeReturned(it) => Ok(returned(it, recorded)),
+        Event::OrderRefunded(it) => refunded(it, recorded),
         _ => Err(ReadError::Damaged(format!("the event at {} is no split", recorded.revision)).into()),
     }
 }
@@ -119,6 +130,7 @@ fn split(it: &CommissionSplit, recorded: &Recorded) -> SplitRow {
     let (source, source_id) = match it.source {
         SplitSource::Call(id) => ("call", id.0),
         SplitSource::Gift(id) => ("gift", id.0),
+        SplitSource::Order(id) => ("order", id.0),
     };
     SplitRow {
         revision: pg_revision(recorded.revision),
@@ -137,6 +149,30 @@ fn split(it: &CommissionSplit, recorded: &Recorded) -> SplitRow {
         platform_milli: it.platform_milli,
         available_from: it.available_from.to_utc(),
     }
+}
+
+/// What those who earned by an order have given back, negative.
+fn refunded(it: &OrderRefunded, recorded: &Recorded) -> Result<SplitRow, QueryError> {
+    let Some((host, commission)) = it.provider.zip(it.commission) else {
+        return Err(ReadError::Damaged(format!("the refund at {} has no split", recorded.revision)).into());
+    };
+    Ok(SplitRow {
+        revision: pg_revision(recorded.revision),
+        recorded_at: recorded.metadata.recorded_at.to_utc(),
+        source: "order".to_owned(),
+        source_id: it.order.0,
+        payer: it.user.0,
+        host: host.0,
+        agency: commission.agency.map(|id| id.0),
+        commission_scope: scope(commission.scope).0.to_owned(),
+        host_bps: bps(commission.host_bps),
+        agency_bps: bps(commission.agency_bps),
+        gross_milli: -(it.amount_milli + it.discount_milli),
+        host_milli: -it.host_milli,
+        agency_milli: -it.agency_milli,
+        platform_milli: -it.platform_milli,
+        available_from: recorded.metadata.recorded_at.to_utc(),
+    })
 }
 
 /// A split that is taken back: the same shares, negative.
@@ -205,7 +241,7 @@ pub struct SplitRow {
     pub recorded_at: DateTime<Utc>,
     /// `call` or `gift`.
     pub source: String,
-    /// The call, or the sending of the gift.
+    /// The call, the sending of the gift, or the order.
     pub source_id: Uuid,
     pub payer: Uuid,
     pub host: Uuid,
@@ -242,6 +278,7 @@ pub struct CommissionFilter {
 pub enum SplitFrom {
     Call,
     Gift,
+    Order,
 }
 
 /// Which rates; all that is absent matches everything.
@@ -312,18 +349,19 @@ impl ReadModels {
             query.push_bind(source_id).push(")");
         }
         if let Some(source) = filter.source {
-            query.push(match source {
-                SplitFrom::Call => " AND EXISTS ",
-                SplitFrom::Gift => " AND NOT EXISTS ",
-            });
-            query.push(
-                "(SELECT FROM read.events JOIN read.calls ON calls.call = events.correlation
-                 WHERE events.revision = commission_splits.revision)",
-            );
+            const OF_CALL: &str = "EXISTS (SELECT FROM read.events JOIN read.calls ON calls.call = events.correlation
+                 WHERE events.revision = commission_splits.revision)";
+            const OF_ORDER: &str = "EXISTS (SELECT FROM read.events JOIN read.orders
+                 ON orders.\"order\" = events.correlation WHERE events.revision = commission_splits.revision)";
+            match source {
+                SplitFrom::Call => query.push(" AND ").push(OF_CALL),
+                SplitFrom::Order => query.push(" AND ").push(OF_ORDER),
+                SplitFrom::Gift => query.push(" AND NOT ").push(OF_CALL).push(" AND NOT ").push(OF_ORDER),
+            };
         }
         if let Some(person) = filter.person {
             // A split names no payer. Both sides are named by the gift, right before its split, and by the start of
-            // the call, which all of its splits are correlated to.
+            // the call or the order, which all of its splits are correlated to.
             query.push(
                 " AND revision IN (
                      WITH me AS (SELECT number FROM read.people WHERE person = ",
@@ -336,7 +374,13 @@ impl ReadModels {
                    JOIN read.events AS start ON start.revision = began.revision
                    JOIN read.events AS split ON split.correlation = start.correlation
                    WHERE began.person = (SELECT number FROM me) AND began.kind = 'CallStarted'
-                     AND split.kind IN ('CommissionSplit', 'CallChargeReturned'))",
+                     AND split.kind IN ('CommissionSplit', 'CallChargeReturned')
+                   UNION ALL
+                   SELECT split.revision FROM read.event_people AS began
+                   JOIN read.events AS start ON start.revision = began.revision
+                   JOIN read.events AS split ON split.correlation = start.correlation
+                   WHERE began.person = (SELECT number FROM me) AND began.kind = 'OrderPlaced'
+                     AND split.kind IN ('CommissionSplit', 'OrderRefunded'))",
             );
         }
         query.push(" ORDER BY revision DESC LIMIT ").push_bind(limit + 1);

@@ -1,7 +1,7 @@
 //! Money that was received for coins which are not spent yet, and what has been earned of it.
 //!
 //! All coins of a purchase, the plan's bonus too, share its price evenly, as they do in a refund. Of a purchase of `t` coins
-//! for the price `p`, of which `u` are unspent (frozen ones too) and `r` of whose money went back, `floor(p x u / t)` is
+//! for the price `p`, of which `u` are unspent (frozen ones and those held for an order too) and `r` of whose money went back, `floor(p x u / t)` is
 //! deferred, but never more than `p - r`. The rest of what is left of the price is recognised: its coins were spent, expired,
 //! or taken for something else. So at each unit boundary *received = returned + deferred + recognised*.
 
@@ -30,6 +30,7 @@ CREATE TABLE purchased_lots (
     remaining_milli bigint NOT NULL CHECK (remaining_milli BETWEEN 0 AND coins_milli),
     bonus_remaining_milli bigint NOT NULL CHECK (bonus_remaining_milli BETWEEN 0 AND bonus_milli),
     frozen_milli bigint NOT NULL CHECK (frozen_milli >= 0),
+    held_milli bigint NOT NULL CHECK (held_milli >= 0),
     since bigint NOT NULL,
     revision bigint NOT NULL
 -- Room in each page for what is left after the next spend.
@@ -82,6 +83,13 @@ impl ReadModel for Deferred {
             lots.insert(moved.lot.0);
         }
         match event {
+            Event::OrderCompleted(it) => {
+                for draw in &it.spent {
+                    let bonus_coins = matches!(draw.account, Account::UserBonus(_));
+                    let lots = if bonus_coins { &mut *bonus } else { &mut *bought };
+                    lots.insert(draw.lot.0);
+                }
+            }
             Event::PurchaseCaptured(it) => _ = self.assets.insert(it.paid_asset.to_string()),
             Event::PurchaseRefunded(it) => _ = purchases.insert(it.purchase.0),
             Event::DisputeLost(it) => purchases.extend(it.purchase.map(|id| id.0)),
@@ -135,6 +143,7 @@ impl ReadModel for Deferred {
                     remaining_milli: 0,
                     bonus_remaining_milli: 0,
                     frozen_milli: 0,
+                    held_milli: 0,
                     since: place.revision,
                     revision: place.revision,
                 };
@@ -163,11 +172,24 @@ impl ReadModel for Deferred {
                     self.returned(purchase, -it.returned_minor, place)?;
                 }
             }
+            // What was held for it is spent now.
+            Event::OrderCompleted(it) => {
+                for draw in &it.spent {
+                    let Some(purchase) = self.purchases.get(&draw.lot.0).copied() else { continue };
+                    self.change(purchase, place, |row, _| row.held_milli -= draw.amount_milli)?;
+                }
+            }
             _ => {}
         }
         // Coins that a dispute freezes are unspent.
         let freezes =
             matches!(place.event(), Event::DisputeOpened(_) | Event::DisputeMatched(_) | Event::DisputeReleased(_));
+        // So are coins that are held for an order, until it is completed.
+        let holds = match place.event() {
+            Event::OrderPlaced(_) | Event::OrderPaid(_) | Event::OrderCancelled(_) => true,
+            Event::OrderRefunded(it) => !it.completed,
+            _ => false,
+        };
         for moved in place.event().lots().into_iter().filter(|moved| moved.amount_milli != 0) {
             let Some(purchase) = self.purchases.get(&moved.lot.0).copied() else { continue };
             self.change(purchase, place, |row, _| {
@@ -175,6 +197,9 @@ impl ReadModel for Deferred {
                 *remaining += moved.amount_milli;
                 if freezes {
                     row.frozen_milli -= moved.amount_milli;
+                }
+                if holds {
+                    row.held_milli -= moved.amount_milli;
                 }
             })?;
         }
@@ -251,9 +276,10 @@ async fn write_kept(
     sqlx::query(
         "UPDATE purchased_lots AS lots
          SET returned_minor = rows.returned, remaining_milli = rows.remaining,
-             bonus_remaining_milli = rows.bonus, frozen_milli = rows.frozen, revision = rows.revision
-         FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-              AS rows (purchase, returned, remaining, bonus, frozen, revision)
+             bonus_remaining_milli = rows.bonus, frozen_milli = rows.frozen, held_milli = rows.held,
+             revision = rows.revision
+         FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+              AS rows (purchase, returned, remaining, bonus, frozen, held, revision)
          WHERE lots.purchase = rows.purchase",
     )
     .bind(rows.clone().map(|row| row.purchase).collect::<Vec<_>>())
@@ -261,6 +287,7 @@ async fn write_kept(
     .bind(rows.clone().map(|row| row.remaining_milli).collect::<Vec<_>>())
     .bind(rows.clone().map(|row| row.bonus_remaining_milli).collect::<Vec<_>>())
     .bind(rows.clone().map(|row| row.frozen_milli).collect::<Vec<_>>())
+    .bind(rows.clone().map(|row| row.held_milli).collect::<Vec<_>>())
     .bind(rows.map(|row| row.revision).collect::<Vec<_>>())
     .execute(connection)
     .await?;
@@ -288,6 +315,8 @@ pub struct PurchasedLotRow {
     pub bonus_remaining_milli: i64,
     /// Coins of both kinds that a dispute keeps from being spent.
     pub frozen_milli: i64,
+    /// Coins of both kinds that are held for orders which are not completed.
+    pub held_milli: i64,
     /// The event that brought them.
     pub since: i64,
     pub revision: i64,
@@ -303,7 +332,8 @@ impl PurchasedLotRow {
         let all_milli = i128::from(self.coins_milli) + i128::from(self.bonus_milli);
         let unspent_milli = i128::from(self.remaining_milli)
             + i128::from(self.bonus_remaining_milli)
-            + i128::from(self.frozen_milli);
+            + i128::from(self.frozen_milli)
+            + i128::from(self.held_milli);
         let share = i128::from(self.price_minor) * unspent_milli / all_milli;
         let kept_minor = self.price_minor - self.returned_minor;
         i64::try_from(share).map_or(kept_minor, |share| share.min(kept_minor))

@@ -51,6 +51,7 @@ mechanism::read_models! {
     deferred: Deferred,
     rewards: Rewards,
     subscriptions: Subscriptions,
+    orders: Orders,
     withdrawals: Withdrawals,
     payout_rates: PayoutRates,
     catalogue: Catalogue,

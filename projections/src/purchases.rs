@@ -15,9 +15,10 @@ CREATE TABLE purchases (
     purchase uuid PRIMARY KEY,
     opened_revision bigint NOT NULL UNIQUE,
     \"user\" uuid NOT NULL,
-    -- What is bought: the coins of a plan, or a period of a subscription.
+    -- What is bought: the coins of a plan, a period of a subscription, or what the wallet does not pay of an order.
     plan uuid,
     subscription_plan uuid,
+    service_order uuid,
     gateway text NOT NULL,
     coins_milli bigint NOT NULL,
     bonus_milli bigint NOT NULL,
@@ -157,9 +158,10 @@ impl PurchaseRow {
 }
 
 fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
-    let (plan, subscription_plan) = match it.buys {
-        Buys::Plan(plan) => (Some(plan), None),
-        Buys::Subscription(plan) => (None, Some(plan)),
+    let (plan, subscription_plan, service_order) = match it.buys {
+        Buys::Plan(plan) => (Some(plan), None, None),
+        Buys::Subscription(plan) => (None, Some(plan), None),
+        Buys::Order(order) => (None, None, Some(order)),
     };
     PurchaseRow {
         purchase: it.purchase.0,
@@ -167,6 +169,7 @@ fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
         user: it.user.0,
         plan: plan.map(|id| id.0),
         subscription_plan: subscription_plan.map(|id| id.0),
+        service_order: service_order.map(|id| id.0),
         gateway: it.gateway.name().to_owned(),
         coins_milli: it.coins_milli,
         bonus_milli: it.bonus_milli,
@@ -198,6 +201,8 @@ pub struct PurchaseRow {
     pub plan: Option<Uuid>,
     /// The subscription plan, of a purchase of a period.
     pub subscription_plan: Option<Uuid>,
+    /// The order, of a purchase that pays for one.
+    pub service_order: Option<Uuid>,
     pub gateway: String,
     pub coins_milli: i64,
     pub bonus_milli: i64,

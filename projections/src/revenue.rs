@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 const TABLES: &str = "
 CREATE TABLE revenue_by_day (
     day date NOT NULL,
-    source text NOT NULL CHECK (source IN ('call_chat', 'call_voice', 'call_video', 'gift', 'subscription')),
+    source text NOT NULL CHECK (source IN ('call_chat', 'call_voice', 'call_video', 'gift', 'subscription', 'service')),
     gross_milli bigint NOT NULL,
     host_milli bigint NOT NULL,
     agency_milli bigint NOT NULL,
@@ -51,10 +51,20 @@ impl ReadModel for Revenue {
             Event::SubscriptionPaid(it) => {
                 ("subscription".to_owned(), [it.price_milli, 0, 0, it.price_milli], 1)
             }
+            // Of a service of a host the split tells.
+            Event::OrderCompleted(it) if it.provider.is_none() => {
+                ("service".to_owned(), [it.gross_milli, 0, 0, it.gross_milli], 1)
+            }
+            Event::OrderRefunded(it) if it.completed => {
+                let shares = [it.host_milli, it.agency_milli, it.platform_milli];
+                let [host, agency, platform] = shares.map(|part| -part);
+                ("service".to_owned(), [host + agency + platform, host, agency, platform], 0)
+            }
             Event::CommissionSplit(it) => {
                 let source = match it.source {
                     SplitSource::Gift(_) => "gift".to_owned(),
                     SplitSource::Call(id) => call(id)?,
+                    SplitSource::Order(_) => "service".to_owned(),
                 };
                 (source, [it.gross_milli, it.host_milli, it.agency_milli, it.platform_milli], 1)
             }
@@ -93,14 +103,14 @@ impl ReadModel for Revenue {
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct RevenueRow {
     pub day: NaiveDate,
-    /// `call_chat`, `call_voice`, `call_video`, `gift` or `subscription`.
+    /// `call_chat`, `call_voice`, `call_video`, `gift`, `subscription` or `service`.
     pub source: String,
     pub gross_milli: i64,
     pub host_milli: i64,
     pub agency_milli: i64,
     pub platform_milli: i64,
-    /// How many charges there were: increments of calls, gifts, periods of subscriptions. Increments that were given back stay
-    /// counted; their amounts are taken off on the day on which they were given back.
+    /// How many charges there were: increments of calls, gifts, periods of subscriptions, completed orders. What was given back
+    /// stays counted; its amounts are taken off on the day on which it was given back.
     pub charge_count: i64,
     /// The last split that counts.
     pub revision: i64,

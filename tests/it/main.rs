@@ -21,6 +21,7 @@ mod limits;
 mod lists;
 mod main_job;
 mod nodes;
+mod orders;
 #[allow(dead_code, reason = "the store's own tests do more with it")]
 #[path = "../../event-store/tests/postgres/own_server.rs"]
 mod own_postgres;

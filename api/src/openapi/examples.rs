@@ -31,6 +31,20 @@ fn body_of(schema: &str) -> Option<Value> {
             "grace_seconds": 259_200, "entitlements": ["no_ads", "see_likes"], "active": true,
         }),
         "StartSubscriptionBody" => json!({ "plan": THING, "price_seen_milli": 300_000 }),
+        "DecideOrderBody" => json!({ "reason": "done_by_support" }),
+        "DeclineOrderBody" => json!({ "reason": "fully_booked" }),
+        "PlaceOrderBody" => json!({
+            "service": THING, "coupon": "DIWALI10", "total_seen_milli": 450_000, "wallet_milli": 150_000,
+        }),
+        "RefundOrderBody" => json!({ "amount_milli": 50_000, "reason": "delivered_late" }),
+        "SetCouponBody" => json!({
+            "code": "DIWALI10", "percent_bps": 1_000, "most_milli": 100_000, "least_price_milli": 200_000,
+            "per_person": 1, "in_all": 500, "starts_at": "2026-11-01T00:00:00.000Z",
+            "ends_at": "2036-11-30T00:00:00.000Z", "active": true,
+        }),
+        "SetServiceBody" => json!({
+            "provider": PERSON, "price_milli": 500_000, "price_minor": 49_900, "price_asset": "INR/2", "active": true,
+        }),
         "AdView" => json!({ "user": PERSON, "view": "c7f1f5f0-ad-network-view" }),
         "Answer" => json!({ "accept": true }),
         "Application" => json!({
@@ -67,6 +81,7 @@ fn body_of(schema: &str) -> Option<Value> {
         }),
         "PersonLimits" => json!({
             "open_purchases": 10, "purchases_per_day": 100, "purchase_open_seconds": 86_400,
+            "order_payment_seconds": 1_800,
             "withdrawals_per_day": 100, "price_changes_per_day": 200, "applications_per_day": 50,
             "rings_per_minute": 20, "rings_per_day": 500,
         }),

@@ -57,6 +57,7 @@ const TAGS: &[(&str, &str)] = &[
     ("me", "Your own account."),
     ("wallet", "What you have, and how it came and went."),
     ("subscriptions", "Subscribe, and see what that entitles to."),
+    ("orders", "Order services, and provide them."),
     ("rewards", "Coins that the caller earns: each day, by a code, by bringing others."),
     ("purchases", "Buy coins."),
     ("hosts", "Find hosts, or become one."),
@@ -212,12 +213,13 @@ mod tests {
 
     /// Routes that everybody may call: signing in, what coins cost, the gateway's signed webhook, and the
     /// operator's.
-    const OPEN: [&str; 10] = [
+    const OPEN: [&str; 11] = [
         "/v1/auth/otp",
         "/v1/auth/otp/verify",
         "/v1/auth/refresh",
         "/v1/coin-plans",
         "/v1/journal-keys",
+        "/v1/services",
         "/v1/subscription-plans",
         "/v1/webhooks/razorpay",
         "/health/live",

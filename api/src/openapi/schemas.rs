@@ -58,6 +58,8 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "call",
             "call_return",
             "gift",
+            "order",
+            "order_return",
             "commission",
             "withdrawal",
             "adjustment",
@@ -69,6 +71,7 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
         "MovementStatus",
         &[
             "completed",
+            "held",
             "requested",
             "approved",
             "rejected",
@@ -106,6 +109,13 @@ const WORDS: &[(&str, &str, &str, &[&str])] = &[
             "dispute_reversed",
         ],
     ),
+    (
+        "Order",
+        "status",
+        "OrderStatus",
+        &["unpaid", "paid", "accepted", "completed", "refunded", "cancelled", "expired"],
+    ),
+    ("Order", "cancel_cause", "CancelCause", &["buyer", "declined", "unpaid"]),
     ("Subscription", "status", "SubscriptionStatus", &["active", "grace", "cancelled", "lapsed"]),
     ("Dispute", "status", "DisputeStatus", &["open", "won", "closed", "lost"]),
     ("Live", "status", "Liveness", &["live"]),
@@ -232,6 +242,9 @@ fn words(document: &mut Value) {
 
 /// Filters that take one of a few words, by path and parameter.
 const FILTERS: &[(&str, &str, &str)] = &[
+    ("/v1/admin/orders", "status", "OrderStatus"),
+    ("/v1/orders", "status", "OrderStatus"),
+    ("/v1/orders/received", "status", "OrderStatus"),
     ("/v1/admin/subscriptions", "status", "SubscriptionStatus"),
     ("/v1/admin/accounts/{account}/statement", "type", "MovementType"),
     ("/v1/wallet/statement", "type", "MovementType"),

@@ -173,6 +173,7 @@ fn usual_asset(account: Account) -> Asset {
         | Account::HostEarnings(_)
         | Account::AgencyEarnings(_)
         | Account::WithdrawalHeld(_)
+        | Account::OrderHeld(_)
         | Account::UserFrozen(_)
         | Account::UserReceivable(_)
         | Account::PlatformLosses

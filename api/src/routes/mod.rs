@@ -23,6 +23,8 @@ mod hosts;
 mod journal_heads;
 mod me;
 mod my_agencies;
+mod order_admin;
+mod orders;
 mod payees;
 mod payout_rates;
 mod people;
@@ -70,6 +72,8 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(bonuses::routes())
         .merge(rewards::routes())
         .merge(subscriptions::routes())
+        .merge(orders::routes())
+        .merge(order_admin::routes())
         .merge(adjustments::routes())
         .merge(reconciliations::routes())
         .merge(events::routes())

@@ -205,6 +205,8 @@ settings! {
         purchases_per_day: u32,
         /// After this long an unpaid purchase is closed, 900 to 2592000.
         purchase_open_seconds: u32,
+        /// For how long an order may be paid at the gateway, 5 to 86400; then it expires.
+        order_payment_seconds: u32,
         /// Withdrawals requested in 24 hours, 1 to 10000.
         withdrawals_per_day: u32,
         /// Changes of a host's own prices in 24 hours, 1 to 10000.

@@ -46,6 +46,18 @@ pub struct ReturnedDraw {
 
 binary_fields! { ReturnedDraw { lot: LotId, account: Account, amount_milli: i64, expires_at: Option<Timestamp> } }
 
+impl ReturnedDraw {
+    /// To be asked before the coins are drawn: an empty lot is gone.
+    pub(crate) fn of(change: &Change, it: &Draw) -> ReturnedDraw {
+        ReturnedDraw {
+            lot: it.lot,
+            account: it.account,
+            amount_milli: it.amount_milli,
+            expires_at: change.state.lot(it.lot).and_then(|lot| lot.expires_at()),
+        }
+    }
+}
+
 /// What it takes to give an increment back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returnable {
@@ -54,15 +66,8 @@ pub struct Returnable {
 }
 
 impl Returnable {
-    /// To be asked before the coins are drawn: an empty lot is gone.
     pub(super) fn of(change: &Change, number: u32, draws: &[Draw]) -> Returnable {
-        let returned = |it: &Draw| ReturnedDraw {
-            lot: it.lot,
-            account: it.account,
-            amount_milli: it.amount_milli,
-            expires_at: change.state.lot(it.lot).and_then(|lot| lot.expires_at()),
-        };
-        Returnable { number, draws: draws.iter().map(returned).collect() }
+        Returnable { number, draws: draws.iter().map(|it| ReturnedDraw::of(change, it)).collect() }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::money::share;
-use crate::{Account, Asset, CallId, Event, GiftSendingId, PersonId, Posting, Timestamp};
+use crate::{Account, Asset, CallId, Event, GiftSendingId, OrderId, PersonId, Posting, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,14 @@ use serde::{Deserialize, Serialize};
 pub enum SplitSource {
     Call(CallId),
     Gift(GiftSendingId),
+    Order(OrderId),
 }
 
-binary_choices! { SplitSource as "name" { 0 = Call(call: CallId) "call" 1 = Gift(sending: GiftSendingId) "gift" } }
+binary_choices! { SplitSource as "name" {
+    0 = Call(call: CallId) "call"
+    1 = Gift(sending: GiftSendingId) "gift"
+    2 = Order(order: OrderId) "order"
+} }
 
 events! {
     /// Empties the clearing account of a charge to those who earned it.
@@ -108,6 +113,7 @@ impl Happened for CommissionSplit {
         Some(match self.source {
             SplitSource::Call(call) => call.0,
             SplitSource::Gift(sending) => sending.0,
+            SplitSource::Order(order) => order.0,
         })
     }
 

@@ -22,7 +22,7 @@ pub struct Draw {
 
 binary_fields! { Draw { lot: LotId, account: Account, amount_milli: i64 } }
 
-/// The charge side of a spend: where the coins come from, and the entry to `clearing:charges`.
+/// The charge side of a spend: where the coins come from, and the entry that takes them.
 pub(crate) struct Charge {
     pub draws: Vec<Draw>,
     pub postings: Vec<Posting>,
@@ -32,6 +32,11 @@ impl Context<'_> {
     /// Draws `amount_milli` from the payer's lots: bonus first (soonest expiry first), then bought
     /// coins by age. Earnings are no lots, so a host cannot pay from them.
     pub fn charge(&self, payer: PersonId, amount_milli: i64) -> Result<Charge, Rejection> {
+        self.charge_into(Account::ClearingCharges, payer, amount_milli)
+    }
+
+    /// The same, with the entry to another account.
+    pub fn charge_into(&self, to: Account, payer: PersonId, amount_milli: i64) -> Result<Charge, Rejection> {
         self.check_owes_nothing(payer)?;
         let spendable_milli = self.state.spendable(payer, self.at);
         if spendable_milli < amount_milli {
@@ -43,7 +48,7 @@ impl Context<'_> {
         };
         let mut postings = Vec::with_capacity(4);
         for account in [Account::UserBonus(payer), Account::UserPurchased(payer)] {
-            add_legs(&mut postings, Asset::COIN, account, Account::ClearingCharges, from(account));
+            add_legs(&mut postings, Asset::COIN, account, to, from(account));
         }
         Ok(Charge { draws, postings })
     }

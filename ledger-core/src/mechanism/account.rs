@@ -1,7 +1,7 @@
 //! The chart of accounts: typed ids with a readable text form.
 
 use super::binary::{binary_choices, binary_fields};
-use super::ids::{AgencyId, PersonId, WithdrawalId};
+use super::ids::{AgencyId, OrderId, PersonId, WithdrawalId};
 use super::money::Asset;
 use super::text::text_or_parts;
 use schemars::JsonSchema;
@@ -72,6 +72,8 @@ pub enum Account {
     PlatformLosses,
     /// Tax withheld from payouts: what the platform owes the state.
     PlatformTax,
+    /// Coins that were paid for an order, until it is completed or they go back.
+    OrderHeld(OrderId),
 }
 
 /// On which side an account's balance normally stands.
@@ -94,6 +96,7 @@ impl Account {
             | Account::AgencyEarnings(_)
             | Account::WithdrawalHeld(_)
             | Account::UserFrozen(_)
+            | Account::OrderHeld(_)
             | Account::PlatformRevenue
             | Account::PlatformTax => NormalSide::Credit,
             Account::PlatformPromotions
@@ -126,7 +129,8 @@ impl Account {
             | Account::HostEarnings(_)
             | Account::AgencyEarnings(_)
             | Account::WithdrawalHeld(_)
-            | Account::UserFrozen(_) => balance > 0,
+            | Account::UserFrozen(_)
+            | Account::OrderHeld(_) => balance > 0,
             Account::UserReceivable(_) => balance < 0,
             _ => false,
         }
@@ -165,6 +169,7 @@ impl fmt::Display for Account {
             Account::UserReceivable(id) => write!(f, "user:{id}:receivable"),
             Account::PlatformLosses => f.write_str("platform:losses"),
             Account::PlatformTax => f.write_str("platform:tax"),
+            Account::OrderHeld(id) => write!(f, "order:{id}:held"),
         }
     }
 }
@@ -189,6 +194,7 @@ impl FromStr for Account {
             ("host", Some((id, "earnings"))) => Account::HostEarnings(id.parse().map_err(|_| bad())?),
             ("agency", Some((id, "earnings"))) => Account::AgencyEarnings(id.parse().map_err(|_| bad())?),
             ("withdrawal", Some((id, "held"))) => Account::WithdrawalHeld(id.parse().map_err(|_| bad())?),
+            ("order", Some((id, "held"))) => Account::OrderHeld(id.parse().map_err(|_| bad())?),
             ("platform", None) if rest == "revenue" => Account::PlatformRevenue,
             ("platform", None) if rest == "promotions" => Account::PlatformPromotions,
             ("platform", None) if rest == "adjustments" => Account::PlatformAdjustments,
@@ -226,6 +232,7 @@ binary_choices! { Account as "text" {
     14 = UserReceivable(user: PersonId) "user:{}:receivable"
     15 = PlatformLosses "platform:losses"
     16 = PlatformTax "platform:tax"
+    17 = OrderHeld(order: OrderId) "order:{}:held"
 } }
 
 text_or_parts!(Account, "an account such as user:<uuid>:purchased");

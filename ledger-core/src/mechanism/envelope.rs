@@ -199,6 +199,8 @@ pub struct Policy {
     pub require_verified_payee: bool,
     /// Whether an admin has verified where the payee of this withdrawal is paid.
     pub payee_verified: bool,
+    /// For how long an order may be paid at the gateway.
+    pub order_payment_seconds: u32,
 }
 
 impl Default for Policy {
@@ -214,6 +216,7 @@ impl Default for Policy {
             daily_withdrawal_milli: None,
             require_verified_payee: false,
             payee_verified: false,
+            order_payment_seconds: 1_800,
         }
     }
 }

@@ -78,6 +78,11 @@ id! {
     SubscriptionPlanId,
     /// A person's subscription to a plan, from its first period to its end.
     SubscriptionId,
+    /// What a host or the platform sells by the order.
+    ServiceId,
+    CouponId,
+    /// One order of a service.
+    OrderId,
     /// What rewards users with coins, and how much at the most.
     CampaignId,
     /// Made of what a reward is for, so that it is given once.

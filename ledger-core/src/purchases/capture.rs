@@ -123,6 +123,7 @@ pub(super) fn credit(
     match row.buys {
         Buys::Plan(_) => {}
         Buys::Subscription(plan) => events.extend(context.period_bought(plan, id, &open)),
+        Buys::Order(order) => events.extend(context.order_bought(order, id, &open)),
     }
     events
 }

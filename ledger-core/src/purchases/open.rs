@@ -6,7 +6,9 @@ use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
-use crate::{Asset, Event, Gateway, PersonId, PlanId, Posting, PurchaseId, Rejection, SubscriptionPlanId};
+use crate::{
+    Asset, Event, Gateway, OrderId, PersonId, PlanId, Posting, PurchaseId, Rejection, SubscriptionPlanId,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +20,14 @@ pub enum Buys {
     Plan(PlanId),
     /// A period of a subscription: its coins are spent for it as they come.
     Subscription(SubscriptionPlanId),
+    /// What the wallet does not pay of an order: its coins are held for it as they come.
+    Order(OrderId),
 }
 
 binary_choices! { Buys as "name" {
     0 = Plan(plan: PlanId) "plan"
     1 = Subscription(plan: SubscriptionPlanId) "subscription"
+    2 = Order(order: OrderId) "order"
 } }
 
 commands! {

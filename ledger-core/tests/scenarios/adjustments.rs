@@ -55,6 +55,7 @@ fn accounts_of_nobody_are_not_adjusted() {
     let withdrawal = world.request_withdrawal(9_000);
     for account in [
         Account::WithdrawalHeld(withdrawal),
+        Account::OrderHeld(OrderId(uuid::Uuid::nil())),
         Account::PlatformRevenue,
         Account::PlatformPromotions,
         Account::PlatformAdjustments,

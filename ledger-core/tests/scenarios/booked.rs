@@ -16,7 +16,7 @@ pub type Flow = (&'static str, fn() -> (World, Command));
 
 /// The flows of all nouns.
 fn flows() -> impl Iterator<Item = &'static Flow> {
-    FLOWS.iter().chain(crate::rewards::FLOWS).chain(crate::subscriptions::FLOWS)
+    FLOWS.iter().chain(crate::rewards::FLOWS).chain(crate::subscriptions::FLOWS).chain(crate::orders::FLOWS)
 }
 
 const HEAD: &str = "| event | account | asset | debit | credit |";
@@ -201,6 +201,7 @@ fn named(account: Account) -> String {
     let known = ids.iter().fold(text, |text, (id, word)| text.replace(id, word));
     match account {
         Account::WithdrawalHeld(id) => known.replace(&id.to_string(), "<withdrawal>"),
+        Account::OrderHeld(id) => known.replace(&id.to_string(), "<order>"),
         _ => known,
     }
 }
@@ -270,6 +271,7 @@ fn each_account_of_the_books_stands_in_a_table() {
         "host:<host>:earnings",
         "agency:<agency>:earnings",
         "withdrawal:<withdrawal>:held",
+        "order:<order>:held",
         "platform:revenue",
         "platform:promotions",
         "platform:adjustments",

@@ -89,6 +89,7 @@ pub fn everything() -> World {
     world.given(capture(Some(late), "pay_Nb7", 10_000));
     crate::rewards::everything(&mut world);
     crate::subscriptions::everything(&mut world);
+    crate::orders::everything(&mut world);
     world
 }
 
@@ -183,6 +184,12 @@ fn may_be_absent(kind: &str, field: &str) -> bool {
             | ("RewardEarned", "invited")
             | ("GatewayAdjusted" | "AdjustmentPosted", "settles")
             | ("SubscriptionPlanSet", "price")
+            | ("ServiceSet", "price" | "provider")
+            | ("CouponSet", "least_price_milli" | "per_person" | "in_all")
+            | ("OrderPlaced", "provider" | "commission" | "coupon" | "pay_by")
+            | ("OrderPaid" | "OrderAccepted" | "OrderCompleted", "provider")
+            | ("OrderCancelled", "provider" | "coupon" | "reason")
+            | ("OrderRefunded", "provider" | "commission")
     )
 }
 

@@ -75,7 +75,7 @@ impl Step {
         );
         let scope = scope.unwrap_or(CommissionScope::Global);
         let reference = format!("ref_{}_{}", self.whom, who);
-        match self.what % 50 {
+        match self.what % 54 {
             0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
             1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
             3..=5 => capture(Some(purchase), &reference, price_minor),
@@ -183,6 +183,7 @@ impl Step {
             }
             43..=45 => self.reward(world, person, host),
             46..=48 => self.subscription(world, person),
+            50..=53 => self.order(world, person),
             _ => {
                 let account = pick(
                     &[
@@ -287,6 +288,61 @@ impl Step {
                 }
                 None => renew(any, 1),
             },
+        }
+    }
+
+    /// Services, coupons, and orders of them: mostly what can be done next.
+    fn order(&self, world: &mut World, user: PersonId) -> Command {
+        use crate::orders::*;
+        let size = self.size;
+        let placed = world.journal.iter().filter_map(|it| match &it.event {
+            Event::OrderPlaced(it) => Some((it.order, it.user, it.provider)),
+            _ => None,
+        });
+        let placed: Vec<_> = placed.collect();
+        let (id, buyer, host) = pick(&placed[placed.len().saturating_sub(8)..], self.whom).unwrap_or((
+            OrderId(Uuid::nil()),
+            user,
+            Some(HOST),
+        ));
+        let host = host.filter(|_| self.who.is_multiple_of(2));
+        match self.whom / 8 % 16 {
+            0 => {
+                SetService { price_milli: size, provider: Some(HOST).filter(|_| size % 2 == 0), ..reading() }
+                    .into()
+            }
+            1 => {
+                let discount = match size % 2 {
+                    0 => Discount::Amount(size),
+                    _ => Discount::Percent(PercentOff {
+                        bps: u32::from(self.who) * 40,
+                        most_milli: Some(size).filter(|_| self.who.is_multiple_of(3)),
+                    }),
+                };
+                SetCoupon { discount, in_all: Some(u32::from(self.whom) + 3), per_person: None, ..tenth() }
+                    .into()
+            }
+            2..=6 => {
+                let coupon = Some(CODE.to_owned()).filter(|_| self.who.is_multiple_of(3));
+                let quote = world.state.quote(user, READING, coupon.as_ref(), world.now);
+                let total_milli = quote.map_or(size, |it| it.total_milli);
+                let wallet_milli = match self.who % 4 {
+                    0 => 0,
+                    1 => size.clamp(0, total_milli.max(0)),
+                    _ => total_milli,
+                };
+                PlaceOrder { coupon, ..order(user, total_milli, wallet_milli) }.into()
+            }
+            7..=8 => AcceptOrder { order: id, host }.into(),
+            9..=10 => CompleteOrder { order: id, host }.into(),
+            11 => CancelOrder { order: id, user: buyer }.into(),
+            12 => DeclineOrder { order: id, host, reason: "fully_booked".to_owned() }.into(),
+            13 => {
+                let due = pick(&world.state.unpaid_orders(), self.who);
+                world.now = world.now.max(due.map_or(world.now, |(due, _)| due));
+                expire(due.map_or(id, |(_, id)| id))
+            }
+            _ => give_back(id, size % 5_000),
         }
     }
 

@@ -21,7 +21,13 @@ pub type Known = (Command, &'static str, &'static str);
 
 /// Each command of all nouns in each of its forms.
 fn commands() -> Vec<Known> {
-    [commands_of_most(), crate::rewards::commands(), crate::subscriptions::commands()].concat()
+    [
+        commands_of_most(),
+        crate::rewards::commands(),
+        crate::subscriptions::commands(),
+        crate::orders::commands(),
+    ]
+    .concat()
 }
 
 #[rustfmt::skip]

@@ -49,6 +49,14 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("subscription_plans", Bound::Present),
     ("subscriptions", Bound::Present),
     ("subscriptions_of", Bound::Present),
+    ("services", Bound::Present),
+    ("coupons", Bound::Present),
+    ("coupon_codes", Bound::Present),
+    ("coupon_ends", Bound::Present),
+    ("coupon_people", Bound::Present),
+    ("orders", Bound::Recent),
+    ("unpaid_orders", Bound::Present),
+    ("leaving_orders", Bound::Recent),
     ("lots", Bound::Present),
     ("lot_places", Bound::Present),
     ("expiring_lots", Bound::Present),
@@ -91,6 +99,7 @@ fn shop() -> World {
     world.given(plan(100_000, 10_000, Some(60)));
     world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY }));
     crate::rewards::set_up(&mut world, 10_000 * DAY_MS);
+    world.given(crate::orders::reading().into());
     world
 }
 
@@ -133,6 +142,7 @@ fn day(world: &mut World, number: u32) {
     world.given(capture(Some(first), &payment("first"), 10_000));
     world.given(refund_of(&payment("first"), &format!("rfnd_{number}_first"), 10_000));
     world.given(crate::rewards::daily(user)).given(crate::rewards::ad(user, &format!("view_{number}")));
+    crate::orders::day(world, user, number);
     world.given(grant(user, 1_000, Some(60)));
     world.now = world.now.plus_ms(70_000);
     for (_, lot) in world.state.expiring_lots() {

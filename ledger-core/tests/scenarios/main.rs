@@ -22,6 +22,7 @@ mod leaves;
 mod leaving;
 mod lots;
 mod metering;
+mod orders;
 mod outcome;
 mod properties;
 mod purchases;

@@ -73,6 +73,30 @@ fn one(event: &Event) -> String {
         Event::SubscriptionCancelled(_) => "cancelled".to_owned(),
         Event::SubscriptionResumed(_) => "resumed".to_owned(),
         Event::SubscriptionLapsed(it) => format!("lapsed after {} ({:?})", it.periods, it.cause),
+        Event::ServiceSet(it) => format!("service for {}", it.price_milli),
+        Event::CouponSet(it) => format!("coupon {:?}", it.discount),
+        Event::OrderPlaced(it) => {
+            let total_milli = it.price_milli - it.discount_milli;
+            let off =
+                if it.discount_milli == 0 { String::new() } else { format!(" (-{})", it.discount_milli) };
+            let wallet = drawn(&it.draws, it.wallet_milli);
+            format!(
+                "order for {total_milli}{off}: {wallet} of the wallet, {} at the gateway",
+                it.gateway_milli
+            )
+        }
+        Event::OrderPaid(it) => format!("order paid {}", drawn(&it.draws, it.coins_milli)),
+        Event::OrderAccepted(_) => "order accepted".to_owned(),
+        Event::OrderCompleted(it) => {
+            format!("order completed {} ({}+{})", it.gross_milli, it.paid_milli, it.discount_milli)
+        }
+        Event::OrderCancelled(it) => format!("order cancelled ({:?}), {} back", it.cause, it.returned_milli),
+        Event::OrderRefunded(it) => {
+            let full = if it.in_full { " in full" } else { "" };
+            let shares = format!("{}/{}/{}", it.host_milli, it.agency_milli, it.platform_milli);
+            let (amount, total) = (it.amount_milli, it.refunded_total_milli);
+            format!("order refunded {amount} of {total}{full}: {shares}, {} saved", it.discount_milli)
+        }
         Event::LotsMerged(it) => format!("merged {} of {}", it.amount_milli, it.merged.len()),
         Event::AgencyJoined(_) => "joined".to_owned(),
         Event::AgencyLeft(_) => "left".to_owned(),

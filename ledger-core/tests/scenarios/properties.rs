@@ -17,7 +17,9 @@ fn busy() -> World {
         .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
         .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500))
         .given(adjust(Account::HostEarnings(OTHER_HOST), 30_000))
-        .given(crate::subscriptions::short().into());
+        .given(crate::subscriptions::short().into())
+        .given(crate::orders::reading().into())
+        .given(crate::orders::tenth().into());
     world.policy.earnings_hold_seconds = 30;
     world.policy.claw_back_held_earnings = true;
     world.policy.free_seconds = 7;
@@ -77,6 +79,7 @@ proptest! {
             daily_withdrawal_milli: (leap > 1).then(|| i64::from(increment_seconds) - i64::from(grace_seconds)),
             require_verified_payee: leap == 3,
             payee_verified: grace_seconds % 2 == 0,
+            order_payment_seconds: free_seconds % 90_000,
         };
         if leap == 0 {
             world.now = Timestamp(i64::MAX - i64::from(grace_seconds));

@@ -38,7 +38,7 @@ fn owing(world: &mut World) {
 
 /// The cases of all nouns.
 fn cases() -> Vec<Case> {
-    [cases_of_most(), crate::rewards::cases(), crate::subscriptions::cases()].concat()
+    [cases_of_most(), crate::rewards::cases(), crate::subscriptions::cases(), crate::orders::cases()].concat()
 }
 
 #[rustfmt::skip]

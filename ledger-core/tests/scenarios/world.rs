@@ -103,6 +103,7 @@ impl World {
             Command::OpenJournal(_)
             | Command::ExpireBonus(_)
             | Command::RenewSubscription(_)
+            | Command::ExpireOrder(_)
             | Command::TickCall(_)
             | Command::PauseCall(_)
             | Command::ResumeCall(_)
@@ -115,6 +116,13 @@ impl World {
             Command::BuySubscription(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::CancelSubscription(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::ResumeSubscription(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::PlaceOrder(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::CancelOrder(it) => (Actor::Person(it.user), self.fresh_key()),
+            Command::AcceptOrder(AcceptOrder { host: Some(host), .. })
+            | Command::CompleteOrder(CompleteOrder { host: Some(host), .. })
+            | Command::DeclineOrder(DeclineOrder { host: Some(host), .. }) => {
+                (Actor::Person(*host), self.fresh_key())
+            }
             Command::NameInviter(it) => (Actor::Person(it.user), self.fresh_key()),
             Command::EarnReward(EarnReward { user, claim: Claim::Daily | Claim::Code(_) }) => {
                 (Actor::Person(*user), self.fresh_key())

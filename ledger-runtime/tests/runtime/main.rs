@@ -7,6 +7,7 @@ mod followers;
 mod forwarding;
 mod metering;
 mod nodes;
+mod orders;
 mod room;
 mod snapshots;
 mod stories;

@@ -5,8 +5,8 @@ use crate::world::*;
 use event_store::EventStore;
 use futures_util::FutureExt;
 use ledger_core::command::{
-    CapturePurchase, EndCall, GrantBonus, OpenPurchase, PauseCall, RecordDispute, ResumeCall, SetCoinPlan,
-    SetSubscriptionPlan, StartCall, StartSubscription,
+    CapturePurchase, EndCall, GrantBonus, OpenPurchase, PauseCall, PlaceOrder, RecordDispute, ResumeCall,
+    SetCoinPlan, SetService, SetSubscriptionPlan, StartCall, StartSubscription,
 };
 use ledger_core::disputes::DisputeNews;
 use ledger_core::event::{BonusOrigin, PauseCause};
@@ -148,6 +148,7 @@ fn brief(recorded: &Recorded) -> Option<String> {
         Event::SubscriptionGraceBegun(it) => format!("{at} grace of period {}", it.period),
         Event::SubscriptionLapsed(it) => format!("{at} lapsed after {}", it.periods),
         Event::BonusExpired(it) => format!("{at} expired: {}", it.coins_milli),
+        Event::OrderCancelled(it) => format!("{at} order {:?}, {} back", it.cause, it.returned_milli),
         _ => return None,
     })
 }
@@ -220,6 +221,49 @@ async fn a_driver_that_comes_back_late_charges_one_period() {
     story.at(370_000);
     story.sees("370000 period 3 for 1000").await;
     assert_eq!(story.world.spendable(USER).await, 6_000);
+}
+
+/// An order of ten coins, of which the wallet pays `wallet_milli`; it may be paid for half an hour.
+async fn ordered(store: Arc<dyn EventStore>, wallet_milli: i64) -> (Story, PurchaseId) {
+    let story = Story::on(World::with_coins(store, 0).await).await;
+    let (service, price) =
+        (ServiceId(Uuid::from_u128(0x5e1)), Price { amount_minor: 1_000, asset: Asset::INR });
+    let set = SetService { service, provider: None, price_milli: 10_000, price: Some(price), active: true };
+    story.world.given(set.into()).await;
+    story.world.given(bonus(60)).await;
+    let (coupon, gateway) = (None, Gateway::Razorpay);
+    let order = PlaceOrder { user: USER, service, coupon, total_seen_milli: 10_000, wallet_milli, gateway };
+    let receipt = story.world.execute(envelope(USER, order.into())).await.expect("is accepted");
+    (story, receipt.command_id.derive("purchase"))
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_pays_expires() {
+    for (_name, store, _folder) in stores() {
+        let (mut story, _) = ordered(store, 500).await;
+        assert_eq!(story.world.spendable(USER).await, 0);
+        story.at(1_799_999);
+        story.is_quiet().await;
+        // Bonus coins whose time is over come back and expire.
+        story.at(1_800_000);
+        story.sees("1800000 order Unpaid, 500 back").await;
+        story.sees("1800000 expired: 500").await;
+        story.world.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_expires_when_its_driver_comes_back_and_not_when_it_was_paid() {
+    let (story, _) = ordered(memory(), 500).await;
+    let mut story = story.crashes_and_is_back_at(1_900_000).await;
+    story.sees("1900000 order Unpaid, 500 back").await;
+    let (mut story, purchase) = ordered(memory(), 500).await;
+    let gateway = Gateway::Razorpay;
+    let (payment_ref, asset) = ("pay_1".to_owned(), Asset::INR);
+    let paid = CapturePurchase { gateway, purchase: Some(purchase), payment_ref, amount_minor: 950, asset };
+    story.system(paid.into()).await;
+    story.at(1_800_000);
+    story.is_quiet().await;
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use super::Change;
 use ledger_core::disputes::Loss;
 use ledger_core::event::CommissionScope;
+use ledger_core::orders::OrderStatus;
 use ledger_core::purchases::Captured;
-use ledger_core::{Command, State, Timestamp, WithdrawalId};
+use ledger_core::{Command, OrderId, State, Timestamp, WithdrawalId};
 use serde_json::{Value, json};
 
 /// The change that a command asks for, with the value before it as `state` has it.
@@ -111,6 +112,33 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
             let change = Change::new("subscription_plan.changed", "subscription_plan", it.plan).after(after);
             Change { before: state.subscription_plan(it.plan).map(|plan| json!(plan)), ..change }
         }
+        Command::SetService(it) => {
+            let mut after = json!(it);
+            if let Some(fields) = after.as_object_mut() {
+                fields.remove("service");
+            }
+            let change = Change::new("service.changed", "service", it.service).after(after);
+            Change { before: state.service(it.service).map(|row| json!(row)), ..change }
+        }
+        Command::SetCoupon(it) => {
+            let mut after = json!(it);
+            if let Some(fields) = after.as_object_mut() {
+                fields.remove("coupon");
+            }
+            let change = Change::new("coupon.changed", "coupon", it.coupon).after(after);
+            Change { before: state.coupon(it.coupon).map(|row| json!(row.terms)), ..change }
+        }
+        Command::AcceptOrder(it) => order("order.accepted", it.order, state, "accepted"),
+        Command::CompleteOrder(it) => order("order.completed", it.order, state, "completed"),
+        Command::DeclineOrder(it) => order("order.declined", it.order, state, "cancelled"),
+        Command::RefundOrder(it) => {
+            let before = state.order(it.order).map(|row| row.refunded_milli);
+            let change = Change::new("order.refunded", "order", it.order).after(json!({
+                "refunded_milli": before.unwrap_or(0).saturating_add(it.amount_milli),
+                "amount_milli": it.amount_milli,
+            }));
+            Change { before: before.map(|milli| json!({ "refunded_milli": milli })), ..change }
+        }
         Command::SetCampaign(it) => {
             let row = state.campaign(it.campaign);
             let mut after = json!(it);
@@ -127,6 +155,20 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
         }
         other => Change::new("command.given", "command", other.operation()),
     }
+}
+
+fn order(action: &'static str, id: OrderId, state: &State, after: &str) -> Change {
+    let status = |status: OrderStatus| match status {
+        OrderStatus::Unpaid => "unpaid",
+        OrderStatus::Paid => "paid",
+        OrderStatus::Accepted => "accepted",
+        OrderStatus::Completed => "completed",
+        OrderStatus::Refunded => "refunded",
+        OrderStatus::Cancelled => "cancelled",
+        OrderStatus::Expired => "expired",
+    };
+    let change = Change::new(action, "order", id).after(json!({ "status": after }));
+    Change { before: state.order(id).map(|row| json!({ "status": status(row.status) })), ..change }
 }
 
 fn decided(action: &'static str, id: WithdrawalId, state: &State, after: &str) -> Change {

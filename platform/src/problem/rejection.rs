@@ -21,6 +21,9 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::UnknownCode
         | Rejection::UnknownSubscriptionPlan
         | Rejection::UnknownSubscription
+        | Rejection::UnknownService
+        | Rejection::UnknownCoupon
+        | Rejection::UnknownOrder
         | Rejection::UnknownWithdrawal => 404,
 
         Rejection::KeyInvalid
@@ -47,6 +50,10 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::InviterIsOneself
         | Rejection::EntitlementsInvalid
         | Rejection::GraceTooLong
+        | Rejection::CouponCodeUnfit
+        | Rejection::CouponDiscountInvalid
+        | Rejection::CouponPeriodInvalid
+        | Rejection::WalletPartUnfit { .. }
         | Rejection::ReferenceInvalid { .. } => 422,
 
         Rejection::JournalAlreadyOpen
@@ -117,6 +124,22 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::CampaignBudgetSpent
         | Rejection::InviterKnown
         | Rejection::InviterTooLate
+        | Rejection::ServiceInactive
+        | Rejection::CouponCodeTaken
+        | Rejection::CouponCodeFixed
+        | Rejection::CouponOver
+        | Rejection::CouponNotValid
+        | Rejection::CouponPriceTooLow { .. }
+        | Rejection::CouponUsedUp
+        | Rejection::CouponPersonFull { .. }
+        | Rejection::OrderTotalChanged { .. }
+        | Rejection::OrderNotPaid
+        | Rejection::OrderAlreadyPaid
+        | Rejection::OrderAlreadyAccepted
+        | Rejection::OrderAlreadyCompleted
+        | Rejection::OrderClosed
+        | Rejection::OrderPaymentNotDue { .. }
+        | Rejection::RefundExceedsOrder { .. }
         | Rejection::AdjustmentOverdraws { .. } => 409,
 
         Rejection::JournalNotOpen => 503,
@@ -149,11 +172,26 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         Rejection::ReceivableOpen { owed_milli } | Rejection::WriteOffTooLarge { owed_milli } => {
             problem.with("owed_milli", *owed_milli)
         }
-        Rejection::RewardDayFull { most } | Rejection::RewardPersonFull { most } => {
-            problem.with("most", *most)
+        Rejection::RewardDayFull { most }
+        | Rejection::RewardPersonFull { most }
+        | Rejection::CouponPersonFull { most } => problem.with("most", *most),
+        Rejection::CampaignCodeUnfit | Rejection::UnknownCode | Rejection::CouponCodeUnfit => {
+            problem.field("code")
         }
-        Rejection::CampaignCodeUnfit | Rejection::UnknownCode => problem.field("code"),
-        Rejection::CampaignPeriodInvalid => problem.field("ends_at"),
+        Rejection::CampaignPeriodInvalid | Rejection::CouponPeriodInvalid => problem.field("ends_at"),
+        Rejection::UnknownCoupon => problem.field("coupon"),
+        Rejection::CouponDiscountInvalid => problem.field("percent_bps"),
+        Rejection::CouponPriceTooLow { least_milli } => {
+            problem.field("coupon").with("least_milli", *least_milli)
+        }
+        Rejection::OrderTotalChanged { total_milli } => problem.with("total_milli", *total_milli),
+        Rejection::WalletPartUnfit { total_milli } => {
+            problem.field("wallet_milli").with("total_milli", *total_milli)
+        }
+        Rejection::OrderPaymentNotDue { due } => problem.with("due", due.to_string()),
+        Rejection::RefundExceedsOrder { refundable_milli } => {
+            problem.field("amount_milli").with("refundable_milli", *refundable_milli)
+        }
         Rejection::TooManyLots { most } => problem.with("most", *most),
         Rejection::GiftPriceChanged { price_milli } | Rejection::SubscriptionPriceChanged { price_milli } => {
             problem.with("price_milli", *price_milli)
@@ -246,6 +284,19 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::NotSoldForMoney
         | Rejection::UnknownSubscription
         | Rejection::AlreadySubscribed
+        | Rejection::UnknownService
+        | Rejection::ServiceInactive
+        | Rejection::CouponCodeTaken
+        | Rejection::CouponCodeFixed
+        | Rejection::CouponOver
+        | Rejection::CouponNotValid
+        | Rejection::CouponUsedUp
+        | Rejection::UnknownOrder
+        | Rejection::OrderNotPaid
+        | Rejection::OrderAlreadyPaid
+        | Rejection::OrderAlreadyAccepted
+        | Rejection::OrderAlreadyCompleted
+        | Rejection::OrderClosed
         | Rejection::UnknownCampaign
         | Rejection::CampaignOver
         | Rejection::CampaignNotRunning

@@ -175,7 +175,7 @@ pub(crate) struct AccountClassRow {
     pub revision: i64,
 }
 
-/// The account's name with `*` for the person, agency or withdrawal in it.
+/// The account's name with `*` for the person, agency, withdrawal or order in it.
 pub(crate) fn class_of(account: Account) -> Cow<'static, str> {
     match account {
         Account::UserPurchased(_) => "user:*:purchased".into(),
@@ -185,6 +185,7 @@ pub(crate) fn class_of(account: Account) -> Cow<'static, str> {
         Account::HostEarnings(_) => "host:*:earnings".into(),
         Account::AgencyEarnings(_) => "agency:*:earnings".into(),
         Account::WithdrawalHeld(_) => "withdrawal:*:held".into(),
+        Account::OrderHeld(_) => "order:*:held".into(),
         alone => alone.to_string().into(),
     }
 }

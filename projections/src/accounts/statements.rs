@@ -26,8 +26,8 @@ pub struct StatementLine {
     pub recorded_at: DateTime<Utc>,
     /// The type of the event.
     pub kind: String,
-    /// `purchase`, `refund`, `dispute`, `receivable`, `clawback`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`, `gift`, `commission`,
-    /// `withdrawal` or `adjustment`.
+    /// `purchase`, `refund`, `dispute`, `receivable`, `clawback`, `unmatched`, `bonus`, `bonus_expiry`, `call`, `call_return`,
+    /// `gift`, `subscription`, `order`, `order_return`, `commission`, `withdrawal` or `adjustment`.
     #[serde(rename = "type")]
     pub movement: String,
     /// `completed`; of a withdrawal its state after the movement; of unmatched money `unresolved`.

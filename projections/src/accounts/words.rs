@@ -1,6 +1,9 @@
 //! What a statement says about a movement, beside its figures.
 
-use ledger_core::event::{BonusOrigin, CommissionSplit, MoneyDirection, ReleaseCause, SplitSource};
+use ledger_core::event::{
+    BonusOrigin, CancelCause, CommissionSplit, MoneyDirection, OrderCancelled, OrderPaid, OrderPlaced, OrderRefunded,
+    ReleaseCause, SplitSource,
+};
 use ledger_core::{Account, Event, PersonId, Posting};
 use std::borrow::Cow;
 
@@ -90,6 +93,17 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         Event::SubscriptionPaid(it) => {
             words("subscription", "completed", format!("Subscription, period {}", it.period))
         }
+        Event::OrderPlaced(_) => words("order", "held", "Service ordered"),
+        Event::OrderPaid(_) => words("order", "held", "Service ordered, paid at the gateway"),
+        Event::OrderCompleted(_) => words("order", "completed", "Service completed"),
+        Event::OrderCancelled(it) => match it.cause {
+            CancelCause::Buyer => words("order_return", "completed", "Order cancelled, coins returned"),
+            CancelCause::Declined => words("order_return", "completed", "Order declined, coins returned"),
+            CancelCause::Unpaid => words("order_return", "completed", "Order not paid in time, coins returned"),
+        },
+        Event::OrderRefunded(it) => {
+            words("order_return", "completed", format!("Order refunded: {}", it.reason.replace('_', " ")))
+        }
         Event::CommissionSplit(it) => split(it, account, call),
         Event::WithdrawalRequested(_) => words("withdrawal", "requested", "Withdrawal requested"),
         Event::WithdrawalRejected(_) => {
@@ -115,6 +129,9 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         | Event::CampaignEnded(_)
         | Event::RewardEarned(_)
         | Event::InviterNamed(_)
+        | Event::ServiceSet(_)
+        | Event::CouponSet(_)
+        | Event::OrderAccepted(_)
         | Event::SubscriptionPlanSet(_)
         | Event::SubscriptionGraceBegun(_)
         | Event::SubscriptionCancelled(_)
@@ -147,6 +164,8 @@ fn split(split: &CommissionSplit, account: Account, call: &str) -> Words {
             words("call", "completed", format!("Earned: {call}"))
         }
         (Account::HostEarnings(_), SplitSource::Gift(_)) => words("gift", "completed", "Earned: gift"),
+        (Account::HostEarnings(_), SplitSource::Order(_)) => words("order", "completed", "Earned: service"),
+        (_, SplitSource::Order(_)) => words("commission", "completed", "Commission: service"),
         (_, SplitSource::Call(_)) => words("commission", "completed", format!("Commission: {call}")),
         (_, SplitSource::Gift(_)) => words("commission", "completed", "Commission: gift"),
     }
@@ -174,6 +193,15 @@ pub(crate) fn counterparty(event: &Event, account: Account, other: Option<Accoun
         Event::GiftSent(it) if account.person().is_some() => Some(it.host),
         Event::CallChargeReturned(it) if matches!(account, Account::HostEarnings(_)) => Some(it.payer),
         Event::CallChargeReturned(it) => Some(it.host),
+        Event::OrderRefunded(it) if matches!(account, Account::HostEarnings(_)) => Some(it.user),
+        Event::OrderPlaced(OrderPlaced { provider, .. })
+        | Event::OrderPaid(OrderPaid { provider, .. })
+        | Event::OrderCancelled(OrderCancelled { provider, .. })
+        | Event::OrderRefunded(OrderRefunded { provider, .. })
+            if account.person().is_some() =>
+        {
+            *provider
+        }
         Event::CommissionSplit(it) if account.person().is_some() => Some(it.payer),
         Event::CommissionSplit(it) => Some(it.host),
         _ => other.and_then(|other| other.person()).or_else(|| match account.person() {

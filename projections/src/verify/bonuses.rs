@@ -4,7 +4,7 @@ use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
 use crate::bonuses::BonusLotRow;
 use chrono::{DateTime, Utc};
-use ledger_core::event::{BonusOrigin, Draw};
+use ledger_core::event::{BonusOrigin, Draw, ReturnedDraw};
 use ledger_core::{Account, Asset, Event, LotId, PersonId, State, Timestamp};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -93,11 +93,11 @@ impl Opinion for Bonuses {
             Event::CallTicked(it) => self.drawn(&it.draws, told),
             Event::GiftSent(it) => self.drawn(&it.draws, told),
             Event::SubscriptionPaid(it) => self.drawn(&it.draws, told),
-            Event::CallChargeReturned(it) => {
-                for draw in &it.draws {
-                    self.take(draw.lot, -draw.amount_milli, told);
-                }
-            }
+            Event::OrderPlaced(it) => self.drawn(&it.draws, told),
+            Event::OrderPaid(it) => self.drawn(&it.draws, told),
+            Event::OrderCancelled(it) => self.back(&it.draws, told),
+            Event::OrderRefunded(it) => self.back(&it.draws, told),
+            Event::CallChargeReturned(it) => self.back(&it.draws, told),
             _ => {}
         }
     }
@@ -153,6 +153,12 @@ impl Bonuses {
     fn drawn(&mut self, draws: &[Draw], told: &Told<'_>) {
         for draw in draws {
             self.take(draw.lot, draw.amount_milli, told);
+        }
+    }
+
+    fn back(&mut self, draws: &[ReturnedDraw], told: &Told<'_>) {
+        for draw in draws {
+            self.take(draw.lot, -draw.amount_milli, told);
         }
     }
 

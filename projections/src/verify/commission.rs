@@ -29,6 +29,12 @@ impl Opinion for Commission {
                 let parts = (it.host, it.commission.agency);
                 self.split(told, -it.returned_milli, parts);
             }
+            Event::OrderRefunded(it) if it.completed => {
+                if let (Some(host), Some(rule)) = (it.provider, it.commission) {
+                    let gross_milli = it.host_milli + it.agency_milli + it.platform_milli;
+                    self.split(told, -gross_milli, (host, rule.agency));
+                }
+            }
             Event::CommissionRateSet(it) => {
                 self.rate(told, it.scope, Some((it.host_bps, it.agency_bps)), it.effective_from);
             }

@@ -25,6 +25,7 @@ struct Purchase {
     bought: Coins,
     given: Coins,
     frozen_milli: i64,
+    held_milli: i64,
     returned_minor: i64,
     last: i64,
 }
@@ -59,6 +60,7 @@ impl Opinion for Deferred {
                     bought: Coins { in_all_milli: it.coins_milli, gone_milli: 0 },
                     given: Coins::default(),
                     frozen_milli: 0,
+                    held_milli: 0,
                     returned_minor: 0,
                     last: told.revision,
                 };
@@ -103,6 +105,19 @@ impl Opinion for Deferred {
             Event::GiftSent(it) => self.drawn(&it.draws, told),
             Event::SubscriptionPaid(it) => self.drawn(&it.draws, told),
             Event::AdjustmentPosted(it) => self.drawn(&it.draws, told),
+            Event::OrderPlaced(it) => self.held(it.draws.iter().map(|it| (it.lot, it.amount_milli)), told),
+            Event::OrderPaid(it) => self.held(it.draws.iter().map(|it| (it.lot, it.amount_milli)), told),
+            Event::OrderCancelled(it) => self.held(it.draws.iter().map(|it| (it.lot, -it.amount_milli)), told),
+            Event::OrderRefunded(it) if it.completed => {
+                it.draws.iter().for_each(|draw| self.gone(draw.lot, -draw.amount_milli, told));
+            }
+            Event::OrderRefunded(it) => self.held(it.draws.iter().map(|it| (it.lot, -it.amount_milli)), told),
+            Event::OrderCompleted(it) => {
+                for draw in &it.spent {
+                    let purchase = self.of_lots.get(&draw.lot).copied();
+                    self.change(purchase, told, |row| row.held_milli -= draw.amount_milli);
+                }
+            }
             Event::ReceivableRecovered(it) => self.drawn(&it.draws, told),
             Event::CallChargeReturned(it) => {
                 it.draws.iter().for_each(|draw| self.gone(draw.lot, -draw.amount_milli, told));
@@ -161,6 +176,7 @@ impl Opinion for Deferred {
             remaining_milli: row.bought.in_all_milli - row.bought.gone_milli,
             bonus_remaining_milli: row.given.in_all_milli - row.given.gone_milli,
             frozen_milli: row.frozen_milli,
+            held_milli: row.held_milli,
             since: row.since,
             revision: row.last,
         });
@@ -174,7 +190,7 @@ impl Purchase {
     /// The price of the coins that are there, as far as it was not given back.
     fn deferred_minor(&self) -> i64 {
         let sold = i128::from(self.bought.in_all_milli + self.given.in_all_milli);
-        let gone = i128::from(self.bought.gone_milli + self.given.gone_milli - self.frozen_milli);
+        let gone = i128::from(self.bought.gone_milli + self.given.gone_milli - self.frozen_milli - self.held_milli);
         let (price, returned) = (i128::from(self.captured.paid_minor), i128::from(self.returned_minor));
         let worth = (price * (sold - gone)).div_euclid(sold);
         i64::try_from(worth.min(price - returned)).unwrap_or(i64::MAX)
@@ -208,6 +224,15 @@ impl Deferred {
             self.gone(draw.lot, sign * draw.amount_milli, told);
             let purchase = self.of_lots.get(&draw.lot).copied();
             self.change(purchase, told, |row| row.frozen_milli += sign * draw.amount_milli);
+        }
+    }
+
+    /// Coins that are held for an order (positive), or go back to where they came from.
+    fn held(&mut self, moves: impl Iterator<Item = (LotId, i64)>, told: &Told<'_>) {
+        for (lot, amount_milli) in moves {
+            self.gone(lot, amount_milli, told);
+            let purchase = self.of_lots.get(&lot).copied();
+            self.change(purchase, told, |row| row.held_milli += amount_milli);
         }
     }
 

@@ -194,6 +194,7 @@ opinions! {
     deferred: Deferred,
     rewards: Rewards,
     subscriptions: Subscriptions,
+    orders: Orders,
     withdrawals: Withdrawals,
     payout_rates: PayoutRates,
     catalogue: Catalogue,

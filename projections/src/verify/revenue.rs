@@ -4,7 +4,7 @@ use super::compare::{Comparison, named};
 use super::{Opinion, Stop, Told};
 use crate::revenue::RevenueRow;
 use chrono::NaiveDate;
-use ledger_core::event::{CallChargeReturned, CommissionSplit, SplitSource};
+use ledger_core::event::{CallChargeReturned, CommissionSplit, OrderCompleted, SplitSource};
 use ledger_core::{Event, State};
 use std::collections::BTreeMap;
 
@@ -52,6 +52,8 @@ impl Opinion for Revenue {
         let medium = told.medium.as_ref().filter(|_| !gift);
         let source = match told.event() {
             Event::SubscriptionPaid(_) => "subscription".to_owned(),
+            Event::OrderCompleted(_) | Event::OrderRefunded(_) => "service".to_owned(),
+            Event::CommissionSplit(CommissionSplit { source: SplitSource::Order(_), .. }) => "service".to_owned(),
             _ => medium.map_or_else(|| "gift".to_owned(), |medium| format!("call_{medium}")),
         };
         let key = (told.at.date_naive(), source);
@@ -66,6 +68,21 @@ impl Opinion for Revenue {
                 day.gross_milli += it.price_milli;
                 day.platform_milli += it.price_milli;
                 day.count += 1;
+                day
+            }
+            Event::OrderCompleted(OrderCompleted { provider: None, gross_milli, .. }) => {
+                let day = self.days.entry(key).or_default();
+                day.gross_milli += gross_milli;
+                day.platform_milli += gross_milli;
+                day.count += 1;
+                day
+            }
+            Event::OrderRefunded(it) if it.completed => {
+                let day = self.days.entry(key).or_default();
+                day.gross_milli -= it.amount_milli + it.discount_milli;
+                day.host_milli -= it.host_milli;
+                day.agency_milli -= it.agency_milli;
+                day.platform_milli -= it.platform_milli;
                 day
             }
             Event::CallChargeReturned(it) => {

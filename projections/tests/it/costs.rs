@@ -50,7 +50,7 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
             "INSERT INTO read.gifts_sent SELECT {host}, n {rows}"
         ),
         format!(
-            "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), NULL, 'razorpay', 1, 0, 1,
+            "INSERT INTO read.purchases SELECT gen_random_uuid(), n, {user}, gen_random_uuid(), NULL, NULL, 'razorpay', 1, 0, 1,
                  'INR/2', 'opened', NULL, NULL, 0, 0, 0, 0, now(), NULL, NULL, NULL, NULL, n {rows}"
         ),
         format!(
@@ -69,7 +69,7 @@ async fn crowd(pool: &PgPool) -> anyhow::Result<()> {
         ),
         format!(
             "INSERT INTO read.purchased_lots SELECT gen_random_uuid(), {user}, gen_random_uuid(), NULL, 1, 'INR/2', 0, 1, 0, 1, 0,
-                 0, n, n {rows}"
+                 0, 0, n, n {rows}"
         ),
         format!("INSERT INTO read.deferred_revenue SELECT n, 'INR/2', 1, 0, 1 {rows}"),
         format!(

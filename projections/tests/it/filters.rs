@@ -134,13 +134,14 @@ async fn splits_are_found_by_source_person_and_amount(pool: PgPool) -> anyhow::R
     let models = models(&pool, &world).await?;
     let any = CommissionFilter::default;
     let whole = models.commission_log(any(), None, PAGE_LIMIT).await?.items;
-    for (source, word) in [(SplitFrom::Call, "call"), (SplitFrom::Gift, "gift")] {
+    for (source, word) in [(SplitFrom::Call, "call"), (SplitFrom::Gift, "gift"), (SplitFrom::Order, "order")]
+    {
         let expected: Vec<_> = whole.iter().filter(|row| row.source == word).cloned().collect();
         assert!(!expected.is_empty(), "{word}");
         let filter = CommissionFilter { source: Some(source), ..any() };
         assert_eq!(all!(|cursor| models.commission_log(filter, cursor, 2)), expected, "{word}");
     }
-    for person in [USER, HOST, OTHER_HOST] {
+    for person in [USER, HOST, OTHER_HOST, ORDERER] {
         let of = |row: &&SplitRow| row.payer == person.0 || row.host == person.0;
         let expected: Vec<_> = whole.iter().filter(of).cloned().collect();
         let filter = CommissionFilter { person: Some(person), ..any() };

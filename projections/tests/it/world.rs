@@ -17,6 +17,7 @@ pub const OTHER_HOST: PersonId = PersonId(Uuid::from_u128(0xa3));
 pub const COLLECTOR: PersonId = PersonId(Uuid::from_u128(0xa5));
 pub const ADMIN: PersonId = PersonId(Uuid::from_u128(0xa4));
 pub const DISPUTER: PersonId = PersonId(Uuid::from_u128(0xa6));
+pub const ORDERER: PersonId = PersonId(Uuid::from_u128(0xa7));
 pub const AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb1));
 pub const OTHER_AGENCY: AgencyId = AgencyId(Uuid::from_u128(0xb2));
 pub const PLAN: PlanId = PlanId(Uuid::from_u128(0xc1));
@@ -185,6 +186,7 @@ impl World {
         world.small_lots().await;
         world.rewards().await;
         world.subscriptions().await;
+        world.orders().await;
         world.a_running_and_a_paused_call().await;
         world
     }
@@ -368,6 +370,77 @@ impl World {
         let bought = self.capture(Some(opened.purchase), "pay_premium").await;
         paid(&bought);
         self.give(SetSubscriptionPlan { price: None, active: false, ..set }.into()).await;
+    }
+
+    /// One that is paid by both, refunded before and after it was completed; one of the platform; one each that is
+    /// cancelled, declined, never paid, and waits.
+    async fn orders(&mut self) {
+        let [service, report] = [0x5e1, 0x5e2].map(|id| ServiceId(Uuid::from_u128(id)));
+        let price = Price { amount_minor: 11_880, asset: Asset::INR };
+        let reading = SetService {
+            service,
+            provider: Some(OTHER_HOST),
+            price_milli: 12_000,
+            price: Some(price),
+            active: true,
+        };
+        self.give(reading.clone().into()).await;
+        self.give(SetService { service: report, provider: None, price: None, ..reading.clone() }.into())
+            .await;
+        let set = SetCoupon {
+            coupon: CouponId(Uuid::from_u128(0xc01)),
+            code: "TENTH10".to_owned(),
+            discount: Discount::Percent(PercentOff { bps: 1_000, most_milli: Some(5_000) }),
+            least_price_milli: Some(1_000),
+            per_person: Some(9),
+            in_all: None,
+            from: self.at,
+            to: self.at.plus_ms(86_400_000),
+            active: true,
+        };
+        self.give(set.clone().into()).await;
+        let amount = Discount::Amount(700);
+        let other =
+            SetCoupon { coupon: CouponId(Uuid::from_u128(0xc02)), code: "OTHER7".to_owned(), ..set.clone() };
+        self.give(SetCoupon { discount: amount, in_all: Some(3), ..other }.into()).await;
+        let (origin, valid_seconds) = (BonusOrigin::Promotion, Some(86_400));
+        self.give(GrantBonus { user: ORDERER, origin, coins_milli: 30_000, valid_seconds }.into()).await;
+        let ask = |service, coupon: Option<&str>, total_seen_milli, wallet_milli| PlaceOrder {
+            user: ORDERER,
+            service,
+            coupon: coupon.map(str::to_owned),
+            total_seen_milli,
+            wallet_milli,
+            gateway: Gateway::Razorpay,
+        };
+        let back = |order, amount_milli| RefundOrder { order, amount_milli, reason: "late".to_owned() };
+        let (order, purchase) = self.ordered(ask(service, Some("TENTH10"), 10_800, 800)).await;
+        self.capture(purchase, "pay_order").await;
+        self.give(AcceptOrder { order, host: Some(OTHER_HOST) }.into()).await;
+        self.give(back(order, 1_000).into()).await;
+        self.give(CompleteOrder { order, host: Some(OTHER_HOST) }.into()).await;
+        self.give(back(order, 3_000).into()).await;
+        let (order, _) = self.ordered(ask(report, Some("OTHER7"), 11_300, 11_300)).await;
+        self.give(CompleteOrder { order, host: None }.into()).await;
+        self.give(back(order, 11_300).into()).await;
+        let (order, _) = self.ordered(ask(service, Some("TENTH10"), 10_800, 10_800)).await;
+        self.give(CancelOrder { order, user: ORDERER }.into()).await;
+        let (order, _) = self.ordered(ask(service, None, 12_000, 2_000)).await;
+        self.give(DeclineOrder { order, host: None, reason: "no_time".to_owned() }.into()).await;
+        let (order, _) = self.ordered(ask(service, Some("TENTH10"), 10_800, 0)).await;
+        self.pass(1_800);
+        self.give(ExpireOrder { order }.into()).await;
+        let (_, purchase) = self.ordered(ask(service, Some("TENTH10"), 10_800, 800)).await;
+        self.capture(purchase, "pay_waits").await;
+        self.give(SetCoupon { active: false, ..set }.into()).await;
+        self.give(SetService { active: false, ..reading }.into()).await;
+    }
+
+    async fn ordered(&mut self, command: PlaceOrder) -> (OrderId, Option<PurchaseId>) {
+        match self.give(command.into()).await.first() {
+            Some(Event::OrderPlaced(it)) => (it.order, it.purchase),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A campaign of each kind; what each rewards; and one that is ended.

@@ -4,8 +4,10 @@ use super::earnings::Earnings;
 use super::rules::{Rules, WHOLE_BPS};
 use anyhow::Context;
 use ledger_core::commission::{Shares, available_from, shares_between};
-use ledger_core::event::{CallChargeReturned, CallStarted, CommissionRule, CommissionSplit, SplitSource};
-use ledger_core::{Account, Asset, CallId, Event, Recorded, Timestamp, money};
+use ledger_core::event::{
+    CallChargeReturned, CallStarted, CommissionRule, CommissionSplit, OrderRefunded, SplitSource,
+};
+use ledger_core::{Account, Asset, CallId, Event, OrderId, PersonId, Recorded, Timestamp, money};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
@@ -81,6 +83,15 @@ struct Call {
     price_bps: i64,
 }
 
+/// An order that was completed.
+struct Order {
+    /// What is left of its price after refunds.
+    left_milli: i64,
+    commission: CommissionRule,
+    /// As it was, and otherwise.
+    hold_seconds: [u32; 2],
+}
+
 /// A withdrawal that would not have been possible.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Refusal {
@@ -95,6 +106,9 @@ pub(super) struct Replay<'a> {
     rules: &'a Rules,
     range: Range,
     calls: HashMap<CallId, Call>,
+    orders: HashMap<OrderId, Order>,
+    /// How long the earnings of an order wait, between its completion and its split.
+    holds: HashMap<OrderId, u32>,
     pub(super) earners: BTreeMap<Account, Earner>,
     pub(super) platform: Both,
     pub(super) paid: Both,
@@ -114,6 +128,8 @@ impl<'a> Replay<'a> {
             rules,
             range,
             calls: HashMap::new(),
+            orders: HashMap::new(),
+            holds: HashMap::new(),
             earners: BTreeMap::new(),
             platform: Both::default(),
             paid: Both::default(),
@@ -139,6 +155,8 @@ impl<'a> Replay<'a> {
             Event::CallStarted(started) => self.call_started(started, in_range),
             Event::CommissionSplit(split) => self.split(split, at, in_range)?,
             Event::CallChargeReturned(returned) => self.returned(returned, at, in_range)?,
+            Event::OrderCompleted(done) => drop(self.holds.insert(done.order, done.earnings_hold_seconds)),
+            Event::OrderRefunded(refund) if refund.completed => self.refunded(refund, at, in_range)?,
             Event::CallEnded(ended) => drop(self.calls.remove(&ended.call)),
             Event::WithdrawalRequested(asked) if in_range => {
                 let account = asked.payee.earnings();
@@ -207,6 +225,18 @@ impl<'a> Replay<'a> {
                 (0, gross_milli, commission, self.rules.gift_price_bps, self.rules.hold_seconds)
             }
             SplitSource::Gift(_) => (0, gross_milli, split.commission, WHOLE_BPS, None),
+            // An order keeps its price. Its host earns by what is left of it after refunds.
+            SplitSource::Order(id) => {
+                let hold_seconds = self.rules.hold_seconds.filter(|_| in_range);
+                let commission = match in_range {
+                    true => self.rules.commission(split.host, split.commission),
+                    false => split.commission,
+                };
+                let hold = self.holds.remove(&id).unwrap_or(0);
+                let holds = [hold, hold_seconds.unwrap_or(hold)];
+                self.orders.insert(id, Order { left_milli: gross_milli, commission, hold_seconds: holds });
+                (0, gross_milli, commission, WHOLE_BPS, hold_seconds)
+            }
             SplitSource::Call(id) => {
                 let call = self.calls.get_mut(&id).context("a charge of a call that never began")?;
                 let before_milli = call.charged_milli;
@@ -248,8 +278,40 @@ impl<'a> Replay<'a> {
             self.calls.get_mut(&back.call).context("a charge comes back of a call that never began")?;
         let (after_milli, holds) = (call.charged_milli, call.hold_seconds);
         call.charged_milli = back.charged_total_milli;
-        let (otherwise_milli, mut due) =
-            priced(back.charged_total_milli, after_milli, call.price_bps, &call.commission)?;
+        let priced = priced(back.charged_total_milli, after_milli, call.price_bps, &call.commission)?;
+        let recorded = Shares {
+            host_milli: back.host_milli,
+            agency_milli: back.agency_milli,
+            platform_milli: back.platform_milli,
+        };
+        self.take_back((back.host, &back.commission), holds, recorded, priced, (at, in_range));
+        Ok(())
+    }
+
+    fn refunded(&mut self, back: &OrderRefunded, at: Timestamp, in_range: bool) -> anyhow::Result<()> {
+        let Some((host, commission)) = back.provider.zip(back.commission) else { return Ok(()) };
+        let order = self.orders.get_mut(&back.order).context("a refund of an order that was never split")?;
+        let (before_milli, hold_seconds) = (order.left_milli, order.hold_seconds);
+        order.left_milli -= back.amount_milli + back.discount_milli;
+        let priced = priced(order.left_milli, before_milli, WHOLE_BPS, &order.commission)?;
+        let recorded = Shares {
+            host_milli: back.host_milli,
+            agency_milli: back.agency_milli,
+            platform_milli: back.platform_milli,
+        };
+        self.take_back((host, &commission), hold_seconds, recorded, priced, (at, in_range));
+        Ok(())
+    }
+
+    /// Shares that were earned are given back, as far as they are there.
+    fn take_back(
+        &mut self,
+        (host, commission): (PersonId, &CommissionRule),
+        holds: [u32; 2],
+        recorded: Shares,
+        (otherwise_milli, mut due): (i64, Shares),
+        (at, in_range): (Timestamp, bool),
+    ) {
         let mut unearn = |account: Account, was_milli: i64, due_milli: &mut i64| {
             let earner = self.earners.entry(account).or_default();
             // What is not there any more, the platform bears.
@@ -260,15 +322,15 @@ impl<'a> Replay<'a> {
                 earner.earned.add(-was_milli, -*due_milli);
             }
         };
-        unearn(Account::HostEarnings(back.host), back.host_milli, &mut due.host_milli);
-        if let Some(agency) = back.commission.agency {
-            unearn(Account::AgencyEarnings(agency), back.agency_milli, &mut due.agency_milli);
+        unearn(Account::HostEarnings(host), recorded.host_milli, &mut due.host_milli);
+        if let Some(agency) = commission.agency {
+            unearn(Account::AgencyEarnings(agency), recorded.agency_milli, &mut due.agency_milli);
         }
         if in_range {
-            self.platform.add(-back.platform_milli, due.host_milli + due.agency_milli - otherwise_milli);
-            self.paid.add(-back.returned_milli, -otherwise_milli);
+            self.platform.add(-recorded.platform_milli, due.host_milli + due.agency_milli - otherwise_milli);
+            let returned_milli = recorded.host_milli + recorded.agency_milli + recorded.platform_milli;
+            self.paid.add(-returned_milli, -otherwise_milli);
         }
-        Ok(())
     }
 }
 
