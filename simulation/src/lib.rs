@@ -4,8 +4,9 @@
 //! Each client asks again under the same key until it has an answer that is certain. In the end every command that was
 //! accepted stands in the journal once, at the revision of its receipt; none that was refused does; a replay says what
 //! the live nodes say; the books balance; and wallets, agencies and held coins are what a model makes of the accepted
-//! commands, by arithmetic of its own. What the model knows: gifts, adjustments, bonus coins without expiry, commission,
-//! agencies, withdrawals up to their payment, purchases, disputes of whole payments, and what is owed.
+//! commands, by arithmetic of its own. What the model knows: gifts, calls and their increments, adjustments, bonus coins and
+//! their expiry, commission, agencies, withdrawals in all their states, purchases, disputes of whole payments, and what is owed.
+//! It knows of each accepted command what it does to wallets, and that it should have been accepted; not why others were refused.
 //!
 //! A story is its seed and the numbers of its steps. Each step draws from chance of its own, so steps can be left out and the
 //! others stay what they were: that is how [`shrink`] makes a short story of a long one.

@@ -7,11 +7,12 @@ use crate::{Story, Tally};
 use event_store::{EmbeddedStore, EventStore, MemoryStore};
 use ledger_core::command::*;
 use ledger_core::disputes::DisputeNews;
-use ledger_core::event::{BonusOrigin, CommissionScope};
+use ledger_core::event::{BonusOrigin, CommissionScope, Medium, PauseCause};
 use ledger_core::*;
 use ledger_runtime::{ExecuteError, Receipt, Status};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -26,6 +27,8 @@ const NODES: usize = 2;
 const PURCHASES: usize = 8;
 const PRICE_MINOR: i64 = 10_000;
 pub(crate) const PLAN_MILLI: i64 = 6_000;
+/// Ten seconds of a call for six coins a minute.
+pub(crate) const INCREMENT_MILLI: i64 = 1_000;
 /// Three days.
 const LEAP_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
 const STARS: AgencyId = AgencyId(Uuid::from_u128(0xa9));
@@ -70,6 +73,9 @@ pub(crate) struct Simulation {
     purchases: Vec<(PersonId, PurchaseId)>,
     /// Those that were accepted.
     withdrawals: Vec<(WithdrawalId, Payee)>,
+    /// Bonus lots that expire, and calls, that were accepted, in the order of their answers.
+    expiring: Vec<LotId>,
+    calls: Vec<CallId>,
     /// What was answered, for each command that was accepted or refused.
     accepted: BTreeMap<CommandId, (Command, u64)>,
     refused: BTreeMap<CommandId, Rejection>,
@@ -125,6 +131,8 @@ impl Simulation {
             leaping: [false; NODES],
             purchases: vec![],
             withdrawals: vec![],
+            expiring: vec![],
+            calls: vec![],
             accepted: BTreeMap::new(),
             refused: BTreeMap::new(),
             joined: BTreeSet::new(),
@@ -215,7 +223,10 @@ impl Simulation {
     fn command(&mut self) -> (PersonId, Command) {
         let person = if self.chance.random() { USER } else { OTHER };
         let amount = self.chance.random_range(1..4_000);
-        match self.chance.random_range(0..20) {
+        match self.chance.random_range(0..28) {
+            20..25 => self.call(person),
+            25..27 => (ADMIN, self.expiring()),
+            27 => (ADMIN, self.rates()),
             0..5 => {
                 let (host, gift) = (HOST, ROSE);
                 let price_seen_milli = ROSE_MILLI;
@@ -226,7 +237,8 @@ impl Simulation {
             8 => (ADMIN, bonus(person, -amount)),
             9 => {
                 let (user, origin) = (person, BonusOrigin::Promotion);
-                (ADMIN, GrantBonus { user, origin, coins_milli: amount, valid_seconds: None }.into())
+                let valid_seconds = self.chance.random::<bool>().then(|| self.chance.random_range(1..60));
+                (ADMIN, GrantBonus { user, origin, coins_milli: amount, valid_seconds }.into())
             }
             10 => {
                 let host_bps = self.chance.random_range(0..8_000);
@@ -248,13 +260,59 @@ impl Simulation {
             return (payee.person(), RequestWithdrawal { payee, coins_milli }.into());
         }
         let (withdrawal, payee) = self.withdrawals[self.chance.random_range(0..self.withdrawals.len())];
-        let decision = match self.chance.random_range(0..8) {
+        let reason = || "declined".to_owned();
+        let decision = match self.chance.random_range(0..12) {
+            8..10 => MarkWithdrawalSent { withdrawal, payout_key: format!("key_{withdrawal}") }.into(),
+            10 => MarkWithdrawalUnknown { withdrawal, reason: reason() }.into(),
+            11 if self.chance.random() => FailWithdrawal { withdrawal, reason: reason() }.into(),
+            11 => ReverseWithdrawal { withdrawal, reason: reason() }.into(),
             0..3 => ApproveWithdrawal { withdrawal }.into(),
             3 => RejectWithdrawal { withdrawal, reason: "unclear".to_owned() }.into(),
             4 => return (payee.person(), CancelWithdrawal { withdrawal, payee }.into()),
             _ => MarkWithdrawalPaid { withdrawal, payout_ref: format!("payout_{withdrawal}") }.into(),
         };
         (ADMIN, decision)
+    }
+
+    /// A call begins, or something happens to one that did: increments come in and out of order, and after its end.
+    fn call(&mut self, payer: PersonId) -> (PersonId, Command) {
+        let begins = self.calls.is_empty() || self.chance.random_range(0..6) == 0;
+        if begins {
+            let call = CallId(Uuid::from_u128(u128::from(self.step << 8 | self.keys)));
+            let (host, medium, price_seen_milli_per_minute) = (HOST, Medium::Video, 6 * INCREMENT_MILLI);
+            return (HOST, StartCall { call, payer, host, medium, price_seen_milli_per_minute }.into());
+        }
+        // Mostly the last one: the others have ended.
+        let old = self.chance.random_range(0..4) == 0;
+        let place = if old { self.chance.random_range(0..self.calls.len()) } else { self.calls.len() - 1 };
+        let (call, last_seen) = (self.calls[place], Some(Timestamp(i64::MAX)));
+        let happens = match self.chance.random_range(0..8) {
+            0 => EndCall { call, by: Ending::Participant(HOST) }.into(),
+            1 => PauseCall { call, cause: PauseCause::Disconnected, last_seen }.into(),
+            2 => ResumeCall { call }.into(),
+            _ => TickCall { call, number: self.chance.random_range(2..6), last_seen }.into(),
+        };
+        (HOST, happens)
+    }
+
+    /// A bonus lot expires, maybe before its time or again.
+    fn expiring(&mut self) -> Command {
+        let lot = match self.expiring.len() {
+            0 => LotId(Uuid::nil()),
+            lots => self.expiring[self.chance.random_range(0..lots)],
+        };
+        ExpireBonus { lot }.into()
+    }
+
+    /// What withdrawals are worth in money.
+    fn rates(&mut self) -> Command {
+        let asset = Asset::INR;
+        if self.chance.random() {
+            return SetTaxRate { asset, tax_bps: self.chance.random_range(0..3_000), effective_from: None }
+                .into();
+        }
+        let rate = Decimal::new(self.chance.random_range(1..1_000), 3);
+        SetPayoutRate { asset, rate, effective_from: None }.into()
     }
 
     /// A payment, a dispute of one, or a receivable that is written off. Disputes come before their payments, are decided
@@ -291,6 +349,8 @@ impl Simulation {
                 Command::CapturePurchase(it) => Key::Natural(it.payment_ref.clone()),
                 // Told at another moment each time.
                 Command::RecordDispute(it) => Key::Natural(format!("{}:{number}", it.dispute_ref)),
+                // The server may ask for days, so its keys last for ever.
+                Command::TickCall(it) => Key::Natural(format!("{}:{}:{number}", it.call, it.number)),
                 _ => key(self.now, number),
             };
             self.tell(format_args!("client {client} asks node {node}: {command:?}"));
@@ -328,6 +388,13 @@ impl Simulation {
                 self.tell(format_args!("client {client} is answered: accepted at {}", receipt.revision));
                 if let Command::RequestWithdrawal(it) = &command {
                     self.withdrawals.push((command_id.derive("withdrawal"), it.payee));
+                }
+                match &command {
+                    Command::GrantBonus(it) if it.valid_seconds.is_some() => {
+                        self.expiring.push(command_id.derive("bonus"));
+                    }
+                    Command::StartCall(it) => self.calls.push(it.call),
+                    _ => {}
                 }
                 self.accept(command_id, command, receipt.revision);
                 // Now and then the client asks again, although it has its answer.
@@ -471,7 +538,10 @@ impl Simulation {
                 self.hear_of(client).await;
             }
         }
+        // Faults that nothing has met yet would strike the questions.
+        self.rigs.iter().for_each(|rig| rig.clear_plan());
         for node in &self.nodes {
+            node.until_status(|it| *it == Status::Running).await;
             node.assert_sound().await;
         }
         let store = self.rigs[0].clone();
@@ -486,7 +556,7 @@ impl Simulation {
             let (sent, revision) = unseen.remove(&command).expect("recorded once, and accepted");
             assert_eq!(revision, event.revision, "the receipt names the last event");
             assert!(!self.refused.contains_key(&command), "what was refused is not recorded");
-            model.take(&sent, command.derive("withdrawal"));
+            model.take(&sent, command, event.metadata.recorded_at.0);
         }
         unseen.retain(|id, _| !self.joined.contains(id));
         assert!(unseen.is_empty(), "accepted and not recorded: {unseen:?}");
@@ -495,7 +565,7 @@ impl Simulation {
             let wallet = state.wallet(person, self.now);
             let found =
                 [wallet.spendable_milli, wallet.earnings_milli, wallet.frozen_milli, wallet.owed_milli];
-            assert_eq!(found, model.wallet(person), "{person}: spendable, earned, frozen, owed");
+            assert_eq!(found, model.wallet(person, self.now.0), "{person}: spendable, earned, frozen, owed");
         }
         let earned = -state.balance(Account::AgencyEarnings(STARS), Asset::COIN);
         assert_eq!(earned, model.agency(STARS), "what the agency has earned");
