@@ -15,6 +15,7 @@ mod page;
 mod problems;
 mod receipt;
 mod routes;
+mod statements;
 mod words;
 
 use crate::metrics::Metrics;

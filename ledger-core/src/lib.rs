@@ -23,6 +23,7 @@ pub mod lots;
 pub mod orders;
 pub mod purchases;
 pub mod rewards;
+pub mod settlements;
 pub mod subscriptions;
 pub mod withdrawals;
 
@@ -73,6 +74,7 @@ pub mod event {
     pub use crate::orders::{CancelCause, Discount, PercentOff};
     pub use crate::purchases::{Buys, MoneyDirection, UnmatchedCause};
     pub use crate::rewards::RewardKind;
+    pub use crate::settlements::{Earner, Totals};
     pub use crate::subscriptions::LapseCause;
     pub use crate::withdrawals::WithdrawalTerms;
 }

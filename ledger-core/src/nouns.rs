@@ -223,5 +223,5 @@ macro_rules! assemble {
 }
 
 nouns! {
-    journal catalogue agencies commission lots bonuses rewards purchases disputes subscriptions orders calls gifts withdrawals adjustments
+    journal catalogue agencies commission lots bonuses rewards purchases disputes subscriptions orders calls gifts withdrawals settlements adjustments
 }

@@ -158,9 +158,13 @@ impl Commands {
 
     pub async fn give_as(&self, actor: Actor, key: Key, command: Command) -> Result<Receipt, CommandError> {
         let mut policy = self.policy().await?;
-        if let Command::RequestWithdrawal(asked) = &command {
-            let verified = payees::verified(self.settings.pool(), asked.payee.into()).await?;
-            policy.payee_verified = verified.is_some();
+        let payee = match &command {
+            Command::RequestWithdrawal(asked) => Some(asked.payee),
+            Command::PaySettlement(asked) => Some(asked.payee),
+            _ => None,
+        };
+        if let Some(payee) = payee {
+            policy.payee_verified = payees::verified(self.settings.pool(), payee.into()).await?.is_some();
         }
         Ok(self.ledger.execute(Envelope { actor, key, command, policy }).await?)
     }

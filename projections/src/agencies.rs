@@ -1,4 +1,4 @@
-//! Who belongs to which agency, and since when.
+//! Who belongs to which agency, from when on and until when.
 
 use crate::error::ProjectError;
 use crate::mechanism::{Place, ReadModel, Table};
@@ -14,15 +14,19 @@ CREATE TABLE agency_members (
     joined_revision bigint NOT NULL,
     agency uuid NOT NULL,
     joined_at timestamptz NOT NULL,
+    -- The end, which may be still to come.
     left_at timestamptz,
     revision bigint NOT NULL,
     PRIMARY KEY (host, joined_revision)
 );
--- A host belongs to one agency at a time.
+-- A host belongs to one agency at a time: nobody joins another one before the end of a membership is set.
 CREATE UNIQUE INDEX agency_of_host ON agency_members (host) WHERE left_at IS NULL;
 CREATE INDEX members_of_agency ON agency_members (agency, joined_revision);";
 
-const LOAD: &str = "SELECT * FROM agency_members WHERE host = ANY($1) AND left_at IS NULL";
+/// The memberships that have not ended when the batch begins: no other one can change.
+const LOAD: &str = "
+    SELECT * FROM agency_members WHERE host = ANY($1) AND (left_at IS NULL
+        OR left_at >= (SELECT recorded_at FROM events ORDER BY revision DESC LIMIT 1))";
 
 const WRITE: &str = "
     INSERT INTO agency_members SELECT * FROM json_populate_recordset(NULL::agency_members, $1::json)
@@ -50,23 +54,28 @@ impl ReadModel for Agencies {
     }
 
     fn apply(&mut self, place: &Place<'_>) -> Result<(), ProjectError> {
-        let (revision, at) = (place.revision, place.at);
+        let revision = place.revision;
         match place.event() {
             Event::AgencyJoined(it) => {
                 let row = AgencyMemberRow {
                     host: it.host.0,
                     joined_revision: revision,
                     agency: it.agency.0,
-                    joined_at: at,
-                    left_at: None,
+                    joined_at: it.from.to_utc(),
+                    left_at: it.until.map(|until| until.to_utc()),
                     revision,
                 };
                 self.members.insert((row.host, revision), row);
             }
             Event::AgencyLeft(it) => {
-                let open =
-                    self.members.values_mut().find(|row| row.host == it.host.0 && row.left_at.is_none());
-                let row = open.ok_or_else(|| place.lacks("the agency of", it.host))?;
+                let at = it.at.to_utc();
+                let of_then = |row: &&mut AgencyMemberRow| {
+                    row.host == it.host.0
+                        && row.joined_at <= at
+                        && row.left_at.is_none_or(|left_at| at < left_at)
+                };
+                let row = self.members.values_mut().find(of_then);
+                let row = row.ok_or_else(|| place.lacks("the agency of", it.host))?;
                 (row.left_at, row.revision) = (Some(at), revision);
             }
             _ => {}

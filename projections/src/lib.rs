@@ -53,6 +53,7 @@ mechanism::read_models! {
     subscriptions: Subscriptions,
     orders: Orders,
     withdrawals: Withdrawals,
+    settlements: Settlements,
     payout_rates: PayoutRates,
     catalogue: Catalogue,
     agencies: Agencies,

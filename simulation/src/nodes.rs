@@ -245,8 +245,10 @@ impl Simulation {
                 let (scope, agency_bps) = (CommissionScope::Global, self.chance.random_range(0..2_000));
                 (ADMIN, SetCommissionRate { scope, host_bps, agency_bps, effective_from: None }.into())
             }
-            11 if self.chance.random() => (ADMIN, JoinAgency { host: HOST, agency: STARS }.into()),
-            11 => (ADMIN, LeaveAgency { host: HOST }.into()),
+            11 if self.chance.random() => {
+                (ADMIN, JoinAgency { host: HOST, agency: STARS, from: None, until: None }.into())
+            }
+            11 => (ADMIN, LeaveAgency { host: HOST, at: None }.into()),
             12..15 => self.withdrawal(amount),
             _ => (ADMIN, self.money()),
         }

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 /// An agency with a host, and its owner signed in. Of each charge the host gets half and the agency a fifth.
-async fn agency(world: &World, code: &str) -> (Uuid, Person, Person) {
+pub async fn agency(world: &World, code: &str) -> (Uuid, Person, Person) {
     let (owner, host) = (world.new_person().await, world.new_host(60_000).await);
     let admin = Some(&world.admin);
     let made = json!({ "name": "Night Sky", "code": code, "owner": owner.id });
@@ -19,7 +19,7 @@ async fn agency(world: &World, code: &str) -> (Uuid, Person, Person) {
     (agency, owner, host)
 }
 
-async fn earns(world: &World, host: &Person, coins_milli: i64) {
+pub async fn earns(world: &World, host: &Person, coins_milli: i64) {
     let (user, gift) = (world.new_user_with(coins_milli).await, Uuid::now_v7());
     let card = json!({ "name": "Rose", "image_url": "/r.webp", "position": 1, "price_milli": coins_milli });
     world.put(Some(&world.admin), &format!("/v1/admin/gifts/{gift}"), card).await.expect_ok();

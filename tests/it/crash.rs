@@ -122,7 +122,7 @@ async fn each_story_of_the_demo_is_told_and_every_figure_is_right(pool: PgPool) 
     let deployment = Deployment::new(&pool, &data).await;
     let _server = deployment.serve().await;
     // Twice the same: each story finds what the others, and itself, have left behind.
-    for story in ["main-job", "payout-unknown", "payout-unknown", "chargeback", "subscription"] {
+    for story in ["main-job", "payout-unknown", "payout-unknown", "chargeback", "subscription", "agency"] {
         let (ok, told) = deployment.run(&["demo", "--story", story, "--json"]).await;
         assert!(ok, "{story}: {told:#}");
         assert_eq!(told["ok"], true, "{story}: {told:#}");

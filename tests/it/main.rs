@@ -36,6 +36,7 @@ mod retries;
 mod rewards;
 mod roles;
 mod sequences;
+mod settlements;
 mod socket;
 mod sockets;
 mod subscriptions;

@@ -25,6 +25,10 @@ pub fn add(document: &mut Value) {
 fn body_of(schema: &str) -> Option<Value> {
     let scope = json!({ "kind": "host", "id": PERSON });
     Some(match schema {
+        "CloseSettlementBody" => json!({ "host": PERSON }),
+        "CorrectSettlementBody" => json!({
+            "amount_milli": -2_000, "reason": "wrong_rate", "note": "The rate of October was meant.",
+        }),
         "BuySubscriptionBody" => json!({ "plan": THING }),
         "SetSubscriptionPlanBody" => json!({
             "price_milli": 300_000, "price_minor": 29_900, "price_asset": "INR/2", "period_seconds": 2_592_000,

@@ -71,6 +71,7 @@ const TAGS: &[(&str, &str)] = &[
     ("admin: commission", "Who earns how much of a charge."),
     ("admin: purchases", "Refunds, and money that fits no purchase."),
     ("admin: withdrawals", "Decide and pay withdrawals."),
+    ("admin: settlements", "Close, correct and pay what hosts and agencies have earned in a period."),
     ("admin: rewards", "Campaigns: what users are rewarded for, and how much at the most."),
     ("admin: books", "Accounts, balances, adjustments and revenue."),
     ("admin: journal", "The events themselves, and the signed heads of their tree."),
@@ -119,6 +120,7 @@ pub fn complete(mut document: OpenApi) -> Value {
         say_what_a_key_is(operation);
     }
     tables::add(&mut document);
+    tables::add_files(&mut document);
     refusals::add(&mut document);
     headers::add(&mut document);
     refusals::share(&mut document);

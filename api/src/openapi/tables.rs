@@ -1,6 +1,7 @@
 //! Lists of admins as tables for spreadsheets.
 
 use super::schemas::PREFIX;
+use crate::statements::FILES;
 use serde_json::{Value, json};
 
 /// Says of each list of admins that it is a table too.
@@ -27,10 +28,34 @@ pub fn add(document: &mut Value) {
     }
 }
 
+/// Statements, which are files too.
+const STATEMENTS: [&str; 4] = [
+    "/v1/admin/settlements/draft",
+    "/v1/admin/settlements/{settlement}",
+    "/v1/agencies/{agency}/settlements/{settlement}",
+    "/v1/me/settlements/{settlement}",
+];
+
+/// Says of each statement in which forms there is one.
+pub fn add_files(document: &mut Value) {
+    for path in STATEMENTS {
+        let Some(response) = document["paths"][path].pointer_mut("/get/responses/200") else { continue };
+        for kind in FILES {
+            response["content"][kind] = match kind {
+                "text/csv" => json!({
+                    "schema": { "type": "string" },
+                    "example": "revision,type\r\n4711,gift\r\n4712,total\r\n",
+                }),
+                _ => json!({ "schema": { "type": "string", "format": "binary" } }),
+            };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
-    fn lists_of_admins_are_tables_and_other_lists_are_not() {
+    fn lists_of_admins_and_statements_are_tables_and_other_lists_are_not() {
         let document = crate::openapi();
         let paths = document["paths"].as_object().expect("paths").iter();
         let is_table =
@@ -60,11 +85,17 @@ mod tests {
                 "/v1/admin/reconciliations",
                 "/v1/admin/reconciliations/{reconciliation}/items",
                 "/v1/admin/services",
+                "/v1/admin/settlements",
+                "/v1/admin/settlements/draft",
+                "/v1/admin/settlements/{settlement}",
+                "/v1/admin/settlements/{settlement}/items",
                 "/v1/admin/subscriptions",
                 "/v1/admin/suspense",
                 "/v1/admin/tax-rates",
                 "/v1/admin/webhooks",
                 "/v1/admin/withdrawals",
+                "/v1/agencies/{agency}/settlements/{settlement}",
+                "/v1/me/settlements/{settlement}",
             ]
         );
     }

@@ -33,7 +33,8 @@ pub struct ApprovalView {
     pub approval: Uuid,
     #[schema(value_type = ApprovalStateWord)]
     pub state: ApprovalState,
-    /// What is to be done: `kind` is `adjustment`, `write_off`, `bonus`, `payout` or `limits`, and its fields are those of the
+    /// What is to be done: `kind` is `adjustment`, `write_off`, `settlement_correction`, `bonus`, `payout`
+    /// or `limits`, and its fields are those of the
     /// request that was proposed.
     #[schema(value_type = Object)]
     pub proposal: Value,

@@ -120,7 +120,7 @@ async fn known_scope(api: &Api, author: &Author, scope: Scope) -> Result<Commiss
         CommissionScope::Host(host) => {
             api.app.hosts.approved(host).await?;
             // The host's rate says what their agency gets, too.
-            if let Some(agency) = api.app.ledger.query(move |state, _| state.agency_of(host)).await? {
+            if let Some(agency) = api.app.ledger.query(move |state, at| state.agency_of(host, at)).await? {
                 not_the_owner(api, author, agency).await?;
             }
         }
@@ -128,7 +128,8 @@ async fn known_scope(api: &Api, author: &Author, scope: Scope) -> Result<Commiss
     Ok(scope)
 }
 
-async fn not_the_owner(api: &Api, author: &Author, agency: AgencyId) -> Result<(), Error> {
+/// Nobody decides on what their own agency gets.
+pub async fn not_the_owner(api: &Api, author: &Author, agency: AgencyId) -> Result<(), Error> {
     if author.id() == Some(api.app.agencies.get(agency).await?.owner) {
         return Err(CommandError::from(Rejection::OwnMoney).into());
     }

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, IdempotencyKey, Json, Path, Query};
-use crate::page::{Format, List, Listed, Page, list_query, period};
+use crate::page::{Format, List, Listed, Page, list_query, moment, period};
 use crate::receipt::{Answered, Recorded};
 use crate::routes::hosts::ApplicationView;
 use crate::words::HostStatusWord;
@@ -106,6 +106,10 @@ struct SetAgency {
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required)]
     agency: Option<Uuid>,
+    /// From when on (RFC 3339), never in the past; now when absent. What is charged for before is not shared with the agency.
+    from: Option<DateTime<Utc>>,
+    /// Until when, which is not part of it; until the host leaves when absent.
+    until: Option<DateTime<Utc>>,
     /// Why it is changed: a code of 1 to 64 small letters, digits and underscores, kept in the audit log.
     reason: Option<String>,
     /// The words behind the reason, up to 2000 characters.
@@ -114,8 +118,10 @@ struct SetAgency {
 
 /// Move a host into or out of an agency
 ///
-/// A host who is in another agency leaves that one first. An admin cannot move themselves, or a host into or out of
-/// their own agency (`own_money`). Setting the agency that the host is in changes nothing.
+/// A host belongs to an agency from a moment on, and until another one where `until` is given: then charges are shared with
+/// the platform alone again. A call keeps the agency that it began under. A host who is in another agency, or will be,
+/// leaves that one first. An admin cannot move themselves, or a host into or out of their own agency (`own_money`). Setting
+/// the agency that the host is in changes nothing.
 #[utoipa::path(put, path = "/v1/admin/hosts/{person}/agency", tag = "admin: hosts",
     security(("bearer" = ["admin"])), params(("person" = Uuid, Path), IdempotencyKey),
     responses((status = 200, body = Recorded)))]
@@ -128,7 +134,11 @@ async fn set_agency(
 ) -> Result<Answered<Recorded>, Error> {
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
     let host = api.app.hosts.approved(PersonId(person)).await?.person;
-    let current = api.app.ledger.query(move |state, _| state.agency_of(host)).await?;
+    let (from, until) = (moment("from", asked.from)?, moment("until", asked.until)?);
+    if asked.agency.is_none() && until.is_some() {
+        return Err(Error::field("until", "must be absent when the host leaves"));
+    }
+    let current = api.app.ledger.query(move |state, at| state.agency_of(host, from.unwrap_or(at))).await?;
     let wanted = asked.agency.map(AgencyId);
     // The ledger does not know who owns an agency.
     for agency in current.into_iter().chain(wanted) {
@@ -137,8 +147,8 @@ async fn set_agency(
         }
     }
     let command = match wanted {
-        Some(agency) => JoinAgency { host, agency }.into(),
-        None => LeaveAgency { host }.into(),
+        Some(agency) => JoinAgency { host, agency, from, until }.into(),
+        None => LeaveAgency { host, at: from }.into(),
     };
     Ok(Answered::done(api.app.commands.give_audited(&author, key, command, api.now()).await?))
 }

@@ -23,6 +23,7 @@ mod hosts;
 mod journal_heads;
 mod me;
 mod my_agencies;
+mod my_settlements;
 mod order_admin;
 mod orders;
 mod payees;
@@ -32,6 +33,7 @@ mod purchases;
 mod reconciliations;
 mod rewards;
 mod settings;
+mod settlements;
 mod subscriptions;
 mod wallet;
 mod webhooks;
@@ -74,6 +76,8 @@ pub fn all() -> OpenApiRouter<Api> {
         .merge(subscriptions::routes())
         .merge(orders::routes())
         .merge(order_admin::routes())
+        .merge(settlements::routes())
+        .merge(my_settlements::routes())
         .merge(adjustments::routes())
         .merge(reconciliations::routes())
         .merge(events::routes())

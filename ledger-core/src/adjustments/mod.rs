@@ -133,6 +133,7 @@ impl Happened for AdjustmentPosted {
         }
         change.spend(&self.draws);
         change.settle(self.settles);
+        change.accrue_moved(&self.postings);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::lots::Draw;
 use crate::mechanism::binary::binary_fields;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
+use crate::settlements::{Earner, Totals};
 use crate::{Account, Asset, CallId, Event, LotId, PersonId, Posting, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -169,9 +170,17 @@ impl Happened for CallChargeReturned {
                 change.unheld(&lots, Account::AgencyEarnings(agency), self.agency_milli, latest);
             }
         }
+        let returned = Totals {
+            items: 1,
+            gross_milli: -self.returned_milli,
+            platform_milli: -self.platform_milli,
+            ..Totals::default()
+        };
         change.unearned(Account::HostEarnings(self.host), self.host_milli, hold_seconds);
+        change.accrue(Earner::Host(self.host), Totals { earned_milli: -self.host_milli, ..returned });
         if let Some(agency) = self.commission.agency {
             change.unearned(Account::AgencyEarnings(agency), self.agency_milli, hold_seconds);
+            change.accrue(Earner::Agency(agency), Totals { earned_milli: -self.agency_milli, ..returned });
         }
     }
 }

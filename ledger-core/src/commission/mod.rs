@@ -31,7 +31,7 @@ macro_rules! noun {
         }
         rejections {
             CommissionTooLarge = "commission_too_large", "host and agency together get at most 10000 basis points";
-            EffectiveInPast { earliest: Timestamp } = "effective_from_in_past", "a rate is never backdated; the earliest moment is {earliest}";
+            EffectiveInPast { earliest: Timestamp } = "effective_from_in_past", "nothing is backdated; the earliest moment is {earliest}";
             CommissionNotSet = "commission_not_set", "no rate is set for this scope";
         }
     } } };

@@ -70,7 +70,7 @@ impl State {
     /// The most specific commission rate in force for `host` at `at`: host, agency, global, and
     /// where none is set half for the host.
     pub fn commission_rule(&self, host: PersonId, at: Timestamp) -> CommissionRule {
-        let agency = self.agency_of(host);
+        let agency = self.agency_of(host, at);
         let scopes = [
             Some(CommissionScope::Host(host)),
             agency.map(CommissionScope::Agency),

@@ -9,6 +9,7 @@ use crate::mechanism::binary::binary_choices;
 use crate::mechanism::decide::Context;
 use crate::mechanism::event::{Change, Happened, events};
 use crate::money::share;
+use crate::settlements::{Earner, Totals};
 use crate::{Account, Asset, CallId, Event, GiftSendingId, OrderId, PersonId, Posting, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,9 +119,17 @@ impl Happened for CommissionSplit {
     }
 
     fn evolve(&self, change: &mut Change) {
+        let charged = Totals {
+            items: 1,
+            gross_milli: self.gross_milli,
+            platform_milli: self.platform_milli,
+            ..Totals::default()
+        };
         earned(change, Account::HostEarnings(self.host), self.host_milli, self.available_from);
+        change.accrue(Earner::Host(self.host), Totals { earned_milli: self.host_milli, ..charged });
         if let Some(agency) = self.commission.agency {
             earned(change, Account::AgencyEarnings(agency), self.agency_milli, self.available_from);
+            change.accrue(Earner::Agency(agency), Totals { earned_milli: self.agency_milli, ..charged });
         }
         change.note_held(self);
     }

@@ -311,6 +311,7 @@ impl Happened for DisputeLost {
         }
         change.spend(&self.draws);
         change.claw(&self.clawed);
+        change.accrue_moved(&self.postings);
         let loss = Loss {
             matched_minor: self.matched_minor,
             unmatched_minor: self.unmatched_minor,
@@ -367,6 +368,7 @@ impl Happened for DisputeReversed {
             loss = row.loss.take();
         });
         let loss = loss.expect("a dispute that is reversed was lost");
+        change.accrue_moved(&self.postings);
         if let Some(purchase) = self.purchase.filter(|_| loss.matched_minor > 0) {
             change.edit_captured(purchase, |captured| {
                 captured.refunded_minor -= loss.matched_minor;

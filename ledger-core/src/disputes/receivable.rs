@@ -189,6 +189,7 @@ impl Happened for ReceivableRecovered {
             loss.recovered_milli += self.recovered_milli
         });
         change.spend(&self.draws);
+        change.accrue_moved(&self.postings);
     }
 }
 

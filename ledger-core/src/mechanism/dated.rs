@@ -29,6 +29,27 @@ impl<T> Dated<T> {
         self.0.insert(place, (from, value));
     }
 
+    /// Lets `value` hold from a moment on instead of what was to begin at that moment, until another value begins.
+    /// Before the first value the default holds. What was overtaken by `now` goes, as in [`Dated::set`].
+    pub fn set_until_other(&mut self, now: Timestamp, from: Timestamp, value: T)
+    where
+        T: PartialEq + Default,
+    {
+        self.0.retain(|(other, _)| *other != from);
+        let place = self.0.partition_point(|(other, _)| *other < from);
+        let same = self.0[place..].iter().take_while(|(_, other)| *other == value).count();
+        self.0.drain(place..place + same);
+        let before = self.0[..place].last();
+        if before.map_or(value != T::default(), |(_, other)| *other != value) {
+            self.set(now, from, value);
+        }
+    }
+
+    /// The first change after a moment.
+    pub fn next_after(&self, moment: Timestamp) -> Option<(Timestamp, &T)> {
+        self.0.iter().find(|(from, _)| *from > moment).map(|(from, value)| (*from, value))
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

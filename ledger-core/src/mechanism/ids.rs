@@ -70,6 +70,8 @@ id! {
     /// One sending of a gift.
     GiftSendingId,
     WithdrawalId,
+    /// A version of the statement of a period.
+    SettlementId,
     /// A dispute, which the gateway names: see [`crate::disputes::dispute_id`].
     DisputeId,
     AdjustmentId,

@@ -10,7 +10,7 @@ use std::io;
 
 /// The version of the state's bytes and of what events do to it. It is raised whenever either changes: a state that
 /// another version left is never gone on with.
-pub const STATE_VERSION: u32 = 9;
+pub const STATE_VERSION: u32 = 10;
 
 /// How many bytes are handed on at once.
 const PIECE: usize = 64 * 1_024;

@@ -6,6 +6,7 @@ use crate::commission::{CommissionRule, Shares, available_from, shares_between};
 use crate::mechanism::decide::{Context, Decide, check_amount, check_reason};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
+use crate::settlements::{Earner, Totals};
 use crate::{Account, AgencyId, Asset, Event, OrderId, PersonId, Posting, Rejection, State};
 use uuid::Uuid;
 
@@ -163,6 +164,19 @@ impl Happened for OrderRefunded {
         for (account, amount_milli) in [host, agency].into_iter().flatten().filter(|(_, part)| *part > 0) {
             change.unheld(&lots, account, amount_milli, latest);
             change.unearned(account, amount_milli, hold_seconds);
+        }
+        if let Some((host, rule)) = self.provider.zip(self.commission).filter(|_| self.completed) {
+            let returned = Totals {
+                items: 1,
+                gross_milli: -(self.amount_milli + self.discount_milli),
+                platform_milli: -self.platform_milli,
+                ..Totals::default()
+            };
+            change.accrue(Earner::Host(host), Totals { earned_milli: -self.host_milli, ..returned });
+            if let Some(agency) = rule.agency {
+                change
+                    .accrue(Earner::Agency(agency), Totals { earned_milli: -self.agency_milli, ..returned });
+            }
         }
     }
 }

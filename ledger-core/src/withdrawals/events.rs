@@ -202,6 +202,7 @@ impl Happened for WithdrawalReversed {
 
     fn evolve(&self, change: &mut Change) {
         change.set_withdrawal_status(self.withdrawal, WithdrawalStatus::Reversed);
+        change.settlement_unpaid(self.withdrawal, self.coins_milli);
     }
 }
 
@@ -217,6 +218,7 @@ macro_rules! gives_back {
 
             fn evolve(&self, change: &mut Change) {
                 change.set_withdrawal_status(self.withdrawal, WithdrawalStatus::$status);
+                change.settlement_unpaid(self.withdrawal, self.coins_milli);
                 if let Some(day) = change.state.withdrawal(self.withdrawal).map(|row| row.day) {
                     change.count_withdrawn(day, self.payee.earnings(), -self.coins_milli);
                 }

@@ -12,6 +12,7 @@ pub use events::{
     WithdrawalRequested, WithdrawalReversed, WithdrawalSent, WithdrawalTerms, WithdrawalUnknown,
 };
 pub use payee::Payee;
+pub(crate) use payee::carried;
 pub use payout::{
     ApproveWithdrawal, FailWithdrawal, MarkWithdrawalPaid, MarkWithdrawalSent, MarkWithdrawalUnknown,
     RejectWithdrawal, ReverseWithdrawal,

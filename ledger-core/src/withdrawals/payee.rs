@@ -36,7 +36,7 @@ pub(super) enum Stored {
 }
 
 /// Reads the payee of a command that another node sent: the word of its kind, and its fields.
-pub(super) fn carried<'de, D: Deserializer<'de>>(from: D) -> Result<Payee, D::Error> {
+pub(crate) fn carried<'de, D: Deserializer<'de>>(from: D) -> Result<Payee, D::Error> {
     struct Parts;
 
     impl<'de> Visitor<'de> for Parts {

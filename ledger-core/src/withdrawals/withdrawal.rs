@@ -143,11 +143,14 @@ impl Change<'_> {
     /// few at each request, so that requests stay cheap and the state shrinks as fast as it grows.
     pub(super) fn forget_finished_withdrawals(&mut self) {
         const AT_ONCE: usize = 4;
-        let (today, tables) = (day_of(self.at), &mut self.state.tables);
-        for key in tables.leaving_withdrawals.due_before(self.at) {
+        let today = day_of(self.at);
+        for key in self.state.tables.leaving_withdrawals.due_before(self.at) {
+            self.forget_settlement_payout(key.1);
+            let tables = &mut self.state.tables;
             tables.leaving_withdrawals.set(self.revision, key, None);
             tables.withdrawals.set(self.revision, key.1, None);
         }
+        let tables = &mut self.state.tables;
         let earliest = tables.withdrawn.iter().take(AT_ONCE).map(|(key, _)| *key);
         let over: Vec<_> = earliest.take_while(|(day, _)| *day < today).collect();
         for key in over {

@@ -16,7 +16,12 @@ pub type Flow = (&'static str, fn() -> (World, Command));
 
 /// The flows of all nouns.
 fn flows() -> impl Iterator<Item = &'static Flow> {
-    FLOWS.iter().chain(crate::rewards::FLOWS).chain(crate::subscriptions::FLOWS).chain(crate::orders::FLOWS)
+    FLOWS
+        .iter()
+        .chain(crate::rewards::FLOWS)
+        .chain(crate::subscriptions::FLOWS)
+        .chain(crate::orders::FLOWS)
+        .chain(crate::settlements::FLOWS)
 }
 
 const HEAD: &str = "| event | account | asset | debit | credit |";
@@ -68,7 +73,7 @@ const FLOWS: &[Flow] = &[
     ("A gift is sent", || {
         let (mut world, _) = buyer();
         world
-            .given(JoinAgency { host: HOST, agency: AGENCY }.into())
+            .given(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }.into())
             .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500))
             .given(SetGiftPrice { gift: ROSE, price_milli: Some(30_000) }.into());
         (world, gift(USER, HOST, None, 30_000))

@@ -34,15 +34,13 @@ pub fn everything() -> World {
     let expiring = world.bonus(3_000, Some(30));
     world.at(31).given(Command::from(ExpireBonus { lot: expiring }));
     let agency_scope = CommissionScope::Agency(AGENCY);
-    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
-        agency_scope,
-        6_000,
-        1_000,
-    ));
+    world
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
+        .given(commission(agency_scope, 6_000, 1_000));
     world.at(40).given(start()).at(50).given(tick(2)).at(53).given(pause()).at(60).given(resume());
     world.at(67).given(tick_seen(3, 60)).given(lost_since(60)).given(resume());
     world.given(gift(USER, HOST, Some(CALL), 5_000)).at(70).given(hang_up(USER));
-    world.given(Command::from(LeaveAgency { host: HOST }));
+    world.given(Command::from(LeaveAgency { host: HOST, at: None }));
     world.given(Command::from(ClearCommissionRate { scope: agency_scope, effective_from: None }));
     let note = Some(NoteId(uuid::Uuid::from_u128(0x9a)));
     let (account, reason) = (Account::HostEarnings(HOST), "late_credit".to_owned());
@@ -90,6 +88,7 @@ pub fn everything() -> World {
     crate::rewards::everything(&mut world);
     crate::subscriptions::everything(&mut world);
     crate::orders::everything(&mut world);
+    crate::settlements::everything(&mut world);
     world
 }
 
@@ -190,6 +189,7 @@ fn may_be_absent(kind: &str, field: &str) -> bool {
             | ("OrderPaid" | "OrderAccepted" | "OrderCompleted", "provider")
             | ("OrderCancelled", "provider" | "coupon" | "reason")
             | ("OrderRefunded", "provider" | "commission")
+            | ("AgencyJoined", "until")
     )
 }
 

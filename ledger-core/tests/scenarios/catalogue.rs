@@ -82,7 +82,7 @@ fn prices_are_set_and_taken_back() {
 #[test]
 fn what_is_so_already_records_nothing_and_is_answered_with_the_end_of_the_journal() {
     let mut world = World::new();
-    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY }));
+    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }));
     let head = world.state.revision().expect("an open journal");
     for same in [
         host_rate(HOST, Some(10_000)),
@@ -90,7 +90,7 @@ fn what_is_so_already_records_nothing_and_is_answered_with_the_end_of_the_journa
         plan(100_000, 0, None),
         Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(5_000) }),
         commission(event::CommissionScope::Global, 6_000, 0),
-        Command::from(JoinAgency { host: HOST, agency: AGENCY }),
+        Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }),
     ] {
         let envelope = world.envelope(same);
         assert_eq!(world.send(&envelope), Ok((vec![], head)), "{:?}", envelope.command);

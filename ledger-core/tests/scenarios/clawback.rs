@@ -135,7 +135,7 @@ fn shares_of_agencies_are_taken_too() {
     let mut world = World::new();
     world.policy.earnings_hold_seconds = HOLD_SECONDS;
     world.policy.claw_back_held_earnings = true;
-    world.given(JoinAgency { host: HOST, agency: AGENCY }.into());
+    world.given(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }.into());
     world.given(commission(event::CommissionScope::Global, 5_000, 1_000));
     let payment = payment_of(world.buy(USER));
     give(&mut world, HOST, 100_000);

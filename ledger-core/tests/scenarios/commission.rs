@@ -15,7 +15,7 @@ fn clear(scope: CommissionScope, effective_from: Option<Timestamp>) -> Command {
 }
 
 fn join(host: PersonId) -> Command {
-    Command::from(JoinAgency { host, agency: AGENCY })
+    Command::from(JoinAgency { host, agency: AGENCY, from: None, until: None })
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn the_most_specific_rate_wins() {
         .check(rose(), "gift: 5000; split 3500/500/1000")
         .check(clear(Host(HOST), None), "rate cleared")
         .check(rose(), "gift: 5000; split 2500/1000/1500")
-        .check(Command::from(LeaveAgency { host: HOST }), "left")
+        .check(Command::from(LeaveAgency { host: HOST, at: None }), "left")
         .check(rose(), "gift: 5000; split 3000/0/2000")
         .stands(&Account::AgencyEarnings(AGENCY).to_string(), Asset::COIN, -2_500);
 }
@@ -137,7 +137,7 @@ fn an_agency_that_a_host_leaves_in_a_call_keeps_its_share_of_it() {
         .given(join(HOST))
         .given(commission(Agency(AGENCY), 6_000, 2_000))
         .check(start(), "started at 10000 (6000/2000); tick 1: 1666 of 1666; split 999/334/333")
-        .check(Command::from(LeaveAgency { host: HOST }), "left")
+        .check(Command::from(LeaveAgency { host: HOST, at: None }), "left")
         .at(10)
         .check(tick(2), "tick 2: 1667 of 3333; split 1001/333/333");
 }
@@ -145,12 +145,66 @@ fn an_agency_that_a_host_leaves_in_a_call_keeps_its_share_of_it() {
 #[test]
 fn a_host_is_in_one_agency_at_most() {
     World::new()
-        .refuse(Command::from(LeaveAgency { host: HOST }), Rejection::NotInAgency)
+        .refuse(Command::from(LeaveAgency { host: HOST, at: None }), Rejection::NotInAgency)
         .given(join(HOST))
         .refuse(
-            Command::from(JoinAgency { host: HOST, agency: AgencyId(uuid::Uuid::from_u128(0x2b)) }),
+            Command::from(JoinAgency {
+                host: HOST,
+                agency: AgencyId(uuid::Uuid::from_u128(0x2b)),
+                from: None,
+                until: None,
+            }),
             Rejection::AlreadyInAgency,
         );
+}
+
+#[test]
+fn a_host_belongs_to_an_agency_from_a_moment_to_a_moment() {
+    let second = |number: i64| Some(START.plus_ms(number * 1_000));
+    let for_a_time = JoinAgency { host: HOST, agency: AGENCY, from: second(10), until: second(20) };
+    let mut world = World::with_coins(100_000);
+    world
+        .given(commission(Agency(AGENCY), 5_000, 2_000))
+        .check(for_a_time.clone().into(), "joined for a time")
+        .check(for_a_time.into(), "duplicate of 9")
+        .at_ms(9_999)
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .at(10)
+        .check(rose(), "gift: 5000; split 2500/1000/1500")
+        // What began while the host belonged to it is shared to its end.
+        .check(start(), "started at 10000 (5000/2000); tick 1: 1666 of 1666; split 833/334/499")
+        .at_ms(19_999)
+        .check(rose(), "gift: 5000; split 2500/1000/1500")
+        .at(20)
+        .check(rose(), "gift: 5000; split 3000/0/2000")
+        .check(tick_seen(2, 20), "tick 2: 1667 of 3333; split 834/333/500");
+}
+
+#[test]
+fn a_membership_may_end_earlier_and_a_later_one_stays() {
+    let second = |number: i64| Some(START.plus_ms(number * 1_000));
+    let other = AgencyId(uuid::Uuid::from_u128(0x2b));
+    let mut world = World::with_coins(100_000);
+    world
+        .given(JoinAgency { host: HOST, agency: AGENCY, from: None, until: second(20) }.into())
+        .given(JoinAgency { host: HOST, agency: other, from: second(30), until: None }.into())
+        .check(LeaveAgency { host: HOST, at: second(5) }.into(), "left")
+        .refuse(LeaveAgency { host: HOST, at: second(5) }.into(), Rejection::NotInAgency)
+        .refuse(
+            JoinAgency { host: HOST, agency: AGENCY, from: second(6), until: second(7) }.into(),
+            Rejection::AlreadyInAgency,
+        );
+    let found = [0, 4, 5, 20, 29, 30, 1_000].map(|at| world.state.agency_of(HOST, START.plus_ms(at * 1_000)));
+    assert_eq!(found, [Some(AGENCY), Some(AGENCY), None, None, None, Some(other), Some(other)]);
+    // One to come that is not wanted after all.
+    world.check(LeaveAgency { host: HOST, at: second(30) }.into(), "left");
+    assert_eq!(world.state.agency_of(HOST, START.plus_ms(DAY_MS)), None);
+    let rows =
+        |world: &World| world.state.rows().iter().find(|(name, _)| *name == "agency_of").expect("a table").1;
+    world.at(10).given(join(HOST));
+    assert_eq!(rows(&world), 1);
+    world.given(LeaveAgency { host: HOST, at: None }.into());
+    assert_eq!(rows(&world), 0, "who belongs to none has no row");
 }
 
 #[test]

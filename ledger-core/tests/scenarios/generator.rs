@@ -3,7 +3,7 @@
 use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::disputes::DisputeNews;
-use ledger_core::event::{BonusOrigin, CommissionScope, PauseCause, RewardKind};
+use ledger_core::event::{BonusOrigin, CommissionScope, Earner, PauseCause, RewardKind};
 use ledger_core::purchases::Resolution;
 use ledger_core::*;
 use proptest::prelude::*;
@@ -75,7 +75,7 @@ impl Step {
         );
         let scope = scope.unwrap_or(CommissionScope::Global);
         let reference = format!("ref_{}_{}", self.whom, who);
-        match self.what % 54 {
+        match self.what % 58 {
             0 => plan(size, size % 1_000, Some(seconds).filter(|_| who % 2 == 0)),
             1..=2 => Command::from(OpenPurchase { user: person, plan: PLAN, gateway: Gateway::Razorpay }),
             3..=5 => capture(Some(purchase), &reference, price_minor),
@@ -120,8 +120,16 @@ impl Step {
                 }
                 None => Command::from(ExpireBonus { lot: LotId(Uuid::nil()) }),
             },
-            15 => Command::from(JoinAgency { host, agency: AGENCY }),
-            16 => Command::from(LeaveAgency { host }),
+            15 => Command::from(JoinAgency {
+                host,
+                agency: AGENCY,
+                from: Some(world.now.plus_ms(size)).filter(|_| who % 3 == 0),
+                until: Some(world.now.plus_ms(size.saturating_mul(4))).filter(|_| who % 2 == 0),
+            }),
+            16 => Command::from(LeaveAgency {
+                host,
+                at: Some(world.now.plus_ms(size)).filter(|_| who % 3 == 0),
+            }),
             17 => host_rate(host, Some(size).filter(|_| who % 4 != 0)),
             18 => {
                 Command::from(SetGiftPrice { gift: ROSE, price_milli: Some(size).filter(|_| who % 4 != 0) })
@@ -184,6 +192,7 @@ impl Step {
             43..=45 => self.reward(world, person, host),
             46..=48 => self.subscription(world, person),
             50..=53 => self.order(world, person),
+            54..=57 => self.settlement(world, host),
             _ => {
                 let account = pick(
                     &[
@@ -343,6 +352,36 @@ impl Step {
                 expire(due.map_or(id, |(_, id)| id))
             }
             _ => give_back(id, size % 5_000),
+        }
+    }
+
+    /// A settlement is closed, corrected or paid.
+    fn settlement(&self, world: &World, host: PersonId) -> Command {
+        use crate::settlements::*;
+        let of = if self.who.is_multiple_of(3) { Earner::Agency(AGENCY) } else { Earner::Host(host) };
+        let made = world.journal.iter().rev().find_map(|it| match &it.event {
+            Event::SettlementClosed(it) => Some((it.settlement, it.of)),
+            Event::SettlementCorrected(it) => Some((it.settlement, it.of)),
+            _ => None,
+        });
+        match (self.whom % 8, made) {
+            (0..=1, Some((id, _))) => correct(
+                id,
+                if self.who.is_multiple_of(2) { self.size } else { (self.size / 2).saturating_neg() },
+            ),
+            (2..=4, Some((id, Earner::Agency(_)))) => pay(id, AGENCY_PAYEE),
+            (2..=4, Some((id, Earner::Host(person)))) => pay(id, Payee::Host { person }),
+            (5, _) => {
+                let step = ledger_core::settlements::CUT_OFF_STEP_MS;
+                let to = Some(Timestamp(world.now.0.div_euclid(step).saturating_mul(step)));
+                CloseSettlement { of, from: None, to }.into()
+            }
+            (6, _) => {
+                let [from, to] =
+                    [self.size.saturating_neg(), self.size].map(|ms| Some(world.now.plus_ms(ms)));
+                CloseSettlement { of, from, to }.into()
+            }
+            _ => close(of),
         }
     }
 

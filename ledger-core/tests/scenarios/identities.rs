@@ -26,6 +26,7 @@ fn commands() -> Vec<Known> {
         crate::rewards::commands(),
         crate::subscriptions::commands(),
         crate::orders::commands(),
+        crate::settlements::commands(),
     ]
     .concat()
 }
@@ -42,8 +43,10 @@ fn commands_of_most() -> Vec<Known> {
         (SetHostRate { host: HOST, medium: Medium::Voice, price_milli_per_minute: None }.into(), "d99c3172-7fbe-5d2a-a233-617a4353c16e", "e036e6937fa5a20c6e0d7c9b64285ffc"),
         (SetHostRate { host: HOST, medium: Medium::Video, price_milli_per_minute: None }.into(), "d99c3172-7fbe-5d2a-a233-617a4353c16e", "9a01491702fd95b3ff897383488ac098"),
         (SetGiftPrice { gift: ROSE, price_milli: Some(1) }.into(), "75e2d063-aa8c-5f4e-be10-c3667815022a", "1f4c07c1ee0717e67732a7151dbdd5c1"),
-        (JoinAgency { host: HOST, agency: AGENCY }.into(), "f459e593-c15b-5d84-b212-ff54968d5c2c", "6f0ce907b5e571427d2574f6c29ede84"),
-        (LeaveAgency { host: HOST }.into(), "22d3251e-31d7-5bad-a5c3-1c2d27c47a20", "3697d38fae17c34094dc75946904cb80"),
+        (JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }.into(), "f459e593-c15b-5d84-b212-ff54968d5c2c", "8c92f994a3c46cfcf45724777f430472"),
+        (JoinAgency { host: HOST, agency: AGENCY, from: Some(START), until: Some(START.plus_ms(1)) }.into(), "f459e593-c15b-5d84-b212-ff54968d5c2c", "c7ed586efed9364acd6248d56597b375"),
+        (LeaveAgency { host: HOST, at: Some(START) }.into(), "22d3251e-31d7-5bad-a5c3-1c2d27c47a20", "766c2a1a322ed4c60cbd421be683a108"),
+        (LeaveAgency { host: HOST, at: None }.into(), "22d3251e-31d7-5bad-a5c3-1c2d27c47a20", "e07ed2d62480e7588672ef4cb3a982ef"),
         (SetCommissionRate { scope: CommissionScope::Global, host_bps: 1, agency_bps: 2, effective_from: None }.into(), "701ed511-8835-586c-906b-b49f62a32941", "e0f056e2eb9030b5ac7ad070a5ae13e9"),
         (SetCommissionRate { scope: CommissionScope::Agency(AGENCY), host_bps: 1, agency_bps: 2, effective_from: Some(START) }.into(), "701ed511-8835-586c-906b-b49f62a32941", "f48d57c2bd7530ea915b413ef8d8f978"),
         (ClearCommissionRate { scope: CommissionScope::Host(HOST), effective_from: Some(START) }.into(), "e344e3ec-08b4-5516-9b23-3a64b1c64d02", "616ae7049e470f62232a7a4a1ca85f02"),

@@ -4,6 +4,7 @@ use crate::world::*;
 use ledger_core::command::*;
 use ledger_core::disputes::DisputeNews;
 use ledger_core::event::CommissionScope::Host;
+use ledger_core::event::Earner;
 use ledger_core::purchases::Resolution;
 use ledger_core::withdrawals::Payee;
 use ledger_core::*;
@@ -76,6 +77,12 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("withdrawn", Bound::Recent),
     ("payout_rates", Bound::Present),
     ("tax_rates", Bound::Present),
+    ("unsettled", Bound::Recent),
+    ("settled", Bound::Present),
+    ("settlements", Bound::Recent),
+    ("settlement_versions", Bound::Recent),
+    ("leaving_settlements", Bound::Recent),
+    ("settlement_payouts", Bound::Recent),
 ];
 
 fn rows(world: &World, table: &str) -> usize {
@@ -97,7 +104,7 @@ fn shop() -> World {
     world.policy.earnings_hold_seconds = 3_600;
     world.policy.claw_back_held_earnings = true;
     world.given(plan(100_000, 10_000, Some(60)));
-    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY }));
+    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }));
     crate::rewards::set_up(&mut world, 10_000 * DAY_MS);
     world.given(crate::orders::reading().into());
     world
@@ -157,8 +164,16 @@ fn day(world: &mut World, number: u32) {
     world.now = world.now.plus_ms(2 * HOUR_MS);
     for (payee, what) in [(Payee::Host { person: HOST }, "host"), (AGENCY_PAYEE, "agency")] {
         let coins_milli = world.state.withdrawable(payee.earnings(), world.now);
+        // Of whom nobody ever asks.
+        world.given(adjust(Account::HostEarnings(OTHER_HOST), 10));
+        world.given(crate::settlements::close(Earner::of(payee.earnings()).expect("earnings")));
+        let settlement = crate::settlements::last(world);
         for fate in ["rejected", "paid"] {
-            world.given(RequestWithdrawal { payee, coins_milli }.into());
+            if coins_milli == world.state.settlement(settlement).map_or(0, |(_, row)| row.open_milli()) {
+                world.given(crate::settlements::pay(settlement, payee));
+            } else {
+                world.given(RequestWithdrawal { payee, coins_milli }.into());
+            }
             let id = world.last(|event| match event {
                 Event::WithdrawalRequested(it) => Some(it.withdrawal),
                 _ => None,

@@ -30,6 +30,7 @@ mod refunds;
 mod rejections;
 mod returned;
 mod rewards;
+mod settlements;
 mod snapshots;
 mod subscriptions;
 mod units;

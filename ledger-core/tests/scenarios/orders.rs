@@ -128,7 +128,7 @@ fn paid() -> (World, OrderId) {
 /// An order of a reading with the coupon, by a host with an agency, that was completed.
 fn completed() -> (World, OrderId) {
     let mut world = shop(100_000);
-    world.given(JoinAgency { host: HOST, agency: AGENCY }.into());
+    world.given(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }.into());
     world.given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500));
     let id = placed(&mut world, order_with(USER, 36_000, 36_000));
     world.given(accept(id)).given(complete(id));
@@ -263,7 +263,7 @@ pub const FLOWS: &[Flow] = &[
     }),
     ("An order of a host is completed", || {
         let mut world = shop(100_000);
-        world.given(JoinAgency { host: HOST, agency: AGENCY }.into());
+        world.given(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }.into());
         world.given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500));
         let id = placed(&mut world, order_with(USER, 36_000, 36_000));
         world.given(accept(id));
@@ -519,7 +519,7 @@ fn an_order_leaves_once_nothing_can_be_done_to_it_and_its_coins_stay_earned() {
 fn refunded(price_milli: i64, bps: u32, rates: (u32, u32), parts: &[i64], completed_at: usize) -> [i64; 5] {
     let mut world = World::with_coins(MAX_AMOUNT / 2);
     world
-        .given(JoinAgency { host: HOST, agency: AGENCY }.into())
+        .given(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }.into())
         .given(commission(CommissionScope::Agency(AGENCY), rates.0, rates.1))
         .given(SetService { price_milli, ..reading() }.into());
     let discount = Discount::Percent(PercentOff { bps, most_milli: None });

@@ -1,7 +1,7 @@
 //! Events in few words, so that a story's line holds its outcome.
 
 use ledger_core::Event;
-use ledger_core::event::{Draw, MoneyDirection, ReturnedDraw};
+use ledger_core::event::{Draw, MoneyDirection, ReturnedDraw, Totals};
 
 /// The events of a unit in words that a table has room for; amounts in their smallest unit.
 pub fn brief(events: &[Event]) -> String {
@@ -98,6 +98,7 @@ fn one(event: &Event) -> String {
             format!("order refunded {amount} of {total}{full}: {shares}, {} saved", it.discount_milli)
         }
         Event::LotsMerged(it) => format!("merged {} of {}", it.amount_milli, it.merged.len()),
+        Event::AgencyJoined(it) if it.until.is_some() => "joined for a time".to_owned(),
         Event::AgencyJoined(_) => "joined".to_owned(),
         Event::AgencyLeft(_) => "left".to_owned(),
         Event::HostRateSet(it) => format!("{:?} {:?}", it.medium, it.price_milli_per_minute),
@@ -144,6 +145,15 @@ fn one(event: &Event) -> String {
         Event::PayoutRateSet(it) => format!("{} a coin", it.rate),
         Event::TaxRateSet(it) => format!("tax {}", it.tax_bps),
         Event::GatewayAdjusted(it) => format!("gateway adjusted {}", it.amount_minor),
+        Event::SettlementClosed(it) => {
+            let Totals { items, gross_milli, earned_milli, adjusted_milli, .. } = it.totals;
+            format!("settled {items}: {gross_milli} gross, {earned_milli} + {adjusted_milli}")
+        }
+        Event::SettlementCorrected(it) => {
+            let Totals { earned_milli, adjusted_milli, .. } = it.totals;
+            format!("version {}: {}, {earned_milli} + {adjusted_milli}", it.version, it.amount_milli)
+        }
+        Event::SettlementPayoutRequested(it) => format!("settlement pays {}", it.coins_milli),
         Event::AdjustmentPosted(it) => format!("adjusted {}", drawn(&it.draws, it.amount_milli)),
     }
 }

@@ -5,7 +5,7 @@ use crate::world::*;
 use ledger_core::calls::total_milli;
 use ledger_core::command::*;
 use ledger_core::commission::{shares, shares_between};
-use ledger_core::event::{CommissionRule, CommissionScope};
+use ledger_core::event::{CommissionRule, CommissionScope, Earner, Totals};
 use ledger_core::*;
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ fn busy() -> World {
     let mut world = World::with_coins(100_000);
     world
         .given(grant(OTHER, 50_000, Some(600)))
-        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
         .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_500))
         .given(adjust(Account::HostEarnings(OTHER_HOST), 30_000))
         .given(crate::subscriptions::short().into())
@@ -61,6 +61,36 @@ proptest! {
                 prop_assert_eq!(world.send(&envelope), Ok((vec![], revision)));
                 prop_assert_eq!(world.state.hash(), hash);
             }
+        }
+    }
+
+    /// Every coin that moved in an account of earnings, but for withdrawals, is in the last version of one settlement, or
+    /// waits for the next one; and what settlements have paid is what their withdrawals hold or paid out.
+    #[test]
+    fn what_is_settled_and_what_waits_is_what_was_earned(steps in steps(60)) {
+        let world = play(&steps);
+        for of in [Earner::Host(HOST), Earner::Host(OTHER_HOST), Earner::Host(USER), Earner::Agency(AGENCY)] {
+            let (mut earned, mut settled, mut until) = (0, 0, 0);
+            for it in &world.journal {
+                let moved: i64 =
+                    it.event.postings().iter().filter(|it| it.account == of.account()).map(|it| -it.amount).sum();
+                match &it.event {
+                    other if other.kind().starts_with("Withdrawal") => {}
+                    Event::SettlementCorrected(it) if it.of == of => {
+                        earned += moved;
+                        settled += it.amount_milli;
+                    }
+                    Event::SettlementClosed(it) if it.of == of => {
+                        prop_assert_eq!(it.first_revision, until, "settlements meet");
+                        until = it.end_revision;
+                        settled += it.net_milli;
+                        let Totals { gross_milli, platform_milli, earned_milli, .. } = it.totals;
+                        prop_assert_eq!(gross_milli, platform_milli + earned_milli + it.totals.others_milli());
+                    }
+                    _ => earned += moved,
+                }
+            }
+            prop_assert_eq!(settled + world.state.unsettled(of).net_milli(), earned, "{:?}", of);
         }
     }
 
@@ -151,7 +181,7 @@ fn metered(
     world
         .given(grant(USER, MAX_AMOUNT, None))
         .given(host_rate(HOST, Some(price)))
-        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
         .given(commission(CommissionScope::Host(HOST), rates.0, rates.1));
     world.policy.increment_seconds = increment_seconds;
     world.policy.free_seconds = free_seconds;
@@ -347,7 +377,7 @@ fn random_stories_reach_every_type_of_event() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut reached = std::collections::BTreeSet::new();
-    for _ in 0..900 {
+    for _ in 0..1_400 {
         let story = steps(60).new_tree(&mut runner).expect("a story").current();
         reached.extend(play(&story).journal.iter().map(|it| it.event.kind()));
     }

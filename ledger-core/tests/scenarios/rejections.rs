@@ -38,7 +38,14 @@ fn owing(world: &mut World) {
 
 /// The cases of all nouns.
 fn cases() -> Vec<Case> {
-    [cases_of_most(), crate::rewards::cases(), crate::subscriptions::cases(), crate::orders::cases()].concat()
+    [
+        cases_of_most(),
+        crate::rewards::cases(),
+        crate::subscriptions::cases(),
+        crate::orders::cases(),
+        crate::settlements::cases(),
+    ]
+    .concat()
 }
 
 #[rustfmt::skip]
@@ -97,8 +104,12 @@ fn cases_of_most() -> Vec<Case> {
         ("a gift at another price", |_| gift(USER, HOST, None, 4_999), GiftPriceChanged { price_milli: 5_000 }),
         ("a gift in a call of others", |w| { *w = World::in_call(9_000); gift(OTHER, HOST, Some(CALL), 5_000) }, GiftOutsideCall),
 
-        ("a second agency", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })); Command::from(JoinAgency { host: HOST, agency: AgencyId(NOBODYS) }) }, AlreadyInAgency),
-        ("leaving no agency", |_| Command::from(LeaveAgency { host: HOST }), NotInAgency),
+        ("a second agency", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None })); Command::from(JoinAgency { host: HOST, agency: AgencyId(NOBODYS), from: None, until: None }) }, AlreadyInAgency),
+        ("a membership that ends as it begins", |_| Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: Some(START) }), MembershipEmpty),
+        ("a membership that began before", |_| Command::from(JoinAgency { host: HOST, agency: AGENCY, from: Some(now(-1)), until: None }), EffectiveInPast { earliest: START }),
+        ("a membership before one to come", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: Some(now(60)), until: None })); Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: Some(now(30)) }) }, AlreadyInAgency),
+        ("leaving after a membership ends", |w| { w.given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: Some(now(60)) })); Command::from(LeaveAgency { host: HOST, at: Some(now(60)) }) }, NotInAgency),
+        ("leaving no agency", |_| Command::from(LeaveAgency { host: HOST, at: None }), NotInAgency),
         ("more than everything", |_| commission(Global, 9_000, 1_001), CommissionTooLarge),
         ("a rate from before", |_| Command::from(SetCommissionRate { scope: Global, host_bps: 1, agency_bps: 1, effective_from: Some(now(-1)) }), EffectiveInPast { earliest: START }),
         ("the end of no rate", |_| Command::from(ClearCommissionRate { scope: event::CommissionScope::Host(HOST), effective_from: None }), CommissionNotSet),

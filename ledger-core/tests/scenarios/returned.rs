@@ -153,7 +153,7 @@ fn coins_go_back_to_the_lots_they_came_from_with_their_expiry() {
 #[test]
 fn what_was_withdrawn_meanwhile_the_platform_bears() {
     let mut world = call_of(1, 100_000);
-    world.given(Command::from(JoinAgency { host: OTHER_HOST, agency: AGENCY }));
+    world.given(Command::from(JoinAgency { host: OTHER_HOST, agency: AGENCY, from: None, until: None }));
     for number in 2..=11 {
         world.at(i64::from(number - 1)).given(tick_seen(number, 0));
     }
@@ -169,11 +169,9 @@ fn what_was_withdrawn_meanwhile_the_platform_bears() {
 #[test]
 fn the_agency_gives_back_its_share_too() {
     let mut world = World::with_coins(100_000);
-    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
-        CommissionScope::Agency(AGENCY),
-        5_000,
-        1_000,
-    ));
+    world
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
+        .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_000));
     world.policy.increment_seconds = 6;
     world
         .given(start())
@@ -196,11 +194,9 @@ fn earnings_that_wait_are_given_back_out_of_what_waits() {
 fn an_agency_gives_back_out_of_what_waits_too() {
     let mut world = World::with_coins(100_000);
     world.policy.increment_seconds = 6;
-    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
-        CommissionScope::Agency(AGENCY),
-        5_000,
-        1_000,
-    ));
+    world
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
+        .given(commission(CommissionScope::Agency(AGENCY), 5_000, 1_000));
     // Earned before there was a hold: free to be withdrawn.
     world.given(rose());
     let free = |world: &World| world.state.withdrawable(Account::AgencyEarnings(AGENCY), world.now);

@@ -210,11 +210,9 @@ fn a_held_withdrawal_keeps_its_coins_out_of_the_next() {
 /// [`World::new`], where [`AGENCY`] has earned by a gift to its host.
 fn agency_with_earnings() -> World {
     let mut world = World::with_coins(1_000_000);
-    world.given(Command::from(JoinAgency { host: HOST, agency: AGENCY })).given(commission(
-        CommissionScope::Global,
-        5_000,
-        2_000,
-    ));
+    world
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
+        .given(commission(CommissionScope::Global, 5_000, 2_000));
     for _ in 0..10 {
         world.given(rose());
     }
@@ -259,7 +257,7 @@ fn an_agencys_earnings_wait_as_its_hosts_do() {
     let mut world = World::with_coins(100_000);
     world.policy.earnings_hold_seconds = 1;
     world
-        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY }))
+        .given(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }))
         .given(commission(CommissionScope::Global, 2_000, 6_000))
         .given(rose())
         .refuse(agency_withdraws(3_000), Rejection::EarningsNotAvailable { available_milli: 0 })

@@ -81,7 +81,7 @@ impl Busy {
             give(SetHostRate { host: host(number), medium: Medium::Video, price_milli_per_minute }.into())?;
             if number % 4 == 0 {
                 let agency = AgencyId(Uuid::from_u64_pair(4, number % AGENCIES));
-                give(JoinAgency { host: host(number), agency }.into())?;
+                give(JoinAgency { host: host(number), agency, from: None, until: None }.into())?;
             }
         }
         for number in 0..USERS {

@@ -1,5 +1,6 @@
 //! `muneem demo`: what the product does, as stories against the running server.
 
+mod agency;
 mod books;
 mod chargeback;
 mod client;
@@ -36,6 +37,8 @@ pub enum Story {
     Chargeback,
     /// A subscription is renewed by the server, waits for coins, is cancelled, and ends
     Subscription,
+    /// A host belongs to an agency for a time; the agency is settled, corrected, paid, and settled again
+    Agency,
 }
 
 impl Story {
@@ -56,6 +59,7 @@ impl Story {
                 stage.under(settings, payout_unknown::tell(&stage, report), stop).await
             }
             Story::Chargeback => stage.under(Settings::usual(), chargeback::tell(&stage, report), stop).await,
+            Story::Agency => stage.under(agency::settings(), agency::tell(&stage, report), stop).await,
             Story::Subscription => {
                 stage.under(Settings::usual(), subscription::tell(&stage, report), stop).await
             }

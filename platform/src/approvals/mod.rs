@@ -17,7 +17,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ledger_core::state::KEY_LIFE_MS;
 use ledger_core::withdrawals::{Withdrawal, WithdrawalStatus};
 use ledger_core::{
-    Account, Actor, Asset, ClientKey, Key, MAX_AMOUNT, PersonId, Rejection, Timestamp, check_key, command_ids,
+    Account, Actor, Asset, ClientKey, Key, MAX_AMOUNT, PersonId, Rejection, SettlementId, Timestamp,
+    check_key, command_ids,
 };
 use ledger_runtime::{ExecuteError, Receipt};
 use proposal::is_adjustable;
@@ -408,6 +409,13 @@ impl Approvals {
             Proposal::GatewayAdjustment { amount_minor: minor, asset, .. } => {
                 (None, Some(Amount { minor, asset }))
             }
+            Proposal::SettlementCorrection { settlement, amount_milli, .. } => {
+                let owner = match self.settled(settlement).await? {
+                    Some(account) => self.owner(account).await?,
+                    None => None,
+                };
+                (owner, coins(amount_milli))
+            }
             Proposal::Bonus { user, coins_milli, .. } => (Some(user), coins(coins_milli)),
             Proposal::Payout { withdrawal } => {
                 let payout = self.commands.ledger().query(move |state, _| {
@@ -421,6 +429,13 @@ impl Approvals {
             Proposal::Limits { .. } => (None, None),
         };
         Ok(Subject { beneficiary, amount })
+    }
+
+    /// The account whose earnings a settlement is of.
+    async fn settled(&self, settlement: SettlementId) -> Result<Option<Account>, CommandError> {
+        let of =
+            self.commands.ledger().query(move |state, _| Some(state.settlement(settlement)?.1.of.account()));
+        Ok(of.await?)
     }
 
     /// Whose account it is, where it is a person's.
@@ -450,6 +465,10 @@ impl Approvals {
                 !is_adjustable(account) || within(amount_milli, limits.adjustment_milli)
             }
             Proposal::GatewayAdjustment { amount_minor, .. } => within(amount_minor, limits.payout_minor),
+            // Of one that is not there, the ledger says so.
+            Proposal::SettlementCorrection { settlement, amount_milli, .. } => {
+                self.settled(settlement).await?.is_none() || within(amount_milli, limits.adjustment_milli)
+            }
             // It is a correction of what somebody owes.
             Proposal::WriteOff { ref dispute_ref, amount_milli, .. } => {
                 let dispute_ref = dispute_ref.clone();

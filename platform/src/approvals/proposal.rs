@@ -2,10 +2,12 @@
 
 use crate::settings::ApprovalSettings;
 use ledger_core::command::{
-    AdjustGateway, ApproveWithdrawal, GrantBonus, PostAdjustment, WriteOffReceivable,
+    AdjustGateway, ApproveWithdrawal, CorrectSettlement, GrantBonus, PostAdjustment, WriteOffReceivable,
 };
 use ledger_core::event::BonusOrigin;
-use ledger_core::{Account, Asset, Command, DifferenceId, Gateway, NoteId, PersonId, WithdrawalId};
+use ledger_core::{
+    Account, Asset, Command, DifferenceId, Gateway, NoteId, PersonId, SettlementId, WithdrawalId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What is proposed, with all that executing it takes.
@@ -41,6 +43,13 @@ pub enum Proposal {
         reason: String,
         note: Option<NoteId>,
     },
+    /// A later version of a settlement.
+    SettlementCorrection {
+        settlement: SettlementId,
+        amount_milli: i64,
+        reason: String,
+        note: Option<NoteId>,
+    },
     /// The approval of a withdrawal.
     Payout {
         withdrawal: WithdrawalId,
@@ -66,6 +75,9 @@ impl Proposal {
             }
             Proposal::Bonus { user, coins_milli, valid_seconds } => {
                 GrantBonus { user, origin: BonusOrigin::Promotion, coins_milli, valid_seconds }.into()
+            }
+            Proposal::SettlementCorrection { settlement, amount_milli, reason, note } => {
+                CorrectSettlement { settlement, amount_milli, reason, note }.into()
             }
             Proposal::Payout { withdrawal } => ApproveWithdrawal { withdrawal }.into(),
             Proposal::Limits { .. } => return None,

@@ -2,7 +2,7 @@
 
 use super::Change;
 use ledger_core::disputes::Loss;
-use ledger_core::event::CommissionScope;
+use ledger_core::event::{CommissionScope, Earner};
 use ledger_core::orders::OrderStatus;
 use ledger_core::purchases::Captured;
 use ledger_core::{Command, OrderId, State, Timestamp, WithdrawalId};
@@ -35,12 +35,40 @@ pub(crate) fn describe(command: &Command, state: &State, at: Timestamp) -> Chang
                 .after(json!({ "effective_from": it.effective_from }));
             Change { before: before.map(rate), ..change }
         }
-        Command::JoinAgency(it) => Change::new("host.agency_changed", "host", it.host)
-            .before(json!({ "agency": state.agency_of(it.host) }))
-            .after(json!({ "agency": it.agency })),
-        Command::LeaveAgency(it) => Change::new("host.agency_changed", "host", it.host)
-            .before(json!({ "agency": state.agency_of(it.host) }))
-            .after(json!({ "agency": Value::Null })),
+        Command::JoinAgency(it) => {
+            let mut after = json!({ "agency": it.agency });
+            for (name, moment) in [("from", it.from), ("until", it.until)] {
+                if let Some(moment) = moment {
+                    after[name] = json!(moment);
+                }
+            }
+            Change::new("host.agency_changed", "host", it.host)
+                .before(json!({ "agency": state.agency_of(it.host, it.from.unwrap_or(at)) }))
+                .after(after)
+        }
+        Command::LeaveAgency(it) => {
+            let mut after = json!({ "agency": Value::Null });
+            if let Some(moment) = it.at {
+                after["from"] = json!(moment);
+            }
+            Change::new("host.agency_changed", "host", it.host)
+                .before(json!({ "agency": state.agency_of(it.host, it.at.unwrap_or(at)) }))
+                .after(after)
+        }
+        Command::CloseSettlement(it) => {
+            Change::new("settlement.closed", earner_kind(it.of), earner_id(it.of))
+                .after(json!({ "to": it.to }))
+        }
+        Command::CorrectSettlement(it) => {
+            let net = state.settlement(it.settlement).map(|(_, row)| row.totals.net_milli());
+            let change = Change::new("settlement.corrected", "settlement", it.settlement).after(json!({
+                "net_milli": net.map(|net| net.saturating_add(it.amount_milli)), "amount_milli": it.amount_milli,
+            }));
+            Change { before: net.map(|net| json!({ "net_milli": net })), ..change }
+        }
+        Command::PaySettlement(it) => {
+            Change::new("settlement.paid", "settlement", it.settlement).after(json!({ "payee": it.payee }))
+        }
         Command::PostAdjustment(it) => Change::new("adjustment.posted", "account", it.account)
             .after(json!({ "amount_milli": it.amount_milli, "settles": it.settles })),
         Command::AdjustGateway(it) => Change::new("gateway.adjusted", "gateway", it.gateway.name())
@@ -178,6 +206,20 @@ fn decided(action: &'static str, id: WithdrawalId, state: &State, after: &str) -
     });
     let change = Change::new(action, "withdrawal", id).after(json!({ "status": after }));
     Change { before, ..change }
+}
+
+fn earner_kind(earner: Earner) -> &'static str {
+    match earner {
+        Earner::Host(_) => "host",
+        Earner::Agency(_) => "agency",
+    }
+}
+
+fn earner_id(earner: Earner) -> String {
+    match earner {
+        Earner::Host(host) => host.to_string(),
+        Earner::Agency(agency) => agency.to_string(),
+    }
 }
 
 fn scope_kind(scope: CommissionScope) -> &'static str {

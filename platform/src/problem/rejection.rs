@@ -24,7 +24,8 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::UnknownService
         | Rejection::UnknownCoupon
         | Rejection::UnknownOrder
-        | Rejection::UnknownWithdrawal => 404,
+        | Rejection::UnknownWithdrawal
+        | Rejection::UnknownSettlement => 404,
 
         Rejection::KeyInvalid
         | Rejection::KeyExpired
@@ -54,6 +55,11 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::CouponDiscountInvalid
         | Rejection::CouponPeriodInvalid
         | Rejection::WalletPartUnfit { .. }
+        | Rejection::MembershipEmpty
+        | Rejection::CutOffInFuture { .. }
+        | Rejection::CutOffUneven
+        | Rejection::CutOffTooOld { .. }
+        | Rejection::SettlementPeriodEmpty
         | Rejection::ReferenceInvalid { .. } => 422,
 
         Rejection::JournalAlreadyOpen
@@ -140,6 +146,10 @@ pub(super) fn status(rejection: &Rejection) -> u16 {
         | Rejection::OrderClosed
         | Rejection::OrderPaymentNotDue { .. }
         | Rejection::RefundExceedsOrder { .. }
+        | Rejection::AlreadySettled { .. }
+        | Rejection::NothingToSettle
+        | Rejection::SettlementCorrectedAlready { .. }
+        | Rejection::NothingToPay
         | Rejection::AdjustmentOverdraws { .. } => 409,
 
         Rejection::JournalNotOpen => 503,
@@ -231,6 +241,13 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::PurchasedNotWithdrawable { available_milli } => {
             problem.with("available_milli", *available_milli)
         }
+        Rejection::MembershipEmpty => problem.field("until"),
+        Rejection::CutOffInFuture { latest } => problem.field("to").with("latest", latest.to_string()),
+        Rejection::CutOffUneven => problem.field("to"),
+        Rejection::CutOffTooOld { earliest } => problem.field("to").with("earliest", earliest.to_string()),
+        Rejection::SettlementPeriodEmpty => problem.field("from"),
+        Rejection::AlreadySettled { until } => problem.with("until", until.to_string()),
+        Rejection::SettlementCorrectedAlready { by } => problem.with("by", by.to_string()),
         Rejection::AdjustmentOverdraws { balance_milli } => problem.with("balance_milli", *balance_milli),
 
         Rejection::JournalNotOpen
@@ -309,6 +326,9 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         | Rejection::InviterTooLate
         | Rejection::InviterIsOneself
         | Rejection::PayoutInCoins
+        | Rejection::NothingToSettle
+        | Rejection::UnknownSettlement
+        | Rejection::NothingToPay
         | Rejection::AccountNotAdjustable => problem,
     }
 }

@@ -2,7 +2,7 @@
 
 mod balances;
 mod statements;
-mod words;
+pub(crate) mod words;
 
 pub use balances::{AccountFilter, AsOf, BalanceAsOf, TrialBalance, TrialBalanceLine, TrialBalanceSum};
 pub use statements::{StatementFilter, StatementLine, StatementOf};

@@ -121,6 +121,9 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         Event::GatewayAdjusted(it) => {
             words("adjustment", "completed", format!("Correction: {}", it.reason.replace('_', " ")))
         }
+        Event::SettlementCorrected(it) => {
+            words("adjustment", "completed", format!("Settlement corrected: {}", it.reason.replace('_', " ")))
+        }
         // Events that move no value have no line in a statement.
         Event::JournalOpened(_)
         | Event::CoinPlanSet(_)
@@ -154,7 +157,9 @@ pub(crate) fn describe(event: &Event, account: Account, medium: Option<&str>) ->
         | Event::TaxRateSet(_)
         | Event::WithdrawalApproved(_)
         | Event::WithdrawalSent(_)
-        | Event::WithdrawalUnknown(_) => words("other", "completed", event.kind()),
+        | Event::WithdrawalUnknown(_)
+        | Event::SettlementClosed(_)
+        | Event::SettlementPayoutRequested(_) => words("other", "completed", event.kind()),
     }
 }
 

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// The format of the read models that this program writes. Raise it with each change of a table and
 /// with each change of what a projector writes: a database of another format is rebuilt.
-pub const FORMAT: i32 = 14;
+pub const FORMAT: i32 = 15;
 
 /// The advisory lock that keeps two openers from creating the schema at once.
 const OPENER_LOCK: i64 = 0x6d75_6e65_656d;

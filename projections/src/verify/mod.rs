@@ -196,6 +196,7 @@ opinions! {
     subscriptions: Subscriptions,
     orders: Orders,
     withdrawals: Withdrawals,
+    settlements: Settlements,
     payout_rates: PayoutRates,
     catalogue: Catalogue,
     agencies: Agencies,

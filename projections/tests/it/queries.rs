@@ -5,8 +5,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use event_store::{EventStore, RecordedEvent};
 use ledger_core::Payee;
 use ledger_core::command::{Command, RecordDispute, RecordRefund};
+use ledger_core::event::Earner;
 use ledger_core::{
-    Account, Asset, Before, CallId, Gateway, Medium, PersonId, Recorded, State, disputes::DisputeNews, evolve,
+    Account, AgencyId, Asset, Before, CallId, Gateway, Medium, PersonId, Recorded, SettlementId, State,
+    disputes::DisputeNews, evolve,
 };
 use projections::*;
 use sqlx::PgPool;
@@ -393,7 +395,20 @@ async fn histories_of_calls_gifts_purchases_and_withdrawals(pool: PgPool) -> any
 
     let all = models.withdrawals(&WithdrawalFilter::default(), None, 10).await?.items;
     let statuses: Vec<_> = all.iter().map(|it| it.status.as_str()).collect();
-    assert_eq!(statuses, ["requested", "paid", "failed", "requested", "cancelled", "rejected", "reversed"]);
+    assert_eq!(
+        statuses,
+        [
+            "requested",
+            "rejected",
+            "requested",
+            "paid",
+            "failed",
+            "requested",
+            "cancelled",
+            "rejected",
+            "reversed"
+        ]
+    );
     let filter = WithdrawalFilter {
         status: Some("paid".into()),
         payee: Some(Payee::Host { person: HOST }),
@@ -482,6 +497,55 @@ async fn commission_revenue_and_catalogue(pool: PgPool) -> anyhow::Result<()> {
             .fetch_all(&pool)
             .await?;
     assert_eq!(members, [(HOST.0, OTHER_AGENCY.0)], "the host has left the first agency");
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_items_of_a_settlement_come_to_its_totals_and_its_payouts_are_told(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    let world = World::with_every_event(1).await;
+    let models = models(&pool, &world).await?;
+    let page = models.settlements(SettlementFilter::default(), None, PAGE_LIMIT).await?;
+    assert_eq!(page.items.len(), 6, "four that were closed, and two corrections");
+    for it in &page.items {
+        let row = &it.row;
+        let of = row.host.map_or_else(
+            || Earner::Agency(AgencyId(row.agency.expect("a host or an agency"))),
+            |host| Earner::Host(PersonId(host)),
+        );
+        // Page by page.
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let range = (row.first_revision, row.end_revision);
+            let page = models.settlement_items(of, range, cursor.as_deref(), 2).await?;
+            items.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert!(items.is_sorted_by_key(|item| item.revision), "the first first");
+        assert_eq!(i64::try_from(items.len()).ok(), Some(row.items), "{}", row.settlement);
+        let sum = |amount: fn(&SettlementItem) -> i64| items.iter().map(amount).sum::<i64>();
+        let corrections = models.settlement_corrections(SettlementId(row.settlement)).await?;
+        assert_eq!(i64::try_from(corrections.len()).ok(), Some(row.version - 1));
+        let corrected: i64 = corrections.iter().map(|item| item.net_milli).sum();
+        assert_eq!(
+            (sum(|it| it.gross_milli), sum(|it| it.platform_milli), sum(|it| it.others_milli)),
+            (row.gross_milli, row.platform_milli, row.others_milli)
+        );
+        assert_eq!(sum(|it| it.net_milli) + corrected, row.net_milli, "{}", row.settlement);
+        assert_eq!(models.settlement(SettlementId(row.settlement)).await?.as_ref(), Some(it));
+    }
+    let of = Some(Earner::Host(OTHER_HOST));
+    let own =
+        models.settlements(SettlementFilter { of, ..SettlementFilter::default() }, None, PAGE_LIMIT).await?;
+    let told: Vec<_> = own.items.iter().map(|it| (it.row.version, it.row.net_milli, it.held_milli)).collect();
+    // The payment that was rejected holds nothing, the one after it what it is for.
+    assert_eq!(told[0].1, told[0].2);
+    assert_eq!(own.items.iter().map(|it| it.row.version).collect::<Vec<_>>(), [1, 3, 2, 1]);
+    assert!(own.items[1..].iter().all(|it| it.held_milli == 0 && it.paid_milli == 0));
     Ok(())
 }
 

@@ -161,7 +161,7 @@ impl World {
     /// Every type of event at least once.
     pub async fn with_every_event(journal: u128) -> World {
         let mut world = World::new(journal).await;
-        world.give(Command::from(JoinAgency { host: HOST, agency: AGENCY })).await;
+        world.give(Command::from(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None })).await;
         let global = CommissionScope::Global;
         let set = |scope, host_bps, agency_bps| {
             Command::from(SetCommissionRate { scope, host_bps, agency_bps, effective_from: None })
@@ -181,12 +181,15 @@ impl World {
         world.withdrawals().await;
         world.corrections().await;
         world.disputes().await;
-        world.give(Command::from(LeaveAgency { host: HOST })).await;
-        world.give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY })).await;
+        world.give(Command::from(LeaveAgency { host: HOST, at: None })).await;
+        world
+            .give(Command::from(JoinAgency { host: HOST, agency: OTHER_AGENCY, from: None, until: None }))
+            .await;
         world.small_lots().await;
         world.rewards().await;
         world.subscriptions().await;
         world.orders().await;
+        world.settlements().await;
         world.a_running_and_a_paused_call().await;
         world
     }
@@ -329,6 +332,73 @@ impl World {
             }))
             .await;
         }
+    }
+
+    /// Up to the present and up to a cut-off; corrected; paid, of which one payment comes back; and a membership for a time.
+    async fn settlements(&mut self) {
+        let close = |of, to| CloseSettlement { of, from: None, to }.into();
+        let payee = Payee::Host { person: OTHER_HOST };
+        let made = |events: &[Event]| match events.last() {
+            Some(Event::SettlementClosed(it)) => it.settlement,
+            Some(Event::SettlementCorrected(it)) => it.settlement,
+            other => panic!("{other:?}"),
+        };
+        let account = Account::HostEarnings(OTHER_HOST);
+        let adjust = |amount_milli| {
+            Command::from(PostAdjustment {
+                account,
+                amount_milli,
+                reason: "goodwill".to_owned(),
+                note: None,
+                settles: None,
+            })
+        };
+        self.give(adjust(2_000)).await;
+        let first = made(&self.give(close(Earner::Host(OTHER_HOST), None)).await);
+        for of in [Earner::Agency(AGENCY), Earner::Host(HOST)] {
+            self.give(close(of, None)).await;
+        }
+        let correct = CorrectSettlement {
+            settlement: first,
+            amount_milli: -500,
+            reason: "wrong_rate".to_owned(),
+            note: Some(NoteId(Uuid::from_u128(0x9a))),
+        };
+        let second = made(&self.give(correct.into()).await);
+        // Only so much is there as was earned; another settlement is small enough.
+        self.give(
+            CorrectSettlement {
+                settlement: second,
+                amount_milli: 100,
+                reason: "typo".to_owned(),
+                note: None,
+            }
+            .into(),
+        )
+        .await;
+        self.give(adjust(3_000)).await;
+        // Later than the next cut-off, with something before and something after it.
+        self.pass(2 * 1_800);
+        self.give(adjust(400)).await;
+        let step = ledger_core::settlements::CUT_OFF_STEP_MS;
+        let cut_off = Timestamp(self.at.0.div_euclid(step) * step);
+        let small = made(&self.give(close(Earner::Host(OTHER_HOST), Some(cut_off))).await);
+        let pay = || Command::from(PaySettlement { settlement: small, payee });
+        let events = self.give(pay()).await;
+        let Event::WithdrawalRequested(held) = &events[0] else { panic!("{events:?}") };
+        let reason = "account_closed".to_owned();
+        self.give(RejectWithdrawal { withdrawal: held.withdrawal, reason }.into()).await;
+        self.give(pay()).await;
+        // Members of an agency for a time, which ends earlier than it was to, or later.
+        let after = |ms| Some(self.at.plus_ms(ms));
+        let (from, until) = (after(90_000), after(120_000));
+        let (now, then, last) = (after(60_000), after(100_000), after(130_000));
+        let join = |from, until| JoinAgency { host: OTHER_HOST, agency: AGENCY, from, until };
+        self.give(join(None, now).into()).await;
+        self.give(join(from, until).into()).await;
+        self.give(LeaveAgency { host: OTHER_HOST, at: then }.into()).await;
+        self.give(join(last, None).into()).await;
+        self.give(LeaveAgency { host: OTHER_HOST, at: last }.into()).await;
     }
 
     /// One that is renewed, waits for coins and lapses; one that is bought; one that is to end.

@@ -52,7 +52,7 @@ impl Story {
         let mut story = Story { state: State::new(), store: MemoryStore::new(), at, count: 0 };
         let journal = JournalId(Uuid::from_u128(7));
         story.give(OpenJournal { journal, assets: vec![Asset::COIN, Asset::INR] }).await;
-        story.give(JoinAgency { host: HOST, agency: AGENCY }).await;
+        story.give(JoinAgency { host: HOST, agency: AGENCY, from: None, until: None }).await;
         story.rate(CommissionScope::Global, 5_000, 1_000).await;
         let account = Account::UserPurchased(PAYER);
         let reason = "goodwill".to_owned();
