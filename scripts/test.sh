@@ -44,7 +44,8 @@ need_cargo
 cargo fmt --version >/dev/null 2>&1 || die "rustfmt is missing; rustup component add rustfmt, then try again"
 cargo clippy --version >/dev/null 2>&1 || die "clippy is missing; rustup component add clippy, then try again"
 install_missing postgres redis cc venv
-if [[ ${CI:-} == true ]]; then export CARGO_INCREMENTAL=0; fi
+# Nobody debugs what CI builds, and nobody builds it again there.
+if [[ ${CI:-} == true ]]; then export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0; fi
 
 forget_settings
 throw_away_start

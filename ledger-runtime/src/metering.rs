@@ -390,11 +390,15 @@ async fn wait_after(fault: &ExecuteError) {
     }
 }
 
-/// The people to whom an event brings coins that they can spend.
+/// The people to whom an event brings coins that they can spend, or lets them spend those that they have.
 fn paid_in(event: &Event) -> impl Iterator<Item = PersonId> {
+    let let_off = match event {
+        Event::ReceivableWrittenOff(it) => Some(it.user),
+        _ => None,
+    };
     let coins = |account: &Account| matches!(account, Account::UserPurchased(_) | Account::UserBonus(_));
     let credits = event.postings().iter().filter(move |it| it.amount < 0 && coins(&it.account));
-    credits.filter_map(|it| it.account.person())
+    credits.filter_map(|it| it.account.person()).chain(let_off)
 }
 
 /// What has to be looked at where something has happened to `subject`.

@@ -42,6 +42,7 @@ CREATE TABLE subscriptions (
     revision bigint NOT NULL
 );
 CREATE INDEX subscriptions_of_user ON subscriptions (\"user\", started_revision);
+CREATE INDEX subscriptions_by_status ON subscriptions (status, started_revision);
 
 CREATE TABLE subscription_periods (
     revision bigint PRIMARY KEY,

@@ -46,7 +46,8 @@ impl Context<'_> {
                 .map(|(lot, row)| Draw { lot: *lot, account, amount_milli: row.remaining_milli })
                 .collect();
             let merge = LotsMerged {
-                lot: self.command_id.derive(&format!("merged {number}")),
+                // A unit may merge lots of several accounts.
+                lot: self.command_id.derive(&format!("merged {account} {number}")),
                 user,
                 account,
                 amount_milli: merged.iter().map(|it| it.amount_milli).sum(),

@@ -246,3 +246,21 @@ fn counters_leave_with_their_day_and_with_their_campaign() {
     // What was rewarded stays known.
     assert_eq!(rows(&world, "ad_views"), Some(5));
 }
+
+/// Both sides of a reward may have so many lots that those of both are merged with it.
+#[test]
+fn a_reward_of_both_sides_merges_the_lots_of_both() {
+    let mut world = World::new();
+    set_up(&mut world, i64::MAX);
+    let newcomer = PersonId(Uuid::from_u128(0x77));
+    for number in 0..256 {
+        let valid_seconds = Some(86_400 + number);
+        world.given(grant(USER, 1_000, valid_seconds)).given(grant(newcomer, 1_000, valid_seconds));
+    }
+    world.given(brought(newcomer, USER));
+    world.buy(newcomer);
+    for person in [USER, newcomer] {
+        let wallet = world.state.wallet(person, world.now);
+        assert!(wallet.bonus_milli > 256_000, "{person} has the reward: {wallet:?}");
+    }
+}
