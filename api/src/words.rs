@@ -99,6 +99,7 @@ pub enum ProposalKind {
     WriteOff,
     SettlementCorrection,
     Bonus,
+    Campaign,
     Payout,
     Limits,
 }
@@ -112,6 +113,7 @@ impl ProposalKind {
             ProposalKind::WriteOff => "write_off",
             ProposalKind::SettlementCorrection => "settlement_correction",
             ProposalKind::Bonus => "bonus",
+            ProposalKind::Campaign => "campaign",
             ProposalKind::Payout => "payout",
             ProposalKind::Limits => "limits",
         }

@@ -141,3 +141,34 @@ async fn who_was_brought_and_who_brought_them_are_paid_with_the_first_purchase(p
     assert_eq!(mine["inviter"], json!(inviter.id), "it stays known");
     world.verify().await;
 }
+
+/// What a campaign may give away is given like any other bonus: above the limit by two admins.
+#[sqlx::test(migrations = false)]
+async fn a_large_budget_needs_another_admin(pool: PgPool) {
+    let world = World::start(&pool).await;
+    world.limit_one_admin(50_000).await;
+    let id = campaign(&world, "daily", 50_000).await;
+    let path = format!("/v1/admin/campaigns/{id}");
+    // Each raise by itself is within the limit or not; what is lowered is.
+    for (budget_milli, status) in [(90_000, 200), (40_000, 200), (90_001, 202)] {
+        let answer = world.put(Some(&world.admin), &path, terms("daily", budget_milli)).await;
+        assert_eq!(answer.status, status, "{budget_milli}: {}", answer.body);
+    }
+    let key = new_key();
+    let body = Some(terms("daily", 1_000_000));
+    let proposed = world.send(reqwest::Method::PUT, Some(&world.admin), &path, Some(key), body.clone()).await;
+    assert_eq!((proposed.status.as_u16(), &proposed.body["kind"]), (202, &json!("campaign")), "{}", proposed.body);
+    let again = world.send(reqwest::Method::PUT, Some(&world.admin), &path, Some(key), body).await;
+    assert!(again.is_replayed());
+    let approval = proposed.body["approval"].as_str().expect("an approval");
+    let approve = format!("/v1/admin/approvals/{approval}/approve");
+    world.post(Some(&world.admin), &approve, json!({})).await.expect_problem(409, "approval_needs_another_admin");
+    let second = crate::governance::another_admin(&world).await;
+    for _ in 0..2 {
+        let done = world.post(Some(&second), &approve, json!({})).await.expect_ok();
+        assert_eq!(done["state"], "executed", "{done}");
+    }
+    world.shown().await;
+    let rows = world.get(Some(&world.admin), "/v1/admin/campaigns").await.expect_ok();
+    assert_eq!(rows["items"][0]["budget_milli"], 1_000_000, "{rows}");
+}

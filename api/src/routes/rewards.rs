@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::extract::{AdminAuthor, AdminCaller, AnyCaller, IdempotencyKey, Json, Path, Query, UserCaller};
 use crate::page::{Format, InCoins, Listed, Page, ReadQuery, common_era, list_query};
 use crate::receipt::{Answered, Recorded, made};
+use crate::routes::approvals::{ApprovalView, DoneOrProposed};
 use crate::words::RewardKindWord;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -13,6 +14,7 @@ use ledger_core::event::RewardKind;
 use ledger_core::rewards::Referral;
 use ledger_core::{CampaignId, PersonId};
 use ledger_runtime::Receipt;
+use platform::approvals::{Given, Proposal};
 use projections::{CampaignRow, RewardFilter, RewardRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -212,19 +214,21 @@ struct SetCampaignBody {
 ///
 /// Sets up what users are rewarded for, or changes the amounts, limits and times of a campaign that is not over. Where
 /// two campaigns of a kind run at once, daily bonuses and referrals go by the one whose id comes first. A budget below
-/// what was given already stops the campaign.
+/// what was given already stops the campaign. Where the budget, or what it is raised by, is above the limit for bonuses in
+/// `/v1/admin/settings/approvals`, nothing is set up: the answer is 202 with a proposal that another admin approves or declines.
 #[utoipa::path(put, path = "/v1/admin/campaigns/{campaign}", tag = "admin: rewards",
     security(("bearer" = ["admin"])), params(("campaign" = Uuid, Path), IdempotencyKey),
-    responses((status = 200, body = Recorded)))]
+    responses((status = 200, body = Recorded),
+        (status = 202, body = ApprovalView)))]
 async fn set_campaign(
     State(api): State<Api>,
     admin: AdminAuthor,
     IdempotencyKey(key): IdempotencyKey,
     Path(campaign): Path<Uuid>,
     Json(asked): Json<SetCampaignBody>,
-) -> Result<Answered<Recorded>, Error> {
+) -> Result<DoneOrProposed<Recorded>, Error> {
     let author = admin.because(asked.reason.as_deref(), asked.note.as_deref())?;
-    let command = SetCampaign {
+    let campaign = SetCampaign {
         campaign: CampaignId(campaign),
         kind: asked.kind,
         coins_milli: asked.coins_milli,
@@ -236,7 +240,10 @@ async fn set_campaign(
         to: common_era("ends_at", asked.ends_at)?.into(),
         code: asked.code,
     };
-    Ok(Answered::done(api.app.commands.give_audited(&author, key, command.into(), api.now()).await?))
+    Ok(match api.app.approvals.give(&author, key, Proposal::Campaign { campaign }).await? {
+        Given::Proposed { approval, replayed } => DoneOrProposed::Proposed { approval, replayed },
+        Given::Done(receipt) => DoneOrProposed::Done(Answered::done(receipt)),
+    })
 }
 
 #[derive(Deserialize, ToSchema)]

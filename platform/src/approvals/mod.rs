@@ -416,6 +416,7 @@ impl Approvals {
                 };
                 (owner, coins(amount_milli))
             }
+            Proposal::Campaign { ref campaign } => (None, coins(campaign.budget_milli)),
             Proposal::Bonus { user, coins_milli, .. } => (Some(user), coins(coins_milli)),
             Proposal::Payout { withdrawal } => {
                 let payout = self.commands.ledger().query(move |state, _| {
@@ -478,6 +479,13 @@ impl Approvals {
                 // Of what is not owed, the ledger says so.
                 owed.await?.is_none_or(|owed_milli| amount_milli > owed_milli)
                     || within(amount_milli, limits.adjustment_milli)
+            }
+            // What it may give more than before.
+            Proposal::Campaign { ref campaign } => {
+                let (id, budget_milli) = (campaign.campaign, campaign.budget_milli);
+                let budget = move |state: &ledger_core::State, _| state.campaign(id).map(|row| row.terms.budget_milli);
+                let before_milli = self.commands.ledger().query(budget).await?.unwrap_or(0);
+                budget_milli <= before_milli || within(budget_milli - before_milli, limits.bonus_milli)
             }
             Proposal::Bonus { coins_milli, .. } => within(coins_milli, limits.bonus_milli),
             Proposal::Payout { withdrawal } => {

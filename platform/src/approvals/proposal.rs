@@ -2,7 +2,8 @@
 
 use crate::settings::ApprovalSettings;
 use ledger_core::command::{
-    AdjustGateway, ApproveWithdrawal, CorrectSettlement, GrantBonus, PostAdjustment, WriteOffReceivable,
+    AdjustGateway, ApproveWithdrawal, CorrectSettlement, GrantBonus, PostAdjustment, SetCampaign,
+    WriteOffReceivable,
 };
 use ledger_core::event::BonusOrigin;
 use ledger_core::{
@@ -35,6 +36,10 @@ pub enum Proposal {
         user: PersonId,
         coins_milli: i64,
         valid_seconds: Option<u32>,
+    },
+    /// What users are rewarded for: it gives away up to its budget.
+    Campaign {
+        campaign: SetCampaign,
     },
     /// Of what a buyer owes for a lost dispute.
     WriteOff {
@@ -79,6 +84,7 @@ impl Proposal {
             Proposal::SettlementCorrection { settlement, amount_milli, reason, note } => {
                 CorrectSettlement { settlement, amount_milli, reason, note }.into()
             }
+            Proposal::Campaign { campaign } => campaign.into(),
             Proposal::Payout { withdrawal } => ApproveWithdrawal { withdrawal }.into(),
             Proposal::Limits { .. } => return None,
         })
