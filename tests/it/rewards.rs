@@ -157,12 +157,20 @@ async fn a_large_budget_needs_another_admin(pool: PgPool) {
     let key = new_key();
     let body = Some(terms("daily", 1_000_000));
     let proposed = world.send(reqwest::Method::PUT, Some(&world.admin), &path, Some(key), body.clone()).await;
-    assert_eq!((proposed.status.as_u16(), &proposed.body["kind"]), (202, &json!("campaign")), "{}", proposed.body);
+    assert_eq!(
+        (proposed.status.as_u16(), &proposed.body["kind"]),
+        (202, &json!("campaign")),
+        "{}",
+        proposed.body
+    );
     let again = world.send(reqwest::Method::PUT, Some(&world.admin), &path, Some(key), body).await;
     assert!(again.is_replayed());
     let approval = proposed.body["approval"].as_str().expect("an approval");
     let approve = format!("/v1/admin/approvals/{approval}/approve");
-    world.post(Some(&world.admin), &approve, json!({})).await.expect_problem(409, "approval_needs_another_admin");
+    world
+        .post(Some(&world.admin), &approve, json!({}))
+        .await
+        .expect_problem(409, "approval_needs_another_admin");
     let second = crate::governance::another_admin(&world).await;
     for _ in 0..2 {
         let done = world.post(Some(&second), &approve, json!({})).await.expect_ok();

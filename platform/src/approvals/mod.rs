@@ -483,7 +483,8 @@ impl Approvals {
             // What it may give more than before.
             Proposal::Campaign { ref campaign } => {
                 let (id, budget_milli) = (campaign.campaign, campaign.budget_milli);
-                let budget = move |state: &ledger_core::State, _| state.campaign(id).map(|row| row.terms.budget_milli);
+                let budget =
+                    move |state: &ledger_core::State, _| state.campaign(id).map(|row| row.terms.budget_milli);
                 let before_milli = self.commands.ledger().query(budget).await?.unwrap_or(0);
                 budget_milli <= before_milli || within(budget_milli - before_milli, limits.bonus_milli)
             }
