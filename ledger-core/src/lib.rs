@@ -72,7 +72,7 @@ pub mod event {
     pub use crate::nouns::Event;
     pub use crate::nouns::events::*;
     pub use crate::orders::{CancelCause, Discount, PercentOff};
-    pub use crate::purchases::{Buys, MoneyDirection, UnmatchedCause};
+    pub use crate::purchases::{BoughtPeriod, Buys, MoneyDirection, UnmatchedCause};
     pub use crate::rewards::RewardKind;
     pub use crate::settlements::{Earner, Totals};
     pub use crate::subscriptions::LapseCause;

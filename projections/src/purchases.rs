@@ -160,7 +160,7 @@ impl PurchaseRow {
 fn opened(it: &PurchaseOpened, place: &Place<'_>) -> PurchaseRow {
     let (plan, subscription_plan, service_order) = match it.buys {
         Buys::Plan(plan) => (Some(plan), None, None),
-        Buys::Subscription(plan) => (None, Some(plan), None),
+        Buys::Subscription(period) => (None, Some(period.plan), None),
         Buys::Order(order) => (None, None, Some(order)),
     };
     PurchaseRow {

@@ -161,7 +161,7 @@ impl Subscriptions {
             plan: it.plan.0,
             status: if it.renews { "active" } else { "cancelled" }.to_owned(),
             periods: it.period.into(),
-            price_milli: it.price_milli,
+            price_milli: it.renewal_milli,
             renews: it.renews,
             started_at: before.map_or(place.at, |row| row.started_at),
             paid_until: it.until.to_utc(),

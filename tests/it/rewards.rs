@@ -158,7 +158,7 @@ async fn a_large_budget_needs_another_admin(pool: PgPool) {
     let body = Some(terms("daily", 1_000_000));
     let proposed = world.send(reqwest::Method::PUT, Some(&world.admin), &path, Some(key), body.clone()).await;
     assert_eq!(
-        (proposed.status.as_u16(), &proposed.body["kind"]),
+        (proposed.status.as_u16(), &proposed.body["proposal"]["kind"]),
         (202, &json!("campaign")),
         "{}",
         proposed.body

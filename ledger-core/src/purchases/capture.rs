@@ -122,7 +122,7 @@ pub(super) fn credit(
     events.extend(open.recovered(context, id));
     match row.buys {
         Buys::Plan(_) => {}
-        Buys::Subscription(plan) => events.extend(context.period_bought(plan, id, &open)),
+        Buys::Subscription(period) => events.extend(context.period_bought(period, id, &open)),
         Buys::Order(order) => events.extend(context.order_bought(order, id, &open)),
     }
     events

@@ -9,7 +9,7 @@ mod unmatched;
 
 pub use capture::{CapturePurchase, FailPurchase, PurchaseCaptured, PurchaseFailed};
 pub use expire::{ExpirePurchase, PurchaseExpired};
-pub use open::{Buys, OpenPurchase, PurchaseOpened};
+pub use open::{BoughtPeriod, Buys, OpenPurchase, PurchaseOpened};
 pub(crate) use purchase::CAPTURED_STAYS_MS;
 pub use purchase::{Captured, Purchase};
 pub(crate) use refund::Refundable;

@@ -2,7 +2,7 @@
 
 use super::Purchase;
 use super::purchase::UNPAID_STAYS_MS;
-use crate::mechanism::binary::binary_choices;
+use crate::mechanism::binary::{binary_choices, binary_fields};
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, events};
@@ -19,14 +19,25 @@ pub enum Buys {
     /// The coins of a coin plan.
     Plan(PlanId),
     /// A period of a subscription: its coins are spent for it as they come.
-    Subscription(SubscriptionPlanId),
+    Subscription(BoughtPeriod),
     /// What the wallet does not pay of an order: its coins are held for it as they come.
     Order(OrderId),
 }
 
+/// A period of a subscription plan, as it was offered when it was ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoughtPeriod {
+    pub plan: SubscriptionPlanId,
+    pub period_seconds: u32,
+    pub grace_seconds: u32,
+}
+
+binary_fields! { BoughtPeriod { plan: SubscriptionPlanId, period_seconds: u32, grace_seconds: u32 } }
+
 binary_choices! { Buys as "name" {
     0 = Plan(plan: PlanId) "plan"
-    1 = Subscription(plan: SubscriptionPlanId) "subscription"
+    1 = Subscription(period: BoughtPeriod) "subscription"
     2 = Order(order: OrderId) "order"
 } }
 

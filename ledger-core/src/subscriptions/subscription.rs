@@ -5,7 +5,7 @@ use crate::lots::{Charge, Draw};
 use crate::mechanism::decide::{Context, Decide};
 use crate::mechanism::envelope::commands;
 use crate::mechanism::event::{Change, Happened, LotMove, LotMoves, events};
-use crate::purchases::{Buys, Purchase, PurchaseOpened, Refundable};
+use crate::purchases::{BoughtPeriod, Buys, Purchase, PurchaseOpened, Refundable};
 use crate::{
     Account, Asset, Event, Gateway, PersonId, Posting, PurchaseId, Rejection, State, SubscriptionId,
     SubscriptionPlanId, Timestamp,
@@ -40,6 +40,8 @@ events! {
         from: Timestamp,
         until: Timestamp,
         price_milli: i64,
+        /// What the next period costs, unless the person agrees to another price.
+        renewal_milli: i64,
         period_seconds: u32,
         grace_seconds: u32,
         /// Whether it goes on after this period.
@@ -64,6 +66,7 @@ events! {
 pub struct Subscription {
     pub user: PersonId,
     pub plan: SubscriptionPlanId,
+    /// Of a renewal.
     pub price_milli: i64,
     pub period_seconds: u32,
     pub grace_seconds: u32,
@@ -143,6 +146,7 @@ impl Subscription {
             from,
             until: from.plus_seconds(self.period_seconds),
             price_milli,
+            renewal_milli: self.price_milli,
             period_seconds: self.period_seconds,
             grace_seconds: self.grace_seconds,
             renews: self.renews,
@@ -189,7 +193,11 @@ impl Decide for BuySubscription {
         let opened = PurchaseOpened {
             purchase: context.command_id.derive("purchase"),
             user,
-            buys: Buys::Subscription(plan),
+            buys: Buys::Subscription(BoughtPeriod {
+                plan,
+                period_seconds: row.period_seconds,
+                grace_seconds: row.grace_seconds,
+            }),
             gateway,
             coins_milli: row.price_milli,
             bonus_milli: 0,
@@ -206,12 +214,11 @@ impl Context<'_> {
     /// that came first, pay for none: what is left of them stays in the wallet.
     pub fn period_bought(
         &self,
-        plan: SubscriptionPlanId,
+        BoughtPeriod { plan, period_seconds, grace_seconds }: BoughtPeriod,
         purchase: PurchaseId,
         open: &Refundable<'_>,
     ) -> Vec<Event> {
         let &Purchase { user, coins_milli: price_milli, .. } = open.row;
-        let Some(terms) = self.state.subscription_plan(plan) else { return vec![] };
         if open.coins_left_milli < price_milli {
             return vec![];
         }
@@ -225,9 +232,10 @@ impl Context<'_> {
         let row = Subscription {
             user,
             plan,
-            price_milli,
-            period_seconds: terms.period_seconds,
-            grace_seconds: terms.grace_seconds,
+            // Who has agreed to renewals has agreed to a price, whatever a period costs at the gateway now.
+            price_milli: before.filter(|row| row.renews).map_or(price_milli, |row| row.price_milli),
+            period_seconds,
+            grace_seconds,
             period: before.map_or(0, |row| row.period),
             until: before.map_or(self.at, |row| row.next_from(self.at)),
             renews: before.is_some_and(|row| row.renews),
@@ -290,7 +298,7 @@ impl Happened for SubscriptionPaid {
         let row = Subscription {
             user: self.user,
             plan: self.plan,
-            price_milli: self.price_milli,
+            price_milli: self.renewal_milli,
             period_seconds: self.period_seconds,
             grace_seconds: self.grace_seconds,
             period: self.period,

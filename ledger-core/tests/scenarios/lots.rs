@@ -77,7 +77,8 @@ fn a_merge_names_what_was_in_each_lot_and_changes_no_balance() {
     assert_eq!(merged.merged.iter().map(|it| it.lot).collect::<Vec<_>>(), lots);
     assert!(lots.iter().all(|lot| world.state.lot(*lot).is_none()), "they are gone");
     let metadata = &world.journal.last().expect("an event").metadata;
-    assert_eq!(metadata.command_id.derive::<LotId>("merged 0"), merged.lot);
+    let name = format!("merged {} 0", Account::UserBonus(USER));
+    assert_eq!(metadata.command_id.derive::<LotId>(&name), merged.lot);
     world.wallet(USER, [0, 1_801, 1_801, 0, 0]);
 }
 

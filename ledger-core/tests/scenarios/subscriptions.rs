@@ -253,3 +253,18 @@ fn coins_that_went_elsewhere_begin_no_period_and_what_is_left_stays() {
     world.wallet(USER, [15_000, 0, 15_000, 0, 0]);
     assert!(!entitled(&world));
 }
+
+/// What was ordered is given, though the plan has changed until the payment came; and who renews in coins goes on at the
+/// price that was agreed.
+#[test]
+fn a_period_bought_at_the_gateway_is_the_one_that_was_offered_and_raises_no_price() {
+    let (mut world, id) = subscriber(100_000);
+    let purchase = ordered(&mut world);
+    let dearer = SetSubscriptionPlan { price_milli: 300_000, period_seconds: 60, grace_seconds: 20, ..set() };
+    world.given(dearer.into()).given(capture(Some(purchase), "pay_1", 2_900));
+    let row = world.state.subscription(id).expect("it runs").clone();
+    assert_eq!((row.period, row.price_milli), (2, 30_000));
+    assert_eq!(row.until, START.plus_ms(2 * PERIOD * 1_000));
+    world.at(2 * PERIOD).given(renew(id, 3));
+    world.wallet(USER, [40_000, 0, 40_000, 0, 0]);
+}

@@ -25,7 +25,7 @@ const MEMBER: TimeDelta = TimeDelta::seconds(6);
 pub fn settings() -> Settings {
     let payouts = json!({
         "minimum_withdrawal_milli": 1_000, "daily_withdrawal_milli": null, "require_verified_payee": false,
-        "earnings_hold_seconds": 0,
+        "earnings_hold_seconds": 0, "claw_back_held_earnings": false,
     });
     Settings { payouts, ..Settings::usual() }
 }

@@ -109,7 +109,7 @@ impl Purchase {
             opened_revision: self.opened.0,
             user: it.user.0,
             plan: if let Buys::Plan(plan) = it.buys { Some(plan.0) } else { None },
-            subscription_plan: if let Buys::Subscription(plan) = it.buys { Some(plan.0) } else { None },
+            subscription_plan: if let Buys::Subscription(it) = it.buys { Some(it.plan.0) } else { None },
             service_order: if let Buys::Order(order) = it.buys { Some(order.0) } else { None },
             gateway: it.gateway.name().to_owned(),
             coins_milli: it.coins_milli,

@@ -138,7 +138,7 @@ impl Subscription {
             plan: self.paid.plan.0,
             status: status.to_owned(),
             periods: self.paid.period.into(),
-            price_milli: self.paid.price_milli,
+            price_milli: self.paid.renewal_milli,
             renews: self.renews,
             started_at: self.started.1,
             paid_until: self.paid.until.to_utc(),
